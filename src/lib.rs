@@ -1,0 +1,8 @@
+//! Weir: alerting at the edge. (The map comes with the stages.)
+
+pub mod clock;
+pub mod model;
+pub mod tasks;
+pub mod wire;
+
+pub mod plan;

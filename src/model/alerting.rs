@@ -1,0 +1,65 @@
+//! How a rule's observations become alerts: the contract between `plan`, which checks it, and
+//! `alert`, which obeys it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::label::Labels;
+
+/// The alert side of one rule, resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertSpec {
+    /// The rule set it belongs to.
+    pub ruleset: Arc<str>,
+    /// The rule's id, unique in its set; the alert's `alertname`.
+    pub rule: Arc<str>,
+    /// Hash of the rule's canonical text (first 64 bits of SHA-256).
+    pub hash: u64,
+    /// With `when` the rule has a state per key; without, every row is an occurrence.
+    pub kind: RuleKind,
+    /// Free text, such as `critical`; no part of the identity.
+    pub severity: Arc<str>,
+    /// The rule's own labels; part of the identity.
+    pub labels: Labels,
+    /// Texts for people, by name.
+    pub annotations: Vec<(Arc<str>, Template)>,
+    /// The key columns, as labels name them.
+    pub key: Vec<Arc<str>>,
+    /// The output columns, as values and templates name them.
+    pub columns: Vec<Arc<str>>,
+}
+
+/// The two kinds of rule, each with its timers, all in the stream time of the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleKind {
+    /// `when` raises, `clear` lowers.
+    State {
+        /// How long `when` must hold before the alert fires.
+        for_: Duration,
+        /// How long an alert stays up after it cleared.
+        keep_firing_for: Duration,
+    },
+    /// Each row is forwarded once, and not again for its key within `repeat`.
+    Occurrence {
+        /// The span of de-duplication.
+        repeat: Duration,
+    },
+}
+
+/// A text with `{{ }}` places, parsed.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Template {
+    /// Its pieces, in order.
+    pub pieces: Vec<Piece>,
+}
+
+/// One piece of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Text as it stands.
+    Text(String),
+    /// The value of an output column.
+    Column(usize),
+    /// The value of a label, by name.
+    Label(Arc<str>),
+}

@@ -1,0 +1,46 @@
+//! What ingest hands on: bytes under a topic, and how to acknowledge them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::time::Timestamp;
+
+/// The source name of the node's own metrics; their topics are `$node/<stream>`.
+pub const NODE_SOURCE: &str = "node";
+
+/// One message, as it came. Ingest never looks into the payload.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// The name of the source it came from: a configured broker, or [`NODE_SOURCE`].
+    pub source: Arc<str>,
+    /// The topic it was published on.
+    pub topic: Arc<str>,
+    /// Its bytes.
+    pub payload: Bytes,
+    /// When it arrived, by the node's clock; a replay puts recorded time here.
+    pub received: Timestamp,
+    /// The broker kept it from before the subscription: it tells a state, not an event.
+    pub retained: bool,
+    /// The broker says that it may have delivered it before.
+    pub dup: bool,
+    /// MQTT 5 user properties, in order.
+    pub properties: Box<[(String, String)]>,
+    /// How to acknowledge it; `None` where nothing waits for that (QoS 0, node metrics, replay).
+    pub ack: Option<AckToken>,
+}
+
+/// What acknowledges one message: only its source can use it, and only while the connection on
+/// which the message came still stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AckToken {
+    /// Which source, by its place in the configuration.
+    pub source: u16,
+    /// The connection's number within this process. A token of an earlier connection is dropped.
+    pub generation: u32,
+    /// The broker session's number: equal for connections that resumed one session, so that a
+    /// redelivery can be told from a packet id that was used again.
+    pub session: u32,
+    /// The MQTT packet id.
+    pub packet: u16,
+}

@@ -1,0 +1,17 @@
+//! The vocabulary: plain values that two or more stages exchange.
+//!
+//! A type lives here when a stage hands it to another stage and neither owns it. Nothing here
+//! does I/O, reads a clock, or knows which stage comes next.
+
+pub mod alerting;
+pub mod diagnostic;
+pub mod label;
+pub mod message;
+pub mod node;
+pub mod row;
+pub mod ruleset;
+pub mod stream;
+pub mod time;
+pub mod topic;
+pub mod transition;
+pub mod value;

@@ -1,0 +1,90 @@
+//! What a stream reads and how: the contract between `plan`, which makes it from
+//! `CREATE STREAM` and from what the rules use, and `ingest` and `decode`, which obey it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::topic::TopicPattern;
+use super::value::DataType;
+
+/// One stream of one rule set, resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamSpec {
+    /// Its name in SQL.
+    pub name: Arc<str>,
+    /// Which topics it reads.
+    pub pattern: TopicPattern,
+    /// The one source it reads from; `None` reads every broker, but not the node's metrics.
+    pub source: Option<Arc<str>>,
+    /// How a payload is read.
+    pub format: Format,
+    /// The slots of its rows: only what some rule of the set uses, and the stream's own
+    /// timestamp and key.
+    pub fields: Vec<Field>,
+    /// The slot that holds event time; without it a row's time is its arrival.
+    pub timestamp: Option<usize>,
+    /// The slot whose value tells devices apart, where the stream names one.
+    pub key: Option<usize>,
+    /// How far behind the greatest timestamp of its key a row may be and still enter a window.
+    pub lateness: Duration,
+    /// After this much monotonic silence a key's open windows close. `None`: the longer of a
+    /// minute and the window.
+    pub idle: Option<Duration>,
+    /// Rows dated further ahead of the node's clock are counted and not used. `None`: no bound.
+    pub max_future: Option<Duration>,
+}
+
+/// How a payload becomes rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// A JSON object is a row, an array of objects several.
+    Json,
+    /// The whole payload is one value: `23.5`, `ON`, `"text"`.
+    Scalar,
+}
+
+/// One slot of a stream's rows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Field {
+    /// What SQL and diagnostics call it: `temperature`, `data.temp`.
+    pub name: Arc<str>,
+    /// Where its value comes from.
+    pub from: FieldSource,
+    /// What the value must be; anything else rejects the row. NULL and absent fit every type.
+    pub ty: DataType,
+    /// How a number or text becomes DATETIME, where `ty` is that.
+    pub unit: TimeUnit,
+}
+
+/// Where a slot's value comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum FieldSource {
+    /// A path of member names from the payload's object; empty is the object itself (and, for
+    /// [`Format::Scalar`], the value).
+    Path(Vec<Arc<str>>),
+    /// The n-th capture of the topic pattern.
+    Capture(usize),
+    /// The topic.
+    Topic,
+    /// The arrival time.
+    Received,
+}
+
+/// How a DATETIME is written in a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum TimeUnit {
+    /// RFC 3339 text; a number by its size: below 1e11 seconds, below 1e14 ms, below 1e17 µs,
+    /// else ns. Numbers in text count as numbers.
+    #[default]
+    Auto,
+    /// Seconds since 1970, fractions allowed.
+    Seconds,
+    /// Milliseconds since 1970.
+    Millis,
+    /// Microseconds since 1970.
+    Micros,
+    /// Nanoseconds since 1970.
+    Nanos,
+    /// RFC 3339 text only.
+    Rfc3339,
+}

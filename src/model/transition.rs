@@ -1,0 +1,99 @@
+//! The one thing that leaves the site: a change in the life of an alert.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::label::{Fingerprint, Labels};
+use super::time::Timestamp;
+use super::value::Value;
+
+/// A change in the life of an alert, before the spool gave it a sequence number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transition {
+    /// What the alert became.
+    pub state: State,
+    /// The rule set of its rule.
+    pub ruleset: Arc<str>,
+    /// Its rule.
+    pub rule: Arc<str>,
+    /// Hash of the rule's text as it was then.
+    pub rule_hash: u64,
+    /// The alert's identity: the fingerprint of `labels`.
+    pub fingerprint: Fingerprint,
+    /// `agent`, `ruleset`, `alertname`, key columns, the rule's labels.
+    pub labels: Labels,
+    /// The rule's severity then.
+    pub severity: Arc<str>,
+    /// The rule's annotations, rendered.
+    pub annotations: Labels,
+    /// The output row that decided it, by column.
+    pub values: Vec<(Arc<str>, Value)>,
+    /// Stream time at which the condition began to hold.
+    pub starts_at: Timestamp,
+    /// Stream time of this change.
+    pub occurred_at: Timestamp,
+    /// The node's calendar clock when it was decided.
+    pub recorded_at: Timestamp,
+}
+
+/// What an alert became.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// It is up.
+    Firing,
+    /// It ended, for this reason.
+    Resolved(Reason),
+    /// An occurrence of a rule without `when`: it ends by itself.
+    Occurred,
+}
+
+/// Why an alert ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The condition cleared.
+    Recovered,
+    /// The rule's text changed, and the new one does not keep this alert.
+    RuleChanged,
+    /// The rule is gone.
+    RuleRemoved,
+}
+
+impl State {
+    /// The state's name on the wire and on screens.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Firing => "firing",
+            Self::Resolved(_) => "resolved",
+            Self::Occurred => "occurred",
+        }
+    }
+
+    /// The reason's name, empty where there is none.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Resolved(reason) => reason.name(),
+            Self::Firing | Self::Occurred => "",
+        }
+    }
+}
+
+impl Reason {
+    /// The reason's name on the wire and on screens.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Recovered => "recovered",
+            Self::RuleChanged => "rule_changed",
+            Self::RuleRemoved => "rule_removed",
+        }
+    }
+}
+
+/// `firing`, `resolved (recovered)`, `occurred`.
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resolved(reason) => write!(f, "resolved ({})", reason.name()),
+            Self::Firing | Self::Occurred => f.write_str(self.name()),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The only place that spawns. A task or thread has a name, hears of the stop through [`Stop`],
+//! and is joined by whoever spawned it.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that the ban points to"
+)]
+
+use std::future::Future;
+use std::io;
+use std::thread;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// The end of a program, announced once to everyone who holds a copy.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    seen: watch::Receiver<bool>,
+}
+
+/// The side that announces. Dropping it announces too, so that nobody waits for a dead owner.
+#[derive(Debug)]
+pub struct StopSource {
+    told: watch::Sender<bool>,
+}
+
+impl StopSource {
+    /// A source, and the first of the copies that listen to it.
+    pub fn new() -> (Self, Stop) {
+        let (told, seen) = watch::channel(false);
+        (Self { told }, Stop { seen })
+    }
+
+    /// Announces the end.
+    pub fn stop(&self) {
+        self.told.send_replace(true);
+    }
+}
+
+impl Stop {
+    /// Whether the end was announced.
+    pub fn is_stopped(&self) -> bool {
+        *self.seen.borrow() || self.seen.has_changed().is_err()
+    }
+
+    /// Returns when the end is announced. Cancel-safe.
+    pub async fn stopped(&self) {
+        let mut seen = self.seen.clone();
+        // An error means that the source is gone, which is the end as well.
+        drop(seen.wait_for(|stop| *stop).await);
+    }
+}
+
+/// Starts a named task on the current runtime.
+pub fn spawn<F>(name: &'static str, future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    tokio::spawn(async move {
+        tracing::trace!(task = name, "started");
+        let output = future.await;
+        tracing::trace!(task = name, "ended");
+        output
+    })
+}
+
+/// Runs blocking work beside the runtime.
+pub fn spawn_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> JoinHandle<T> {
+    tokio::task::spawn_blocking(work)
+}
+
+/// Starts a named thread.
+///
+/// # Errors
+/// Where the system has no thread to give.
+pub fn thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<thread::JoinHandle<T>> {
+    thread::Builder::new().name(name.to_owned()).spawn(work)
+}
