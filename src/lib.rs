@@ -1,7 +1,9 @@
 //! Weir: alerting at the edge. (The map comes with the stages.)
 
+pub mod alert;
 pub mod clock;
 pub mod model;
+pub mod spool;
 pub mod tasks;
 pub mod wire;
 

@@ -5,6 +5,7 @@
 
 pub mod alerting;
 pub mod diagnostic;
+pub mod kept;
 pub mod label;
 pub mod message;
 pub mod node;
