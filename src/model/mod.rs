@@ -4,9 +4,11 @@
 //! does I/O, reads a clock, or knows which stage comes next.
 
 pub mod alerting;
+pub mod backoff;
 pub mod diagnostic;
 pub mod kept;
 pub mod label;
+pub mod link;
 pub mod message;
 pub mod node;
 pub mod row;
