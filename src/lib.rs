@@ -5,6 +5,7 @@ pub mod clock;
 pub mod model;
 pub mod spool;
 pub mod tasks;
+pub mod uplink;
 pub mod wire;
 
 pub mod plan;
