@@ -1,5 +1,6 @@
 //! Weir: alerting at the edge. (The map comes with the stages.)
 
+pub mod agent;
 pub mod alert;
 pub mod clock;
 pub mod model;

@@ -25,13 +25,18 @@ pub struct StateChange {
     pub body: Option<Vec<u8>>,
 }
 
+/// How many traces are kept of each source: more than any in-flight window that a broker is
+/// asked for.
+pub const SEEN_RING: u64 = 1_024;
+
 /// The trace of a message that was taken in: what tells its redelivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// The source's name.
     pub source: Arc<str>,
-    /// The place in that source's ring; a later entry of the same place replaces it.
-    pub slot: u32,
+    /// Counts the messages taken in from that source; entries [`SEEN_RING`] apart share a place,
+    /// and the later one has it.
+    pub serial: u64,
     /// The MQTT packet id.
     pub packet: u16,
     /// A hash of topic and payload.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::ruleset::RunningSet;
+
 /// The link to the hub.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LinkStatus {
@@ -36,6 +38,8 @@ pub struct AgentReport {
     pub metrics: Vec<(String, f64)>,
     /// One for each source.
     pub sources: Vec<SourceReport>,
+    /// What runs.
+    pub running: Vec<RunningSet>,
 }
 
 /// One source, in a report.

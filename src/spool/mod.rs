@@ -25,7 +25,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-use crate::model::kept::{Seen, StateChange, StateKey};
+use crate::model::kept::{SEEN_RING, Seen, StateChange, StateKey};
 use crate::model::label::Fingerprint;
 
 /// The outbox.
@@ -138,7 +138,7 @@ pub struct StoredSetChange {
 pub struct Loaded {
     /// Alert states.
     pub states: Vec<(StateKey, Vec<u8>)>,
-    /// Traces of messages, in no order.
+    /// Traces of messages, by source, oldest first.
     pub seen: Vec<Seen>,
     /// Rule sets, by name.
     pub rulesets: Vec<(Arc<str>, Vec<u8>)>,
@@ -388,10 +388,16 @@ fn write_seen(tx: &Connection, forget: &[Arc<str>], seen: &[Seen]) -> Result<(),
         tx.execute("DELETE FROM seen WHERE source = ?1", [&**source])?;
     }
     let mut insert = tx.prepare_cached(
-        "INSERT OR REPLACE INTO seen (source, slot, packet, content) VALUES (?1, ?2, ?3, ?4)",
+        "INSERT OR REPLACE INTO seen (source, slot, serial, packet, content) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
     for s in seen {
-        insert.execute(params![&*s.source, s.slot, s.packet, s.content.cast_signed()])?;
+        insert.execute(params![
+            &*s.source,
+            signed(s.serial % SEEN_RING),
+            signed(s.serial),
+            s.packet,
+            s.content.cast_signed()
+        ])?;
     }
     Ok(())
 }
@@ -410,11 +416,11 @@ fn load(db: &Connection) -> Result<Loaded, Error> {
         })?
         .collect::<Result<_, _>>()?;
     let seen = db
-        .prepare("SELECT source, slot, packet, content FROM seen")?
+        .prepare("SELECT source, serial, packet, content FROM seen ORDER BY source, serial")?
         .query_map([], |row| {
             Ok(Seen {
                 source: text(row.get(0)?),
-                slot: row.get(1)?,
+                serial: unsigned(row.get(1)?),
                 packet: row.get(2)?,
                 content: row.get::<_, i64>(3)?.cast_unsigned(),
             })

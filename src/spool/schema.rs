@@ -21,7 +21,8 @@ const MIGRATIONS: &[&str] = &["
         PRIMARY KEY (ruleset, rule, fingerprint)) WITHOUT ROWID;
     -- Traces of the messages last taken in, a ring for each source.
     CREATE TABLE seen (
-        source TEXT NOT NULL, slot INTEGER NOT NULL, packet INTEGER NOT NULL, content INTEGER NOT NULL,
+        source TEXT NOT NULL, slot INTEGER NOT NULL, serial INTEGER NOT NULL,
+        packet INTEGER NOT NULL, content INTEGER NOT NULL,
         PRIMARY KEY (source, slot)) WITHOUT ROWID;
     CREATE TABLE snapshot (id INTEGER PRIMARY KEY, body BLOB NOT NULL);
     -- Inputs since the snapshot.

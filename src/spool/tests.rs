@@ -38,7 +38,7 @@ fn everything_of_a_commit_is_there_after_reopening() {
     let dir = tempfile::tempdir().unwrap();
     let (mut spool, _) = open(&dir, 1 << 20);
     let key = StateKey { ruleset: "s".into(), rule: "r".into(), fingerprint: Fingerprint(u64::MAX) };
-    let seen = Seen { source: "b".into(), slot: 3, packet: 65_535, content: u64::MAX };
+    let seen = Seen { source: "b".into(), serial: 3, packet: 65_535, content: u64::MAX };
     let mut commit = transitions(&["a"]);
     commit.states.push(StateChange { key: key.clone(), body: Some(b"up".to_vec()) });
     commit.seen.push(seen.clone());

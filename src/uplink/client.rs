@@ -328,7 +328,10 @@ impl Session {
                     tell(&port.requests, Request::Forget(ack.committed)).await?;
                 }
             }
-            Some(Down::Desired(desired)) => tell(&port.requests, Request::Rules(desired_rules(desired))).await?,
+            Some(Down::Desired(desired)) => {
+                let desired = desired_rules(desired);
+                port.rules.send(desired).await.map_err(|_| End::because("the agent stops"))?;
+            }
             Some(Down::RetryAfter(retry)) => return Err(retry_after(&retry)),
             // Of another epoch, a second welcome, or from a later protocol.
             Some(Down::Ack(_) | Down::Welcome(_)) | None => {}
@@ -444,6 +447,6 @@ fn status(report: &AgentReport) -> v1::Status {
                 since: s.since,
             })
             .collect(),
-        running: Vec::new(),
+        running: report.running.iter().map(running_set).collect(),
     }
 }

@@ -125,8 +125,6 @@ pub enum Request {
     Forget(u64),
     /// The hub knows numbers that the outbox never gave: start a new epoch.
     RenewEpoch(oneshot::Sender<()>),
-    /// The hub wants other rules.
-    Rules(Desired),
 }
 
 /// Where outbox and rules stand.
@@ -154,6 +152,8 @@ pub struct Outbox {
 pub struct Port {
     /// Asks the agent.
     pub requests: mpsc::Sender<Request>,
+    /// Takes the rules that the hub wants.
+    pub rules: mpsc::Sender<Desired>,
     /// The newest sequence number committed to the outbox.
     pub newest: watch::Receiver<u64>,
     /// What became of pushed rules.
