@@ -4,6 +4,7 @@
 //! does I/O, reads a clock, or knows which stage comes next.
 
 pub mod alerting;
+pub mod coerce;
 pub mod diagnostic;
 pub mod label;
 pub mod message;
