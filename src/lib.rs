@@ -1,6 +1,8 @@
 //! Weir: alerting at the edge. (The map comes with the stages.)
 
 pub mod clock;
+pub mod decode;
+pub mod engine;
 pub mod model;
 pub mod tasks;
 pub mod wire;
