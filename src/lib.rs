@@ -3,6 +3,8 @@
 pub mod agent;
 pub mod alert;
 pub mod clock;
+pub mod decode;
+pub mod engine;
 pub mod model;
 pub mod spool;
 pub mod tasks;

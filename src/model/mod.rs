@@ -5,6 +5,7 @@
 
 pub mod alerting;
 pub mod backoff;
+pub mod coerce;
 pub mod diagnostic;
 pub mod kept;
 pub mod label;
