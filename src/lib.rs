@@ -1,6 +1,7 @@
 //! Weir: alerting at the edge. (The map comes with the stages.)
 
 pub mod clock;
+pub mod ingest;
 pub mod model;
 pub mod tasks;
 pub mod wire;
