@@ -96,7 +96,7 @@ fn receives_both_qualities_of_service() {
     let broker = Mosquitto::start();
     run(async {
         for version in BOTH {
-            let mut subject = Subject::start(config(&broker, version, "a"), &["plant/#"]);
+            let mut subject = Subject::start(config(&broker, version, &format!("both-{version:?}")), &["plant/#"]);
             subject.connected().await;
             broker.publish("plant/1", "{\"t\":1}", &["-q", "0"]);
             let message = subject.next().await;
@@ -316,7 +316,7 @@ fn a_slow_consumer_loses_no_message_of_quality_1() {
     let broker = Mosquitto::with(&Options { max_inflight: Some(100), ..Options::default() });
     run(async {
         for version in BOTH {
-            let quick = BrokerConfig { keep_alive: Duration::from_secs(5), ..config(&broker, version, "slow") };
+            let quick = BrokerConfig { keep_alive: Duration::from_secs(5), ..config(&broker, version, &format!("slow-{version:?}")) };
             let mut subject = Subject::with_room(quick, &["flood/#"], 1);
             subject.connected().await;
             let none: Vec<String> = (0..30_000).map(|i| i.to_string()).collect();
@@ -340,7 +340,7 @@ fn a_slow_consumer_loses_no_message_of_quality_1() {
             let counters = subject.source.status.borrow().counters;
             assert!(counters.paused > 0, "{counters:?}");
             assert_eq!(counters.reconnects, 0, "{counters:?}");
-            assert_eq!(taken + counters.dropped, counters.messages - once.len() as u64, "{counters:?}");
+            assert_eq!(taken + counters.dropped, counters.messages - once.len() as u64, "{version:?} {counters:?}");
             subject.end().await;
         }
     });

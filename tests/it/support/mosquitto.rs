@@ -14,21 +14,21 @@ const INSTALL: &str = "install it with `apt-get install mosquitto mosquitto-clie
 
 /// How the broker is set up.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub(crate) struct Options {
     /// TLS with a private authority; clients must show a certificate of that authority.
-    pub tls: bool,
+    pub(crate) tls: bool,
     /// The only login that is accepted.
-    pub login: Option<(&'static str, &'static str)>,
+    pub(crate) login: Option<(&'static str, &'static str)>,
     /// Messages in flight per client; the broker's default is 20.
-    pub max_inflight: Option<u16>,
+    pub(crate) max_inflight: Option<u16>,
     /// Further lines of the configuration.
-    pub extra: &'static str,
+    pub(crate) extra: &'static str,
     /// The access rules, in the broker's own form.
-    pub acl: Option<&'static str>,
+    pub(crate) acl: Option<&'static str>,
 }
 
 /// A running broker; dropped, it is stopped and its directory removed.
-pub struct Mosquitto {
+pub(crate) struct Mosquitto {
     dir: TempDir,
     port: u16,
     child: Option<Child>,
@@ -36,18 +36,18 @@ pub struct Mosquitto {
 
 impl Mosquitto {
     /// A broker with the defaults, which keeps its sessions on disk.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with(&Options::default())
     }
 
     /// A broker set up with `options`.
-    pub fn with(options: &Options) -> Self {
+    pub(crate) fn with(options: &Options) -> Self {
         let dir = tempfile::Builder::new().prefix("weir-mosquitto").tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let at = dir.path();
         let mut text = format!(
-            "listener {port} 127.0.0.1\npersistence true\npersistence_location {}/\nautosave_interval 1\n\
-             autosave_on_changes true\nmax_queued_messages 0\nmax_queued_bytes 0\nset_tcp_nodelay true\nlog_dest file {}\nlog_type all\n",
+            "user {}\nlistener {port} 127.0.0.1\npersistence true\npersistence_location {}/\nmax_queued_messages 0\nmax_queued_bytes 0\nset_tcp_nodelay true\nlog_dest file {}\nlog_type all\n",
+            user(),
             at.display(),
             at.join("log").display(),
         );
@@ -89,22 +89,22 @@ impl Mosquitto {
     }
 
     /// The port on 127.0.0.1.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// The address for a plain connection.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("mqtt://127.0.0.1:{}", self.port)
     }
 
     /// A file in the broker's directory: `ca.pem`, `client.pem`, `client.key`, or one to be made.
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// Stops the broker, so that it saves what it keeps.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
             let pid = child.id().to_string();
             Command::new("kill").args(["-TERM", &pid]).status().unwrap();
@@ -120,7 +120,7 @@ impl Mosquitto {
     }
 
     /// Starts it again on the same port and directory.
-    pub fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         let child = Command::new(binary("mosquitto"))
             .arg("-c")
             .arg(self.file("mosquitto.conf"))
@@ -140,12 +140,12 @@ impl Mosquitto {
     }
 
     /// Publishes one message and waits until the broker has it.
-    pub fn publish(&self, topic: &str, payload: &str, flags: &[&str]) {
+    pub(crate) fn publish(&self, topic: &str, payload: &str, flags: &[&str]) {
         self.publish_bytes(topic, payload.as_bytes(), &[&["-s"], flags].concat());
     }
 
     /// Publishes each line as a message of its own.
-    pub fn publish_lines(&self, topic: &str, lines: &[String], flags: &[&str]) {
+    pub(crate) fn publish_lines(&self, topic: &str, lines: &[String], flags: &[&str]) {
         self.publish_bytes(topic, (lines.join("\n") + "\n").as_bytes(), &[&["-l"], flags].concat());
     }
 
@@ -179,10 +179,16 @@ fn binary(name: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("`{name}` is not on this machine; {INSTALL}"))
 }
 
+/// Who runs the tests: started by root, the broker would become somebody who cannot write here.
+fn user() -> String {
+    let output = Command::new("id").arg("-un").output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
 /// Waits a little for another process.
 fn pause(millis: u64) {
     let (_keep, never) = std::sync::mpsc::sync_channel::<()>(0);
-    drop(never.recv_timeout(Duration::from_millis(millis)));
+    never.recv_timeout(Duration::from_millis(millis)).unwrap_err();
 }
 
 /// An authority, and a certificate each for the broker and a client.
