@@ -3,12 +3,14 @@
 pub mod agent;
 pub mod alert;
 pub mod clock;
+pub mod config;
+pub mod control;
 pub mod decode;
 pub mod engine;
+pub mod ingest;
 pub mod model;
+pub mod plan;
 pub mod spool;
 pub mod tasks;
 pub mod uplink;
 pub mod wire;
-
-pub mod plan;
