@@ -116,6 +116,7 @@ impl AgentConfig {
     pub fn checked(mut self) -> Result<Self, Error> {
         if self.agent.id.is_empty() {
             self.agent.id = sysinfo::System::host_name()
+                .ok()
                 .filter(|name| !name.is_empty())
                 .ok_or_else(|| Error::Invalid("`agent.id` is missing, and the host has no name".to_owned()))?;
         }

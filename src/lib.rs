@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod alert;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
@@ -12,5 +13,6 @@ pub mod model;
 pub mod plan;
 pub mod spool;
 pub mod tasks;
+pub mod telemetry;
 pub mod uplink;
 pub mod wire;

@@ -362,7 +362,7 @@ impl Driver {
             }
             Command::Connected(connected) => {
                 let journal = (self.durability == Durability::Durable)
-                    .then(|| Journaled::connected(connected, now).to_bytes());
+                    .then(|| Journaled::link_changed(connected, now).to_bytes());
                 let effects = self.core.apply(Input::Connected(connected), now);
                 self.carry_out(effects, journal, now)?;
             }

@@ -101,7 +101,7 @@ impl Journaled {
     }
 
     /// A change of the sources' connection.
-    pub(super) fn connected(connected: bool, now: Now) -> Self {
+    pub(super) fn link_changed(connected: bool, now: Now) -> Self {
         Self { connected: Some(connected), ..Self::tick(now) }
     }
 

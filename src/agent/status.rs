@@ -243,7 +243,7 @@ fn rules(ruleset: &str, set: &Set) -> impl Iterator<Item = RuleStatus> {
         matched: account.matched,
         late: account.late,
         future: account.future,
-        groups: account.groups,
+        groups: account.groups as u64,
         refused: account.refused + alerts.refused,
         outdated: alerts.outdated,
         firing: alerts.firing,
