@@ -6,3 +6,5 @@ pub mod tasks;
 pub mod wire;
 
 pub mod plan;
+
+pub mod cli;
