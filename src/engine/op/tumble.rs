@@ -164,21 +164,22 @@ impl Tumble {
         let time = lane.progress.stamp(row.time);
         let start = time.floor(self.length);
         let end = start.plus(self.length);
-        if let Some(group) = group {
-            if end <= lane.progress.closed() {
-                account.late += 1;
-            } else {
+        let late = end <= lane.progress.closed();
+        // A row never closes its own window, but what it does close makes room for it.
+        lane.progress.row(key, time, ctx.stream.lateness, now);
+        self.store.close(ctx, self.length, lane, account, out);
+        match group {
+            None => {}
+            Some(_) if late => account.late += 1,
+            Some(group) => {
                 let order = &mut self.next_order;
-                let opened = self.store.add(ctx, lane, group, start, order, &row.slots, account);
-                if opened {
+                if self.store.add(ctx, lane, group, start, order, &row.slots, account) {
                     lane.next_end = lane.next_end.min(end);
                     lane.last_end = lane.last_end.max(end);
                     lane.progress.opened(end, time, ctx.stream.lateness, now);
                 }
             }
         }
-        lane.progress.row(key, time, ctx.stream.lateness, now);
-        self.store.close(ctx, self.length, lane, account, out);
         self.quiet = self.quiet + usize::from(lane.open.is_empty()) - usize::from(was_quiet);
         self.wake = earlier(self.wake, lane.deadline(self.idle));
     }
