@@ -6,3 +6,6 @@ pub mod tasks;
 pub mod wire;
 
 pub mod plan;
+
+#[cfg(feature = "hub")]
+pub mod hub;
