@@ -9,3 +9,5 @@ pub mod plan;
 
 #[cfg(feature = "hub")]
 pub mod hub;
+
+pub mod cli;
