@@ -1,1 +1,4 @@
+//! The integration tests: whole programs and their real counterparts.
 
+#[cfg(feature = "hub")]
+mod hub;
