@@ -8,6 +8,8 @@ pub mod config;
 pub mod control;
 pub mod decode;
 pub mod engine;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod ingest;
 pub mod model;
 pub mod plan;

@@ -2,3 +2,7 @@
 
 mod ingest;
 mod support;
+//! The integration tests: whole programs and their real counterparts.
+
+#[cfg(feature = "hub")]
+mod hub;

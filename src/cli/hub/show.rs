@@ -1,0 +1,119 @@
+//! The hub's answers as lines for people. Control characters are not passed on to the terminal:
+//! labels and annotations hold what devices send.
+
+use serde_json::Value as Json;
+
+use super::api::Reply;
+
+pub(super) fn transition(t: &Json) -> String {
+    let mut line = format!(
+        "{}  {:<9} {:<9} {}  {}/{}",
+        text(&t["occurred_at"]),
+        state(t),
+        text(&t["severity"]),
+        text(&t["agent"]),
+        text(&t["ruleset"]),
+        text(&t["rule"]),
+    );
+    for (name, value) in t["labels"].as_object().into_iter().flatten() {
+        if !["agent", "ruleset", "alertname"].contains(&name.as_str()) {
+            line.push_str(&format!(" {}={}", clean(name), text(value)));
+        }
+    }
+    let summary = text(&t["annotations"]["summary"]);
+    if summary.is_empty() {
+        for (name, value) in t["values"].as_object().into_iter().flatten() {
+            line.push_str(&format!(" {}={}", clean(name), text(value)));
+        }
+    } else {
+        line.push_str(&format!("  {summary}"));
+    }
+    line
+}
+
+fn state(t: &Json) -> String {
+    let reason = text(&t["reason"]);
+    if reason.is_empty() || reason == "recovered" {
+        text(&t["state"]).to_uppercase()
+    } else {
+        format!("{} ({reason})", text(&t["state"]).to_uppercase())
+    }
+}
+
+pub(super) fn agent(agent: &Json) -> String {
+    let link = match (agent["connected"].as_bool(), agent["stale"].as_bool()) {
+        (Some(true), Some(true)) => "stale",
+        (Some(true), _) => "connected",
+        _ => "away",
+    };
+    let mut line = format!(
+        "{:<24} {link:<9} {}  last seen {}",
+        text(&agent["agent"]),
+        text(&agent["version"]),
+        text(&agent["last_seen"]),
+    );
+    for set in agent["sets"].as_array().into_iter().flatten() {
+        line.push_str(&format!(
+            "\n    {} revision {}: {}",
+            text(&set["name"]),
+            text(&set["revision"]),
+            text(&set["progress"])
+        ));
+        for finding in set["diagnostics"].as_array().into_iter().flatten() {
+            line.push_str(&format!("\n        {}", diagnostic(finding)));
+        }
+    }
+    for gap in agent["gaps"].as_array().into_iter().flatten() {
+        let what = if gap["evicted"] == true { "given up by its full spool" } else { "lost" };
+        line.push_str(&format!("\n    transitions {} to {} {what}", gap["first"], gap["last"]));
+    }
+    line
+}
+
+pub(super) fn ruleset(set: &Json) -> String {
+    let target = text(&set["target"]);
+    format!(
+        "{:<24} revision {:<4} {:>3} rules  for {}  since {}",
+        text(&set["name"]),
+        text(&set["revision"]),
+        set["rules"].as_array().map_or(0, Vec::len),
+        if target.is_empty() { "all agents".to_owned() } else { target },
+        text(&set["created_at"]),
+    )
+}
+
+/// What became of a pushed file; findings as a compiler prints them.
+pub(super) fn pushed(name: &str, file: &str, reply: &Reply) -> String {
+    let mut lines = Vec::new();
+    for finding in reply.body["diagnostics"].as_array().into_iter().flatten() {
+        lines.push(format!("{file}:{}", diagnostic(finding)));
+    }
+    if reply.ok {
+        let agents = reply.body["agents"].as_array().map_or(0, Vec::len);
+        let news = if reply.body["changed"] == false { ", unchanged" } else { "" };
+        lines.push(format!("{name}: revision {} for {agents} agents{news}", reply.body["revision"]));
+    } else {
+        lines.push(format!("{name}: {}; {}", text(&reply.body["error"]), text(&reply.body["hint"])));
+    }
+    lines.join("\n")
+}
+
+/// `12:7: error[code]: rule x: message (hint)`.
+fn diagnostic(finding: &Json) -> String {
+    match serde_json::from_value::<crate::model::diagnostic::Diagnostic>(finding.clone()) {
+        Ok(finding) => clean(&finding.to_string()),
+        Err(_) => clean(&finding.to_string()),
+    }
+}
+
+fn text(value: &Json) -> String {
+    match value {
+        Json::String(text) => clean(text),
+        Json::Null => String::new(),
+        other => clean(&other.to_string()),
+    }
+}
+
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

@@ -1,0 +1,338 @@
+//! The other side: one program that keeps agents, rule sets and alerts, pushes rules down the
+//! sessions that agents dial, and passes every transition on. Shares vocabulary, language and
+//! protocol with the agent, and nothing that runs on a device.
+//!
+//! `service` speaks to agents, `rest` and the console to people, `cloudevents` to other programs;
+//! each converts and calls. `inbox` and `fleet` decide; `store` keeps. Nothing here is lost by a
+//! crash: what was acknowledged is committed.
+
+pub mod check;
+pub mod cloudevents;
+mod core;
+mod events;
+pub mod fleet;
+pub mod inbox;
+mod metrics;
+mod overview;
+pub mod record;
+mod rest;
+mod service;
+pub mod store;
+mod tls;
+pub mod tokens;
+
+use std::future::IntoFuture;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Server, ServerTlsConfig};
+
+use crate::clock::Clock;
+use crate::tasks::{self, Stop};
+use crate::wire::v1::hub_server::HubServer;
+
+use self::cloudevents::{Delivery, Target};
+use self::core::Core;
+use self::service::Service;
+use self::store::{Store, outbox};
+use self::tls::{Identity, TlsListener};
+use self::tokens::TokenDigest;
+
+/// How long each step of a stop may take before the hub goes on without it.
+const STEP: Duration = Duration::from_secs(5);
+
+/// How often, and how long, an agent's end of a link is asked for a sign of life.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(20);
+const KEEPALIVE_WITHIN: Duration = Duration::from_secs(10);
+/// What one agent may have in flight. Small: a batch of transitions fits, and ten thousand agents
+/// must not be able to fill the memory.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 128 * 1024;
+
+/// What the hub is told when it starts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where agents dial to. Any address but loopback needs TLS. Default: 127.0.0.1:7440.
+    pub grpc_listen: SocketAddr,
+    /// Where the API and the console are. Any address but loopback needs TLS. Default:
+    /// 127.0.0.1:7441.
+    pub http_listen: SocketAddr,
+    /// Where the hub keeps everything. One hub a directory. Default: `$STATE_DIRECTORY`, else
+    /// `~/.local/state/weir-hub`.
+    pub data_dir: PathBuf,
+    /// The certificate chain of both listeners, PEM. Default: none, which is plain text.
+    pub tls_cert: Option<PathBuf>,
+    /// Its key, PEM.
+    pub tls_key: Option<PathBuf>,
+    /// The file with the API's token; made with a random one if it is missing. Default:
+    /// `api-token` in the data directory.
+    pub api_token_file: Option<PathBuf>,
+    /// The file of agents' tokens, lines of `agent sha256:<digest>`, `*` for any agent. Default:
+    /// `agent-tokens` in the data directory.
+    pub agent_tokens_file: Option<PathBuf>,
+    /// Where transitions go as CloudEvents. Default: nowhere.
+    pub targets: Vec<Target>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            grpc_listen: SocketAddr::from(([127, 0, 0, 1], 7440)),
+            http_listen: SocketAddr::from(([127, 0, 0, 1], 7441)),
+            data_dir: default_data_dir(),
+            tls_cert: None,
+            tls_key: None,
+            api_token_file: None,
+            agent_tokens_file: None,
+            targets: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a configuration file, TOML.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or is no configuration.
+    pub fn load(file: &Path) -> Result<Self, Error> {
+        let bad = |why: String| Error::Config(format!("{}: {why}", file.display()));
+        let text = std::fs::read_to_string(file).map_err(|error| bad(error.to_string()))?;
+        toml::from_str(&text).map_err(|error| bad(error.to_string()))
+    }
+
+    /// Where the API's token is.
+    pub fn api_token_path(&self) -> PathBuf {
+        self.api_token_file.clone().unwrap_or_else(|| self.data_dir.join("api-token"))
+    }
+
+    /// Where the agents' tokens are.
+    pub fn agent_tokens_path(&self) -> PathBuf {
+        self.agent_tokens_file.clone().unwrap_or_else(|| self.data_dir.join("agent-tokens"))
+    }
+
+    fn identity(&self) -> Result<Option<Identity>, Error> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(cert), Some(key)) => Identity::read(cert, key)
+                .map(Some)
+                .map_err(|error| Error::Tls(error.to_string())),
+            (None, None) => {
+                for addr in [self.grpc_listen, self.http_listen] {
+                    if !addr.ip().is_loopback() {
+                        return Err(Error::PlainText(addr));
+                    }
+                }
+                Ok(None)
+            }
+            _ => Err(Error::Tls("a certificate and a key belong together; give both or neither".to_owned())),
+        }
+    }
+}
+
+/// Why the hub does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration cannot be used.
+    #[error("read the hub's configuration: {0}")]
+    Config(String),
+    /// Tokens would cross the network readably.
+    #[error("listen on {0} without TLS: tokens would cross the network in plain text; give a certificate and key, or listen on loopback")]
+    PlainText(SocketAddr),
+    /// The certificate or key cannot be used.
+    #[error("set up TLS: {0}")]
+    Tls(String),
+    /// The data directory or a file in it cannot be used.
+    #[error("use {path}: {source}")]
+    File {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// An address cannot be listened on.
+    #[error("listen on {addr}: {source}; is another program using it?")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// A listener failed while it ran.
+    #[error("serve {0}")]
+    Serve(String),
+}
+
+/// A hub that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// Where agents dial to: the actual port, where 0 was asked for.
+    pub grpc_addr: SocketAddr,
+    /// Where the API and the console are.
+    pub http_addr: SocketAddr,
+    /// Whether both speak TLS.
+    pub tls: bool,
+    /// The API's token.
+    pub api_token: String,
+    /// Ends when the hub has stopped.
+    pub join: JoinHandle<Result<(), Error>>,
+}
+
+/// Starts a hub on the current runtime. It listens when this returns, and stops in order when
+/// `stop` says so.
+///
+/// # Errors
+/// Where something it needs cannot be had; nothing is left running then.
+pub async fn start(config: Config, clock: Clock, stop: Stop) -> Result<Running, Error> {
+    // An error means that the process has chosen a provider already.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let identity = config.identity()?;
+    let deliveries = config
+        .targets
+        .iter()
+        .cloned()
+        .map(Delivery::prepare)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(Error::Config)?;
+    let file_error = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::File { path, source }
+    };
+    std::fs::create_dir_all(&config.data_dir).map_err(file_error(&config.data_dir))?;
+    let token_file = config.api_token_path();
+    let api_token = tokens::api_token(&token_file).map_err(file_error(&token_file))?;
+    let (grpc, grpc_addr) = listen(config.grpc_listen).await?;
+    let (http, http_addr) = listen(config.http_listen).await?;
+    let (store, store_thread) = Store::open(&config.data_dir.join("hub.db"))?;
+    for target in &config.targets {
+        let name = target.name.clone();
+        store.call(move |db| outbox::register(db, &name)).await?;
+    }
+    let core = Core::open(
+        store,
+        clock,
+        stop.clone(),
+        TokenDigest::of(&api_token),
+        config.agent_tokens_path(),
+    )
+    .await?;
+    let parts = Parts { core: Arc::new(core), identity: identity.clone(), deliveries, store_thread };
+    let servers = parts.servers(grpc, http)?;
+    let join = tasks::spawn("hub", serve(parts, servers, stop));
+    Ok(Running { grpc_addr, http_addr, tls: identity.is_some(), api_token, join })
+}
+
+async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |source| Error::Listen { addr, source };
+    let listener = TcpListener::bind(addr).await.map_err(failed)?;
+    let local = listener.local_addr().map_err(failed)?;
+    Ok((listener, local))
+}
+
+struct Parts {
+    core: Arc<Core>,
+    identity: Option<Identity>,
+    deliveries: Vec<Delivery>,
+    store_thread: thread::JoinHandle<()>,
+}
+
+type ServerTask = JoinHandle<Result<(), Error>>;
+
+impl Parts {
+    /// Starts both listeners; each ends when the hub stops.
+    fn servers(&self, grpc: TcpListener, http: TcpListener) -> Result<[ServerTask; 2], Error> {
+        let stop = self.core.stop.clone();
+        let mut builder = Server::builder()
+            .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
+            .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW);
+        if let Some(identity) = &self.identity {
+            let identity = tonic::transport::Identity::from_pem(&identity.cert, &identity.key);
+            builder = builder
+                .tls_config(ServerTlsConfig::new().identity(identity))
+                .map_err(|error| Error::Tls(error.to_string()))?;
+        }
+        let service = HubServer::new(Service { core: Arc::clone(&self.core) });
+        let incoming = TcpIncoming::from(grpc).with_nodelay(Some(true));
+        let end = stop.clone();
+        let grpc = builder
+            .add_service(service)
+            .serve_with_incoming_shutdown(incoming, async move { end.stopped().await });
+        let router = rest::router(Arc::clone(&self.core));
+        let tls = self.identity.as_ref().map(Identity::server_config).transpose().map_err(Error::Tls)?;
+        let http = match tls {
+            None => {
+                let server = axum::serve(http, router);
+                tasks::spawn("hub-http", settle(server.with_graceful_shutdown(ended(stop)).into_future()))
+            }
+            Some(config) => {
+                let listener = TlsListener::start(http, config, stop.clone())
+                    .map_err(|error| Error::Serve(format!("the API: {error}")))?;
+                let server = axum::serve(listener, router);
+                tasks::spawn("hub-http", settle(server.with_graceful_shutdown(ended(stop)).into_future()))
+            }
+        };
+        let grpc = tasks::spawn("hub-grpc", async move {
+            grpc.await.map_err(|error| Error::Serve(format!("agents: {error}")))
+        });
+        Ok([grpc, http])
+    }
+}
+
+async fn ended(stop: Stop) {
+    stop.stopped().await;
+}
+
+async fn settle(server: impl Future<Output = io::Result<()>>) -> Result<(), Error> {
+    server.await.map_err(|error| Error::Serve(format!("the API: {error}")))
+}
+
+/// Runs until the stop, then ends in order: what comes in, what goes out, what is kept.
+async fn serve(parts: Parts, servers: [ServerTask; 2], stop: Stop) -> Result<(), Error> {
+    let Parts { core, deliveries, store_thread, .. } = parts;
+    let mut out = JoinSet::new();
+    for delivery in deliveries {
+        let task = tasks::spawn("hub-cloudevents", delivery.run(Arc::clone(&core)));
+        out.spawn(task);
+    }
+    stop.stopped().await;
+    let mut outcome = Ok(());
+    for server in servers {
+        let abort = server.abort_handle();
+        match tokio::time::timeout(STEP, server).await {
+            Ok(Ok(served)) => outcome = outcome.and(served),
+            Ok(Err(panicked)) => outcome = outcome.and(Err(Error::Serve(panicked.to_string()))),
+            Err(_) => {
+                tracing::debug!("a client did not let go in time");
+                abort.abort();
+            }
+        }
+    }
+    let drained = async { while out.join_next().await.is_some() {} };
+    if tokio::time::timeout(STEP, drained).await.is_err() {
+        tracing::warn!("a delivery did not end in time; it is repeated after the next start");
+    }
+    drop(core);
+    let closed = tasks::spawn_blocking(move || store_thread.join());
+    if tokio::time::timeout(STEP, closed).await.is_err() {
+        tracing::warn!("the database did not close in time; what was committed is safe");
+    }
+    outcome
+}
+
+fn default_data_dir() -> PathBuf {
+    let state = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/state/weir-hub"));
+    state.or_else(home).unwrap_or_else(|| PathBuf::from("weir-hub-data"))
+}

@@ -1,0 +1,179 @@
+//! What the hub keeps: agents, rule sets, transitions, alerts, reports, and how far each egress
+//! target is, in one SQLite file that a thread of its own owns.
+//!
+//! Invariants:
+//! * A transition is stored once per (agent, epoch, seq), in one transaction with the alert state
+//!   it leads to and the committed mark of its epoch. An ack is sent only after that commit.
+//! * The committed mark of an epoch never falls. What it jumped over is in `gaps`.
+//! * `transitions.id` rises in the order of commit, so that everyone who reads "after id n" sees
+//!   everything, once: the event stream and each egress target.
+//! * The outbox of a target is its cursor over `transitions`: a cursor moves in the same
+//!   transaction that counts the delivery or keeps the dead letter.
+//! * A rule set's revision only rises, also across a deletion. Items are kept by their hash, so
+//!   that a delta can be made against any revision that ever was.
+//! * The file opens after any crash (WAL, `synchronous=FULL`). Migrations are only ever appended.
+//!
+//! All commands that wait are carried out in one transaction, each in a savepoint of its own, and
+//! are answered after the commit: many agents share one fsync, and a command that fails undoes
+//! only itself.
+
+pub mod agents;
+pub mod outbox;
+pub mod rulesets;
+mod schema;
+pub mod transitions;
+
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use rusqlite::{Connection, Row, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::tasks;
+
+/// How many commands may wait: enough that a commit's time fills the next group.
+const WAITING: usize = 256;
+/// How many commands share a commit. More would only lengthen the wait of the first.
+const GROUP: usize = 128;
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be used.
+    #[error("open the hub's database {path}: {source}; is another weir-hub using this directory?")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// The file is of a younger program.
+    #[error("the hub's database {path} has version {found}, and this program knows {known}; run the weir-hub that wrote it, or a younger one")]
+    Younger {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The version that this program makes.
+        known: u32,
+    },
+    /// A statement failed.
+    #[error("use the hub's database: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The commit failed: nothing of the group was stored.
+    #[error("commit to the hub's database: {0}; is the disk full?")]
+    Commit(String),
+    /// A stored record cannot be read.
+    #[error("read a stored record: {0}")]
+    Record(#[from] serde_json::Error),
+    /// There is no thread to be had.
+    #[error("start the database thread: {0}")]
+    Thread(std::io::Error),
+    /// The database thread has ended.
+    #[error("the hub's database is closed")]
+    Closed,
+}
+
+/// A handle on the store; cheap to clone. The thread ends when the last one is dropped.
+#[derive(Clone, Debug)]
+pub struct Store {
+    jobs: mpsc::Sender<Job>,
+}
+
+type Job = Box<dyn FnOnce(&Connection) -> Answer + Send>;
+
+struct Answer {
+    /// Whether what the command wrote stays.
+    keep: bool,
+    /// Tells the caller; takes why the commit failed, if it did.
+    tell: Box<dyn FnOnce(Option<String>)>,
+}
+
+impl Store {
+    /// Opens or creates the file, brings it up to date, and starts its thread.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened, is of a younger program, or is in use.
+    pub fn open(path: &Path) -> Result<(Self, thread::JoinHandle<()>), Error> {
+        let mut db = schema::open(path)?;
+        let (jobs, mut waiting) = mpsc::channel::<Job>(WAITING);
+        let thread = tasks::thread("hub-store", move || {
+            while let Some(first) = waiting.blocking_recv() {
+                let mut group = vec![first];
+                while group.len() < GROUP
+                    && let Ok(next) = waiting.try_recv()
+                {
+                    group.push(next);
+                }
+                carry_out(&mut db, group);
+            }
+        })
+        .map_err(Error::Thread)?;
+        Ok((Self { jobs }, thread))
+    }
+
+    /// Carries out a command on the database's thread and returns once it is committed. When the
+    /// command returns an error, what it wrote is undone.
+    ///
+    /// # Errors
+    /// Those of the command and of the commit.
+    pub async fn call<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |db| {
+            let outcome = command(db);
+            let keep = outcome.is_ok();
+            let tell = Box::new(move |failed: Option<String>| {
+                let outcome = match failed {
+                    Some(why) => outcome.and(Err(Error::Commit(why))),
+                    None => outcome,
+                };
+                // The caller may have gone; what it asked for is done all the same.
+                drop(reply.send(outcome));
+            });
+            Answer { keep, tell }
+        });
+        self.jobs.send(job).await.map_err(|_| Error::Closed)?;
+        answer.await.map_err(|_| Error::Closed)?
+    }
+}
+
+/// An unsigned number of a row; SQLite's own are signed.
+fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
+}
+
+fn carry_out(db: &mut Connection, group: Vec<Job>) {
+    let mut tells = Vec::with_capacity(group.len());
+    let failed = commit_group(db, group, &mut tells).err().map(|error| error.to_string());
+    if let Some(why) = &failed {
+        tracing::error!(error = %why, "cannot commit to the hub's database");
+    }
+    for tell in tells {
+        tell(failed.clone());
+    }
+}
+
+fn commit_group(
+    db: &mut Connection,
+    group: Vec<Job>,
+    tells: &mut Vec<Box<dyn FnOnce(Option<String>)>>,
+) -> rusqlite::Result<()> {
+    let mut transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for job in group {
+        let savepoint = transaction.savepoint()?;
+        let answer = job(&savepoint);
+        tells.push(answer.tell);
+        if answer.keep {
+            savepoint.commit()?;
+        } else {
+            savepoint.finish()?;
+        }
+    }
+    transaction.commit()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! The tables, and how an older file becomes a current one. A migration that was released is never
+//! changed; what is needed comes as one more at the end.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::Error;
+
+const MIGRATIONS: &[&str] = &["
+CREATE TABLE agents (
+    agent TEXT PRIMARY KEY,
+    version TEXT NOT NULL,
+    boot_id TEXT NOT NULL,
+    labels TEXT NOT NULL,          -- JSON
+    first_seen INTEGER NOT NULL,   -- microseconds since 1970, as all times here
+    last_seen INTEGER NOT NULL,
+    running TEXT NOT NULL,         -- JSON
+    status TEXT                    -- JSON
+) STRICT;
+CREATE TABLE epochs (
+    agent TEXT NOT NULL,
+    epoch TEXT NOT NULL,
+    committed TEXT NOT NULL,       -- a u64, which no SQLite integer holds
+    PRIMARY KEY (agent, epoch)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE gaps (
+    id INTEGER PRIMARY KEY,
+    agent TEXT NOT NULL,
+    epoch TEXT NOT NULL,
+    first TEXT NOT NULL,
+    last TEXT NOT NULL,
+    evicted INTEGER NOT NULL,
+    noticed_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX gaps_by_agent ON gaps (agent, id);
+CREATE TABLE transitions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    agent TEXT NOT NULL,
+    epoch TEXT NOT NULL,
+    seq TEXT NOT NULL,
+    record TEXT NOT NULL,          -- JSON
+    UNIQUE (agent, epoch, seq)
+) STRICT;
+CREATE TABLE alerts (
+    agent TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    state TEXT NOT NULL,
+    transition_id INTEGER NOT NULL,
+    PRIMARY KEY (agent, fingerprint)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX alerts_by_state ON alerts (state, transition_id);
+CREATE TABLE rulesets (
+    name TEXT PRIMARY KEY,
+    revision INTEGER NOT NULL,
+    target TEXT NOT NULL,
+    deleted INTEGER NOT NULL
+) STRICT;
+CREATE TABLE revisions (
+    name TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    hash TEXT NOT NULL,
+    source TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (name, revision)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE items (
+    hash TEXT PRIMARY KEY,
+    kind INTEGER NOT NULL,         -- as in the protocol
+    name TEXT NOT NULL,
+    body TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE set_items (
+    set_hash TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    item_hash TEXT NOT NULL,
+    PRIMARY KEY (set_hash, position)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE rule_reports (
+    agent TEXT NOT NULL,
+    ruleset TEXT NOT NULL,
+    record TEXT NOT NULL,          -- JSON
+    PRIMARY KEY (agent, ruleset)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE targets (
+    name TEXT PRIMARY KEY,
+    cursor INTEGER NOT NULL,
+    delivered INTEGER NOT NULL,
+    retries INTEGER NOT NULL,
+    last_error TEXT NOT NULL
+) STRICT;
+CREATE TABLE dead_letters (
+    target TEXT NOT NULL,
+    transition_id INTEGER NOT NULL,
+    why TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (target, transition_id)
+) STRICT, WITHOUT ROWID;
+"];
+
+/// Opens or creates the file and brings it up to date.
+pub(super) fn open(path: &Path) -> Result<Connection, Error> {
+    let failed = |source| Error::Open { path: path.to_owned(), source };
+    let mut db = Connection::open(path).map_err(failed)?;
+    prepare(&db).map_err(failed)?;
+    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    let found: u32 = db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+    if found > known {
+        return Err(Error::Younger { path: path.to_owned(), found, known });
+    }
+    for (number, migration) in (1..=known).zip(MIGRATIONS).filter(|(number, _)| *number > found) {
+        let step = db.transaction().map_err(failed)?;
+        step.execute_batch(migration).map_err(failed)?;
+        step.pragma_update(None, "user_version", number).map_err(failed)?;
+        step.commit().map_err(failed)?;
+    }
+    Ok(db)
+}
+
+/// One process owns the file: the exclusive lock turns a second hub on the same directory into an
+/// error at its start instead of two half-truths.
+fn prepare(db: &Connection) -> rusqlite::Result<()> {
+    db.busy_timeout(Duration::from_secs(2))?;
+    db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}

@@ -1,0 +1,157 @@
+use super::*;
+use crate::hub::fleet::Selector;
+use crate::hub::record::{StatusRecord, TransitionRecord};
+use crate::model::ruleset::{Item, ItemKind};
+use crate::model::time::Timestamp;
+use crate::wire::v1;
+use transitions::{AlertFilter, Inbound};
+
+const NOW: Timestamp = Timestamp::from_micros(1_000_000);
+
+fn transition(seq: u64, state: v1::transition::State) -> TransitionRecord {
+    let wire = v1::Transition {
+        seq,
+        state: state.into(),
+        fingerprint: 1 + seq % 2,
+        rule: "hot".to_owned(),
+        ..Default::default()
+    };
+    TransitionRecord::from_wire("gw", 9, wire, NOW)
+}
+
+fn inbound(seqs: &[u64]) -> Inbound {
+    Inbound {
+        agent: "gw".to_owned(),
+        epoch: 9,
+        transitions: seqs.iter().map(|seq| transition(*seq, v1::transition::State::Firing)).collect(),
+        evicted: Vec::new(),
+        received: NOW,
+    }
+}
+
+fn arrival() -> agents::Arrival {
+    agents::Arrival {
+        agent: "gw".to_owned(),
+        version: "1".to_owned(),
+        boot_id: "b".to_owned(),
+        labels: [("site".to_owned(), "a".to_owned())].into(),
+        running: Vec::new(),
+        at: NOW,
+    }
+}
+
+fn item(name: &str) -> Item {
+    Item { kind: ItemKind::Rule, name: name.into(), body: name.into() }
+}
+
+#[tokio::test]
+async fn everything_is_there_after_a_reopen() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hub.db");
+    let (store, thread) = Store::open(&path).unwrap();
+    store
+        .call(|db| {
+            agents::arrived(db, &arrival())?;
+            agents::status(db, "gw", &StatusRecord::default(), &[], NOW)?;
+            outbox::register(db, "t")?;
+            transitions::accept(db, &inbound(&[1, 2, 5]))?;
+            rulesets::put(db, "set", "text", &Selector::parse("site=a").unwrap(), &[item("a")], NOW)
+        })
+        .await
+        .unwrap();
+    drop(store);
+    thread.join().unwrap();
+
+    let (store, thread) = Store::open(&path).unwrap();
+    store
+        .call(|db| {
+            assert_eq!(transitions::committed(db, "gw", 9)?, 5);
+            let known = agents::list(db, None)?;
+            assert_eq!(known.len(), 1);
+            assert_eq!((known[0].gaps[0].first, known[0].gaps[0].last), (3, 4));
+            assert_eq!(known[0].transitions, 3);
+            assert!(known[0].status.is_some());
+            assert_eq!(outbox::waiting(db, "t", 10)?.len(), 3);
+            let desired = rulesets::desired(db)?;
+            assert_eq!(desired[0].items, [item("a")]);
+            assert_eq!(desired[0].target.to_string(), "site=a");
+            Ok(())
+        })
+        .await
+        .unwrap();
+    drop(store);
+    thread.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_batch_that_comes_twice_is_stored_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _thread) = Store::open(&dir.path().join("hub.db")).unwrap();
+    let first = store.call(|db| transitions::accept(db, &inbound(&[1, 2]))).await.unwrap();
+    let again = store.call(|db| transitions::accept(db, &inbound(&[1, 2, 3]))).await.unwrap();
+    assert_eq!((first.committed, first.stored), (2, 2));
+    assert_eq!((again.committed, again.stored, again.duplicates), (3, 1, 2));
+    let rows = store.call(|db| transitions::after(db, 0, 10)).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), [1, 2, 3]);
+    let alerts = |firing| AlertFilter { firing, limit: 10, ..AlertFilter::default() };
+    store
+        .call(move |db| {
+            assert_eq!(transitions::alerts(db, &alerts(true))?.len(), 2);
+            let mut end = inbound(&[]);
+            end.transitions.push(transition(4, v1::transition::State::Resolved));
+            transitions::accept(db, &end)?;
+            assert_eq!(transitions::alerts(db, &alerts(true))?.len(), 1);
+            assert_eq!(transitions::alerts(db, &alerts(false))?.len(), 2);
+            Ok(())
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn revisions_rise_and_the_same_text_keeps_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _thread) = Store::open(&dir.path().join("hub.db")).unwrap();
+    store
+        .call(|db| {
+            let all = Selector::default();
+            let put = |source: &str, items: &[Item]| rulesets::put(db, "set", source, &all, items, NOW);
+            let one = put("1", &[item("a"), item("b")])?;
+            assert_eq!((one.revision, one.changed), (1, true));
+            assert_eq!((put("1", &[item("a"), item("b")])?.changed), false);
+            let two = put("2", &[item("a"), item("c")])?;
+            assert_eq!((two.revision, two.changed), (2, true));
+            assert_eq!(rulesets::item_hashes(db, one.hash)?, [item("a").hash(), item("b").hash()]);
+            assert!(rulesets::delete(db, "set")?);
+            assert!(!rulesets::delete(db, "set")?);
+            assert!(rulesets::list(db, None)?.is_empty());
+            let back = put("2", &[item("a"), item("c")])?;
+            assert_eq!((back.revision, back.changed), (2, true));
+            Ok(())
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_command_that_fails_undoes_only_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _thread) = Store::open(&dir.path().join("hub.db")).unwrap();
+    let good = store.call(|db| transitions::accept(db, &inbound(&[1])));
+    let bad = store.call(|db| {
+        transitions::accept(db, &inbound(&[2]))?;
+        Err::<(), _>(Error::Closed)
+    });
+    let (good, bad) = tokio::join!(good, bad);
+    assert!(good.is_ok() && bad.is_err());
+    assert_eq!(store.call(transitions::count).await.unwrap(), 1);
+}
+
+#[test]
+fn a_second_hub_on_the_same_file_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hub.db");
+    let (_store, _thread) = Store::open(&path).unwrap();
+    let error = Store::open(&path).unwrap_err().to_string();
+    assert!(error.contains("another weir-hub"), "{error}");
+}

@@ -1,0 +1,223 @@
+//! CloudEvents to a receiver that fails, goes away and comes back; and the real program, killed.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use serde_json::Value as Json;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use weir::hub::cloudevents::Target;
+use weir::tasks;
+
+use super::agent::{FakeAgent, transition};
+use super::desk::Desk;
+use super::{Hub, within};
+
+type Received = Arc<Mutex<Vec<(HeaderMap, Json)>>>;
+
+/// A receiver that answers each event as `answer` says.
+async fn receiver(
+    addr: SocketAddr,
+    received: &Received,
+    answer: impl Fn(&Json) -> StatusCode + Clone + Send + Sync + 'static,
+) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind(addr).await.unwrap();
+    let local = listener.local_addr().unwrap();
+    let received = Arc::clone(received);
+    let router = Router::new().route(
+        "/in",
+        post(async move |headers: HeaderMap, body: Bytes| {
+            let body: Json = serde_json::from_slice(&body).unwrap();
+            let status = answer(&body);
+            if status.is_success() {
+                received.lock().unwrap().push((headers, body));
+            }
+            status
+        }),
+    );
+    let server = tasks::spawn("receiver", async move { axum::serve(listener, router).await.unwrap() });
+    (local, server)
+}
+
+async fn came(received: &Received, count: usize) {
+    within("the events", async {
+        while received.lock().unwrap().len() < count {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_was_down_gets_all_in_order_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let received = Received::default();
+    let (addr, up) = receiver("127.0.0.1:0".parse().unwrap(), &received, |_| StatusCode::OK).await;
+    let target = |structured| {
+        let mut target = Target::new("people", &format!("http://{addr}/in"));
+        target.backoff = Duration::from_millis(20);
+        target.backoff_max = Duration::from_millis(100);
+        target.structured = structured;
+        target
+    };
+    let hub = Hub::start(dir.path(), |config| config.targets.push(target(false))).await;
+    let mut gw = hub.agent("gw-1", Vec::new()).await;
+    gw.batch(&[transition(1, "a")]).await;
+    came(&received, 1).await;
+    up.abort();
+    drop(up.await);
+
+    for seq in 2..=20 {
+        gw.batch(&[transition(seq, "a")]).await;
+        gw.ack().await;
+    }
+    let desk = hub.desk();
+    desk.until("/targets", |targets| targets[0]["retries"].as_u64() > Some(0) && targets[0]["depth"] == 19).await;
+    // The hub goes too, and comes back before the receiver does.
+    hub.stop().await;
+    let hub = Hub::start(dir.path(), |config| config.targets.push(target(true))).await;
+    // The receiver comes back ill at first, and refuses one event for good.
+    let failures = Mutex::new(3);
+    let failures = Arc::new(failures);
+    let (_, up) = receiver(addr, &received, move |event| {
+        let mut left = failures.lock().unwrap();
+        if *left > 0 {
+            *left -= 1;
+            return StatusCode::SERVICE_UNAVAILABLE;
+        }
+        if event["data"]["seq"] == 10 { StatusCode::BAD_REQUEST } else { StatusCode::ACCEPTED }
+    })
+    .await;
+    came(&received, 19).await;
+    let targets = hub
+        .desk()
+        .until("/targets", |targets| targets[0]["depth"] == 0)
+        .await;
+    assert_eq!((&targets[0]["delivered"], &targets[0]["dead"]), (&Json::from(19), &Json::from(1)));
+    let events = received.lock().unwrap().clone();
+    let seqs: Vec<u64> = events
+        .iter()
+        .map(|(_, body)| body["seq"].as_u64().or(body["data"]["seq"].as_u64()).unwrap())
+        .collect();
+    let expected: Vec<u64> = (1..=20).filter(|seq| *seq != 10).collect();
+    assert_eq!(seqs, expected);
+    let (headers, body) = &events[0];
+    for (name, value) in [
+        ("ce-specversion", "1.0"),
+        ("ce-id", "gw-1/feed000000000001/1"),
+        ("ce-source", "/weir/agents/gw-1"),
+        ("ce-type", "dev.weir.alert.firing"),
+        ("ce-time", "2020-07-12T00:01:34.5Z"),
+        ("ce-subject", body["fingerprint"].as_str().unwrap()),
+        ("content-type", "application/json"),
+    ] {
+        assert_eq!(headers[name], value, "{name}");
+    }
+    let (headers, body) = &events[1];
+    assert!(headers["content-type"].to_str().unwrap().starts_with("application/cloudevents+json"));
+    assert_eq!(body["id"], "gw-1/feed000000000001/2");
+    hub.stop().await;
+    up.abort();
+}
+
+/// The real program, on ports that it chose.
+struct Program {
+    child: Child,
+    grpc: SocketAddr,
+    http: String,
+}
+
+impl Program {
+    fn start(dir: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_weir-hub"))
+            .args(["serve", "--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--data-dir"])
+            .arg(dir)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut address = || {
+            let line = lines.next().unwrap().unwrap();
+            line.split_once("http://").unwrap().1.trim_end_matches('/').to_owned()
+        };
+        let (grpc, http) = (address().parse().unwrap(), format!("http://{}", address()));
+        Self { child, grpc, http }
+    }
+
+    fn verb(&self, dir: &Path, args: &[&str]) -> (bool, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_weir-hub"))
+            .args(args)
+            .args(["--hub", &self.http, "--token-file"])
+            .arg(dir.join("api-token"))
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(text).unwrap())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[tokio::test]
+async fn the_program_loses_nothing_that_it_acknowledged_when_it_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = weir::hub::tokens::add(&dir.path().join("agent-tokens"), "gw-1").unwrap();
+    let mut seq = 0;
+    for _ in 0..3 {
+        let program = Program::start(dir.path());
+        let mut gw = FakeAgent::connect(program.grpc, &token, "gw-1", Vec::new()).await;
+        assert_eq!(gw.welcome.committed, seq);
+        for _ in 0..5 {
+            seq += 1;
+            gw.batch(&[transition(seq, "a")]).await;
+            assert_eq!(gw.ack().await, seq);
+        }
+    }
+    let program = Program::start(dir.path());
+    let api_token = std::fs::read_to_string(dir.path().join("api-token")).unwrap();
+    let desk = Desk::new(&program.http, api_token.trim());
+    let seqs: Vec<u64> =
+        desk.list("/transitions?after=0").await.iter().map(|t| t["seq"].as_u64().unwrap()).collect();
+    assert_eq!(seqs, (1..=seq).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn the_programs_verbs_speak_to_the_hub() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = weir::hub::tokens::add(&dir.path().join("agent-tokens"), "gw-1").unwrap();
+    let program = Program::start(dir.path());
+    let mut gw = FakeAgent::connect(program.grpc, &token, "gw-1", Vec::new()).await;
+    gw.batch(&[transition(1, "motor-3")]).await;
+    gw.ack().await;
+    let file = dir.path().join("plant.yaml");
+    let path = file.to_str().unwrap();
+    let verb = |args: &[&str]| program.verb(dir.path(), args);
+
+    std::fs::write(&file, super::rules(&["hot"]).replace("SELECT device", "SELEC device")).unwrap();
+    let (ok, said) = verb(&["rules", "push", path]);
+    assert!(!ok && said.contains(&format!("{path}:1:")), "{said}");
+    std::fs::write(&file, super::rules(&["hot"])).unwrap();
+    let (ok, said) = verb(&["rules", "push", path, "--target", "agent=gw-1"]);
+    assert!(ok && said.contains("plant: revision 1 for 1 agents"), "{said}");
+    let (_, said) = verb(&["rules", "list"]);
+    assert!(said.contains("plant") && said.contains("agent=gw-1"), "{said}");
+    let (_, said) = verb(&["alerts"]);
+    assert!(said.contains("FIRING") && said.contains("device=motor-3"), "{said}");
+    let (_, said) = verb(&["alerts", "--json"]);
+    assert_eq!(serde_json::from_str::<Json>(&said).unwrap()["seq"], 1);
+    let (_, said) = verb(&["agents"]);
+    assert!(said.contains("gw-1") && said.contains("connected"), "{said}");
+}
