@@ -181,13 +181,13 @@ impl Core {
         let mut effects = Effects::default();
         self.counts.messages += 1;
         self.counts.bytes += message.payload.len() as u64;
-        let mut decoded: Vec<(Arc<str>, Vec<(usize, Row)>)> = Vec::new();
         let mut newest = *clock;
-        for (name, set) in &mut self.sets {
+        let mut decoded = Vec::with_capacity(self.sets.len());
+        for set in self.sets.values_mut() {
             let mut rows = Vec::new();
             set.decoder.decode(message, &mut rows);
             newest = rows.iter().fold(newest, |newest, (_, row)| newest.max(row.time));
-            decoded.push((name.clone(), rows));
+            decoded.push(rows);
         }
         if newest > *clock {
             *clock = newest;
@@ -195,10 +195,8 @@ impl Core {
             let just_before = recorded(Timestamp::from_micros(newest.micros() - 1));
             self.tick(just_before, &mut effects);
         }
-        for (name, rows) in decoded {
-            if let Some(set) = self.sets.get_mut(&name) {
-                set.rows(&rows, recorded(newest), recorded(newest), &mut effects.transitions);
-            }
+        for (set, rows) in self.sets.values_mut().zip(decoded) {
+            set.rows(&rows, recorded(newest), recorded(newest), &mut effects.transitions);
         }
         effects.transitions
     }

@@ -51,7 +51,6 @@ pub(super) enum Command {
 #[derive(Clone, Debug)]
 pub(super) struct RunningItems {
     pub(super) origin: Origin,
-    pub(super) revision: u64,
     pub(super) hash: ContentHash,
     pub(super) items: Vec<Item>,
 }
@@ -199,7 +198,7 @@ impl Driver {
                     self.snapshot(now)?;
                     self.lines.acks.clear();
                     if let Some(drained) = self.lines.drained.take() {
-                        drop(drained.send(()));
+                        drained.send(()).ok();
                     }
                 }
             }
@@ -340,19 +339,18 @@ impl Driver {
                     body: Some(store::encode(&admitted)),
                 };
                 self.swap(Input::Run(admitted), stored, now)?;
-                drop(done.send(()));
+                done.send(()).ok();
             }
             Command::Remove(name, done) => {
                 let stored = StoredSetChange { name: name.clone(), body: None };
                 self.swap(Input::Remove(name), stored, now)?;
-                drop(done.send(()));
+                done.send(()).ok();
             }
             Command::Refused(name, hash) => self.core.refused(&name, hash),
             Command::Sets(reply) => {
                 let sets = self.core.sets().map(|(name, set)| {
                     let items = RunningItems {
                         origin: set.origin,
-                        revision: set.revision,
                         hash: set.hash,
                         items: set.items.clone(),
                     };
@@ -426,7 +424,7 @@ impl Driver {
             Request::RenewEpoch(reply) => {
                 self.spool.renew_epoch()?;
                 self.lines.newest.send_replace(self.spool.stats().newest);
-                drop(reply.send(()));
+                reply.send(()).ok();
             }
         }
         Ok(())

@@ -188,7 +188,7 @@ fn start_sources(
         let index = u16::try_from(i).unwrap_or(u16::MAX);
         brokers.push(ingest::mqtt::start(broker, index, Vec::new(), messages.clone(), clock, stop.clone())?);
     }
-    let node = ingest::node::start(config.node.clone(), messages.clone(), clock, stop.clone())?;
+    let node = ingest::node::start(&config.node, messages.clone(), clock, stop.clone())?;
     Ok(Sources { brokers, node })
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::control::{self, Admitted, directory};
-use crate::model::ruleset::{Desired, DesiredSet, Origin, Outcome, RuleReport};
+use crate::model::ruleset::{Desired, DesiredSet, Origin, RuleReport};
 use crate::plan::Limits;
 use crate::tasks::{self, Stop};
 

@@ -408,17 +408,15 @@ impl Metrics {
 
 /// The figures in Prometheus' text format.
 pub fn exposition(metrics: &[Metric]) -> String {
-    use std::fmt::Write as _;
     let mut text = String::new();
     let mut last = "";
     for metric in metrics {
         if metric.name != last {
             last = metric.name;
             let kind = if last.ends_with("_total") { "counter" } else { "gauge" };
-            // Writing to a String cannot fail.
-            drop(write!(text, "# HELP {last} {}\n# TYPE {last} {kind}\n", metric.help));
+            text.push_str(&format!("# HELP {last} {}\n# TYPE {last} {kind}\n", metric.help));
         }
-        drop(writeln!(text, "{} {}", metric.key(), metric.value));
+        text.push_str(&format!("{} {}\n", metric.key(), metric.value));
     }
     text
 }

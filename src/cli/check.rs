@@ -16,7 +16,7 @@ use crate::plan::{self, Compiled, Limits, render::render};
 ///
 /// Exits with 1 if a file has an error, with 0 if there are warnings at most.
 #[derive(Debug, clap::Args)]
-pub struct Check {
+pub(super) struct Check {
     /// Rule files; a directory stands for its `*.yaml`, `*.yml` and `*.json`, `-` for standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -37,7 +37,7 @@ impl Check {
     ///
     /// # Errors
     /// A file that cannot be read.
-    pub fn run(self) -> Result<ExitCode> {
+    pub(super) fn run(self) -> Result<ExitCode> {
         let mut checked = Vec::new();
         for path in expand(&self.files)? {
             let (name, source) = read(&path)?;

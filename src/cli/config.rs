@@ -31,7 +31,7 @@ impl Config {
             What::Check { file } => {
                 let config = AgentConfig::load(&file)?;
                 for broker in &config.brokers {
-                    broker.resolve()?;
+                    broker.check()?;
                 }
                 println!("{}: ok; agent `{}`, {} brokers", file.display(), config.agent.id, config.brokers.len());
             }

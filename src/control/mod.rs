@@ -12,7 +12,7 @@ use crate::model::ruleset::{
     ContentHash, DesiredSet, Item, ItemKind, Origin, Outcome, RuleReport, set_hash,
 };
 use crate::plan::logical::Plan;
-use crate::plan::{self, Limits, file::RuleSetDef};
+use crate::plan::{self, Limits, RuleSetDef};
 
 /// A set that may run.
 #[derive(Clone, Debug)]

@@ -18,11 +18,10 @@ impl<'p> Scalar<'p> {
     /// Reads the payload. What looks quoted but is no JSON string is plain text.
     pub(super) fn read(payload: &'p str) -> Self {
         let text = payload.trim();
-        if text.starts_with('"') {
-            if let Ok(inner) = serde_json::from_str::<String>(text) {
+        if text.starts_with('"')
+            && let Ok(inner) = serde_json::from_str::<String>(text) {
                 return Self { text: Cow::Owned(inner), quoted: true };
             }
-        }
         Self { text: Cow::Borrowed(text), quoted: false }
     }
 
