@@ -1,8 +1,8 @@
-//! Tests that need real counterparts: brokers, databases, files, processes.
-
-mod ingest;
-mod support;
 //! The integration tests: whole programs and their real counterparts.
 
 #[cfg(feature = "hub")]
 mod hub;
+mod ingest;
+#[cfg(feature = "hub")]
+mod spine;
+mod support;

@@ -11,7 +11,7 @@ use weir::wire::v1::agent_message::Message as Up;
 use weir::wire::v1::hub_client::HubClient;
 use weir::wire::v1::hub_message::Message as Down;
 
-use super::within;
+use crate::support::within;
 
 const EPOCH: u64 = 0xfeed_0000_0000_0001;
 

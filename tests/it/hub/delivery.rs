@@ -1,9 +1,6 @@
 //! CloudEvents to a receiver that fails, goes away and comes back; and the real program, killed.
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,8 +15,10 @@ use weir::hub::cloudevents::Target;
 use weir::tasks;
 
 use super::agent::{FakeAgent, transition};
-use super::desk::Desk;
-use super::{Hub, within};
+use crate::support::desk::Desk;
+use crate::support::programs::HubProgram;
+use crate::support::within;
+use super::Hub;
 
 type Received = Arc<Mutex<Vec<(HeaderMap, Json)>>>;
 
@@ -128,56 +127,13 @@ async fn a_receiver_that_was_down_gets_all_in_order_once() {
     up.abort();
 }
 
-/// The real program, on ports that it chose.
-struct Program {
-    child: Child,
-    grpc: SocketAddr,
-    http: String,
-}
-
-impl Program {
-    fn start(dir: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_weir-hub"))
-            .args(["serve", "--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--data-dir"])
-            .arg(dir)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut address = || {
-            let line = lines.next().unwrap().unwrap();
-            line.split_once("http://").unwrap().1.trim_end_matches('/').to_owned()
-        };
-        let (grpc, http) = (address().parse().unwrap(), format!("http://{}", address()));
-        Self { child, grpc, http }
-    }
-
-    fn verb(&self, dir: &Path, args: &[&str]) -> (bool, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_weir-hub"))
-            .args(args)
-            .args(["--hub", &self.http, "--token-file"])
-            .arg(dir.join("api-token"))
-            .output()
-            .unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8(text).unwrap())
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
 #[tokio::test]
 async fn the_program_loses_nothing_that_it_acknowledged_when_it_is_killed() {
     let dir = tempfile::tempdir().unwrap();
     let token = weir::hub::tokens::add(&dir.path().join("agent-tokens"), "gw-1").unwrap();
     let mut seq = 0;
     for _ in 0..3 {
-        let program = Program::start(dir.path());
+        let program = HubProgram::start(dir.path(), &[]);
         let mut gw = FakeAgent::connect(program.grpc, &token, "gw-1", Vec::new()).await;
         assert_eq!(gw.welcome.committed, seq);
         for _ in 0..5 {
@@ -186,7 +142,7 @@ async fn the_program_loses_nothing_that_it_acknowledged_when_it_is_killed() {
             assert_eq!(gw.ack().await, seq);
         }
     }
-    let program = Program::start(dir.path());
+    let program = HubProgram::start(dir.path(), &[]);
     let api_token = std::fs::read_to_string(dir.path().join("api-token")).unwrap();
     let desk = Desk::new(&program.http, api_token.trim());
     let seqs: Vec<u64> =
@@ -198,13 +154,13 @@ async fn the_program_loses_nothing_that_it_acknowledged_when_it_is_killed() {
 async fn the_programs_verbs_speak_to_the_hub() {
     let dir = tempfile::tempdir().unwrap();
     let token = weir::hub::tokens::add(&dir.path().join("agent-tokens"), "gw-1").unwrap();
-    let program = Program::start(dir.path());
+    let program = HubProgram::start(dir.path(), &[]);
     let mut gw = FakeAgent::connect(program.grpc, &token, "gw-1", Vec::new()).await;
     gw.batch(&[transition(1, "motor-3")]).await;
     gw.ack().await;
     let file = dir.path().join("plant.yaml");
     let path = file.to_str().unwrap();
-    let verb = |args: &[&str]| program.verb(dir.path(), args);
+    let verb = |args: &[&str]| program.verb(args);
 
     std::fs::write(&file, super::rules(&["hot"]).replace("SELECT device", "SELEC device")).unwrap();
     let (ok, said) = verb(&["rules", "push", path]);
