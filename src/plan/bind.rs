@@ -419,8 +419,9 @@ impl Binder<'_> {
         let mut size = 0;
         expr.walk(&mut |_| size += 1);
         let enough = size <= self.budget;
-        self.budget = self.budget.saturating_sub(size);
-        if !enough {
+        let told = self.budget == 0;
+        self.budget = if enough { self.budget - size } else { 0 };
+        if !enough && !told {
             let message = "the expression grows too large when planned";
             self.problem(Problem::new("too-large", place, message).hint("split the rule"));
         }
