@@ -48,8 +48,16 @@ pub(super) struct Binder<'a> {
     pub(super) aggregates: Vec<Aggregate>,
     /// Output columns so far.
     pub(super) outputs: Vec<(String, Typed)>,
+    /// What the query calls its stream.
+    pub(super) called: &'a str,
+    /// The names that SELECT gives with AS, each with whether it renames something.
+    pub(super) aliases: Vec<(&'a str, bool)>,
+    /// GROUP BY holds a mistake, so what is grouped by is not known.
+    pub(super) blurred: bool,
     /// What is wrong in the text at hand.
     pub(super) problems: Vec<Problem>,
+    /// What is probably not meant in the text at hand.
+    pub(super) doubts: Vec<Problem>,
     /// How many nodes the rule's plan may still have.
     pub(super) budget: usize,
 }
@@ -100,7 +108,9 @@ impl Binder<'_> {
             }
             Kind::Neg(of) => {
                 let found = self.bind(of, clause);
-                self.number(&found, of.place, "`-`");
+                if !self.number(&found, of.place, "`-`") {
+                    return nothing();
+                }
                 Typed { expr: Expr::Unary(UnaryOp::Neg, Box::new(found.expr)), ty: found.ty }
             }
             Kind::Binary(op, a, b) => self.binary(*op, a, b, node.place, clause),
@@ -155,10 +165,33 @@ impl Binder<'_> {
         }
         match self.schema.resolve(names) {
             Ok(field) => {
+                if self.schema.open && rest.is_empty() {
+                    self.doubt_alias(first, clause);
+                }
                 let ty = field.ty.clone();
                 Typed { expr: Expr::Field(self.slots.take(field)), ty }
             }
-            Err(problem) => self.problem(problem),
+            Err(problem) => {
+                let alias = self.aliases.iter().any(|(alias, _)| *alias == first.text);
+                self.problem(match problem.hint {
+                    None if alias => problem.hint("an output column is not there yet; repeat its expression"),
+                    None if !rest.is_empty() && !self.schema.declares(&first.text) => {
+                        problem.hint(format!("the stream is called `{}` here", self.called))
+                    }
+                    _ => problem,
+                })
+            }
+        }
+    }
+
+    /// In a schemaless stream every name is a column of the payload, also one that was meant for an
+    /// output column.
+    fn doubt_alias(&mut self, name: &Name, clause: Clause) {
+        let meant = matches!(clause, Clause::Where | Clause::GroupBy | Clause::Argument);
+        if meant && self.aliases.iter().any(|(alias, renames)| *alias == name.text && *renames) {
+            let message = format!("`{}` is taken from the payload here, not from SELECT", name.text);
+            let problem = Problem::new("alias-not-seen", name.place, message);
+            self.doubts.push(problem.hint("repeat the expression, or call the output column something else"));
         }
     }
 
@@ -176,6 +209,7 @@ impl Binder<'_> {
             }
         }
         match self.schema.resolve(names) {
+            Ok(_) if self.blurred => nothing(),
             Ok(field) => {
                 let message = format!("column `{}` is neither grouped by nor inside an aggregate", field.name);
                 let hint = format!("add it to GROUP BY, or take one value of the window, as in max({})", field.name);

@@ -95,6 +95,9 @@ impl Binder<'_> {
     /// The key that follows from the query: what it groups by, else the stream's KEY, else none.
     pub(super) fn implied_key(&mut self) -> Vec<KeyColumn> {
         let mut exprs: Vec<(Expr, Place)> = Vec::new();
+        if self.blurred {
+            return Vec::new();
+        }
         if self.windowed {
             exprs.extend(self.groups.iter().enumerate().map(|(i, (node, _))| (Expr::Group(i), node.place)));
         } else if let Some(slot) = self.slots.key {

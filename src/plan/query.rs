@@ -66,7 +66,9 @@ impl Binder<'_> {
                 self.problem(Problem::new("unsupported", node.place, message));
                 continue;
             }
+            let before = self.problems.len();
             let bound = self.bind(node, Clause::GroupBy);
+            self.blurred |= self.problems.len() > before;
             if !self.groups.iter().any(|(known, _)| known == node) {
                 self.groups.push((node.clone(), bound));
             }

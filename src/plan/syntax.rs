@@ -140,6 +140,15 @@ pub(super) enum Item {
     },
 }
 
+impl Item {
+    /// The name that AS gives, and whether it differs from the column it names.
+    pub(super) fn renamed(&self) -> Option<(&str, bool)> {
+        let Self::Expr { node, alias: Some(alias), .. } = self else { return None };
+        let same = matches!(&node.kind, Kind::Path { names, .. } if names.len() == 1 && names[0] == *alias);
+        Some((&alias.text, !same))
+    }
+}
+
 /// A `CREATE STREAM`.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Create {

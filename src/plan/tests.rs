@@ -177,17 +177,12 @@ fn rules_share_slots_and_streams() {
     assert_eq!(plan.rules[0].project[0], plan.rules[2].project[0]);
 }
 
+/// An expression, given the field of each name.
+type Expected<'a> = &'a dyn Fn(&dyn Fn(&str) -> Expr) -> Expr;
+
 #[test]
 fn expressions() {
-    let (plan, _) = rule("SELECT n, temperature, room, ok, ts FROM env");
-    let slot = |name: &str| Expr::Field(plan.streams[0].fields.iter().position(|f| *f.name == *name).unwrap());
-    let (n, room, ok, ts) = (slot("n"), slot("room"), slot("ok"), slot("ts"));
-    let filter = |text: &str| {
-        let (_, rule) = rule(&format!("SELECT n, temperature, room, ok, ts FROM env\nWHERE {text}"));
-        rule.filter.unwrap()
-    };
-    // Fields are taken in the order of the text, so the ones of WHERE come first.
-    let same = |text: &str, expected: &dyn Fn(&dyn Fn(&str) -> Expr) -> Expr| {
+    let same = |text: &str, expected: Expected<'_>| {
         let (plan, rule) = rule(&format!("SELECT 1 AS one FROM env WHERE {text}"));
         let slot = |name: &str| Expr::Field(plan.streams[0].fields.iter().position(|f| *f.name == *name).unwrap());
         assert_eq!(rule.filter.unwrap(), expected(&slot), "{text}");
@@ -235,9 +230,9 @@ fn expressions() {
         "(CASE WHEN n > 1 THEN 'a' WHEN n > 0 THEN NULL END) IS NULL", "n IN (1, 2.5, NULL)", "TRUE", "startswith(room, 'a');",
         "indexof(room, 'x') >= 0 AND length(room) DIV 2 < 3", "data->temp > 3", "data.list[-1] = 4", "nullif(n, 0) IS NULL",
     ] {
-        filter(text);
+        let (_, rule) = rule(&format!("SELECT n, temperature, room, ok, ts FROM env\nWHERE {text}"));
+        assert!(rule.filter.is_some(), "{text}");
     }
-    assert!([n, room, ok, ts].iter().all(|e| matches!(e, Expr::Field(_))));
 }
 
 #[test]
