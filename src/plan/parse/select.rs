@@ -3,7 +3,7 @@
 
 use super::Parser;
 use crate::plan::report::Problem;
-use crate::plan::syntax::{Call, Item, Kind as NodeKind, Node, Select};
+use crate::plan::syntax::{Call, Item, Kind as NodeKind, Name, Node, Select};
 use crate::plan::token::Kind;
 
 /// Windows of the language that this version does not have.
@@ -68,7 +68,7 @@ impl Parser<'_> {
         Ok(Item::Expr { node, alias, text })
     }
 
-    fn alias(&mut self) -> Result<Option<crate::plan::syntax::Name>, Problem> {
+    fn alias(&mut self) -> Result<Option<Name>, Problem> {
         if self.take_word("AS") {
             return self.name("the stream's alias after AS").map(Some);
         }
