@@ -142,6 +142,10 @@ impl Binder<'_> {
             }
             Kind::Cast(of, ty) => {
                 let found = self.bind(of, clause);
+                if matches!(ty, DataType::Array(_) | DataType::Struct(_)) {
+                    let message = format!("nothing can be cast to {ty}");
+                    return self.problem(Problem::new("wrong-type", node.place, message));
+                }
                 Typed { expr: Expr::Cast(Box::new(found.expr), ty.clone(), TimeUnit::Auto), ty: ty.clone() }
             }
             Kind::Call(call) => self.call(call, node.place, clause),
@@ -298,6 +302,7 @@ impl Binder<'_> {
         let mut left = self.bind(a, clause);
         let mut right = self.bind(b, clause);
         let ty = if op.compares() {
+            self.doubt_null(op, [&left, &right], place);
             self.compare(&mut left, &mut right, place);
             DataType::Boolean
         } else if op == BinaryOp::Concat {
@@ -313,6 +318,15 @@ impl Binder<'_> {
             }
         };
         Typed { expr: Expr::Binary(op, Box::new(left.expr), Box::new(right.expr)), ty }
+    }
+
+    /// A comparison with NULL is NULL, whatever the other side is.
+    fn doubt_null(&mut self, op: BinaryOp, sides: [&Typed; 2], place: Place) {
+        if sides.iter().any(|side| side.expr == Expr::Const(Value::Null)) && self.problems.is_empty() {
+            let message = format!("`{} NULL` is never true", op.symbol());
+            let hint = if op == BinaryOp::Ne { "write IS NOT NULL" } else { "write IS NULL" };
+            self.doubts.push(Problem::new("never-true", place, message).hint(hint));
+        }
     }
 
     /// Checks that two sides have an order, and reads text beside DATETIME as a time.

@@ -143,6 +143,10 @@ pub(super) fn bind(
         None => binder.implied_key(),
     };
     binder.flush("sql", &def.sql, report);
+    if def.when.is_some() && def.key.is_none() && key.is_empty() && !binder.windowed && !report.failed() {
+        binder.doubt_key(select);
+        binder.flush("sql", &def.sql, report);
+    }
     let when = binder.judge("when", def.when.as_ref(), syntax.when.as_ref(), report);
     let clear = binder.judge("clear", def.clear.as_ref(), syntax.clear.as_ref(), report);
     if !report.failed() {
