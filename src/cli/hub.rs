@@ -210,9 +210,14 @@ async fn run_hub(serve: Serve) -> Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let running = hub::start(config, Clock::start(), stop).await?;
     let scheme = if running.tls { "https" } else { "http" };
-    print(&format!("agents dial {scheme}://{}", running.grpc_addr))?;
-    print(&format!("console and API at {scheme}://{}/", running.http_addr))?;
-    print(&format!("the API's token is in {}", token_path.display()))?;
+    let where_it_is = format!(
+        "agents dial {scheme}://{}\nconsole and API at {scheme}://{}/\nthe API's token is in {}",
+        running.grpc_addr,
+        running.http_addr,
+        token_path.display()
+    );
+    // A hub whose output nobody reads serves all the same.
+    drop(print(&where_it_is));
     let mut join = running.join;
     tokio::select! {
         ended = &mut join => return finish(ended),
