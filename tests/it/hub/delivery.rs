@@ -195,6 +195,22 @@ async fn the_program_loses_nothing_that_it_acknowledged_when_it_is_killed() {
 }
 
 #[tokio::test]
+async fn the_program_ends_in_order_when_it_is_told_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = weir::hub::tokens::add(&dir.path().join("agent-tokens"), "gw-1").unwrap();
+    let mut program = Program::start(dir.path());
+    let mut gw = FakeAgent::connect(program.grpc, &token, "gw-1", Vec::new()).await;
+    let api_token = std::fs::read_to_string(dir.path().join("api-token")).unwrap();
+    let stream = Desk::new(&program.http, api_token.trim()).follow(None).await;
+    let told = Command::new("kill").arg(program.child.id().to_string()).status().unwrap();
+    assert!(told.success());
+    assert!(gw.retry_after().await.contains("stopping"));
+    let ended = tasks::spawn_blocking(move || program.child.wait());
+    assert!(within("the end of the program", ended).await.unwrap().unwrap().success());
+    drop(stream);
+}
+
+#[tokio::test]
 async fn the_programs_verbs_speak_to_the_hub() {
     let dir = tempfile::tempdir().unwrap();
     let token = weir::hub::tokens::add(&dir.path().join("agent-tokens"), "gw-1").unwrap();
@@ -220,4 +236,37 @@ async fn the_programs_verbs_speak_to_the_hub() {
     assert_eq!(serde_json::from_str::<Json>(&said).unwrap()["seq"], 1);
     let (_, said) = verb(&["agents"]);
     assert!(said.contains("gw-1") && said.contains("connected"), "{said}");
+}
+
+#[tokio::test]
+async fn both_listeners_speak_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let hub = Hub::start(dir.path(), |config| {
+        config.tls_cert = Some(cert.clone());
+        config.tls_key = Some(key);
+    })
+    .await;
+    assert!(hub.running.tls);
+    let ca = tonic::transport::Certificate::from_pem(made.cert.pem());
+    let channel = tonic::transport::Channel::from_shared(format!("https://localhost:{}", hub.running.grpc_addr.port()))
+        .unwrap()
+        .tls_config(tonic::transport::ClientTlsConfig::new().ca_certificate(ca))
+        .unwrap();
+    let channel = within("a TLS connection", channel.connect()).await.unwrap();
+    FakeAgent::over(channel, &hub.token, "gw-1", Vec::new()).await;
+
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap()])
+        .build()
+        .unwrap();
+    let url = |scheme: &str| format!("{scheme}://localhost:{}/healthz", hub.running.http_addr.port());
+    let answer = within("HTTPS", client.get(url("https")).send()).await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "ok\n");
+    assert!(within("plain text", client.get(url("http")).send()).await.is_err());
+    hub.stop().await;
 }
