@@ -9,20 +9,26 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::model::time::{Mono, Now, Timestamp};
 
 /// The node's two clocks. Cheap to copy; all copies of one process count from the same start.
+///
+/// The calendar side is read once, at the start, and carried on by the monotonic clock: stream
+/// time of streams without a `TIMESTAMP` is made of it, and a step of the system's clock must
+/// neither fire, clear nor reorder an alert. [`wall`] is the system's own, for stamps.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
+    wall_at_start: Timestamp,
 }
 
 impl Clock {
     /// A clock whose monotonic side starts counting here. One a process.
     pub fn start() -> Self {
-        Self { start: Instant::now() }
+        Self { start: Instant::now(), wall_at_start: wall() }
     }
 
     /// Both clocks, read together.
     pub fn now(self) -> Now {
-        Now { wall: wall(), mono: self.mono() }
+        let mono = self.mono();
+        Now { wall: self.wall_at_start.plus(Duration::from_micros(mono.micros())), mono }
     }
 
     /// The monotonic clock.
@@ -36,7 +42,7 @@ impl Clock {
     }
 }
 
-/// The calendar clock.
+/// The system's calendar clock, as it stands; may step.
 pub fn wall() -> Timestamp {
     let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
     Timestamp::from_micros(match SystemTime::now().duration_since(UNIX_EPOCH) {

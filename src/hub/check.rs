@@ -1,9 +1,8 @@
 //! The one place where the hub asks the planner about a rule file.
 
-use serde_json::Value as Json;
-
-use crate::model::diagnostic::{Diagnostic, Level, Place};
+use crate::model::diagnostic::{Diagnostic, Level};
 use crate::model::ruleset::{Item, ItemKind};
+use crate::plan::{self, Limits};
 
 /// What the planner says about a rule file.
 #[derive(Clone, Debug, Default)]
@@ -23,49 +22,15 @@ impl Checked {
     }
 }
 
-/// Checks a rule file, YAML or JSON.
-pub fn check(_set_name: &str, source: &str) -> Checked {
-    let file: Json = match serde_saphyr::from_str(source) {
-        Ok(file) => file,
-        Err(error) => {
-            return Checked {
-                diagnostics: vec![finding("", error.to_string(), 1)],
-                ..Checked::default()
-            };
-        }
+/// Checks a rule file, YAML or JSON, as the agent will.
+pub fn check(set_name: &str, source: &str) -> Checked {
+    let def = match plan::file::parse(source) {
+        Ok(def) => def,
+        Err(diagnostics) => return Checked { diagnostics, ..Checked::default() },
     };
-    let mut checked = Checked::default();
-    let list = |name: &str| file.get(name).and_then(Json::as_array).cloned().unwrap_or_default();
-    for stream in list("streams") {
-        let sql = stream.as_str().unwrap_or_default();
-        let name = sql.split_whitespace().nth(2).unwrap_or_default();
-        checked.items.push(Item { kind: ItemKind::Stream, name: name.into(), body: sql.into() });
-    }
-    for rule in list("rules") {
-        let id = rule.get("id").and_then(Json::as_str).unwrap_or_default();
-        let sql = rule.get("sql").and_then(Json::as_str).unwrap_or_default();
-        if !sql.trim_start().to_ascii_uppercase().starts_with("SELECT ") {
-            let line = source.lines().position(|line| line.contains("sql:") && line.contains(sql.trim()));
-            checked.diagnostics.push(finding(
-                &format!("rule {id}"),
-                "a rule's query starts with SELECT".to_owned(),
-                line.map_or(1, |line| line + 1),
-            ));
-        }
-        checked.rules.push(id.to_owned());
-        checked.items.push(Item { kind: ItemKind::Rule, name: id.into(), body: rule.to_string().into() });
-    }
-    checked
+    let compiled = plan::compile(set_name, &def, &Limits::default());
+    let items = def.items();
+    let rules = items.iter().filter(|item| item.kind == ItemKind::Rule).map(|item| item.name.to_string());
+    Checked { rules: rules.collect(), items, diagnostics: compiled.diagnostics }
 }
 
-fn finding(item: &str, message: String, line: usize) -> Diagnostic {
-    Diagnostic {
-        level: Level::Error,
-        code: "syntax".into(),
-        item: item.to_owned(),
-        field: String::new(),
-        message,
-        hint: None,
-        place: Place { line, column: 1, length: 1 },
-    }
-}

@@ -4,8 +4,12 @@
 //! does I/O, reads a clock, or knows which stage comes next.
 
 pub mod alerting;
+pub mod backoff;
+pub mod coerce;
 pub mod diagnostic;
+pub mod kept;
 pub mod label;
+pub mod link;
 pub mod message;
 pub mod node;
 pub mod row;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::diagnostic::Diagnostic;
+
 /// One stream, table or rule of a set, as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
@@ -74,4 +76,93 @@ pub fn set_hash<'a>(items: impl IntoIterator<Item = &'a Item>) -> ContentHash {
         sha.update(item.hash().0);
     }
     ContentHash(sha.finalize().into())
+}
+
+/// A rule set as an agent runs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunningSet {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The hub's revision; 0 for a set from a directory.
+    pub revision: u64,
+    /// Its address.
+    pub hash: ContentHash,
+    /// Where it came from.
+    pub origin: Origin,
+    /// How many rules it holds.
+    pub rules: usize,
+    /// The address of the set that was attempted last; differs from `hash` if that was refused.
+    pub attempted: ContentHash,
+}
+
+/// Where a rule set came from. Sets of different origin live side by side and never replace one
+/// another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Origin {
+    /// Pushed by the hub.
+    Hub,
+    /// A file in the rules directory.
+    Directory,
+}
+
+impl Origin {
+    /// The name on the wire and on screens.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hub => "hub",
+            Self::Directory => "directory",
+        }
+    }
+}
+
+/// What the hub wants an agent to run, as a change: sets that are not named stay.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Desired {
+    /// Sets that are new or changed.
+    pub sets: Vec<DesiredSet>,
+    /// Sets that should no longer run.
+    pub removed: Vec<Arc<str>>,
+}
+
+/// One set of [`Desired`]: all its items by address, and the bodies that the agent lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredSet {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The hub's revision.
+    pub revision: u64,
+    /// Its address.
+    pub hash: ContentHash,
+    /// Its items, in order.
+    pub items: Vec<ContentHash>,
+    /// Items that the agent probably lacks.
+    pub added: Vec<Item>,
+}
+
+/// What became of a pushed set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleReport {
+    /// Its name.
+    pub set: Arc<str>,
+    /// The revision that was attempted.
+    pub revision: u64,
+    /// The address that was attempted.
+    pub hash: ContentHash,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Errors of a refused set, warnings of an accepted one.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Each rule's own outcome: one bad rule refuses the set, but the others are not at fault.
+    pub rules: Vec<(Arc<str>, Outcome)>,
+}
+
+/// What became of a set or rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It runs.
+    Accepted,
+    /// Refused for good: what ran before runs on.
+    Rejected,
+    /// Not possible at the moment; sent again, it may be.
+    Failed,
 }

@@ -152,6 +152,40 @@ pub enum Expr {
     Call(Function, Vec<Expr>),
 }
 
+impl Expr {
+    /// Visits this expression and all its parts.
+    pub fn walk(&self, visit: &mut dyn FnMut(&Self)) {
+        visit(self);
+        match self {
+            Self::Const(_) | Self::Field(_) | Self::Group(_) | Self::Aggregate(_) | Self::Column(_) => {}
+            Self::WindowStart | Self::WindowEnd => {}
+            Self::Unary(_, a) | Self::IsNull(a) | Self::IsBool(a, _) | Self::Cast(a, ..) | Self::Member(a, _) => {
+                a.walk(visit);
+            }
+            Self::Binary(_, a, b) | Self::Element(a, b) => {
+                a.walk(visit);
+                b.walk(visit);
+            }
+            Self::And(list) | Self::Or(list) | Self::Call(_, list) => list.iter().for_each(|e| e.walk(visit)),
+            Self::In(a, list) => {
+                a.walk(visit);
+                list.iter().for_each(|e| e.walk(visit));
+            }
+            Self::Like { text, pattern, .. } => {
+                text.walk(visit);
+                pattern.walk(visit);
+            }
+            Self::Case { branches, otherwise } => {
+                for (when, then) in branches {
+                    when.walk(visit);
+                    then.walk(visit);
+                }
+                otherwise.iter().for_each(|e| e.walk(visit));
+            }
+        }
+    }
+}
+
 /// Operators with one operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum UnaryOp {

@@ -1,4 +1,100 @@
 //! Rule text in, checked plan out, or every diagnostic at once. Runs nothing.
+//!
+//! `file` reads YAML into texts, `parse` reads texts into `syntax`, `declare` and `bind` resolve
+//! names and types, `rule` and `compile` put the plan of `logical` together. A finding is a
+//! diagnostic with the place where a person can mend it.
 
+mod bind;
+mod call;
+mod compile;
+mod declare;
+pub mod definition;
+pub mod file;
 pub mod function;
+mod key;
 pub mod logical;
+mod nearest;
+mod parse;
+mod query;
+mod recovery;
+pub mod render;
+mod report;
+mod rule;
+mod stream;
+mod syntax;
+mod template;
+pub mod text;
+mod token;
+mod typing;
+mod yaml;
+
+use std::sync::Arc;
+
+use crate::model::diagnostic::Diagnostic;
+
+pub use definition::RuleSetDef;
+use logical::Plan;
+
+/// Caps on what is taken for a rule set, so that no text can exhaust memory or stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a rule file.
+    pub file_bytes: usize,
+    /// Bytes of one SQL text or expression.
+    pub text_bytes: usize,
+    /// Nodes of one text's syntax tree, and of what planning repeats of it.
+    pub nodes: usize,
+    /// Nesting: parentheses, CASE, NOT, types. Chains such as `a + b + …` may be four times as
+    /// long; those of AND and OR only count as nodes.
+    pub depth: usize,
+    /// Rules of one set.
+    pub rules: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { file_bytes: 4 << 20, text_bytes: 64 << 10, nodes: 10_000, depth: 64, rules: 200_000 }
+    }
+}
+
+impl Limits {
+    /// How many levels a syntax tree may have. Everything that walks a tree recurses this deep.
+    fn height(&self) -> usize {
+        self.depth.saturating_mul(4)
+    }
+}
+
+/// What became of a rule set.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The plan; `None` if any diagnostic is an error.
+    pub plan: Option<Plan>,
+    /// All findings: by place where the set came from a file, else by stream and rule.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Which rules could run as far as they themselves go, in the order of the set. Rules whose
+    /// structure cannot be read are not among them.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// What became of one rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Its id.
+    pub rule: Arc<str>,
+    /// Whether it can run. A rule over a stream whose declaration is wrong cannot, and has no
+    /// diagnostic of its own for that.
+    pub ok: bool,
+}
+
+/// Checks a rule set and plans it.
+pub fn compile(set_name: &str, def: &RuleSetDef, limits: &Limits) -> Compiled {
+    compile::compile(set_name, def, limits)
+}
+
+/// Reads a rule file, checks it and plans it.
+pub fn compile_text(set_name: &str, yaml: &str, limits: &Limits) -> Compiled {
+    compile::compile_text(set_name, yaml, limits)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,428 @@
+//! The decision path, whole and without an `await`: messages, rule changes and time in, effects
+//! out. The core is the one owner of all state that changes with readings.
+//!
+//! Being synchronous costs state machines written by hand; it buys that every behaviour of the
+//! agent is a table of (time, input) → output, that a recording replays to the same alerts, and
+//! that nothing can come between a decision and its record.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::alert::{self, Book, SavedState};
+use crate::control::Admitted;
+use crate::decode::{self, Decoder};
+use crate::engine::{self, Engine};
+use crate::model::kept::{Seen, StateChange, StateKey};
+use crate::model::message::{AckToken, Message};
+use crate::model::row::{Observation, Row};
+use crate::model::ruleset::{ContentHash, Item, Origin, RunningSet};
+use crate::model::stream::StreamSpec;
+use crate::model::time::{Mono, Now, Timestamp};
+use crate::model::transition::Transition;
+use crate::plan::logical::Plan;
+
+use super::redelivery::Redelivery;
+use super::snapshot::{AlertSnapshot, CoreSnapshot, SetSnapshot};
+
+/// What the core is told.
+#[derive(Debug)]
+pub enum Input {
+    /// Messages, in the order in which they came.
+    Messages(Vec<Message>),
+    /// A rule set to run in the place of the one of its name, if any.
+    Run(Box<Admitted>),
+    /// A rule set to run no longer.
+    Remove(Arc<str>),
+    /// Whether every source is connected. While one is not, silence means nothing.
+    Connected(bool),
+    /// Time has passed.
+    Tick,
+}
+
+/// What is to be done about it, in this order: make durable, then acknowledge.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// For the outbox.
+    pub transitions: Vec<Transition>,
+    /// Alert states that changed.
+    pub states: Vec<StateChange>,
+    /// Messages to acknowledge.
+    pub acks: Vec<AckToken>,
+}
+
+impl Effects {
+    /// Whether something must be durable before the acknowledgements go out.
+    pub fn must_commit(&self) -> bool {
+        !self.transitions.is_empty() || !self.states.is_empty()
+    }
+}
+
+/// The bounds of the stages inside.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// Of decoding.
+    pub decode: decode::Config,
+    /// Of the engine.
+    pub engine: engine::Config,
+}
+
+/// The state of one agent.
+#[derive(Debug)]
+pub struct Core {
+    agent: Arc<str>,
+    limits: Limits,
+    sets: BTreeMap<Arc<str>, Set>,
+    redelivery: Redelivery,
+    counts: Counts,
+    idle: IdleClock,
+}
+
+/// What the core has taken in since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes of their payloads.
+    pub bytes: u64,
+    /// Messages that the broker delivered again after they had been taken in.
+    pub redelivered: u64,
+}
+
+/// One rule set that runs.
+#[derive(Debug)]
+pub struct Set {
+    /// Where it came from.
+    pub origin: Origin,
+    /// The hub's revision.
+    pub revision: u64,
+    /// Its address.
+    pub hash: ContentHash,
+    /// The address of the set that was attempted last in its place.
+    pub attempted: ContentHash,
+    /// Its items, in order.
+    pub items: Vec<Item>,
+    /// What runs.
+    pub plan: Arc<Plan>,
+    decoder: Decoder,
+    engine: Engine,
+    book: Book,
+}
+
+/// The monotonic clock as far as it counts silence: it stands still while a source is
+/// disconnected.
+#[derive(Debug, Default)]
+struct IdleClock {
+    lost: Duration,
+    disconnected_at: Option<Mono>,
+}
+
+impl IdleClock {
+    fn set(&mut self, connected: bool, mono: Mono) {
+        match (connected, self.disconnected_at) {
+            (false, None) => self.disconnected_at = Some(mono),
+            (true, Some(since)) => {
+                self.lost += mono.since(since);
+                self.disconnected_at = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn of(&self, mono: Mono) -> Mono {
+        let mono = self.disconnected_at.map_or(mono, |since| since.min(mono));
+        Mono::from_micros(mono.since(Mono::default()).saturating_sub(self.lost).as_micros().try_into().unwrap_or(u64::MAX))
+    }
+
+    /// When this clock shows `idle`; `None` while it stands.
+    fn when(&self, idle: Mono) -> Option<Mono> {
+        self.disconnected_at.is_none().then(|| idle.plus(self.lost))
+    }
+}
+
+impl Core {
+    /// A core without rules.
+    pub fn new(agent: Arc<str>, limits: Limits) -> Self {
+        Self {
+            agent,
+            limits,
+            sets: BTreeMap::new(),
+            redelivery: Redelivery::default(),
+            counts: Counts::default(),
+            idle: IdleClock::default(),
+        }
+    }
+
+    /// Takes one input at a point in time.
+    pub fn apply(&mut self, input: Input, now: Now) -> Effects {
+        let mut effects = Effects::default();
+        self.tick(now, &mut effects);
+        match input {
+            Input::Messages(messages) => {
+                for message in messages {
+                    self.message(&message, now, &mut effects);
+                }
+            }
+            Input::Run(admitted) => self.run(*admitted, now, &mut effects),
+            Input::Remove(name) => self.remove(&name, now, &mut effects),
+            Input::Connected(connected) => self.idle.set(connected, now.mono),
+            Input::Tick => {}
+        }
+        for set in self.sets.values_mut() {
+            effects.states.extend(set.book.take_changes());
+        }
+        effects
+    }
+
+    /// Takes one message of a recording, whose own times stand in the place of both clocks:
+    /// `clock` is the greatest time met so far, and is moved on by this message. Timers that were
+    /// due before the message run out first.
+    pub fn replay(&mut self, message: &Message, clock: &mut Timestamp) -> Vec<Transition> {
+        let mut effects = Effects::default();
+        self.counts.messages += 1;
+        self.counts.bytes += message.payload.len() as u64;
+        let mut newest = *clock;
+        let mut decoded = Vec::with_capacity(self.sets.len());
+        for set in self.sets.values_mut() {
+            let mut rows = Vec::new();
+            set.decoder.decode(message, &mut rows);
+            newest = rows.iter().fold(newest, |newest, (_, row)| newest.max(row.time));
+            decoded.push(rows);
+        }
+        if newest > *clock {
+            *clock = newest;
+            // What is due at the very instant of the message is due after it.
+            let just_before = recorded(Timestamp::from_micros(newest.micros() - 1));
+            self.tick(just_before, &mut effects);
+        }
+        for (set, rows) in self.sets.values_mut().zip(decoded) {
+            set.rows(&rows, recorded(newest), recorded(newest), &mut effects.transitions);
+        }
+        effects.transitions
+    }
+
+    /// Lets recorded time pass without a message.
+    pub fn replay_until(&mut self, clock: Timestamp) -> Vec<Transition> {
+        let mut effects = Effects::default();
+        self.tick(recorded(clock), &mut effects);
+        effects.transitions
+    }
+
+    /// When a [`Input::Tick`] has something to do.
+    pub fn next_deadline(&self) -> Option<Mono> {
+        let of = |set: &Set| {
+            let engine = set.engine.next_deadline().and_then(|idle| self.idle.when(idle));
+            [engine, set.book.next_deadline()].into_iter().flatten().min()
+        };
+        self.sets.values().filter_map(of).min()
+    }
+
+    fn message(&mut self, message: &Message, now: Now, effects: &mut Effects) {
+        effects.acks.extend(message.ack);
+        if self.redelivery.is_repeat(message) {
+            self.counts.redelivered += 1;
+            return;
+        }
+        self.counts.messages += 1;
+        self.counts.bytes += message.payload.len() as u64;
+        let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
+        let mut rows = Vec::new();
+        for set in self.sets.values_mut() {
+            rows.clear();
+            set.decoder.decode(message, &mut rows);
+            set.rows(&rows, idle, now, &mut effects.transitions);
+        }
+    }
+
+    /// Runs out what is due in engine and alerts.
+    fn tick(&mut self, now: Now, effects: &mut Effects) {
+        let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
+        for set in self.sets.values_mut() {
+            let mut seen = Vec::new();
+            if set.engine.next_deadline().is_some_and(|due| due <= idle.mono) {
+                set.engine.advance(idle, &mut seen);
+            }
+            set.observe(seen, now, &mut effects.transitions);
+            set.book.tick(now, &mut effects.transitions);
+        }
+    }
+
+    fn run(&mut self, admitted: Admitted, now: Now, effects: &mut Effects) {
+        let Admitted { name, origin, revision, hash, items, plan, .. } = admitted;
+        let specs = plan.rules.iter().map(|rule| rule.alert.clone()).collect();
+        if let Some(set) = self.sets.get_mut(&name) {
+            set.decoder.swap(plan.streams.clone());
+            set.engine.swap(plan.clone());
+            set.book.swap(specs, now, &mut effects.transitions);
+            (set.origin, set.revision) = (origin, revision);
+            (set.hash, set.attempted) = (hash, hash);
+            (set.items, set.plan) = (items, plan);
+            return;
+        }
+        let set = Set {
+            origin,
+            revision,
+            hash,
+            attempted: hash,
+            items,
+            decoder: Decoder::with_config(plan.streams.clone(), self.limits.decode),
+            engine: Engine::new(plan.clone(), self.limits.engine),
+            book: Book::new(self.agent.clone(), specs),
+            plan,
+        };
+        self.sets.insert(name, set);
+    }
+
+    fn remove(&mut self, name: &str, now: Now, effects: &mut Effects) {
+        let Some(mut set) = self.sets.remove(name) else { return };
+        set.book.swap(Vec::new(), now, &mut effects.transitions);
+        effects.states.extend(set.book.take_changes());
+    }
+
+    /// Notes that a set was refused in the place of the one of its name.
+    pub fn refused(&mut self, name: &str, hash: ContentHash) {
+        if let Some(set) = self.sets.get_mut(name) {
+            set.attempted = hash;
+        }
+    }
+
+    /// Traces of messages to keep: sources to forget first, and new entries.
+    pub fn take_seen(&mut self) -> (Vec<Arc<str>>, Vec<Seen>) {
+        self.redelivery.take()
+    }
+
+    /// The sets that run, by name.
+    pub fn sets(&self) -> impl Iterator<Item = (&Arc<str>, &Set)> {
+        self.sets.iter()
+    }
+
+    /// The set of this name.
+    pub fn set(&self, name: &str) -> Option<&Set> {
+        self.sets.get(name)
+    }
+
+    /// The sets that run, as the hub hears of them.
+    pub fn running(&self) -> Vec<RunningSet> {
+        let running = |(name, set): (&Arc<str>, &Set)| RunningSet {
+            name: name.clone(),
+            revision: set.revision,
+            hash: set.hash,
+            origin: set.origin,
+            rules: set.plan.rules.len(),
+            attempted: set.attempted,
+        };
+        self.sets.iter().map(running).collect()
+    }
+
+    /// What the core has taken in.
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Open windows at a point in time; with `alerts` also every key that alerts know of, which
+    /// a journal that goes on from here needs.
+    pub fn snapshot(&self, now: Now, alerts: bool) -> Vec<u8> {
+        let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
+        let sets = self.sets.iter().map(|(name, set)| SetSnapshot {
+            name: name.to_string(),
+            engine: set.engine.snapshot(idle),
+            alerts: match alerts {
+                true => set.book.snapshot().into_iter().map(AlertSnapshot::from).collect(),
+                false => Vec::new(),
+            },
+        });
+        CoreSnapshot { sets: sets.collect() }.to_bytes()
+    }
+
+    /// Puts a snapshot back into the sets that run already. What it holds of rules that changed
+    /// since is left out; bytes that are no snapshot leave everything as it is.
+    ///
+    /// # Errors
+    /// A sentence for the log.
+    pub fn restore(&mut self, bytes: &[u8], now: Now) -> Result<(), String> {
+        let snapshot = CoreSnapshot::from_bytes(bytes)?;
+        for saved in snapshot.sets {
+            let Some(set) = self.sets.get_mut(saved.name.as_str()) else { continue };
+            let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
+            set.engine.restore(&saved.engine, idle).map_err(|e| e.to_string())?;
+            let states = saved.alerts.iter().filter_map(|alert| {
+                Some((Arc::from(alert.rule.as_str()), SavedState::decode(&alert.state).ok()?))
+            });
+            set.book.restore(states, now);
+        }
+        Ok(())
+    }
+
+    /// Puts the committed alert states in force: they are what the transitions that were sent
+    /// came from. Returns how many could not be read.
+    pub fn restore_alerts(&mut self, states: &[(StateKey, Vec<u8>)], now: Now) -> usize {
+        let mut unreadable = 0;
+        for (name, set) in &mut self.sets {
+            let own = states.iter().filter(|(key, _)| key.ruleset == *name);
+            let decoded: Vec<(Arc<str>, SavedState)> = own
+                .filter_map(|(key, body)| match SavedState::decode(body) {
+                    Ok(state) => Some((key.rule.clone(), state)),
+                    Err(_) => {
+                        unreadable += 1;
+                        None
+                    }
+                })
+                .collect();
+            set.book.restore(decoded, now);
+        }
+        unreadable
+    }
+
+    /// Forgets how long sources were disconnected: what was restored from another process stands
+    /// on another clock.
+    pub fn reset_idle(&mut self) {
+        self.idle = IdleClock::default();
+    }
+
+    /// Puts the traces of messages back.
+    pub fn restore_seen(&mut self, seen: Vec<Seen>) {
+        self.redelivery = Redelivery::restore(seen);
+    }
+}
+
+impl Set {
+    /// Sends rows through engine and alerts. `idle` is `now` by the clock that counts silence.
+    fn rows(&mut self, rows: &[(usize, Row)], idle: Now, now: Now, out: &mut Vec<Transition>) {
+        let mut seen = Vec::new();
+        for (stream, row) in rows {
+            self.engine.push(*stream, row, idle, &mut seen);
+            self.observe(std::mem::take(&mut seen), now, out);
+        }
+    }
+
+    fn observe(&mut self, seen: Vec<Observation>, now: Now, out: &mut Vec<Transition>) {
+        for observation in seen {
+            self.book.observe(observation, now, out);
+        }
+    }
+
+    /// The streams, with what they took in.
+    pub fn streams(&self) -> impl Iterator<Item = (&Arc<StreamSpec>, &decode::StreamStats)> {
+        self.decoder.stats()
+    }
+
+    /// What each rule did in the engine, in the order of the plan.
+    pub fn accounts(&self) -> &[engine::Account] {
+        self.engine.accounts()
+    }
+
+    /// What each rule's alerts did, in the order of the plan.
+    pub fn alert_counts(&self) -> &[alert::Counts] {
+        self.book.counts()
+    }
+
+    /// The alerts that are pending or up.
+    pub fn active(&self) -> Vec<alert::Active> {
+        self.book.active()
+    }
+}
+
+/// Recorded time in the place of both clocks.
+fn recorded(at: Timestamp) -> Now {
+    Now { wall: at, mono: Mono::from_micros(u64::try_from(at.micros()).unwrap_or(0)) }
+}

@@ -1,0 +1,432 @@
+//! Carries out what the core decides: waits for the next input, applies it, makes the effects
+//! durable, and only then acknowledges. Nothing is awaited between deciding and recording.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep;
+
+use crate::clock::{self, Clock};
+use crate::control::{Admitted, store};
+use crate::model::message::{AckToken, Message};
+use crate::model::ruleset::{ContentHash, Item, Origin};
+use crate::model::stream::StreamSpec;
+use crate::model::time::{Mono, Now};
+use crate::model::topic::minimal_cover;
+use crate::spool::{self, Commit, Durability, Loaded, Spool, StoredSetChange};
+use crate::uplink::{self, Outbox, Request, Standing};
+
+use super::core::{Core, Effects, Input};
+use super::snapshot::Journaled;
+use super::status::{self, CoreStatus};
+
+/// Batches of messages that may be taken together, so that one commit covers them all.
+const MAX_TAKEN: usize = 16;
+
+/// A journal of this many inputs is cut short by a snapshot: replaying it at a start stays quick.
+const MAX_JOURNAL: u32 = 2_000;
+
+/// What the rest of the agent asks of the core's owner.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// The uplink's questions.
+    Uplink(Request),
+    /// Run a set; answered when that is durable.
+    Run(Box<Admitted>, oneshot::Sender<()>),
+    /// Run a set no longer; answered when that is durable.
+    Remove(Arc<str>, oneshot::Sender<()>),
+    /// A set was refused in the place of this one.
+    Refused(Arc<str>, ContentHash),
+    /// Origin and items of every set that runs.
+    Sets(oneshot::Sender<BTreeMap<Arc<str>, RunningItems>>),
+    /// Whether every source is connected.
+    Connected(bool),
+    /// The core's figures.
+    Status(oneshot::Sender<Box<CoreStatus>>),
+}
+
+/// One running set, as control compares it with what is pushed.
+#[derive(Clone, Debug)]
+pub(super) struct RunningItems {
+    pub(super) origin: Origin,
+    pub(super) hash: ContentHash,
+    pub(super) items: Vec<Item>,
+}
+
+/// The driver's connections.
+#[derive(Debug)]
+pub(super) struct Lines {
+    pub(super) messages: mpsc::Receiver<Vec<Message>>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    /// Where acknowledgements of each source go, by [`AckToken::source`].
+    pub(super) acks: Vec<mpsc::Sender<Vec<AckToken>>>,
+    /// Where each broker hears of what to subscribe, with its name.
+    pub(super) filters: Vec<(String, watch::Sender<Vec<String>>)>,
+    /// The newest number in the outbox.
+    pub(super) newest: watch::Sender<u64>,
+    /// Told when every source is gone and what they gave is durable.
+    pub(super) drained: Option<oneshot::Sender<()>>,
+}
+
+/// The one owner of core and spool.
+#[derive(Debug)]
+pub(super) struct Driver {
+    core: Core,
+    spool: Spool,
+    clock: Clock,
+    durability: Durability,
+    snapshot_interval: Duration,
+    boot_id: Arc<str>,
+    lines: Lines,
+    /// When open windows are next written down; `None` while nothing changed.
+    snapshot_due: Option<Mono>,
+    last_snapshot: Vec<u8>,
+    journaled: u32,
+}
+
+/// What the driver waits for.
+enum Event {
+    Messages(Vec<Message>),
+    Command(Command),
+    Deadline,
+    /// Every source is gone: the agent stops.
+    Drained,
+}
+
+impl Driver {
+    pub(super) fn new(
+        core: Core,
+        spool: Spool,
+        config: &spool::Config,
+        clock: Clock,
+        boot_id: Arc<str>,
+        lines: Lines,
+    ) -> Self {
+        lines.newest.send_replace(spool.stats().newest);
+        Self {
+            core,
+            spool,
+            clock,
+            durability: config.durability,
+            snapshot_interval: config.snapshot_interval,
+            boot_id,
+            lines,
+            snapshot_due: None,
+            last_snapshot: Vec::new(),
+            journaled: 0,
+        }
+    }
+
+    /// Brings the core to where the process before it stood: kept rules, the snapshot, the
+    /// journal since, the committed alerts.
+    ///
+    /// # Errors
+    /// The spool's.
+    pub(super) fn recover(&mut self, admitted: Vec<Admitted>, loaded: Loaded) -> Result<(), spool::Error> {
+        let now = self.clock.now();
+        for set in admitted {
+            self.core.apply(Input::Run(Box::new(set)), now);
+        }
+        self.core.restore_seen(loaded.seen);
+        // The journal's clock is the dead process's: the state is carried over to this one's by a
+        // snapshot at the last journaled time.
+        let inputs: Vec<_> = loaded.journal.iter().map(|bytes| Journaled::read(bytes)).collect();
+        let first = inputs.iter().find_map(|i| i.as_ref().ok()).map_or(now, |(at, ..)| *at);
+        if let Some(Err(why)) = loaded.snapshot.as_deref().map(|bytes| self.core.restore(bytes, first)) {
+            tracing::error!(why, "the snapshot of open windows cannot be read; they start empty");
+        }
+        let mut last = None;
+        for input in inputs {
+            match input {
+                Ok((at, messages, connected)) => {
+                    let input = match connected {
+                        Some(connected) => Input::Connected(connected),
+                        None => Input::Messages(messages),
+                    };
+                    // What it decided was committed with it.
+                    self.core.apply(input, at);
+                    last = Some(at);
+                }
+                Err(why) => tracing::error!(why, "an input of the journal cannot be read"),
+            }
+        }
+        if let Some(last) = last {
+            self.core.apply(Input::Connected(true), last);
+            let bytes = self.core.snapshot(last, true);
+            self.core.reset_idle();
+            if let Err(why) = self.core.restore(&bytes, now) {
+                tracing::error!(why, "the replayed state cannot be carried over");
+            }
+        }
+        let unreadable = self.core.restore_alerts(&loaded.states, now);
+        if unreadable > 0 {
+            tracing::error!(unreadable, "kept alert states cannot be read; these alerts start anew");
+        }
+        self.core.take_seen();
+        if self.durability == Durability::Durable {
+            let snapshot = Some(self.core.snapshot(now, true));
+            self.commit(Commit { snapshot, ..Commit::default() })?;
+        }
+        self.subscribe();
+        Ok(())
+    }
+
+    /// Runs until every source is gone and everybody else has let go.
+    ///
+    /// # Errors
+    /// The spool's: what cannot be made durable is not acknowledged, so the agent cannot go on.
+    pub(super) async fn run(mut self) -> Result<(), spool::Error> {
+        let mut draining = false;
+        loop {
+            let event = if draining {
+                match self.lines.commands.recv().await {
+                    Some(command) => Event::Command(command),
+                    None => return Ok(()),
+                }
+            } else {
+                self.next().await
+            };
+            match event {
+                Event::Messages(messages) => self.messages(messages).await?,
+                Event::Command(command) => self.command(command)?,
+                Event::Deadline => self.deadline()?,
+                Event::Drained => {
+                    draining = true;
+                    let now = self.clock.now();
+                    self.snapshot(now)?;
+                    self.lines.acks.clear();
+                    if let Some(drained) = self.lines.drained.take() {
+                        drained.send(()).ok();
+                    }
+                }
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Event {
+        let deadline = [self.core.next_deadline(), self.snapshot_due].into_iter().flatten().min();
+        let wait = deadline.map_or(Duration::from_secs(3_600), |at| self.clock.until(at));
+        tokio::select! {
+            biased;
+            Some(command) = self.lines.commands.recv() => Event::Command(command),
+            messages = self.lines.messages.recv() => messages.map_or(Event::Drained, Event::Messages),
+            () = sleep(wait) => Event::Deadline,
+        }
+    }
+
+    async fn messages(&mut self, mut messages: Vec<Message>) -> Result<(), spool::Error> {
+        for _ in 1..MAX_TAKEN {
+            match self.lines.messages.try_recv() {
+                Ok(more) => messages.extend(more),
+                Err(_) => break,
+            }
+        }
+        let now = self.clock.now();
+        let journal = (self.durability == Durability::Durable)
+            .then(|| Journaled::messages(&messages, now).to_bytes());
+        let effects = self.core.apply(Input::Messages(messages), now);
+        let acks = self.carry_out(effects, journal, now)?;
+        self.acknowledge(acks).await;
+        Ok(())
+    }
+
+    fn deadline(&mut self) -> Result<(), spool::Error> {
+        let now = self.clock.now();
+        if self.core.next_deadline().is_some_and(|due| due <= now.mono) {
+            let journal =
+                (self.durability == Durability::Durable).then(|| Journaled::tick(now).to_bytes());
+            let effects = self.core.apply(Input::Tick, now);
+            self.carry_out(effects, journal, now)?;
+        }
+        if self.snapshot_due.is_some_and(|due| due <= now.mono) {
+            self.snapshot(now)?;
+        }
+        Ok(())
+    }
+
+    /// Makes durable what must be, and returns what may then be acknowledged.
+    fn carry_out(
+        &mut self,
+        effects: Effects,
+        journal: Option<Vec<u8>>,
+        now: Now,
+    ) -> Result<Vec<AckToken>, spool::Error> {
+        if self.snapshot_due.is_none() {
+            self.snapshot_due = Some(now.mono.plus(self.snapshot_interval));
+        }
+        if effects.must_commit() || journal.is_some() {
+            self.journaled += u32::from(journal.is_some());
+            let acks = effects.acks.clone();
+            let mut commit = self.commit_of(effects);
+            commit.journal = journal;
+            if self.journaled > MAX_JOURNAL {
+                commit.snapshot = Some(self.core.snapshot(now, true));
+                commit.journal = None;
+            }
+            self.commit(commit)?;
+            return Ok(acks);
+        }
+        Ok(effects.acks)
+    }
+
+    fn commit_of(&self, effects: Effects) -> Commit {
+        let stamp = clock::wall();
+        let encode = |mut transition: crate::model::transition::Transition| {
+            transition.recorded_at = stamp;
+            uplink::encode(&self.boot_id, &transition)
+        };
+        Commit {
+            transitions: effects.transitions.into_iter().map(encode).collect(),
+            states: effects.states,
+            ..Commit::default()
+        }
+    }
+
+    fn commit(&mut self, mut commit: Commit) -> Result<(), spool::Error> {
+        (commit.forget_seen, commit.seen) = self.core.take_seen();
+        let before = self.spool.stats().newest;
+        let newest = self.spool.commit(&commit)?;
+        if commit.snapshot.is_some() {
+            self.journaled = 0;
+        }
+        if newest != before {
+            self.lines.newest.send_replace(newest);
+        }
+        Ok(())
+    }
+
+    /// Writes open windows down, where they differ from what is written.
+    fn snapshot(&mut self, now: Now) -> Result<(), spool::Error> {
+        self.snapshot_due = None;
+        let durable = self.durability == Durability::Durable;
+        // The journal holds everything since the last snapshot; only its length calls for another.
+        if durable && self.journaled < MAX_JOURNAL / 10 {
+            return Ok(());
+        }
+        let bytes = self.core.snapshot(now, durable);
+        if bytes == self.last_snapshot && !durable {
+            return Ok(());
+        }
+        self.commit(Commit { snapshot: Some(bytes.clone()), ..Commit::default() })?;
+        self.last_snapshot = bytes;
+        Ok(())
+    }
+
+    async fn acknowledge(&self, acks: Vec<AckToken>) {
+        let mut by_source: BTreeMap<u16, Vec<AckToken>> = BTreeMap::new();
+        for ack in acks {
+            by_source.entry(ack.source).or_default().push(ack);
+        }
+        for (source, acks) in by_source {
+            if let Some(line) = self.lines.acks.get(usize::from(source)) {
+                // A source that is gone delivers again what it was not told of.
+                if line.send(acks).await.is_err() {
+                    tracing::debug!(source, "acknowledgements of a source that is gone");
+                }
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) -> Result<(), spool::Error> {
+        let now = self.clock.now();
+        match command {
+            Command::Uplink(request) => self.uplink(request)?,
+            Command::Run(admitted, done) => {
+                let stored = StoredSetChange {
+                    name: admitted.name.clone(),
+                    body: Some(store::encode(&admitted)),
+                };
+                self.swap(Input::Run(admitted), stored, now)?;
+                done.send(()).ok();
+            }
+            Command::Remove(name, done) => {
+                let stored = StoredSetChange { name: name.clone(), body: None };
+                self.swap(Input::Remove(name), stored, now)?;
+                done.send(()).ok();
+            }
+            Command::Refused(name, hash) => self.core.refused(&name, hash),
+            Command::Sets(reply) => {
+                let sets = self.core.sets().map(|(name, set)| {
+                    let items = RunningItems {
+                        origin: set.origin,
+                        hash: set.hash,
+                        items: set.items.clone(),
+                    };
+                    (name.clone(), items)
+                });
+                drop(reply.send(sets.collect()));
+            }
+            Command::Connected(connected) => {
+                let journal = (self.durability == Durability::Durable)
+                    .then(|| Journaled::link_changed(connected, now).to_bytes());
+                let effects = self.core.apply(Input::Connected(connected), now);
+                self.carry_out(effects, journal, now)?;
+            }
+            Command::Status(reply) => {
+                drop(reply.send(Box::new(status::of(&self.core, &self.spool))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes what runs, and makes that durable together with the alerts that it ends and, as
+    /// the journal does not tell of it, with a snapshot.
+    fn swap(&mut self, input: Input, stored: StoredSetChange, now: Now) -> Result<(), spool::Error> {
+        let effects = self.core.apply(input, now);
+        let mut commit = self.commit_of(effects);
+        commit.rulesets.push(stored);
+        commit.snapshot = Some(self.core.snapshot(now, self.durability == Durability::Durable));
+        self.commit(commit)?;
+        self.subscribe();
+        Ok(())
+    }
+
+    /// Tells each broker what the rules read.
+    fn subscribe(&self) {
+        for (name, line) in &self.lines.filters {
+            let wanted = |spec: &Arc<StreamSpec>| match &spec.source {
+                Some(source) => **source == **name,
+                None => true,
+            };
+            let filters = self
+                .core
+                .sets()
+                .flat_map(|(_, set)| &set.plan.streams)
+                .filter(|spec| wanted(spec))
+                .map(|spec| spec.pattern.filter());
+            let filters = minimal_cover(filters);
+            line.send_if_modified(|old| {
+                let changed = *old != filters;
+                *old = filters;
+                changed
+            });
+        }
+    }
+
+    fn uplink(&mut self, request: Request) -> Result<(), spool::Error> {
+        // An uplink that is gone no longer wants its answer.
+        match request {
+            Request::Standing(reply) => {
+                let standing = Standing {
+                    epoch: self.spool.epoch(),
+                    newest: self.spool.stats().newest,
+                    running: self.core.running(),
+                };
+                drop(reply.send(standing));
+            }
+            Request::Peek { after, count, bytes, reply } => {
+                let rows = self.spool.peek(after, count, bytes)?;
+                drop(reply.send(Outbox { rows, evicted: self.spool.evicted()? }));
+            }
+            Request::Forget(seq) => self.spool.forget(seq)?,
+            Request::RenewEpoch(reply) => {
+                self.spool.renew_epoch()?;
+                self.lines.newest.send_replace(self.spool.stats().newest);
+                reply.send(()).ok();
+            }
+        }
+        Ok(())
+    }
+}

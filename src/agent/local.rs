@@ -1,0 +1,97 @@
+//! What the agent answers on its own machine: its whole status on a socket in the state
+//! directory, and `/metrics` and `/healthz` on an optional port.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::time::timeout;
+
+use crate::tasks::{self, Stop};
+
+use super::Watcher;
+use super::status::exposition;
+
+/// A client that takes longer than this for one answer is let go.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Binds the status socket; a socket that a dead agent left behind is replaced.
+pub(super) fn bind_socket(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    UnixListener::bind(path)
+}
+
+/// Answers each connection with the status as one JSON object.
+pub(super) async fn serve_socket(listener: UnixListener, watcher: Arc<Watcher>, stop: Stop) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.stopped() => return,
+        };
+        let Ok((mut stream, _)) = accepted else { continue };
+        let Some(status) = watcher.status().await else { return };
+        // Serialising plain figures and texts cannot fail, and a reader that went away is its own
+        // affair.
+        let json = serde_json::to_vec(&status).unwrap_or_default();
+        drop(timeout(PATIENCE, async { stream.write_all(&json).await?; stream.shutdown().await }).await);
+    }
+}
+
+/// Serves `/metrics` and `/healthz`.
+pub(super) async fn serve_http(listener: TcpListener, watcher: Arc<Watcher>, stop: Stop) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.stopped() => return,
+        };
+        let Ok((stream, _)) = accepted else { continue };
+        let watcher = watcher.clone();
+        let stop = stop.clone();
+        let serve = async move {
+            let answer = service_fn(|request| answer(request, &watcher));
+            let mut server = hyper::server::conn::http1::Builder::new();
+            server.timer(TokioTimer::new()).header_read_timeout(PATIENCE).keep_alive(false);
+            tokio::select! {
+                served = server.serve_connection(TokioIo::new(stream), answer) => {
+                    if let Err(error) = served {
+                        tracing::debug!(%error, "serve a local request");
+                    }
+                }
+                () = stop.stopped() => {}
+            }
+        };
+        // Bounded by the timeouts above, and ended by the stop.
+        drop(tasks::spawn("local-http", serve));
+    }
+}
+
+async fn answer(request: Request<Incoming>, watcher: &Watcher) -> Result<Response<String>, Infallible> {
+    let (status, text) = match (request.uri().path(), watcher.status().await) {
+        (_, None) => (StatusCode::SERVICE_UNAVAILABLE, "the agent stops\n".to_owned()),
+        ("/healthz", Some(_)) => (StatusCode::OK, "ok\n".to_owned()),
+        ("/metrics", Some(status)) => (StatusCode::OK, exposition(&status.metrics())),
+        _ => (StatusCode::NOT_FOUND, "there are /metrics and /healthz\n".to_owned()),
+    };
+    let mut response = Response::new(text);
+    *response.status_mut() = status;
+    let kind = hyper::header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(hyper::header::CONTENT_TYPE, kind);
+    Ok(response)
+}
+
+/// Binds the optional port.
+pub(super) async fn bind_http(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}

@@ -1,0 +1,372 @@
+//! The agent: the stages in the order of the stream, started, waited for, and stopped.
+//!
+//! Threads: one for each broker and one for the node's metrics, one for core and spool, and the
+//! calling one, whose runtime carries the uplink, the rules' way in, and the local answers.
+//! Stopping follows the stream: sources close, the core takes what they gave and makes it
+//! durable, the uplink sends what it can, and then everything ends.
+
+pub mod core;
+mod driver;
+mod local;
+mod redelivery;
+mod rules;
+mod snapshot;
+pub mod status;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{sleep, timeout};
+
+use crate::clock::Clock;
+use crate::config::AgentConfig;
+use crate::control::{self, Admitted, store};
+use crate::ingest::{self, SourceStatus, mqtt::MqttSource};
+use crate::model::link::{AgentReport, LinkStatus};
+use crate::model::message::Message;
+use crate::plan::Limits;
+use crate::spool::{self, Loaded, Spool};
+use crate::tasks::{self, Stop, StopSource};
+use crate::uplink::{self, Identity, Port, Standing};
+
+use self::core::Core;
+use driver::{Command, Driver, Lines};
+use status::{RefusedFile, Source, Status};
+
+/// Batches of messages between sources and core. Few: what waits here is not yet durable, and a
+/// full channel is what tells the sources to hold back.
+const BATCHES: usize = 8;
+
+/// How long a stopping agent goes on sending what waits.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// Why the agent cannot run, or cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The state directory cannot be made.
+    #[error("make the state directory {path}: {source}; set `agent.state_dir` to a place that the agent may write to")]
+    StateDir {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The spool.
+    #[error(transparent)]
+    Spool(#[from] spool::Error),
+    /// A source.
+    #[error(transparent)]
+    Ingest(#[from] ingest::Error),
+    /// The uplink.
+    #[error(transparent)]
+    Uplink(#[from] uplink::Error),
+    /// An address cannot be listened on.
+    #[error("listen on {address}: {source}; is another agent running?")]
+    Listen {
+        /// The address or socket.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system refused a thread.
+    #[error("start a thread: {0}")]
+    Thread(#[from] io::Error),
+    /// The core's thread is gone without a word.
+    #[error("the core's thread ended; its last words are in the log")]
+    CoreGone,
+}
+
+/// Runs an agent until `stop`.
+///
+/// # Errors
+/// What keeps it from starting, and failures of the spool, without which it must not go on.
+pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Error> {
+    let agent: Arc<str> = config.agent.id.as_str().into();
+    let boot_id: Arc<str> = format!("{:032x}", fastrand::u128(..)).into();
+    tracing::info!(%agent, version = env!("CARGO_PKG_VERSION"), state = %config.agent.state_dir.display(), "agent starts");
+    let state_dir = &config.agent.state_dir;
+    std::fs::create_dir_all(state_dir)
+        .map_err(|source| Error::StateDir { path: state_dir.clone(), source })?;
+    let (spool, loaded) = Spool::open(&config.spool_path(), &config.spool)?;
+
+    let (messages, from_sources) = mpsc::channel(BATCHES);
+    let sources = start_sources(&config, &messages, clock, &stop)?;
+    let (commands, from_others) = mpsc::channel(64);
+    let (newest, newest_seen) = watch::channel(0);
+    let (drained, has_drained) = oneshot::channel();
+    let lines = Lines {
+        messages: from_sources,
+        commands: from_others,
+        acks: sources.brokers.iter().map(|s| s.acks.clone()).collect(),
+        filters: sources.brokers.iter().map(|s| (s.name.to_string(), s.filters.clone())).collect(),
+        newest,
+        drained: Some(drained),
+    };
+    let core = Core::new(agent.clone(), self::core::Limits::default());
+    let mut driver = Driver::new(core, spool, &config.spool, clock, boot_id.clone(), lines);
+    driver.recover(kept_rules(&loaded), loaded)?;
+    let (core_thread, mut core_ended) = start_core(driver)?;
+
+    // The uplink outlives the stop by a farewell, so it has a stop of its own.
+    let (uplink_stops, uplink_stop) = StopSource::new();
+    let (desired, wanted) = mpsc::channel(4);
+    let (reports, to_hub) = mpsc::channel(16);
+    let (refused, refused_seen) = watch::channel(Vec::new());
+    let (link, link_seen) = watch::channel(LinkStatus::default());
+    let (report, report_seen) = watch::channel(AgentReport::default());
+    let watcher = Arc::new(Watcher {
+        agent: agent.clone(),
+        boot_id: boot_id.clone(),
+        clock,
+        sources: sources.brokers.iter().map(|s| s.status.clone()).collect(),
+        link: link_seen.clone(),
+        refused: refused_seen,
+        commands: commands.clone(),
+    });
+    let (requests, asked) = mpsc::channel(16);
+    let port = Port { requests, rules: desired, newest: newest_seen.clone(), reports: to_hub, status: report_seen, link };
+    let identity = Identity { agent: agent.clone(), boot_id, labels: config.agent.labels.clone().into_iter().collect() };
+    let directory = config.rules.directory.clone();
+    let rules = rules::Rules { directory, desired: wanted, reports, commands: commands.clone(), refused };
+
+    let mut uplink = tasks::spawn("uplink", uplink::run(config.hub.clone(), identity, port, uplink_stop.clone()));
+    let mut others = vec![
+        tasks::spawn("requests", forward(asked, commands.clone())),
+        // It holds the channel for reports, which the uplink takes for the agent itself.
+        tasks::spawn("rules", rules.run(uplink_stop.clone())),
+        tasks::spawn("connected", watch_sources(watcher.sources.clone(), commands.clone(), stop.clone())),
+        tasks::spawn("report", reporting(watcher.clone(), report, config.hub.status_interval, uplink_stop.clone())),
+        tasks::spawn("open-until-stop", hold_open(messages, stop.clone())),
+    ];
+    others.extend(start_local(&config, &watcher, &uplink_stop).await?);
+    drop((commands, watcher));
+
+    let ended = tokio::select! {
+        () = stop.stopped() => Ok(()),
+        ended = &mut core_ended => Err(ended.unwrap_or(Err(Error::CoreGone))),
+        failed = &mut uplink => Err(failed.map_err(|_| Error::CoreGone).and_then(|r| r.map_err(Error::from))),
+    };
+    match ended {
+        Ok(()) => {}
+        // Nothing can be made durable any more, or nothing can ever be sent: say so and go.
+        Err(why) => return why,
+    }
+    tracing::info!("agent stops");
+    if timeout(FAREWELL, has_drained).await.is_err() {
+        tracing::warn!("sources still busy at the stop; what they hold is delivered again at the next start");
+    }
+    farewell(&newest_seen, &link_seen).await;
+    uplink_stops.stop();
+    drop(uplink.await);
+    for task in others {
+        drop(task.await);
+    }
+    let ended = timeout(FAREWELL, core_ended).await;
+    join(sources, core_thread).await;
+    ended.map_or(Ok(()), |ended| ended.unwrap_or(Err(Error::CoreGone)))
+}
+
+/// Everything that gives messages.
+struct Sources {
+    brokers: Vec<MqttSource>,
+    node: Option<JoinHandle<()>>,
+}
+
+fn start_sources(
+    config: &AgentConfig,
+    messages: &mpsc::Sender<Vec<Message>>,
+    clock: Clock,
+    stop: &Stop,
+) -> Result<Sources, Error> {
+    let mut brokers = Vec::new();
+    for (i, broker) in config.brokers.iter().enumerate() {
+        let mut broker = broker.clone();
+        broker.client_id.get_or_insert_with(|| format!("weir-{}", config.agent.id));
+        let index = u16::try_from(i).unwrap_or(u16::MAX);
+        brokers.push(ingest::mqtt::start(broker, index, Vec::new(), messages.clone(), clock, stop.clone())?);
+    }
+    let node = ingest::node::start(&config.node, messages.clone(), clock, stop.clone())?;
+    Ok(Sources { brokers, node })
+}
+
+/// The rule sets that ran last, compiled again.
+fn kept_rules(loaded: &Loaded) -> Vec<Admitted> {
+    let admit = |(name, body): &(Arc<str>, Vec<u8>)| {
+        let Some(stored) = store::decode(body) else {
+            tracing::error!(ruleset = %name, "the kept rule set cannot be read; it does not run until it is pushed again");
+            return None;
+        };
+        match control::admit(name, stored.origin, stored.revision, stored.items, &Limits::default()) {
+            Ok(admitted) => Some(admitted),
+            Err(report) => {
+                let first = report.diagnostics.first().map(ToString::to_string);
+                tracing::error!(ruleset = %name, first, "this version refuses the kept rule set; it does not run");
+                None
+            }
+        }
+    };
+    loaded.rulesets.iter().filter_map(admit).collect()
+}
+
+type CoreEnd = oneshot::Receiver<Result<(), Error>>;
+
+fn start_core(driver: Driver) -> Result<(JoinHandle<()>, CoreEnd), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let (ending, ended) = oneshot::channel();
+    let thread = tasks::thread("core", move || {
+        let end = runtime.block_on(driver.run());
+        drop(ending.send(end.map_err(Error::from)));
+    })?;
+    Ok((thread, ended))
+}
+
+async fn start_local(
+    config: &AgentConfig,
+    watcher: &Arc<Watcher>,
+    stop: &Stop,
+) -> Result<Vec<tokio::task::JoinHandle<()>>, Error> {
+    let path = config.socket_path();
+    let failed = |address: String| move |source| Error::Listen { address, source };
+    let socket = local::bind_socket(&path).map_err(failed(path.display().to_string()))?;
+    let mut started = vec![tasks::spawn("status", local::serve_socket(socket, watcher.clone(), stop.clone()))];
+    if let Some(address) = config.listen.http {
+        let listener = local::bind_http(address).await.map_err(failed(address.to_string()))?;
+        started.push(tasks::spawn("http", local::serve_http(listener, watcher.clone(), stop.clone())));
+    }
+    Ok(started)
+}
+
+/// Hands the uplink's questions to the core.
+async fn forward(mut asked: mpsc::Receiver<uplink::Request>, commands: mpsc::Sender<Command>) {
+    while let Some(request) = asked.recv().await {
+        if commands.send(Command::Uplink(request)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Keeps the core's input open until the stop, also where there is no source at all.
+async fn hold_open(messages: mpsc::Sender<Vec<Message>>, stop: Stop) {
+    stop.stopped().await;
+    drop(messages);
+}
+
+/// Tells the core whether every broker is connected. Silence is counted in seconds, so looking a
+/// few times a second is as good as being told.
+async fn watch_sources(sources: Vec<watch::Receiver<SourceStatus>>, commands: mpsc::Sender<Command>, stop: Stop) {
+    let mut told = true;
+    loop {
+        let connected = sources.iter().all(|s| s.borrow().connected);
+        if connected != told {
+            told = connected;
+            if commands.send(Command::Connected(connected)).await.is_err() {
+                return;
+            }
+        }
+        tokio::select! {
+            () = sleep(Duration::from_millis(200)) => {}
+            () = stop.stopped() => return,
+        }
+    }
+}
+
+/// Makes the periodic report.
+async fn reporting(watcher: Arc<Watcher>, report: watch::Sender<AgentReport>, every: Duration, stop: Stop) {
+    // The first one soon: the hub should not wait a whole interval for an agent's first figures.
+    let mut wait = Duration::from_secs(1).min(every);
+    loop {
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = stop.stopped() => return,
+        }
+        wait = every;
+        let (Some(status), Some(standing)) = (watcher.status().await, watcher.standing().await) else { return };
+        report.send_replace(status.report(standing.running));
+    }
+}
+
+/// Waits until the hub has everything, as long as a link stands and time is left.
+async fn farewell(newest: &watch::Receiver<u64>, link: &watch::Receiver<LinkStatus>) {
+    let sent = async {
+        loop {
+            let (connected, committed) = {
+                let link = link.borrow();
+                (link.connected, link.committed)
+            };
+            if !connected || committed >= *newest.borrow() {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if timeout(FAREWELL, sent).await.is_err() {
+        tracing::warn!("alerts still wait for the hub; they are sent after the next start");
+    }
+}
+
+/// Waits for the threads. Their work is done; what is left is their end.
+async fn join(sources: Sources, core: JoinHandle<()>) {
+    let threads = sources.brokers.into_iter().map(|s| s.thread).chain(sources.node).chain([core]);
+    let threads: Vec<JoinHandle<()>> = threads.collect();
+    let joined = tasks::spawn_blocking(move || {
+        for thread in threads {
+            // A panic of a thread has told its message already.
+            drop(thread.join());
+        }
+    });
+    if timeout(FAREWELL, joined).await.is_err() {
+        tracing::warn!("a thread does not end; leaving it");
+    }
+}
+
+/// Puts the whole status together from everybody's own.
+#[derive(Debug)]
+struct Watcher {
+    agent: Arc<str>,
+    boot_id: Arc<str>,
+    clock: Clock,
+    sources: Vec<watch::Receiver<SourceStatus>>,
+    link: watch::Receiver<LinkStatus>,
+    refused: watch::Receiver<Vec<RefusedFile>>,
+    commands: mpsc::Sender<Command>,
+}
+
+impl Watcher {
+    /// The status; `None` where the core is gone.
+    async fn status(&self) -> Option<Status> {
+        let core = *self.ask(Command::Status).await?;
+        Some(Status {
+            agent: self.agent.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            boot_id: self.boot_id.to_string(),
+            uptime_seconds: self.clock.mono().micros() / 1_000_000,
+            rss_bytes: resident_bytes(),
+            sources: self.sources.iter().map(|s| Source::from(&*s.borrow())).collect(),
+            link: self.link.borrow().clone(),
+            core,
+            refused_files: self.refused.borrow().clone(),
+        })
+    }
+
+    async fn standing(&self) -> Option<Standing> {
+        self.ask(|reply| Command::Uplink(uplink::Request::Standing(reply))).await
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(command(reply)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+/// Resident memory of this process.
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.unwrap_or(0) * 1_024
+}

@@ -1,0 +1,128 @@
+//! The bytes of a snapshot of the core, and of an input in the journal: protobuf messages that
+//! only ever gain fields, so that every later version reads them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message as _;
+
+use crate::alert::SavedState;
+use crate::model::message::Message;
+use crate::model::time::{Mono, Now, Timestamp};
+
+/// A snapshot of the core.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct CoreSnapshot {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) sets: Vec<SetSnapshot>,
+}
+
+/// A snapshot of one rule set.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct SetSnapshot {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) engine: Vec<u8>,
+    #[prost(message, repeated, tag = "3")]
+    pub(super) alerts: Vec<AlertSnapshot>,
+}
+
+/// One alert instance of a snapshot.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct AlertSnapshot {
+    #[prost(string, tag = "1")]
+    pub(super) rule: String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) state: Vec<u8>,
+}
+
+impl From<(Arc<str>, SavedState)> for AlertSnapshot {
+    fn from((rule, state): (Arc<str>, SavedState)) -> Self {
+        Self { rule: rule.to_string(), state: state.encode() }
+    }
+}
+
+impl CoreSnapshot {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        self.encode_to_vec()
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        Self::decode(bytes).map_err(|e| format!("read the snapshot: {e}"))
+    }
+}
+
+/// One journaled input: messages, or a tick where there are none.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Journaled {
+    #[prost(int64, tag = "1")]
+    wall: i64,
+    #[prost(uint64, tag = "2")]
+    mono: u64,
+    #[prost(message, repeated, tag = "3")]
+    messages: Vec<JournaledMessage>,
+    /// Whether every source was connected.
+    #[prost(bool, optional, tag = "4")]
+    connected: Option<bool>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct JournaledMessage {
+    #[prost(string, tag = "1")]
+    source: String,
+    #[prost(string, tag = "2")]
+    topic: String,
+    #[prost(bytes = "bytes", tag = "3")]
+    payload: Bytes,
+    #[prost(int64, tag = "4")]
+    received: i64,
+    #[prost(bool, tag = "5")]
+    retained: bool,
+}
+
+impl Journaled {
+    /// Messages as they are taken in. What tells a redelivery is kept elsewhere, so packet ids
+    /// are left out: a replayed message is never taken for a repeat.
+    pub(super) fn messages(messages: &[Message], now: Now) -> Self {
+        let messages = messages.iter().map(|m| JournaledMessage {
+            source: m.source.to_string(),
+            topic: m.topic.to_string(),
+            payload: m.payload.clone(),
+            received: m.received.micros(),
+            retained: m.retained,
+        });
+        Self { wall: now.wall.micros(), mono: now.mono.micros(), messages: messages.collect(), connected: None }
+    }
+
+    /// A tick.
+    pub(super) fn tick(now: Now) -> Self {
+        Self { wall: now.wall.micros(), mono: now.mono.micros(), messages: Vec::new(), connected: None }
+    }
+
+    /// A change of the sources' connection.
+    pub(super) fn link_changed(connected: bool, now: Now) -> Self {
+        Self { connected: Some(connected), ..Self::tick(now) }
+    }
+
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        self.encode_to_vec()
+    }
+
+    /// The time of the input, its messages, and the change of connection.
+    pub(super) fn read(bytes: &[u8]) -> Result<(Now, Vec<Message>, Option<bool>), String> {
+        let this = Self::decode(bytes).map_err(|e| format!("read the journal: {e}"))?;
+        let now = Now { wall: Timestamp::from_micros(this.wall), mono: Mono::from_micros(this.mono) };
+        let messages = this.messages.into_iter().map(|m| Message {
+            source: m.source.into(),
+            topic: m.topic.into(),
+            payload: m.payload,
+            received: Timestamp::from_micros(m.received),
+            retained: m.retained,
+            dup: false,
+            properties: Box::default(),
+            ack: None,
+        });
+        Ok((now, messages.collect(), this.connected))
+    }
+}

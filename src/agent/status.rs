@@ -1,0 +1,422 @@
+//! The agent's figures: what `weir status` shows, `/metrics` exposes, and the hub is told.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use crate::ingest::SourceStatus;
+use crate::model::link::{AgentReport, LinkStatus, SourceReport};
+use crate::model::ruleset::RunningSet;
+use crate::model::time::Timestamp;
+use crate::spool::{self, Spool};
+
+use super::core::{Core, Set};
+
+/// Everything about a running agent, at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Its id.
+    pub agent: String,
+    /// Its version.
+    pub version: String,
+    /// Random for each start.
+    pub boot_id: String,
+    /// Seconds since the start.
+    pub uptime_seconds: u64,
+    /// Resident memory of the process, bytes; 0 where the system does not tell.
+    pub rss_bytes: u64,
+    /// The brokers.
+    pub sources: Vec<Source>,
+    /// The link to the hub.
+    pub link: LinkStatus,
+    /// Rules, alerts and outbox.
+    pub core: CoreStatus,
+    /// Rule files of the directory that cannot run, with the reason.
+    pub refused_files: Vec<RefusedFile>,
+}
+
+/// One broker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// Whether it is connected.
+    pub connected: bool,
+    /// What is wrong.
+    pub error: Option<String>,
+    /// Since when it is connected or not, RFC 3339.
+    pub since: String,
+    /// What was counted, by name.
+    pub counters: Vec<(String, u64)>,
+}
+
+/// A rule file that cannot run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedFile {
+    /// The file.
+    pub file: String,
+    /// Why: one finding a line.
+    pub why: Vec<String>,
+}
+
+/// What the core's owner knows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CoreStatus {
+    /// Messages taken in.
+    pub messages: u64,
+    /// Bytes of their payloads.
+    pub bytes: u64,
+    /// Messages delivered again after they had been taken in: acknowledged, not evaluated.
+    pub redelivered: u64,
+    /// The rule sets that run.
+    pub rulesets: Vec<RuleSetStatus>,
+    /// Every stream of every set.
+    pub streams: Vec<StreamStatus>,
+    /// Every rule of every set.
+    pub rules: Vec<RuleStatus>,
+    /// Alerts that are pending or up.
+    pub alerts: Vec<AlertStatus>,
+    /// The outbox.
+    pub spool: spool::Stats,
+}
+
+/// A rule set that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleSetStatus {
+    /// Its name.
+    pub name: String,
+    /// `hub` or `directory`.
+    pub origin: String,
+    /// The hub's revision.
+    pub revision: u64,
+    /// Its address, 64 hex digits.
+    pub hash: String,
+    /// The address attempted last; differs where that was refused.
+    pub attempted: String,
+    /// How many rules it holds.
+    pub rules: usize,
+}
+
+/// A stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StreamStatus {
+    /// The set that it belongs to.
+    pub ruleset: String,
+    /// Its name.
+    pub name: String,
+    /// The topics that it reads.
+    pub topic: String,
+    /// Messages that reached it.
+    pub messages: u64,
+    /// Rows made of them.
+    pub rows: u64,
+    /// Rejects by reason, those that occurred.
+    pub rejects: Vec<(String, u64)>,
+    /// The last rejects.
+    pub samples: Vec<RejectSample>,
+}
+
+/// A reject, as an example.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectSample {
+    /// Why.
+    pub reason: String,
+    /// What exactly.
+    pub detail: String,
+    /// The topic it came on.
+    pub topic: String,
+    /// The beginning of its payload.
+    pub payload: String,
+    /// When it arrived, RFC 3339.
+    pub received: String,
+}
+
+/// A rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleStatus {
+    /// The set that it belongs to.
+    pub ruleset: String,
+    /// Its id.
+    pub rule: String,
+    /// Rows of its stream that it saw.
+    pub rows: u64,
+    /// Output rows that it gave.
+    pub matched: u64,
+    /// Rows too late for their window.
+    pub late: u64,
+    /// Rows dated too far ahead.
+    pub future: u64,
+    /// Groups it holds.
+    pub groups: u64,
+    /// Groups and keys that had no room.
+    pub refused: u64,
+    /// Output rows older than one of their key.
+    pub outdated: u64,
+    /// Alerts up.
+    pub firing: u64,
+    /// Alerts pending.
+    pub pending: u64,
+    /// Transitions made.
+    pub transitions: u64,
+}
+
+/// An alert.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AlertStatus {
+    /// `pending`, `firing` or `keeping`.
+    pub phase: String,
+    /// 16 hex digits.
+    pub fingerprint: String,
+    /// Its identity.
+    pub labels: Map<String, Json>,
+    /// Its severity.
+    pub severity: String,
+    /// Since when the condition holds, RFC 3339.
+    pub since: String,
+    /// The row that decided its phase.
+    pub values: Map<String, Json>,
+}
+
+/// The figures of core and spool.
+pub(super) fn of(core: &Core, spool: &Spool) -> CoreStatus {
+    let counts = core.counts();
+    let mut status = CoreStatus {
+        messages: counts.messages,
+        bytes: counts.bytes,
+        redelivered: counts.redelivered,
+        spool: spool.stats(),
+        ..CoreStatus::default()
+    };
+    for (name, set) in core.sets() {
+        status.rulesets.push(RuleSetStatus {
+            name: name.to_string(),
+            origin: set.origin.name().to_owned(),
+            revision: set.revision,
+            hash: set.hash.to_string(),
+            attempted: set.attempted.to_string(),
+            rules: set.plan.rules.len(),
+        });
+        status.streams.extend(streams(name, set));
+        status.rules.extend(rules(name, set));
+        status.alerts.extend(set.active().into_iter().map(|alert| AlertStatus {
+            phase: alert.phase.to_owned(),
+            fingerprint: alert.fingerprint.to_string(),
+            labels: alert.labels.iter().map(|(k, v)| (k.to_string(), Json::from(&**v))).collect(),
+            severity: alert.severity.to_string(),
+            since: alert.since.to_string(),
+            values: alert.values.iter().map(|(k, v)| (k.to_string(), v.to_json())).collect(),
+        }));
+    }
+    status
+}
+
+fn streams(ruleset: &str, set: &Set) -> impl Iterator<Item = StreamStatus> {
+    set.streams().map(move |(spec, stats)| StreamStatus {
+        ruleset: ruleset.to_owned(),
+        name: spec.name.to_string(),
+        topic: spec.pattern.to_string(),
+        messages: stats.messages,
+        rows: stats.rows,
+        rejects: stats
+            .rejects()
+            .filter(|(_, count)| *count > 0)
+            .map(|(reason, count)| (reason.name().to_owned(), count))
+            .collect(),
+        samples: stats
+            .samples()
+            .map(|s| RejectSample {
+                reason: s.reason.name().to_owned(),
+                detail: s.detail.clone(),
+                topic: s.topic.to_string(),
+                payload: s.payload.clone(),
+                received: s.received.to_string(),
+            })
+            .collect(),
+    })
+}
+
+fn rules(ruleset: &str, set: &Set) -> impl Iterator<Item = RuleStatus> {
+    let figures = set.accounts().iter().zip(set.alert_counts());
+    set.plan.rules.iter().zip(figures).map(move |(rule, (account, alerts))| RuleStatus {
+        ruleset: ruleset.to_owned(),
+        rule: rule.alert.rule.to_string(),
+        rows: account.rows,
+        matched: account.matched,
+        late: account.late,
+        future: account.future,
+        groups: account.groups as u64,
+        refused: account.refused + alerts.refused,
+        outdated: alerts.outdated,
+        firing: alerts.firing,
+        pending: alerts.pending,
+        transitions: alerts.transitions,
+    })
+}
+
+impl From<&SourceStatus> for Source {
+    fn from(status: &SourceStatus) -> Self {
+        let c = &status.counters;
+        let counters = [
+            ("messages", c.messages),
+            ("bytes", c.bytes),
+            ("reconnects", c.reconnects),
+            ("dropped", c.dropped),
+            ("oversized", c.oversized),
+            ("bad_topics", c.bad_topics),
+            ("stale_acks", c.stale_acks),
+            ("gaps", c.gaps),
+            ("paused", c.paused),
+        ];
+        Self {
+            name: status.name.clone(),
+            connected: status.connected,
+            error: status.error.clone(),
+            since: status.since.to_string(),
+            counters: counters.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+        }
+    }
+}
+
+/// One figure under its Prometheus name, with its labels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metric {
+    /// As in `weir_rows_total`; a counter where it ends in `_total`, else a gauge.
+    pub name: &'static str,
+    /// What it counts.
+    pub help: &'static str,
+    /// Names and values.
+    pub labels: Vec<(&'static str, String)>,
+    /// The figure.
+    pub value: f64,
+}
+
+impl Status {
+    /// Every figure, in an order that keeps the same names together.
+    pub fn metrics(&self) -> Vec<Metric> {
+        let mut out = Metrics::default();
+        out.plain("weir_uptime_seconds", "seconds since the start", self.uptime_seconds);
+        out.plain("weir_resident_bytes", "resident memory of the process", self.rss_bytes);
+        out.plain("weir_messages_total", "messages taken in", self.core.messages);
+        out.plain("weir_message_bytes_total", "payload bytes taken in", self.core.bytes);
+        out.plain("weir_redelivered_total", "messages delivered again and not evaluated", self.core.redelivered);
+        for source in &self.sources {
+            out.add("weir_source_connected", "whether the broker is connected", &[("source", &source.name)], u64::from(source.connected));
+        }
+        for source in &self.sources {
+            for (counter, count) in &source.counters {
+                out.add("weir_source_total", "what a source counted", &[("source", &source.name), ("what", counter)], *count);
+            }
+        }
+        self.stream_metrics(&mut out);
+        self.rule_metrics(&mut out);
+        let spool = &self.core.spool;
+        out.plain("weir_spool_newest", "newest sequence number", spool.newest);
+        out.plain("weir_spool_waiting", "transitions that wait for the hub", spool.waiting);
+        out.plain("weir_spool_waiting_bytes", "their bytes", spool.waiting_bytes);
+        out.plain("weir_spool_evicted_total", "transitions given up since the spool was made", spool.evicted);
+        out.plain("weir_spool_commits_total", "transactions", spool.commits);
+        out.plain("weir_link_connected", "whether the hub is connected", u64::from(self.link.connected));
+        out.plain("weir_link_sessions_total", "sessions with the hub", self.link.sessions);
+        out.plain("weir_link_sent_total", "transitions sent, repeats included", self.link.sent);
+        out.plain("weir_link_sent_bytes_total", "bytes sent to the hub", self.link.bytes_sent);
+        out.plain("weir_link_received_bytes_total", "bytes received from the hub", self.link.bytes_received);
+        out.list
+    }
+
+    fn stream_metrics(&self, out: &mut Metrics) {
+        for s in &self.core.streams {
+            out.add("weir_stream_messages_total", "messages that reached a stream", &[("ruleset", &s.ruleset), ("stream", &s.name)], s.messages);
+        }
+        for s in &self.core.streams {
+            out.add("weir_rows_total", "rows made of them", &[("ruleset", &s.ruleset), ("stream", &s.name)], s.rows);
+        }
+        for s in &self.core.streams {
+            for (reason, count) in &s.rejects {
+                out.add("weir_rejects_total", "messages and rows refused", &[("ruleset", &s.ruleset), ("stream", &s.name), ("reason", reason)], *count);
+            }
+        }
+    }
+
+    fn rule_metrics(&self, out: &mut Metrics) {
+        type Figure = fn(&RuleStatus) -> u64;
+        let figures: [(&'static str, &'static str, Figure); 8] = [
+            ("weir_rule_matches_total", "output rows of a rule", |r| r.matched),
+            ("weir_rule_late_total", "rows too late for their window", |r| r.late),
+            ("weir_rule_future_total", "rows dated too far ahead", |r| r.future),
+            ("weir_rule_outdated_total", "rows older than one of their key", |r| r.outdated),
+            ("weir_rule_refused_total", "keys and groups that had no room", |r| r.refused),
+            ("weir_transitions_total", "transitions of a rule's alerts", |r| r.transitions),
+            ("weir_alerts_firing", "alerts up", |r| r.firing),
+            ("weir_alerts_pending", "alerts pending", |r| r.pending),
+        ];
+        for (name, help, figure) in figures {
+            for r in &self.core.rules {
+                out.add(name, help, &[("ruleset", &r.ruleset), ("rule", &r.rule)], figure(r));
+            }
+        }
+    }
+
+    /// What the hub is told. Figures of single rules stay here: they would make each report as
+    /// large as the rule sets.
+    pub fn report(&self, running: Vec<RunningSet>) -> AgentReport {
+        let of_rule = |m: &Metric| m.labels.iter().any(|(name, _)| *name == "rule");
+        let metrics = self.metrics();
+        AgentReport {
+            uptime_seconds: self.uptime_seconds,
+            running,
+            metrics: metrics.iter().filter(|m| !of_rule(m)).map(|m| (m.key(), m.value)).collect(),
+            sources: self
+                .sources
+                .iter()
+                .map(|s| SourceReport {
+                    name: s.name.as_str().into(),
+                    connected: s.connected,
+                    error: s.error.clone(),
+                    since: Timestamp::parse(&s.since).unwrap_or_default().micros(),
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Metric {
+    /// Name and labels, as in `weir_rejects_total{stream="env",reason="not_json"}`.
+    pub fn key(&self) -> String {
+        if self.labels.is_empty() {
+            return self.name.to_owned();
+        }
+        let labels: Vec<String> = self.labels.iter().map(|(k, v)| format!("{k}={v:?}")).collect();
+        format!("{}{{{}}}", self.name, labels.join(","))
+    }
+}
+
+#[derive(Default)]
+struct Metrics {
+    list: Vec<Metric>,
+}
+
+impl Metrics {
+    fn plain(&mut self, name: &'static str, help: &'static str, value: u64) {
+        self.add(name, help, &[], value);
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "Prometheus figures are floats")]
+    fn add(&mut self, name: &'static str, help: &'static str, labels: &[(&'static str, &str)], value: u64) {
+        let labels = labels.iter().map(|(k, v)| (*k, (*v).to_owned())).collect();
+        self.list.push(Metric { name, help, labels, value: value as f64 });
+    }
+}
+
+/// The figures in Prometheus' text format.
+pub fn exposition(metrics: &[Metric]) -> String {
+    let mut text = String::new();
+    let mut last = "";
+    for metric in metrics {
+        if metric.name != last {
+            last = metric.name;
+            let kind = if last.ends_with("_total") { "counter" } else { "gauge" };
+            text.push_str(&format!("# HELP {last} {}\n# TYPE {last} {kind}\n", metric.help));
+        }
+        text.push_str(&format!("{} {}\n", metric.key(), metric.value));
+    }
+    text
+}

@@ -1,0 +1,191 @@
+//! One alert's state machine: which phase follows which, and when. Nothing else.
+//!
+//! ```text
+//! quiet → pending → up → keeping → quiet        State rules
+//! quiet → sent → quiet                          Occurrence rules
+//! ```
+
+use std::time::Duration;
+
+use crate::model::alerting::RuleKind;
+use crate::model::row::Observation;
+use crate::model::time::{Mono, Timestamp};
+use crate::model::transition::{Reason, State};
+use crate::model::value::Value;
+
+/// Where an alert stands. All times are stream time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing holds; only the time of the newest observation is remembered.
+    Quiet,
+    /// `when` holds since then, but not yet for `for`.
+    Pending { since: Timestamp },
+    /// Firing.
+    Up { since: Timestamp },
+    /// Cleared, but held up by `keep_firing_for`.
+    Keeping { since: Timestamp, cleared: Timestamp },
+    /// An occurrence was forwarded then; others are held back for `repeat`.
+    Sent { at: Timestamp },
+}
+
+impl Phase {
+    /// Whether upstream believes it firing.
+    pub(super) const fn is_up(self) -> bool {
+        matches!(self, Self::Up { .. } | Self::Keeping { .. })
+    }
+
+    pub(super) const fn is_pending(self) -> bool {
+        matches!(self, Self::Pending { .. })
+    }
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Quiet => "quiet",
+            Self::Pending { .. } => "pending",
+            Self::Up { .. } => "firing",
+            Self::Keeping { .. } => "keeping",
+            Self::Sent { .. } => "sent",
+        }
+    }
+}
+
+/// A change that upstream must hear of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    pub(super) state: State,
+    pub(super) at: Timestamp,
+    pub(super) since: Timestamp,
+}
+
+/// One key of one rule.
+#[derive(Clone, Debug)]
+pub(super) struct Instance {
+    pub(super) rule: usize,
+    pub(super) key: Box<[Value]>,
+    pub(super) phase: Phase,
+    /// Stream time of the newest observation.
+    pub(super) last_at: Timestamp,
+    /// The monotonic clock when that observation was applied.
+    pub(super) anchor: Mono,
+    /// Its output row; empty while quiet.
+    pub(super) values: Box<[Value]>,
+}
+
+impl Instance {
+    pub(super) fn quiet(rule: usize, key: Box<[Value]>) -> Self {
+        Self {
+            rule,
+            key,
+            phase: Phase::Quiet,
+            last_at: Timestamp::MIN,
+            anchor: Mono::default(),
+            values: Box::default(),
+        }
+    }
+
+    /// Stream time of the key: the newest observation's, carried on by the monotonic clock.
+    pub(super) fn stream_time(&self, mono: Mono) -> Timestamp {
+        self.last_at.plus(mono.since(self.anchor))
+    }
+
+    /// Since when the condition of a pending or firing alert holds.
+    pub(super) const fn since(&self) -> Timestamp {
+        match self.phase {
+            Phase::Quiet => self.last_at,
+            Phase::Pending { since } | Phase::Up { since } | Phase::Keeping { since, .. } => since,
+            Phase::Sent { at } => at,
+        }
+    }
+
+    /// Applies an observation that is not older than the newest one.
+    pub(super) fn apply(&mut self, kind: &RuleKind, seen: &Observation, mono: Mono, steps: &mut Vec<Step>) {
+        self.last_at = self.last_at.max(seen.at);
+        self.anchor = mono;
+        self.values = seen.values.clone();
+        let at = seen.at;
+        let raises = seen.raise == Some(true);
+        match self.phase {
+            Phase::Quiet if raises => match kind {
+                RuleKind::Occurrence { repeat } => {
+                    if !repeat.is_zero() {
+                        self.phase = Phase::Sent { at };
+                    }
+                    steps.push(Step { state: State::Occurred, at, since: at });
+                }
+                RuleKind::State { for_, .. } if for_.is_zero() => {
+                    self.phase = Phase::Up { since: at };
+                    steps.push(Step { state: State::Firing, at, since: at });
+                }
+                RuleKind::State { .. } => self.phase = Phase::Pending { since: at },
+            },
+            Phase::Pending { .. } if seen.raise == Some(false) => self.phase = Phase::Quiet,
+            Phase::Up { since } if !raises && seen.clear == Some(true) => {
+                if keep(kind).is_zero() {
+                    self.phase = Phase::Quiet;
+                    steps.push(Step { state: State::Resolved(Reason::Recovered), at, since });
+                } else {
+                    self.phase = Phase::Keeping { since, cleared: at };
+                }
+            }
+            Phase::Keeping { since, .. } if raises => self.phase = Phase::Up { since },
+            _ => {}
+        }
+        // A transition needs the row that decided it; `settle` runs before the next observation,
+        // so only a quiet instance with nothing to tell can let go of its row.
+        if self.phase == Phase::Quiet && steps.is_empty() {
+            self.values = Box::default();
+        }
+    }
+
+    /// Runs out the timers that are due before `limit`.
+    pub(super) fn expire_before(&mut self, kind: &RuleKind, limit: Timestamp, steps: &mut Vec<Step>) {
+        while self.due(kind).is_some_and(|due| due < limit) {
+            self.expire(kind, steps);
+        }
+    }
+
+    /// Runs out the timers that are due at `limit` or before.
+    pub(super) fn expire_until(&mut self, kind: &RuleKind, limit: Timestamp, steps: &mut Vec<Step>) {
+        while self.due(kind).is_some_and(|due| due <= limit) {
+            self.expire(kind, steps);
+        }
+    }
+
+    /// When the monotonic clock brings the key's stream time to its timer.
+    pub(super) fn deadline(&self, kind: &RuleKind) -> Option<Mono> {
+        self.due(kind).map(|due| self.anchor.plus(due.since(self.last_at)))
+    }
+
+    /// The stream time at which the phase ends by itself.
+    fn due(&self, kind: &RuleKind) -> Option<Timestamp> {
+        match (self.phase, kind) {
+            (Phase::Pending { since }, RuleKind::State { for_, .. }) => Some(since.plus(*for_)),
+            (Phase::Keeping { cleared, .. }, RuleKind::State { .. }) => Some(cleared.plus(keep(kind))),
+            (Phase::Sent { at }, RuleKind::Occurrence { repeat }) => Some(at.plus(*repeat)),
+            _ => None,
+        }
+    }
+
+    fn expire(&mut self, kind: &RuleKind, steps: &mut Vec<Step>) {
+        let Some(at) = self.due(kind) else { return };
+        match self.phase {
+            Phase::Pending { since } => {
+                self.phase = Phase::Up { since };
+                steps.push(Step { state: State::Firing, at, since });
+            }
+            Phase::Keeping { since, .. } => {
+                self.phase = Phase::Quiet;
+                steps.push(Step { state: State::Resolved(Reason::Recovered), at, since });
+            }
+            Phase::Sent { .. } => self.phase = Phase::Quiet,
+            Phase::Quiet | Phase::Up { .. } => {}
+        }
+    }
+}
+
+const fn keep(kind: &RuleKind) -> Duration {
+    match kind {
+        RuleKind::State { keep_firing_for, .. } => *keep_firing_for,
+        RuleKind::Occurrence { .. } => Duration::ZERO,
+    }
+}

@@ -1,0 +1,135 @@
+//! How an alert's state is kept: a small JSON object, whose members are only ever added to.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::time::{Mono, Timestamp};
+use crate::model::value::Value;
+
+use super::instance::{Instance, Phase};
+
+/// One alert's state, as it is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SavedState {
+    phase: SavedPhase,
+    key: Vec<SavedValue>,
+    /// Stream time of the newest observation, µs.
+    last_at: i64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    values: Vec<SavedValue>,
+}
+
+/// A kept state that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("read the kept state of an alert: {0}")]
+pub struct SavedStateError(#[from] serde_json::Error);
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SavedPhase {
+    Quiet,
+    Pending { since: i64 },
+    Firing { since: i64 },
+    Keeping { since: i64, cleared: i64 },
+    Sent { at: i64 },
+}
+
+/// A value with its type: 1 and 1.0 stay apart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SavedValue {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Str(String),
+    Time(i64),
+    Bytes(Vec<u8>),
+    Json(serde_json::Value),
+}
+
+impl SavedState {
+    pub(super) fn of(instance: &Instance) -> Self {
+        let phase = match instance.phase {
+            Phase::Quiet => SavedPhase::Quiet,
+            Phase::Pending { since } => SavedPhase::Pending { since: since.micros() },
+            Phase::Up { since } => SavedPhase::Firing { since: since.micros() },
+            Phase::Keeping { since, cleared } => {
+                SavedPhase::Keeping { since: since.micros(), cleared: cleared.micros() }
+            }
+            Phase::Sent { at } => SavedPhase::Sent { at: at.micros() },
+        };
+        Self {
+            phase,
+            key: instance.key.iter().map(SavedValue::of).collect(),
+            last_at: instance.last_at.micros(),
+            values: instance.values.iter().map(SavedValue::of).collect(),
+        }
+    }
+
+    /// The alert as it goes on: its stream time continues where it stood, so the time that the
+    /// agent was down does not count.
+    pub(super) fn into_instance(self, rule: usize, mono: Mono) -> Instance {
+        let at = Timestamp::from_micros;
+        Instance {
+            rule,
+            key: self.key.into_iter().map(SavedValue::into_value).collect(),
+            phase: match self.phase {
+                SavedPhase::Quiet => Phase::Quiet,
+                SavedPhase::Pending { since } => Phase::Pending { since: at(since) },
+                SavedPhase::Firing { since } => Phase::Up { since: at(since) },
+                SavedPhase::Keeping { since, cleared } => {
+                    Phase::Keeping { since: at(since), cleared: at(cleared) }
+                }
+                SavedPhase::Sent { at: sent } => Phase::Sent { at: at(sent) },
+            },
+            last_at: at(self.last_at),
+            anchor: mono,
+            values: self.values.into_iter().map(SavedValue::into_value).collect(),
+        }
+    }
+
+    /// The bytes to keep.
+    pub fn encode(&self) -> Vec<u8> {
+        // Neither a map with keys of other types nor a failing impl is among the members, and the
+        // numbers are finite: nothing is left that could fail.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads what [`Self::encode`] wrote.
+    ///
+    /// # Errors
+    /// Where the bytes are something else.
+    pub fn decode(bytes: &[u8]) -> Result<Self, SavedStateError> {
+        Ok(serde_json::from_slice(bytes)?)
+    }
+}
+
+impl SavedValue {
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(b) => Self::Bool(*b),
+            Value::Int(i) => Self::Int(*i),
+            Value::Float(x) => Self::Float(*x),
+            Value::Str(s) => Self::Str(s.to_string()),
+            Value::Time(t) => Self::Time(t.micros()),
+            Value::Bytes(b) => Self::Bytes(b.to_vec()),
+            Value::Array(_) | Value::Struct(_) => Self::Json(value.to_json()),
+        }
+    }
+
+    fn into_value(self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(b) => Value::Bool(b),
+            Self::Int(i) => Value::Int(i),
+            Self::Float(x) => Value::float(x),
+            Self::Str(s) => Value::Str(Arc::from(s)),
+            Self::Time(t) => Value::Time(Timestamp::from_micros(t)),
+            Self::Bytes(b) => Value::Bytes(b.into()),
+            Self::Json(json) => Value::from_json(&json),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! `weir config`: the reference file, and a check of one's own.
+#![expect(clippy::print_stdout, reason = "this is what the verb is for")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::config::{AgentConfig, DEFAULT_PATH, REFERENCE};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Config {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Print the configuration file with every key, its meaning and its default
+    Reference,
+    /// Read a configuration file and say what is wrong with it
+    Check {
+        /// The file
+        #[arg(default_value = DEFAULT_PATH)]
+        file: PathBuf,
+    },
+}
+
+impl Config {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        match self.what {
+            What::Reference => print!("{REFERENCE}"),
+            What::Check { file } => {
+                let config = AgentConfig::load(&file)?;
+                for broker in &config.brokers {
+                    broker.check()?;
+                }
+                println!("{}: ok; agent `{}`, {} brokers", file.display(), config.agent.id, config.brokers.len());
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,225 @@
+//! `weir status`: asks the running agent over its local socket.
+#![expect(clippy::print_stdout, reason = "this is what the verb is for")]
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::agent::status::{CoreStatus, Source, Status as AgentStatus};
+use crate::config::{AgentConfig, DEFAULT_PATH};
+
+use super::table::table;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Status {
+    /// The agent's configuration file, which tells where its socket is
+    #[arg(long, short, default_value = DEFAULT_PATH)]
+    config: PathBuf,
+    /// The agent's socket itself
+    #[arg(long, conflicts_with = "config")]
+    socket: Option<PathBuf>,
+    /// Everything, as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Status {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let socket = match self.socket {
+            Some(socket) => socket,
+            None => AgentConfig::load(&self.config)?.socket_path(),
+        };
+        let first = ask(&socket)?;
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&first)?);
+            return Ok(ExitCode::SUCCESS);
+        }
+        let text = render(&first);
+        // A reader such as `head` may close early.
+        drop(std::io::stdout().write_all(text.as_bytes()));
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn ask(socket: &PathBuf) -> anyhow::Result<AgentStatus> {
+    let mut stream = UnixStream::connect(socket).with_context(|| {
+        format!("reach the agent at {}; is it running, and may you read its state directory?", socket.display())
+    })?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).context("read the agent's answer")?;
+    serde_json::from_str(&text).context("understand the agent's answer; is it another version?")
+}
+
+fn render(status: &AgentStatus) -> String {
+    let core = &status.core;
+    let mut text = format!(
+        "agent {}  version {}  up {}  memory {}\n",
+        status.agent,
+        status.version,
+        span(status.uptime_seconds),
+        bytes(status.rss_bytes)
+    );
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+    let rate = core.messages as f64 / status.uptime_seconds.max(1) as f64;
+    text.push_str(&format!(
+        "in    {} messages, {} ({rate:.1} messages/s since the start), {} delivered again\n",
+        core.messages,
+        bytes(core.bytes),
+        core.redelivered
+    ));
+    text.push_str(&link(status));
+    text.push_str(&format!(
+        "spool {} waiting ({}), newest {}, {} given up\n",
+        core.spool.waiting,
+        bytes(core.spool.waiting_bytes),
+        core.spool.newest,
+        core.spool.evicted
+    ));
+    text.push_str(&sources(&status.sources));
+    text.push_str(&rulesets(core));
+    text.push_str(&streams(core));
+    text.push_str(&rules(core));
+    text.push_str(&alerts(core));
+    for refused in &status.refused_files {
+        text.push_str(&format!("\nrefused {}\n", refused.file));
+        for why in &refused.why {
+            text.push_str(&format!("  {why}\n"));
+        }
+    }
+    text
+}
+
+fn link(status: &AgentStatus) -> String {
+    let link = &status.link;
+    let state = match (&*link.hub, link.connected, &link.error) {
+        ("", ..) => return "hub   none configured\n".to_owned(),
+        (_, true, _) => "connected".to_owned(),
+        (_, false, Some(why)) => format!("not connected: {why}"),
+        (_, false, None) => "not connected yet".to_owned(),
+    };
+    format!(
+        "hub   {} {state}; {} sent, {} up, {} down\n",
+        link.hub,
+        link.sent,
+        bytes(link.bytes_sent),
+        bytes(link.bytes_received)
+    )
+}
+
+fn sources(sources: &[Source]) -> String {
+    let rows: Vec<Vec<String>> = sources
+        .iter()
+        .map(|s| {
+            let count = |name: &str| s.counters.iter().find(|(n, _)| n == name).map_or(0, |(_, c)| *c);
+            let lost = ["dropped", "oversized", "bad_topics"].map(count).iter().sum::<u64>();
+            vec![
+                s.name.clone(),
+                if s.connected { "connected".to_owned() } else { "NOT CONNECTED".to_owned() },
+                s.since.clone(),
+                count("messages").to_string(),
+                count("reconnects").to_string(),
+                lost.to_string(),
+                count("gaps").to_string(),
+                s.error.clone().unwrap_or_default(),
+            ]
+        })
+        .collect();
+    section("brokers", &["broker", "state", "since", "messages", "reconnects", "dropped", "gaps", "error"], &rows)
+}
+
+fn rulesets(core: &CoreStatus) -> String {
+    let rows: Vec<Vec<String>> = core
+        .rulesets
+        .iter()
+        .map(|s| {
+            let note = if s.attempted == s.hash { "" } else { "a newer one was refused" };
+            vec![s.name.clone(), s.origin.clone(), s.revision.to_string(), s.rules.to_string(), s.hash[..12].to_owned(), note.to_owned()]
+        })
+        .collect();
+    section("rule sets", &["set", "from", "revision", "rules", "hash", ""], &rows)
+}
+
+fn streams(core: &CoreStatus) -> String {
+    let rows: Vec<Vec<String>> = core
+        .streams
+        .iter()
+        .map(|s| {
+            let rejects: Vec<String> = s.rejects.iter().map(|(why, n)| format!("{why} {n}")).collect();
+            vec![s.ruleset.clone(), s.name.clone(), s.topic.clone(), s.messages.to_string(), s.rows.to_string(), rejects.join(", ")]
+        })
+        .collect();
+    let mut text = section("streams", &["set", "stream", "topic", "messages", "rows", "rejects"], &rows);
+    for stream in &core.streams {
+        if let Some(last) = stream.samples.last() {
+            text.push_str(&format!(
+                "  last reject of {}: {} on {}: {}\n",
+                stream.name, last.reason, last.topic, last.detail
+            ));
+        }
+    }
+    text
+}
+
+fn rules(core: &CoreStatus) -> String {
+    let rows: Vec<Vec<String>> = core
+        .rules
+        .iter()
+        .map(|r| {
+            let unused = r.late + r.future + r.outdated + r.refused;
+            [r.rows, r.matched, unused, r.groups, r.pending, r.firing, r.transitions]
+                .iter()
+                .fold(vec![r.ruleset.clone(), r.rule.clone()], |mut row, n| {
+                    row.push(n.to_string());
+                    row
+                })
+        })
+        .collect();
+    section("rules", &["set", "rule", "rows", "matches", "unused", "groups", "pending", "firing", "transitions"], &rows)
+}
+
+fn alerts(core: &CoreStatus) -> String {
+    let rows: Vec<Vec<String>> = core
+        .alerts
+        .iter()
+        .map(|a| {
+            let values: Vec<String> = a.values.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            let own = ["agent", "ruleset", "alertname"];
+            let labels: Vec<String> = a
+                .labels
+                .iter()
+                .filter(|(k, _)| !own.contains(&k.as_str()))
+                .map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default()))
+                .collect();
+            let rule = a.labels.get("alertname").and_then(|v| v.as_str()).unwrap_or_default();
+            vec![a.phase.clone(), a.severity.clone(), rule.to_owned(), labels.join(" "), a.since.clone(), values.join(" ")]
+        })
+        .collect();
+    section("alerts", &["state", "severity", "rule", "labels", "since", "values"], &rows)
+}
+
+fn section(title: &str, heading: &[&str], rows: &[Vec<String>]) -> String {
+    if rows.is_empty() {
+        return format!("\n{title}: none\n");
+    }
+    format!("\n{title}\n{}", table(heading, rows))
+}
+
+fn span(seconds: u64) -> String {
+    crate::model::time::format_span(Duration::from_secs(seconds))
+}
+
+/// A size for people.
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+pub(super) fn bytes(size: u64) -> String {
+    match size {
+        0..1_000 => format!("{size} B"),
+        1_000..1_000_000 => format!("{:.1} kB", size as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", size as f64 / 1e6),
+        _ => format!("{:.2} GB", size as f64 / 1e9),
+    }
+}

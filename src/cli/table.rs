@@ -1,0 +1,36 @@
+//! Tables on a terminal: columns as wide as their widest cell.
+
+/// Rows under a heading, as text. Numbers stand right, the rest left.
+pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |i: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(i)).map(|cell| cell.chars().count());
+        cells.chain(heading.get(i).map(|h| h.chars().count())).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..heading.len()).map(width).collect();
+    let right: Vec<bool> = (0..heading.len())
+        .map(|i| !rows.is_empty() && rows.iter().filter_map(|r| r.get(i)).all(|cell| is_number(cell)))
+        .collect();
+    let mut text = line(&heading.iter().map(|h| (*h).to_owned()).collect::<Vec<_>>(), &widths, &right);
+    for row in rows {
+        text.push_str(&line(row, &widths, &right));
+    }
+    text
+}
+
+fn is_number(cell: &str) -> bool {
+    cell.parse::<f64>().is_ok()
+}
+
+fn line(cells: &[String], widths: &[usize], right: &[bool]) -> String {
+    let mut text = String::from("  ");
+    for ((cell, width), right) in cells.iter().zip(widths).zip(right) {
+        let pad = " ".repeat(width.saturating_sub(cell.chars().count()));
+        match right {
+            true => text.push_str(&format!("{pad}{cell}  ")),
+            false => text.push_str(&format!("{cell}{pad}  ")),
+        }
+    }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    text
+}

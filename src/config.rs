@@ -1,0 +1,146 @@
+//! The agent's configuration file: assembles the stages' own `Config`s, and nothing more.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::ingest::{self, BrokerConfig};
+use crate::{spool, uplink};
+
+/// The commented reference file, which `weir config reference` prints.
+pub const REFERENCE: &str = include_str!("../packaging/weir.toml");
+
+/// Where the configuration lies unless `--config` says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/weir/weir.toml";
+
+/// What the file may say.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AgentConfig {
+    /// The agent itself.
+    pub agent: Agent,
+    /// Brokers to read from.
+    #[serde(rename = "broker")]
+    pub brokers: Vec<BrokerConfig>,
+    /// The node's own metrics.
+    pub node: ingest::node::Config,
+    /// Rules from a directory.
+    pub rules: Rules,
+    /// The hub.
+    pub hub: uplink::Config,
+    /// The outbox.
+    pub spool: spool::Config,
+    /// What the agent listens on.
+    pub listen: Listen,
+}
+
+/// The agent itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Agent {
+    /// Who it is: label `agent` of all its alerts, and its name at the hub. Default: the host's
+    /// name. Changing it makes it another agent, with other alerts.
+    pub id: String,
+    /// Labels by which the hub chooses its rules.
+    pub labels: BTreeMap<String, String>,
+    /// Where its state lies: the spool and the local socket. Default `/var/lib/weir`.
+    pub state_dir: PathBuf,
+}
+
+impl Default for Agent {
+    fn default() -> Self {
+        Self { id: String::new(), labels: BTreeMap::new(), state_dir: "/var/lib/weir".into() }
+    }
+}
+
+/// Rules from a directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rules {
+    /// A directory whose rule files run beside what the hub pushes, and are loaded again when
+    /// they change. Default: none.
+    pub directory: Option<PathBuf>,
+}
+
+/// What the agent listens on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Listen {
+    /// An address for `/metrics` and `/healthz`, such as `127.0.0.1:9464`. Default: none.
+    pub http: Option<SocketAddr>,
+}
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("read the configuration {path}: {source}; `weir config reference` prints a file to start from")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file says what it cannot.
+    #[error("read the configuration {path}: {message}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and what is wrong.
+        message: String,
+    },
+    /// Two values do not go together.
+    #[error("read the configuration: {0}")]
+    Invalid(String),
+}
+
+impl AgentConfig {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// As [`Error`] says.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let config: Self = toml::from_str(&text)
+            .map_err(|e| Error::Parse { path: path.to_owned(), message: e.to_string() })?;
+        config.checked()
+    }
+
+    /// Fills in what depends on the machine, and checks what depends on two values.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub fn checked(mut self) -> Result<Self, Error> {
+        if self.agent.id.is_empty() {
+            self.agent.id = sysinfo::System::host_name()
+                .ok()
+                .filter(|name| !name.is_empty())
+                .ok_or_else(|| Error::Invalid("`agent.id` is missing, and the host has no name".to_owned()))?;
+        }
+        if self.agent.id.len() > 255 || self.agent.id.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(Error::Invalid(format!(
+                "`agent.id` is {:?}: at most 255 characters, without blanks",
+                self.agent.id
+            )));
+        }
+        for (i, broker) in self.brokers.iter().enumerate() {
+            if self.brokers[..i].iter().any(|other| other.name == broker.name) {
+                return Err(Error::Invalid(format!("two brokers are named `{}`", broker.name)));
+            }
+        }
+        Ok(self)
+    }
+
+    /// The spool's file.
+    pub fn spool_path(&self) -> PathBuf {
+        self.agent.state_dir.join("spool.db")
+    }
+
+    /// The local socket that `weir status` asks.
+    pub fn socket_path(&self) -> PathBuf {
+        self.agent.state_dir.join("weir.sock")
+    }
+}

@@ -1,0 +1,183 @@
+//! Rules coming in: a set is assembled, compiled whole, and either admitted or refused. What runs
+//! is not touched here; the agent swaps an admitted set in between two batches.
+
+pub mod directory;
+pub mod store;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::model::diagnostic::{Diagnostic, Level, Place};
+use crate::model::ruleset::{
+    ContentHash, DesiredSet, Item, ItemKind, Origin, Outcome, RuleReport, set_hash,
+};
+use crate::plan::logical::Plan;
+use crate::plan::{self, Limits, RuleSetDef};
+
+/// A set that may run.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where it came from.
+    pub origin: Origin,
+    /// The hub's revision; 0 for a set from a directory.
+    pub revision: u64,
+    /// Its address.
+    pub hash: ContentHash,
+    /// Its items, in order.
+    pub items: Vec<Item>,
+    /// What runs.
+    pub plan: Arc<Plan>,
+    /// Findings that do not keep it from running.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Admitted {
+    /// What the hub hears of it.
+    pub fn report(&self) -> RuleReport {
+        RuleReport {
+            set: self.name.clone(),
+            revision: self.revision,
+            hash: self.hash,
+            outcome: Outcome::Accepted,
+            diagnostics: self.warnings.clone(),
+            rules: rule_names(&self.items).map(|rule| (rule, Outcome::Accepted)).collect(),
+        }
+    }
+}
+
+/// Puts a pushed set together from the items that were sent and those that run.
+///
+/// # Errors
+/// A `Failed` report where an item is in neither, or the whole does not have the announced
+/// address; the hub then sends the set whole.
+pub fn assemble(desired: &DesiredSet, running: &[Item]) -> Result<Vec<Item>, RuleReport> {
+    let known: HashMap<ContentHash, &Item> =
+        running.iter().chain(&desired.added).map(|item| (item.hash(), item)).collect();
+    let items: Option<Vec<Item>> =
+        desired.items.iter().map(|hash| known.get(hash).map(|item| (*item).clone())).collect();
+    let failed = |message: &str| RuleReport {
+        set: desired.name.clone(),
+        revision: desired.revision,
+        hash: desired.hash,
+        outcome: Outcome::Failed,
+        diagnostics: vec![whole_set("incomplete-set", message)],
+        rules: Vec::new(),
+    };
+    let items = items.ok_or_else(|| failed("items of the set are missing on the agent; send it whole"))?;
+    if set_hash(&items) != desired.hash {
+        return Err(failed("the set as put together on the agent has another hash than announced; send it whole"));
+    }
+    Ok(items)
+}
+
+/// Compiles a set.
+///
+/// # Errors
+/// A `Rejected` report with every finding where any rule or stream of it is wrong.
+pub fn admit(
+    name: &Arc<str>,
+    origin: Origin,
+    revision: u64,
+    items: Vec<Item>,
+    limits: &Limits,
+) -> Result<Admitted, Box<RuleReport>> {
+    match RuleSetDef::from_items(&items) {
+        Ok(def) => compile(name, origin, revision, &def, items, limits),
+        Err(diagnostics) => Err(refused(name, revision, &items, diagnostics)),
+    }
+}
+
+/// Compiles the text of a rule file; findings tell the file's own lines.
+///
+/// # Errors
+/// As [`admit`].
+pub fn admit_file(name: &Arc<str>, text: &str, limits: &Limits) -> Result<Admitted, Box<RuleReport>> {
+    match plan::file::parse(text) {
+        Ok(def) => compile(name, Origin::Directory, 0, &def, def.items(), limits),
+        Err(diagnostics) => Err(refused(name, 0, &[], diagnostics)),
+    }
+}
+
+fn compile(
+    name: &Arc<str>,
+    origin: Origin,
+    revision: u64,
+    def: &RuleSetDef,
+    items: Vec<Item>,
+    limits: &Limits,
+) -> Result<Admitted, Box<RuleReport>> {
+    let compiled = plan::compile(name, def, limits);
+    match compiled.plan {
+        Some(plan) => Ok(Admitted {
+            name: name.clone(),
+            origin,
+            revision,
+            hash: set_hash(&items),
+            plan: Arc::new(plan),
+            warnings: compiled.diagnostics,
+            items,
+        }),
+        None => Err(refused(name, revision, &items, compiled.diagnostics)),
+    }
+}
+
+fn refused(
+    name: &Arc<str>,
+    revision: u64,
+    items: &[Item],
+    diagnostics: Vec<Diagnostic>,
+) -> Box<RuleReport> {
+    Box::new(RuleReport {
+        set: name.clone(),
+        revision,
+        hash: set_hash(items),
+        outcome: Outcome::Rejected,
+        rules: outcomes(items, &diagnostics),
+        diagnostics,
+    })
+}
+
+/// The refusal of a set whose name is taken by one of another origin.
+pub fn name_taken(desired: &DesiredSet) -> RuleReport {
+    let message = format!(
+        "a set named `{}` comes from the agent's rules directory; push it under another name",
+        desired.name
+    );
+    RuleReport {
+        set: desired.name.clone(),
+        revision: desired.revision,
+        hash: desired.hash,
+        outcome: Outcome::Rejected,
+        diagnostics: vec![whole_set("name-taken", &message)],
+        rules: Vec::new(),
+    }
+}
+
+fn whole_set(code: &str, message: &str) -> Diagnostic {
+    Diagnostic {
+        level: Level::Error,
+        code: code.into(),
+        item: String::new(),
+        field: String::new(),
+        message: message.to_owned(),
+        hint: None,
+        place: Place { line: 1, column: 1, length: 1 },
+    }
+}
+
+fn rule_names(items: &[Item]) -> impl Iterator<Item = Arc<str>> {
+    items.iter().filter(|item| item.kind == ItemKind::Rule).map(|item| item.name.clone())
+}
+
+/// A rule is at fault where an error names it; the others would have been accepted.
+fn outcomes(items: &[Item], diagnostics: &[Diagnostic]) -> Vec<(Arc<str>, Outcome)> {
+    rule_names(items)
+        .map(|rule| {
+            let own = format!("rule {rule}");
+            let bad = diagnostics.iter().any(|d| d.level == Level::Error && d.item == own);
+            (rule, if bad { Outcome::Rejected } else { Outcome::Accepted })
+        })
+        .collect()
+}

@@ -1,0 +1,86 @@
+//! A payload's value as the type of its column, or the reason why it does not fit. NULL fits
+//! every type.
+
+use std::sync::Arc;
+
+use super::reject::{Reject, RejectReason};
+use crate::model::coerce;
+use crate::model::stream::TimeUnit;
+use crate::model::value::{DataType, Value};
+
+/// How much of a value a refusal shows, in characters.
+const SHOWN: usize = 64;
+
+/// The JSON value as the column's type. Types are taken at their word: text is no number, a
+/// number no BOOLEAN, and a BIGINT has no fraction.
+pub(super) fn fit(value: &Value, ty: &DataType, unit: TimeUnit) -> Result<Value, Reject> {
+    match (ty, value) {
+        (DataType::Any, _) | (_, Value::Null) => Ok(value.clone()),
+        (DataType::Bigint, Value::Int(_))
+        | (DataType::Float, Value::Float(_))
+        | (DataType::String, Value::Str(_))
+        | (DataType::Boolean, Value::Bool(_)) => Ok(value.clone()),
+        (DataType::Bigint, Value::Float(x)) => {
+            coerce::whole(*x).map(Value::Int).ok_or_else(|| misfit(value, ty))
+        }
+        #[expect(clippy::cast_precision_loss, reason = "the column asks for a float")]
+        (DataType::Float, Value::Int(i)) => Ok(Value::Float(*i as f64)),
+        (DataType::Datetime, _) => time(value, unit),
+        (DataType::Bytea, Value::Str(text)) => Ok(Value::Bytes(text.as_bytes().into())),
+        (DataType::Array(of), Value::Array(items)) => {
+            let items: Result<Vec<Value>, Reject> =
+                items.iter().map(|item| fit(item, of, unit)).collect();
+            Ok(Value::Array(items?.into()))
+        }
+        (DataType::Struct(members), Value::Struct(given)) => members
+            .iter()
+            .map(|(name, of)| {
+                let value = given.get(name.as_str()).unwrap_or(&Value::Null);
+                Ok((name.as_str().into(), fit(value, of, unit)?))
+            })
+            .collect::<Result<_, Reject>>()
+            .map(|members| Value::Struct(Arc::new(members))),
+        _ => Err(misfit(value, ty)),
+    }
+}
+
+/// Bare text (a scalar payload, a capture of the topic) as the column's type.
+pub(super) fn fit_text(text: &str, ty: &DataType, unit: TimeUnit) -> Result<Value, Reject> {
+    let value = match ty {
+        DataType::String => Some(Value::str(text)),
+        DataType::Float => coerce::float(text).map(Value::Float),
+        DataType::Bigint => coerce::integer(text).map(Value::Int),
+        DataType::Boolean => coerce::boolean(text).map(Value::Bool),
+        DataType::Bytea => Some(Value::Bytes(text.as_bytes().into())),
+        DataType::Datetime => return time(&Value::str(text), unit),
+        DataType::Any | DataType::Array(_) | DataType::Struct(_) => None,
+    };
+    value.ok_or_else(|| misfit(&Value::str(text), ty))
+}
+
+fn time(value: &Value, unit: TimeUnit) -> Result<Value, Reject> {
+    coerce::timestamp(value, unit).map(Value::Time).ok_or_else(|| {
+        let asked = match unit {
+            TimeUnit::Auto => "time",
+            TimeUnit::Seconds => "time in seconds",
+            TimeUnit::Millis => "time in milliseconds",
+            TimeUnit::Micros => "time in microseconds",
+            TimeUnit::Nanos => "time in nanoseconds",
+            TimeUnit::Rfc3339 => "time in RFC 3339",
+        };
+        Reject::new(RejectReason::BadTimestamp, format!("{} is no {asked}", shown(value)))
+    })
+}
+
+fn misfit(value: &Value, ty: &DataType) -> Reject {
+    Reject::new(RejectReason::WrongType, format!("{} is no {ty}", shown(value)))
+}
+
+fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    let mut short: String = text.chars().take(SHOWN).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    format!("{} `{short}`", value.kind())
+}

@@ -1,0 +1,320 @@
+//! The value of an expression over one row. Every input has one: what has no value is NULL, so
+//! nothing here fails, and no value of a row stops a rule.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use super::{arithmetic, cast, function, like};
+use crate::model::time::Timestamp;
+use crate::model::value::Value;
+use crate::plan::function::Function;
+use crate::plan::logical::{BinaryOp, Expr, UnaryOp};
+
+/// What an expression's names stand for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Scope<'a> {
+    /// A row of the stream.
+    Row(&'a [Value]),
+    /// A closed window of one group.
+    Window {
+        /// The values of GROUP BY.
+        group: &'a [Value],
+        /// The values of the aggregates.
+        aggregates: &'a [Value],
+        /// Inclusive.
+        start: Timestamp,
+        /// Exclusive.
+        end: Timestamp,
+    },
+    /// The output columns.
+    Output(&'a [Value]),
+}
+
+/// Evaluates. What is merely read is not copied.
+pub(super) fn eval<'a>(expr: &'a Expr, scope: Scope<'a>) -> Cow<'a, Value> {
+    match expr {
+        Expr::Const(value) => Cow::Borrowed(value),
+        Expr::Field(_)
+        | Expr::Group(_)
+        | Expr::Aggregate(_)
+        | Expr::WindowStart
+        | Expr::WindowEnd
+        | Expr::Column(_) => name(expr, scope),
+        Expr::Unary(op, a) => Cow::Owned(unary(*op, &eval(a, scope))),
+        Expr::Binary(op, a, b) => Cow::Owned(binary(*op, &eval(a, scope), &eval(b, scope))),
+        Expr::And(terms) => Cow::Owned(logical(all(terms, scope))),
+        Expr::Or(terms) => Cow::Owned(logical(any(terms, scope))),
+        Expr::IsNull(a) => Cow::Owned(Value::Bool(eval(a, scope).is_null())),
+        Expr::IsBool(a, expected) => Cow::Owned(Value::Bool(truth(&eval(a, scope)) == Some(*expected))),
+        Expr::In(a, list) => Cow::Owned(logical(among(&eval(a, scope), list, scope))),
+        Expr::Like { text, pattern, escape } => {
+            Cow::Owned(match (&*eval(text, scope), &*eval(pattern, scope)) {
+                (Value::Str(text), Value::Str(pattern)) => Value::Bool(like::matches(text, pattern, *escape)),
+                _ => Value::Null,
+            })
+        }
+        Expr::Case { branches, otherwise } => branches
+            .iter()
+            .find(|(condition, _)| holds(condition, scope))
+            .map(|(_, value)| value)
+            .or(otherwise.as_deref())
+            .map_or(Cow::Owned(Value::Null), |value| eval(value, scope)),
+        Expr::Cast(a, ty, unit) => Cow::Owned(cast::cast(&eval(a, scope), ty, *unit)),
+        Expr::Member(a, name) => part(eval(a, scope), |value| match value {
+            Value::Struct(members) => members.get(name),
+            _ => None,
+        }),
+        Expr::Element(a, index) => {
+            let index = eval(index, scope);
+            part(eval(a, scope), |value| element(value, &index))
+        }
+        Expr::Call(function, args) => call(*function, args, scope),
+    }
+}
+
+/// Whether the expression is true: not false, not NULL, nothing else.
+pub(super) fn holds(expr: &Expr, scope: Scope<'_>) -> bool {
+    truth(&eval(expr, scope)) == Some(true)
+}
+
+/// The truth of a value; NULL and what is no BOOLEAN have none.
+pub(super) fn truth(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(b) => Some(*b),
+        _ => None,
+    }
+}
+
+fn logical(truth: Option<bool>) -> Value {
+    truth.map_or(Value::Null, Value::Bool)
+}
+
+fn name<'a>(expr: &Expr, scope: Scope<'a>) -> Cow<'a, Value> {
+    let slot = match (expr, scope) {
+        (Expr::Field(i), Scope::Row(row)) => row.get(*i),
+        (Expr::Group(i), Scope::Window { group, .. }) => group.get(*i),
+        (Expr::Aggregate(i), Scope::Window { aggregates, .. }) => aggregates.get(*i),
+        (Expr::Column(i), Scope::Output(columns)) => columns.get(*i),
+        (Expr::WindowStart, Scope::Window { start, .. }) => return Cow::Owned(Value::Time(start)),
+        (Expr::WindowEnd, Scope::Window { end, .. }) => return Cow::Owned(Value::Time(end)),
+        _ => None,
+    };
+    slot.map_or(Cow::Owned(Value::Null), Cow::Borrowed)
+}
+
+fn unary(op: UnaryOp, a: &Value) -> Value {
+    match (op, a) {
+        (UnaryOp::Not, _) => logical(truth(a).map(|b| !b)),
+        (UnaryOp::Neg, Value::Int(i)) => i.checked_neg().map_or(Value::Null, Value::Int),
+        (UnaryOp::Neg, Value::Float(x)) => Value::Float(-x),
+        (UnaryOp::Neg, _) => Value::Null,
+    }
+}
+
+fn binary(op: BinaryOp, a: &Value, b: &Value) -> Value {
+    let ordered = |holds: fn(Ordering) -> bool| logical(a.compare(b).map(holds));
+    match op {
+        BinaryOp::Eq => logical(equal(a, b)),
+        BinaryOp::Ne => logical(equal(a, b).map(|same| !same)),
+        BinaryOp::Lt => ordered(Ordering::is_lt),
+        BinaryOp::Le => ordered(Ordering::is_le),
+        BinaryOp::Gt => ordered(Ordering::is_gt),
+        BinaryOp::Ge => ordered(Ordering::is_ge),
+        BinaryOp::Add => arithmetic::add(a, b),
+        BinaryOp::Sub => arithmetic::subtract(a, b),
+        BinaryOp::Mul => arithmetic::multiply(a, b),
+        BinaryOp::Div => arithmetic::divide(a, b),
+        BinaryOp::IntDiv => arithmetic::quotient(a, b),
+        BinaryOp::Rem => arithmetic::remainder(a, b),
+        BinaryOp::Concat if a.is_null() || b.is_null() => Value::Null,
+        BinaryOp::Concat => function::concat([a, b]),
+    }
+}
+
+/// SQL's equality. Objects have no order, but they are equal or not.
+pub(super) fn equal(a: &Value, b: &Value) -> Option<bool> {
+    match (a, b) {
+        (Value::Struct(a), Value::Struct(b)) => Some(a == b),
+        _ => a.compare(b).map(Ordering::is_eq),
+    }
+}
+
+/// AND: false decides, else NULL does.
+fn all(terms: &[Expr], scope: Scope<'_>) -> Option<bool> {
+    let mut result = Some(true);
+    for term in terms {
+        match truth(&eval(term, scope)) {
+            Some(false) => return Some(false),
+            Some(true) => {}
+            None => result = None,
+        }
+    }
+    result
+}
+
+/// OR: true decides, else NULL does.
+fn any(terms: &[Expr], scope: Scope<'_>) -> Option<bool> {
+    let mut result = Some(false);
+    for term in terms {
+        match truth(&eval(term, scope)) {
+            Some(true) => return Some(true),
+            Some(false) => {}
+            None => result = None,
+        }
+    }
+    result
+}
+
+/// IN: `a = b OR a = c …`.
+fn among(value: &Value, list: &[Expr], scope: Scope<'_>) -> Option<bool> {
+    let mut result = Some(false);
+    for item in list {
+        match equal(value, &eval(item, scope)) {
+            Some(true) => return Some(true),
+            Some(false) => {}
+            None => result = None,
+        }
+    }
+    result
+}
+
+/// A part of a value, borrowed where the value is.
+fn part<'a>(value: Cow<'a, Value>, find: impl Fn(&Value) -> Option<&Value>) -> Cow<'a, Value> {
+    match value {
+        Cow::Borrowed(value) => find(value).map_or(Cow::Owned(Value::Null), Cow::Borrowed),
+        Cow::Owned(value) => Cow::Owned(find(&value).cloned().unwrap_or_default()),
+    }
+}
+
+fn element<'v>(value: &'v Value, index: &Value) -> Option<&'v Value> {
+    let (Value::Array(items), Value::Int(index)) = (value, index) else { return None };
+    let distance = usize::try_from(index.unsigned_abs()).ok()?;
+    if *index < 0 { items.get(items.len().checked_sub(distance)?) } else { items.get(distance) }
+}
+
+fn call<'a>(function: Function, args: &'a [Expr], scope: Scope<'a>) -> Cow<'a, Value> {
+    if function == Function::Coalesce {
+        return args
+            .iter()
+            .map(|arg| eval(arg, scope))
+            .find(|value| !value.is_null())
+            .unwrap_or(Cow::Owned(Value::Null));
+    }
+    let args: Vec<Cow<'a, Value>> = args.iter().map(|arg| eval(arg, scope)).collect();
+    let args: Vec<&Value> = args.iter().map(|arg| &**arg).collect();
+    Cow::Owned(function::call(function, &args))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::stream::TimeUnit;
+    use crate::model::value::DataType;
+
+    fn c(value: impl Into<Constant>) -> Box<Expr> {
+        Box::new(Expr::Const(value.into().0))
+    }
+
+    struct Constant(Value);
+    impl From<i64> for Constant {
+        fn from(i: i64) -> Self {
+            Self(Value::Int(i))
+        }
+    }
+    impl From<f64> for Constant {
+        fn from(x: f64) -> Self {
+            Self(Value::Float(x))
+        }
+    }
+    impl From<&str> for Constant {
+        fn from(s: &str) -> Self {
+            Self(Value::str(s))
+        }
+    }
+    impl From<Option<bool>> for Constant {
+        fn from(b: Option<bool>) -> Self {
+            Self(logical(b))
+        }
+    }
+    impl From<Value> for Constant {
+        fn from(v: Value) -> Self {
+            Self(v)
+        }
+    }
+
+    #[track_caller]
+    fn check(expr: Expr, expected: impl Into<Constant>) {
+        let got = eval(&expr, Scope::Row(&[])).into_owned();
+        let expected = expected.into().0;
+        assert_eq!(format!("{got:?}"), format!("{expected:?}"), "{expr:?}");
+    }
+
+    #[test]
+    fn three_valued_logic() {
+        let (t, f, n) = (Some(true), Some(false), None);
+        for (a, b, and, or) in
+            [(t, t, t, t), (t, f, f, t), (t, n, n, t), (f, f, f, f), (f, n, f, n), (n, n, n, n)]
+        {
+            for (a, b) in [(a, b), (b, a)] {
+                check(Expr::And(vec![*c(a), *c(b)]), and);
+                check(Expr::Or(vec![*c(a), *c(b)]), or);
+            }
+        }
+        check(Expr::Unary(UnaryOp::Not, c(n)), n);
+        check(Expr::Unary(UnaryOp::Not, c(t)), f);
+        check(Expr::IsBool(c(n), false), f);
+        check(Expr::IsNull(c(n)), t);
+        check(Expr::In(c(1), vec![*c(2), *c(1.0)]), t);
+        check(Expr::In(c(1), vec![*c(2), *c(n)]), n);
+        check(Expr::In(c(n), vec![*c(2)]), n);
+        check(Expr::In(c(1), vec![*c(2)]), f);
+    }
+
+    #[test]
+    fn comparison_needs_comparable_kinds() {
+        let cmp = |op, a: Box<Expr>, b: Box<Expr>| Expr::Binary(op, a, b);
+        check(cmp(BinaryOp::Eq, c(1), c(1.0)), Some(true));
+        check(cmp(BinaryOp::Lt, c("a"), c("b")), Some(true));
+        check(cmp(BinaryOp::Lt, c("a"), c(1)), None);
+        check(cmp(BinaryOp::Ne, c(1), c(None)), None);
+        check(cmp(BinaryOp::Ge, c(9_007_199_254_740_993), c(9_007_199_254_740_992.0)), Some(true));
+    }
+
+    #[test]
+    fn case_takes_the_first_true_branch() {
+        let case = |branches: Vec<(Expr, Expr)>, otherwise: Option<Box<Expr>>| Expr::Case { branches, otherwise };
+        check(case(vec![(*c(None), *c(1)), (*c(Some(true)), *c(2))], None), 2);
+        check(case(vec![(*c(None), *c(1))], Some(c(3))), 3);
+        check(case(vec![(*c(Some(false)), *c(1))], None), Value::Null);
+    }
+
+    #[test]
+    fn parts_of_structs_and_arrays() {
+        let json = serde_json::json!({"a": [10, 20, {"b": "x"}]});
+        let row = [Value::from_json(&json)];
+        let member = |e: Expr, name: &str| Expr::Member(Box::new(e), name.into());
+        let at = |e: Expr, i: i64| Expr::Element(Box::new(e), c(i));
+        let a = || member(Expr::Field(0), "a");
+        for (expr, expected) in [
+            (at(a(), 0), Value::Int(10)),
+            (at(a(), -2), Value::Int(20)),
+            (member(at(a(), -1), "b"), Value::str("x")),
+            (at(a(), 3), Value::Null),
+            (at(a(), -4), Value::Null),
+            (at(a(), i64::MIN), Value::Null),
+            (member(a(), "b"), Value::Null),
+            (Expr::Field(7), Value::Null),
+        ] {
+            assert_eq!(*eval(&expr, Scope::Row(&row)), expected, "{expr:?}");
+        }
+    }
+
+    #[test]
+    fn concatenation_writes_values_as_text() {
+        let concat = |a, b| Expr::Binary(BinaryOp::Concat, a, b);
+        check(concat(c("a"), c(5)), "a5");
+        check(concat(c("a"), c(None)), Value::Null);
+        check(Expr::Call(Function::Concat, vec![*c("a"), *c(None), *c(1.5)]), "a1.5");
+        check(Expr::Cast(c("5"), DataType::Bigint, TimeUnit::Auto), 5);
+    }
+}

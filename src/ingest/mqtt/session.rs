@@ -1,0 +1,226 @@
+//! The loop of one broker: connect, read, hand on, acknowledge, and begin again when it breaks.
+//!
+//! It runs on a thread of its own, so that a pause of a millisecond here is a wake-up saved and
+//! not a delay for others. The connection's future is never dropped halfway while the source
+//! lives, for it may be about to write an acknowledgement.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::sync::mpsc::error::SendError;
+use tokio::sync::{mpsc, watch};
+
+use super::backoff::Backoff;
+use super::desk::Desk;
+use super::face::{Events, HARD_LIMIT, Happening, Lost};
+use crate::clock::Clock;
+use crate::ingest::coalesce::LONGEST;
+use crate::model::message::{AckToken, Message};
+use crate::model::time::Mono;
+use crate::tasks::Stop;
+
+/// How long a stopping source waits for the acknowledgements of what it handed on.
+const LAST_ACKS: Duration = Duration::from_secs(2);
+/// How long it takes at most to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// Bytes around a payload: what a packet may have more than what the broker reported.
+const SLACK: u32 = 1_024;
+
+/// The ends of the channels that a session holds.
+pub(super) struct Lines {
+    pub(super) out: mpsc::Sender<Vec<Message>>,
+    pub(super) acks: mpsc::Receiver<Vec<AckToken>>,
+    pub(super) filters: watch::Receiver<Vec<String>>,
+}
+
+/// Why the loop goes round.
+enum Turn {
+    Stop,
+    Event(Result<Happening, Lost>),
+    Acks(Option<Vec<AckToken>>),
+    Filters(bool),
+    Room(bool),
+    /// Nothing more can be read at present.
+    Drained,
+    /// The time has come to read again.
+    Wake,
+}
+
+/// When to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// Whatever comes.
+    Open,
+    /// Until nothing is left, then see.
+    Once,
+    /// Not before this time, while messages may be handed on.
+    After(Mono),
+    /// Not before there is room, or this time.
+    Blocked(Mono),
+}
+
+/// Runs until the stop is announced or nobody is left to read for.
+pub(super) async fn run(mut desk: Desk, mut events: Events, mut lines: Lines, stop: Stop, clock: Clock, longest_pause: Duration) {
+    let mut backoff = Backoff::default();
+    let mut reading = Reading::Open;
+    let mut filters_live = true;
+    let mut stopped = pin!(stop.stopped());
+    'source: loop {
+        let event = {
+            let mut polling = pin!(events.poll());
+            loop {
+                if desk.pump() && !matches!(reading, Reading::Open) && !is_backing_off(reading, &desk) {
+                    reading = Reading::Once;
+                }
+                let wake = match reading {
+                    Reading::After(at) | Reading::Blocked(at) => Some(clock.until(at)),
+                    Reading::Open | Reading::Once => None,
+                };
+                let turn = tokio::select! {
+                    biased;
+                    () = &mut stopped => Turn::Stop,
+                    tokens = lines.acks.recv() => Turn::Acks(tokens),
+                    changed = lines.filters.changed(), if filters_live => Turn::Filters(changed.is_ok()),
+                    event = &mut polling, if wake.is_none() => Turn::Event(event),
+                    permit = lines.out.reserve(), if desk.has_messages() => match permit {
+                        Ok(permit) => {
+                            let (batch, pause) = desk.take_batch(clock.mono());
+                            permit.send(batch);
+                            reading = after_batch(reading, &desk, pause, clock);
+                            Turn::Room(true)
+                        }
+                        Err(SendError(())) => Turn::Room(false),
+                    },
+                    () = std::future::ready(()), if reading == Reading::Once => Turn::Drained,
+                    () = tokio::time::sleep(wake.unwrap_or(Duration::MAX)), if wake.is_some() => Turn::Wake,
+                };
+                match turn {
+                    Turn::Stop | Turn::Acks(None) | Turn::Room(false) => break 'source,
+                    Turn::Event(event) => break event,
+                    Turn::Acks(Some(tokens)) => desk.acknowledge(tokens),
+                    Turn::Filters(live) => {
+                        filters_live = live;
+                        if live {
+                            let wanted = lines.filters.borrow_and_update().clone();
+                            desk.change_filters(wanted);
+                        }
+                    }
+                    Turn::Room(true) => {}
+                    Turn::Drained => reading = settle(&desk, longest_pause, clock),
+                    Turn::Wake => reading = if must_pause(&desk) { Reading::Once } else { Reading::Open },
+                }
+            }
+        };
+        match event {
+            Ok(first) => {
+                note(&mut desk, &mut backoff, first, clock);
+                while let Some(next) = events.ready() {
+                    note(&mut desk, &mut backoff, next, clock);
+                }
+                if reading == Reading::Open && desk.is_full() {
+                    reading = settle(&desk, longest_pause, clock);
+                    if lines.out.capacity() == 0 {
+                        desk.paused();
+                    }
+                }
+            }
+            Err(lost) => {
+                desk.at(clock.now().wall);
+                desk.lost(&lost);
+                allow_larger(&mut events, &lost);
+                let wait = backoff.lost(clock.mono(), fastrand::f64());
+                reading = Reading::After(clock.mono().plus(wait));
+            }
+        }
+    }
+    let Lines { out, acks, .. } = lines;
+    finish(&mut desk, &mut events, out, acks, clock).await;
+    desk.ended(clock.now());
+}
+
+/// A pause between connections is not shortened by what waits to be sent.
+fn is_backing_off(reading: Reading, desk: &Desk) -> bool {
+    matches!(reading, Reading::After(_)) && !desk.is_connected()
+}
+
+/// How to go on reading after a batch was taken.
+fn after_batch(reading: Reading, desk: &Desk, pause: Duration, clock: Clock) -> Reading {
+    match reading {
+        Reading::After(_) if !desk.is_connected() => reading,
+        _ if desk.is_full() => reading,
+        _ if pause.is_zero() => Reading::Open,
+        _ => Reading::After(clock.mono().plus(pause.min(LONGEST))),
+    }
+}
+
+/// How to go on when nothing more can be read, or so much waits that it should not be.
+fn settle(desk: &Desk, longest_pause: Duration, clock: Clock) -> Reading {
+    if must_pause(desk) { Reading::Blocked(clock.mono().plus(longest_pause)) } else { Reading::Open }
+}
+
+/// Connecting brings no messages, and must not be held up.
+fn must_pause(desk: &Desk) -> bool {
+    desk.is_full() && desk.is_connected()
+}
+
+fn note(desk: &mut Desk, backoff: &mut Backoff, happening: Happening, clock: Clock) {
+    match happening {
+        Happening::Publish(publish) => desk.publish(publish, || clock.now().wall),
+        Happening::Connected { resumed } => {
+            backoff.connected(clock.mono());
+            desk.at(clock.now().wall);
+            desk.connected(resumed);
+        }
+        Happening::Subscribed(answers) => desk.subscribed(&answers),
+        Happening::Other => {}
+    }
+}
+
+/// A packet above the limit ended the connection, and the broker will send it again: it can only
+/// be got rid of by reading it.
+fn allow_larger(events: &mut Events, lost: &Lost) {
+    if let Some(size) = lost.too_large {
+        let size = u32::try_from(size).unwrap_or(HARD_LIMIT);
+        events.raise_limit(size.saturating_add(SLACK));
+    }
+}
+
+/// The end: what was read goes out if there is room, what was handed on may still be
+/// acknowledged, and the broker is told that it may keep the session.
+async fn finish(desk: &mut Desk, events: &mut Events, out: mpsc::Sender<Vec<Message>>, mut acks: mpsc::Receiver<Vec<AckToken>>, clock: Clock) {
+    while desk.has_messages() && let Ok(permit) = out.try_reserve() {
+        permit.send(desk.take_batch(clock.mono()).0);
+    }
+    desk.abandon();
+    drop(out);
+    let deadline = clock.mono().plus(LAST_ACKS);
+    let mut more = true;
+    while desk.owes_acks() && !clock.until(deadline).is_zero() {
+        desk.pump();
+        let event = tokio::select! {
+            biased;
+            tokens = acks.recv(), if more => {
+                match tokens {
+                    Some(tokens) => desk.acknowledge(tokens),
+                    None => {
+                        more = false;
+                        desk.forget_open();
+                    }
+                }
+                continue;
+            }
+            event = events.poll() => event,
+            () = tokio::time::sleep(clock.until(deadline)) => break,
+        };
+        match event {
+            Ok(Happening::Publish(publish)) => desk.too_late(&publish),
+            Ok(_) => {}
+            Err(_) => return,
+        }
+    }
+    if desk.disconnect() {
+        // What is read on the way is not taken: the broker keeps it.
+        let goodbye = async { while events.poll().await.is_ok() {} };
+        drop(tokio::time::timeout(GOODBYE, goodbye).await);
+    }
+}

@@ -1,0 +1,56 @@
+//! The state of the connections an agent holds, as screens and the hub show it.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::ruleset::RunningSet;
+
+/// The link to the hub.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// The hub's address; empty where none is configured.
+    pub hub: String,
+    /// Whether a session stands.
+    pub connected: bool,
+    /// Why not, where none does.
+    pub error: Option<String>,
+    /// Sessions since the start.
+    pub sessions: u64,
+    /// The newest sequence number that the hub committed, in the current epoch.
+    pub committed: u64,
+    /// Transitions sent, repeats included.
+    pub sent: u64,
+    /// Bytes of messages sent, before TLS.
+    pub bytes_sent: u64,
+    /// Bytes of messages received, before TLS.
+    pub bytes_received: u64,
+    /// The hub's clock less the node's, when the session began, ms.
+    pub skew_ms: Option<i64>,
+}
+
+/// A periodic report to the hub.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AgentReport {
+    /// Seconds since the agent's start.
+    pub uptime_seconds: u64,
+    /// Counters and gauges by name.
+    pub metrics: Vec<(String, f64)>,
+    /// One for each source.
+    pub sources: Vec<SourceReport>,
+    /// What runs.
+    pub running: Vec<RunningSet>,
+}
+
+/// One source, in a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceReport {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Whether it is connected.
+    pub connected: bool,
+    /// Why not, where it is not.
+    pub error: Option<String>,
+    /// Since when, µs since 1970.
+    pub since: i64,
+}

@@ -1,0 +1,273 @@
+//! The rule file: YAML into a set as written. Tells every wrong, missing or unknown field at once,
+//! and reads no SQL.
+
+use std::sync::Arc;
+
+use crate::model::diagnostic::{Diagnostic, Level, Place};
+use crate::model::ruleset::{Item, ItemKind};
+
+use super::Limits;
+use super::definition::{RuleDef, RuleSetDef, StreamDef};
+use super::nearest::nearest;
+use super::parse::created_name;
+use super::text::Text;
+use super::yaml::{self, Node, START, Value};
+
+const FILE_FIELDS: &[&str] = &["streams", "rules"];
+const RULE_FIELDS: &[&str] = &[
+    "id", "sql", "when", "clear", "for", "keep_firing_for", "repeat", "severity", "labels", "annotations", "key",
+];
+/// Fields that the language has and this version does not: to pass over one would change what a
+/// rule means.
+const LATER_FIELDS: &[&str] =
+    &["no_data", "tables", "levels", "times", "active", "inhibited_by", "shadow", "forget"];
+
+/// Reads a rule file.
+///
+/// # Errors
+/// All that is wrong with its structure, in the order of the file.
+pub fn parse(yaml: &str) -> Result<RuleSetDef, Vec<Diagnostic>> {
+    let (set, found) = read(yaml, &Limits::default());
+    if found.is_empty() { Ok(set) } else { Err(found) }
+}
+
+/// Reads what can be read of a rule file, and tells what cannot. Rules with a wrong field are left
+/// out of the set.
+pub(super) fn read(yaml: &str, limits: &Limits) -> (RuleSetDef, Vec<Diagnostic>) {
+    if yaml.len() > limits.file_bytes {
+        let message = format!("the file has {} bytes; at most {} are taken", yaml.len(), limits.file_bytes);
+        return (RuleSetDef::default(), vec![finding("", "", "too-large", START, message, None)]);
+    }
+    let root = match yaml::read(yaml) {
+        Ok(root) => root,
+        Err((place, message)) => {
+            return (RuleSetDef::default(), vec![finding("", "", "yaml", place, message, None)]);
+        }
+    };
+    let mut reader = Reader { source: Some(yaml.into()), found: Vec::new() };
+    let set = reader.set(&root);
+    (set, reader.found)
+}
+
+/// See [`RuleSetDef::from_items`].
+pub(super) fn from_items(items: &[Item]) -> Result<RuleSetDef, Vec<Diagnostic>> {
+    let mut reader = Reader { source: None, found: Vec::new() };
+    let mut set = RuleSetDef::default();
+    for item in items {
+        let label = format!("{} {}", item.kind, item.name);
+        match item.kind {
+            ItemKind::Stream => set.streams.push(StreamDef {
+                name: item.name.to_string(),
+                sql: Text::own(item.body.as_ref()),
+            }),
+            ItemKind::Table => {
+                reader.error(&label, "", "not-yet", START, "tables are not supported by this version".to_owned(), None);
+            }
+            ItemKind::Rule => match serde_json::from_str(&item.body) {
+                Ok(json) => set.rules.extend(reader.rule(&Node::from_json(json), &item.name)),
+                Err(e) => reader.error(&label, "", "bad-item", START, format!("the item is no JSON: {e}"), None),
+            },
+        }
+    }
+    if reader.found.is_empty() { Ok(set) } else { Err(reader.found) }
+}
+
+fn finding(item: &str, field: &str, code: &str, place: Place, message: String, hint: Option<String>) -> Diagnostic {
+    Diagnostic {
+        level: Level::Error,
+        code: code.into(),
+        item: item.to_owned(),
+        field: field.to_owned(),
+        message,
+        hint,
+        place,
+    }
+}
+
+struct Reader {
+    /// The file, where the nodes come from one.
+    source: Option<Arc<str>>,
+    found: Vec<Diagnostic>,
+}
+
+impl Reader {
+    fn error(&mut self, item: &str, field: &str, code: &str, place: Place, message: String, hint: Option<String>) {
+        self.found.push(finding(item, field, code, place, message, hint));
+    }
+
+    fn wrong(&mut self, item: &str, field: &str, node: &Node, expected: &str) {
+        let found = match node.value {
+            Value::Null => "nothing",
+            Value::Text(_) | Value::Plain(_) => "a text",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a mapping",
+        };
+        let message = if field.is_empty() {
+            format!("expected {expected}, found {found}")
+        } else {
+            format!("`{field}` must be {expected}, found {found}")
+        };
+        self.error(item, field, "wrong-field", Place { length: 1, ..node.place() }, message, None);
+    }
+
+    /// Reports a key that is no field.
+    fn unknown(&mut self, item: &str, key: &Node, known: &[&str]) {
+        let name = key.text().unwrap_or("");
+        if LATER_FIELDS.contains(&name) {
+            let message = format!("`{name}` is not supported by this version");
+            let hint = "leave it out only if the alerts are right without it";
+            self.error(item, name, "not-yet", key.place(), message, Some(hint.to_owned()));
+            return;
+        }
+        let hint = match nearest(name, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the fields are {}", known.join(", ")),
+        };
+        self.error(item, name, "unknown-field", key.place(), format!("no field `{name}`"), Some(hint));
+    }
+
+    fn set(&mut self, root: &Node) -> RuleSetDef {
+        let mut set = RuleSetDef::default();
+        let members = match &root.value {
+            Value::Map(members) => members.as_slice(),
+            Value::Null => &[],
+            _ => {
+                self.wrong("", "", root, "a mapping with `streams` and `rules`");
+                return set;
+            }
+        };
+        for (key, value) in members {
+            match key.text() {
+                Some("streams") => {
+                    for (i, node) in self.list("streams", value).iter().enumerate() {
+                        if let Some(sql) = self.text(&format!("stream #{}", i + 1), "", node) {
+                            let name = created_name(sql.as_str()).unwrap_or_else(|| format!("#{}", i + 1));
+                            set.streams.push(StreamDef { name, sql });
+                        }
+                    }
+                }
+                Some("rules") => {
+                    for (i, node) in self.list("rules", value).iter().enumerate() {
+                        set.rules.extend(self.rule(node, &format!("#{}", i + 1)));
+                    }
+                }
+                _ => self.unknown("", key, FILE_FIELDS),
+            }
+        }
+        set
+    }
+
+    fn list<'n>(&mut self, field: &str, node: &'n Node) -> &'n [Node] {
+        match &node.value {
+            Value::List(list) => list,
+            Value::Null => &[],
+            _ => {
+                self.wrong("", field, node, "a list");
+                &[]
+            }
+        }
+    }
+
+    fn text(&mut self, item: &str, field: &str, node: &Node) -> Option<Text> {
+        let Some(text) = node.text() else {
+            self.wrong(item, field, node, "a text");
+            return None;
+        };
+        Some(match (&self.source, node.at) {
+            (Some(source), Some(at)) => Text::in_file(text.to_owned(), source, at),
+            _ => Text::own(text),
+        })
+    }
+
+    fn rule(&mut self, node: &Node, fallback: &str) -> Option<RuleDef> {
+        let Value::Map(members) = &node.value else {
+            self.wrong(&format!("rule {fallback}"), "", node, "a mapping with `id` and `sql`");
+            return None;
+        };
+        let id = members.iter().find(|(key, _)| key.text() == Some("id")).and_then(|(_, value)| value.text());
+        let item = format!("rule {}", id.unwrap_or(fallback));
+        let place = members.first().map_or(node.place(), |(key, _)| key.place());
+        let before = self.found.len();
+        let mut found = RuleDef {
+            id: Text::own(""),
+            sql: Text::own(""),
+            when: None,
+            clear: None,
+            for_: None,
+            keep_firing_for: None,
+            repeat: None,
+            severity: None,
+            labels: Vec::new(),
+            annotations: Vec::new(),
+            key: None,
+        };
+        let mut has_sql = false;
+        for (key, value) in members {
+            let name = key.text().unwrap_or("");
+            match name {
+                "id" => found.id = self.id(&item, value),
+                "sql" => {
+                    has_sql = true;
+                    if let Some(text) = self.text(&item, name, value) {
+                        found.sql = text;
+                    }
+                }
+                "when" => found.when = self.text(&item, name, value),
+                "clear" => found.clear = self.text(&item, name, value),
+                "for" => found.for_ = self.text(&item, name, value),
+                "keep_firing_for" => found.keep_firing_for = self.text(&item, name, value),
+                "repeat" => found.repeat = self.text(&item, name, value),
+                "severity" => found.severity = self.text(&item, name, value),
+                "labels" => found.labels = self.pairs(&item, name, value),
+                "annotations" => found.annotations = self.pairs(&item, name, value),
+                "key" => found.key = self.names(&item, value),
+                _ => self.unknown(&item, key, RULE_FIELDS),
+            }
+        }
+        for (field, there) in [("id", id.is_some() || found.id.as_str() != ""), ("sql", has_sql)] {
+            if !there && !members.iter().any(|(key, _)| key.text() == Some(field)) {
+                self.error(&item, field, "missing-field", place, format!("the rule has no `{field}`"), None);
+            }
+        }
+        (self.found.len() == before).then_some(found)
+    }
+
+    fn id(&mut self, item: &str, node: &Node) -> Text {
+        let Some(id) = self.text(item, "id", node) else { return Text::own("") };
+        let ok = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        if id.as_str().is_empty() || id.as_str().len() > 128 || !id.as_str().chars().all(ok) {
+            let message = format!("`{}` is no rule id", id.as_str());
+            let hint = "use 1 to 128 letters, digits, `_`, `.` and `-`";
+            self.error(item, "id", "bad-name", id.start(), message, Some(hint.to_owned()));
+        }
+        id
+    }
+
+    fn pairs(&mut self, item: &str, field: &str, node: &Node) -> Vec<(Text, Text)> {
+        match &node.value {
+            Value::Map(members) => members
+                .iter()
+                .filter_map(|(key, value)| {
+                    let name = self.text(item, field, key)?;
+                    let inner = format!("{field}.{}", name.as_str());
+                    Some((name, self.text(item, &inner, value)?))
+                })
+                .collect(),
+            Value::Null => Vec::new(),
+            _ => {
+                self.wrong(item, field, node, "a mapping of names to texts");
+                Vec::new()
+            }
+        }
+    }
+
+    fn names(&mut self, item: &str, node: &Node) -> Option<Vec<Text>> {
+        match &node.value {
+            Value::List(list) => list.iter().map(|node| self.text(item, "key", node)).collect(),
+            _ => {
+                self.wrong(item, "key", node, "a list of columns");
+                None
+            }
+        }
+    }
+}

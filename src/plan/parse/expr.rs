@@ -1,0 +1,390 @@
+//! Expressions, by precedence: OR, AND, NOT, comparison, `||`, `+ -`, `* / % DIV`, unary minus,
+//! then `.`, `->` and `[ ]`. Chains of AND and OR stay flat however long they are.
+
+use super::Parser;
+use crate::model::diagnostic::Place;
+use crate::model::value::Value;
+use crate::plan::logical::BinaryOp;
+use crate::plan::report::Problem;
+use crate::plan::syntax::{Call, Kind as NodeKind, Name, Node};
+use crate::plan::token::{Kind, Token};
+
+/// Words that cannot stand for a column unless quoted.
+const RESERVED: &[&str] = &[
+    "SELECT", "FROM", "WHERE", "GROUP", "HAVING", "AND", "OR", "NOT", "IN", "BETWEEN", "LIKE", "IS", "WHEN", "THEN",
+    "ELSE", "END", "AS", "BY",
+];
+
+impl Parser<'_> {
+    pub(super) fn expr(&mut self) -> Result<Node, Problem> {
+        self.nested(Self::or)
+    }
+
+    fn or(&mut self) -> Result<Node, Problem> {
+        self.chain("OR", Self::and, NodeKind::Or)
+    }
+
+    fn and(&mut self) -> Result<Node, Problem> {
+        self.chain("AND", Self::not, NodeKind::And)
+    }
+
+    fn chain(
+        &mut self,
+        word: &str,
+        part: fn(&mut Self) -> Result<Node, Problem>,
+        kind: fn(Vec<Node>) -> NodeKind,
+    ) -> Result<Node, Problem> {
+        let first = part(self)?;
+        if !self.peek().is_word(word) {
+            return Ok(first);
+        }
+        let start = first.place;
+        let mut list = vec![first];
+        while self.take_word(word) {
+            list.push(part(self)?);
+        }
+        let place = start.through(self.last().place);
+        self.node(kind(list), place)
+    }
+
+    fn not(&mut self) -> Result<Node, Problem> {
+        if !self.peek().is_word("NOT") {
+            return self.comparison();
+        }
+        let start = self.next().place;
+        let of = self.nested(Self::not)?;
+        let place = start.through(self.last().place);
+        self.node(NodeKind::Not(Box::new(of)), place)
+    }
+
+    fn comparison(&mut self) -> Result<Node, Problem> {
+        let mut left = self.concat()?;
+        loop {
+            let op = match &self.peek().kind {
+                Kind::Symbol("=") => BinaryOp::Eq,
+                Kind::Symbol("<>") => BinaryOp::Ne,
+                Kind::Symbol("<") => BinaryOp::Lt,
+                Kind::Symbol("<=") => BinaryOp::Le,
+                Kind::Symbol(">") => BinaryOp::Gt,
+                Kind::Symbol(">=") => BinaryOp::Ge,
+                Kind::Symbol("==") => return Err(self.expected("")),
+                Kind::Word(_) => match self.predicate(left)? {
+                    Ok(node) => {
+                        left = node;
+                        continue;
+                    }
+                    Err(unchanged) => return Ok(unchanged),
+                },
+                _ => return Ok(left),
+            };
+            let at = self.next().place;
+            let right = self.concat()?;
+            if matches!(&left.kind, NodeKind::Binary(op, ..) if op.compares()) {
+                let problem = Problem::new("syntax", at, "a comparison cannot be compared again");
+                return Err(problem.hint("write `a < b AND b < c`"));
+            }
+            left = self.binary(op, left, right)?;
+        }
+    }
+
+    /// `IS …`, `[NOT] IN`, `[NOT] BETWEEN`, `[NOT] LIKE`, or the operand back.
+    fn predicate(&mut self, left: Node) -> Result<Result<Node, Node>, Problem> {
+        let start = left.place;
+        if self.take_word("IS") {
+            let negated = self.take_word("NOT");
+            let kind = if self.take_word("NULL") {
+                NodeKind::IsNull(Box::new(left))
+            } else if self.take_word("TRUE") {
+                NodeKind::IsBool(Box::new(left), true)
+            } else if self.take_word("FALSE") {
+                NodeKind::IsBool(Box::new(left), false)
+            } else {
+                return Err(self.expected("NULL, TRUE or FALSE after IS"));
+            };
+            return self.negate(kind, start, negated).map(Ok);
+        }
+        let negated = self.peek().is_word("NOT");
+        let word = if negated { self.ahead(1) } else { self.peek() };
+        let known = ["IN", "BETWEEN", "LIKE"].into_iter().find(|w| word.is_word(w));
+        let Some(known) = known else {
+            return Ok(Err(left));
+        };
+        if negated {
+            self.next();
+        }
+        self.next();
+        let left = Box::new(left);
+        let kind = match known {
+            "IN" => {
+                self.expect("(")?;
+                let mut list = vec![self.expr()?];
+                while self.take(",") {
+                    list.push(self.expr()?);
+                }
+                self.expect(")")?;
+                NodeKind::In(left, list)
+            }
+            "BETWEEN" => {
+                let low = self.concat()?;
+                self.expect_word("AND")?;
+                let high = self.concat()?;
+                NodeKind::Between(left, Box::new(low), Box::new(high))
+            }
+            _ => {
+                let pattern = self.concat()?;
+                let escape = if self.take_word("ESCAPE") { Some(self.escape()?) } else { None };
+                NodeKind::Like(left, Box::new(pattern), escape)
+            }
+        };
+        self.negate(kind, start, negated).map(Ok)
+    }
+
+    fn negate(&mut self, kind: NodeKind, start: Place, negated: bool) -> Result<Node, Problem> {
+        let place = start.through(self.last().place);
+        let node = self.node(kind, place)?;
+        if negated { self.node(NodeKind::Not(Box::new(node)), place) } else { Ok(node) }
+    }
+
+    fn escape(&mut self) -> Result<char, Problem> {
+        let token = self.peek().clone();
+        if let Kind::Text(text) = &token.kind {
+            let mut chars = text.chars();
+            if let (Some(c), None) = (chars.next(), chars.next()) {
+                self.next();
+                return Ok(c);
+            }
+        }
+        Err(self.expected("one character in quotes after ESCAPE"))
+    }
+
+    fn concat(&mut self) -> Result<Node, Problem> {
+        let mut left = self.sum()?;
+        while self.take("||") {
+            let right = self.sum()?;
+            left = self.binary(BinaryOp::Concat, left, right)?;
+        }
+        Ok(left)
+    }
+
+    fn sum(&mut self) -> Result<Node, Problem> {
+        let mut left = self.product()?;
+        loop {
+            let op = match self.peek().kind {
+                Kind::Symbol("+") => BinaryOp::Add,
+                Kind::Symbol("-") => BinaryOp::Sub,
+                _ => return Ok(left),
+            };
+            self.next();
+            let right = self.product()?;
+            left = self.binary(op, left, right)?;
+        }
+    }
+
+    fn product(&mut self) -> Result<Node, Problem> {
+        let mut left = self.signed()?;
+        loop {
+            let op = match &self.peek().kind {
+                Kind::Symbol("*") => BinaryOp::Mul,
+                Kind::Symbol("/") => BinaryOp::Div,
+                Kind::Symbol("%") => BinaryOp::Rem,
+                Kind::Word(word) if word.eq_ignore_ascii_case("DIV") => BinaryOp::IntDiv,
+                _ => return Ok(left),
+            };
+            self.next();
+            let right = self.signed()?;
+            left = self.binary(op, left, right)?;
+        }
+    }
+
+    fn binary(&mut self, op: BinaryOp, left: Node, right: Node) -> Result<Node, Problem> {
+        let place = left.place.through(self.last().place);
+        self.node(NodeKind::Binary(op, Box::new(left), Box::new(right)), place)
+    }
+
+    fn signed(&mut self) -> Result<Node, Problem> {
+        if self.take("+") {
+            return self.nested(Self::signed);
+        }
+        if !self.peek().is("-") {
+            return self.postfix();
+        }
+        let start = self.next().place;
+        if let Kind::Number(digits) = self.peek().kind.clone() {
+            let place = start.through(self.next().place);
+            let value = self.number(&digits, place, true)?;
+            return self.node(NodeKind::Const(value), place);
+        }
+        let of = self.nested(Self::signed)?;
+        let place = start.through(self.last().place);
+        self.node(NodeKind::Neg(Box::new(of)), place)
+    }
+
+    fn postfix(&mut self) -> Result<Node, Problem> {
+        let mut node = self.primary()?;
+        loop {
+            let dot = self.peek().is(".");
+            if dot || self.peek().is("->") {
+                self.next();
+                let member = if let Kind::Text(text) = self.peek().kind.clone() {
+                    Name { text, place: self.next().place }
+                } else {
+                    self.name("a member's name")?
+                };
+                let place = node.place.through(member.place);
+                node = self.member(node, member, dot, place)?;
+            } else if self.take("[") {
+                let index = self.expr()?;
+                if matches!(&self.peek().kind, Kind::Other(text) if text.starts_with(':')) {
+                    let message = "slices of arrays are not supported by this version";
+                    return Err(Problem::new("not-yet", self.peek().place, message));
+                }
+                let end = self.expect("]")?;
+                let place = node.place.through(end);
+                node = self.node(NodeKind::Element(Box::new(node), Box::new(index)), place)?;
+            } else {
+                return Ok(node);
+            }
+        }
+    }
+
+    fn member(&mut self, node: Node, member: Name, dot: bool, place: Place) -> Result<Node, Problem> {
+        match node.kind {
+            NodeKind::Path { mut names, mut dotted } => {
+                if names.len() >= self.limits.depth {
+                    return Err(self.too_deep(place));
+                }
+                if dot && dotted == names.len() {
+                    dotted += 1;
+                }
+                names.push(member);
+                self.node(NodeKind::Path { names, dotted }, place)
+            }
+            _ => self.node(NodeKind::Member(Box::new(node), member), place),
+        }
+    }
+
+    fn primary(&mut self) -> Result<Node, Problem> {
+        let token = self.peek().clone();
+        match &token.kind {
+            Kind::Number(digits) => {
+                self.next();
+                let value = self.number(digits, token.place, false)?;
+                self.node(NodeKind::Const(value), token.place)
+            }
+            Kind::Text(text) => {
+                self.next();
+                self.node(NodeKind::Const(Value::str(text)), token.place)
+            }
+            Kind::Symbol("(") => {
+                self.next();
+                if self.peek().is_word("SELECT") {
+                    return Err(Problem::new("unsupported", self.peek().place, "queries inside a query are not supported"));
+                }
+                let mut node = self.expr()?;
+                let end = self.expect(")")?;
+                node.place = token.place.through(end);
+                Ok(node)
+            }
+            Kind::Word(word) => self.word(word, &token),
+            Kind::Quoted(_) => self.column(),
+            _ => Err(self.expected("an expression")),
+        }
+    }
+
+    fn word(&mut self, word: &str, token: &Token) -> Result<Node, Problem> {
+        let upper = word.to_uppercase();
+        let literal = match upper.as_str() {
+            "TRUE" => Some(Value::Bool(true)),
+            "FALSE" => Some(Value::Bool(false)),
+            "NULL" => Some(Value::Null),
+            _ => None,
+        };
+        if let Some(value) = literal {
+            self.next();
+            return self.node(NodeKind::Const(value), token.place);
+        }
+        if upper == "CASE" {
+            return self.nested(Self::case);
+        }
+        if RESERVED.contains(&upper.as_str()) {
+            return Err(self.expected("an expression"));
+        }
+        if !self.ahead(1).is("(") {
+            return self.column();
+        }
+        match upper.as_str() {
+            "CAST" => self.cast(),
+            "EXISTS" => Err(Problem::new("unsupported", token.place, "queries inside a query are not supported")),
+            _ => self.call(),
+        }
+    }
+
+    fn column(&mut self) -> Result<Node, Problem> {
+        let name = self.name("a column")?;
+        let place = name.place;
+        self.node(NodeKind::Path { names: vec![name], dotted: 1 }, place)
+    }
+
+    fn cast(&mut self) -> Result<Node, Problem> {
+        let start = self.next().place;
+        self.expect("(")?;
+        let of = self.expr()?;
+        if self.peek().is(",") {
+            return Err(self.expected("AS").hint("write CAST(a AS BIGINT)"));
+        }
+        self.expect_word("AS")?;
+        let ty = self.data_type()?;
+        let end = self.expect(")")?;
+        self.node(NodeKind::Cast(Box::new(of), ty), start.through(end))
+    }
+
+    fn case(&mut self) -> Result<Node, Problem> {
+        let start = self.next().place;
+        let operand = if self.peek().is_word("WHEN") { None } else { Some(Box::new(self.expr()?)) };
+        let mut branches = Vec::new();
+        while self.take_word("WHEN") {
+            let when = self.expr()?;
+            self.expect_word("THEN")?;
+            branches.push((when, self.expr()?));
+        }
+        if branches.is_empty() {
+            return Err(self.expected("WHEN"));
+        }
+        let otherwise = if self.take_word("ELSE") { Some(Box::new(self.expr()?)) } else { None };
+        let end = self.expect_word("END")?;
+        self.node(NodeKind::Case { operand, branches, otherwise }, start.through(end))
+    }
+
+    fn call(&mut self) -> Result<Node, Problem> {
+        let name = self.name("a function")?;
+        let start = name.place;
+        self.expect("(")?;
+        let mut call = Call { name, star: false, distinct: false, args: Vec::new(), filter: None };
+        if self.take("*") {
+            call.star = true;
+        } else if !self.peek().is(")") {
+            call.distinct = self.take_word("DISTINCT");
+            call.args.push(self.expr()?);
+            while self.take(",") {
+                call.args.push(self.expr()?);
+            }
+        }
+        if !self.peek().is(")") {
+            return Err(self.expected("`,` or `)`"));
+        }
+        self.next();
+        if self.peek().is_word("FILTER") && self.ahead(1).is("(") {
+            self.next();
+            self.next();
+            self.expect_word("WHERE")?;
+            call.filter = Some(self.expr()?);
+            self.expect(")")?;
+        }
+        if self.peek().is_word("OVER") {
+            let message = "OVER is not supported by this version";
+            return Err(Problem::new("not-yet", self.peek().place, message));
+        }
+        let place = start.through(self.last().place);
+        self.node(NodeKind::Call(Box::new(call)), place)
+    }
+}

@@ -1,0 +1,90 @@
+//! The warning for queries that hide the rows which would clear their alert: WHERE or HAVING on
+//! what `when` judges.
+
+use std::collections::BTreeSet;
+
+use super::bind::Binder;
+use super::key::KeyColumn;
+use super::logical::{Expr, UnaryOp};
+use super::query::Query;
+use super::report::Problem;
+use super::syntax::{Kind, Node, Select};
+
+/// What an expression depends on.
+#[derive(Default)]
+struct Depends {
+    fields: BTreeSet<usize>,
+    aggregates: BTreeSet<usize>,
+}
+
+impl Binder<'_> {
+    /// The places of WHERE and HAVING that hide recovery, given `when` and `clear`.
+    pub(super) fn hidden_recovery(
+        &self,
+        select: &Select,
+        query: &Query,
+        key: &[KeyColumn],
+        judges: &[&Expr],
+    ) -> Option<Problem> {
+        let mut judged = Depends::default();
+        judges.iter().for_each(|expr| self.depends(expr, &mut judged));
+        let mut keys = Depends::default();
+        key.iter().for_each(|column| self.depends(&column.expr, &mut keys));
+        let having = query.window.as_ref().and_then(|window| window.having.as_ref());
+        for (clause, node, expr) in
+            [("WHERE", &select.filter, query.filter.as_ref()), ("HAVING", &select.having, having)]
+        {
+            let (Some(node), Some(expr)) = (node, expr) else { continue };
+            for (node, expr) in conjuncts(node, expr) {
+                // A row without the value changes nothing anyway.
+                if matches!(expr, Expr::Unary(UnaryOp::Not, of) if matches!(**of, Expr::IsNull(_))) {
+                    continue;
+                }
+                let mut found = Depends::default();
+                self.depends(expr, &mut found);
+                let field = found.fields.iter().find(|f| judged.fields.contains(f) && !keys.fields.contains(f));
+                let what = match field {
+                    Some(slot) => format!("`{}`", self.slots.fields.get(*slot).map_or("", |field| &field.name)),
+                    None if !found.aggregates.is_disjoint(&judged.aggregates) => "the same aggregate".to_owned(),
+                    None => continue,
+                };
+                let message = format!(
+                    "{clause} decides by {what}, as `when` does: rows that would clear the alert may never be seen"
+                );
+                return Some(
+                    Problem::new("hidden-recovery", node.place, message)
+                        .hint(format!("move the condition from {clause} into `when`")),
+                );
+            }
+        }
+        None
+    }
+
+    fn depends<'e>(&'e self, expr: &'e Expr, on: &mut Depends) {
+        let mut parts: Vec<&'e Expr> = Vec::new();
+        expr.walk(&mut |part| match part {
+            Expr::Field(slot) => {
+                on.fields.insert(*slot);
+            }
+            Expr::Column(i) => parts.extend(self.outputs.get(*i).map(|(_, output)| &output.expr)),
+            Expr::Group(i) => parts.extend(self.groups.get(*i).map(|(_, group)| &group.expr)),
+            Expr::Aggregate(i) => {
+                on.aggregates.insert(*i);
+                if let Some(aggregate) = self.aggregates.get(*i) {
+                    parts.extend(aggregate.argument.iter().chain(&aggregate.filter));
+                }
+            }
+            _ => {}
+        });
+        // Columns lead to groups and aggregates, those to fields: three levels, no circle.
+        parts.into_iter().for_each(|part| self.depends(part, on));
+    }
+}
+
+/// The parts of an AND at the top, each with its bound form.
+fn conjuncts<'a>(node: &'a Node, expr: &'a Expr) -> Vec<(&'a Node, &'a Expr)> {
+    match (&node.kind, expr) {
+        (Kind::And(nodes), Expr::And(exprs)) => nodes.iter().zip(exprs).collect(),
+        _ => vec![(node, expr)],
+    }
+}

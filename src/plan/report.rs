@@ -1,0 +1,93 @@
+//! Collects what is wrong with one item of a set, in the terms of its texts. Never stops at the
+//! first finding.
+
+use crate::model::diagnostic::{Diagnostic, Level, Place};
+
+use super::text::Text;
+
+/// What was found before anyone knows which item and text it is in.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Problem {
+    /// A stable name for the kind of finding.
+    pub(super) code: &'static str,
+    /// Where, within the text.
+    pub(super) place: Place,
+    /// What is wrong.
+    pub(super) message: String,
+    /// What to do about it.
+    pub(super) hint: Option<String>,
+}
+
+impl Problem {
+    /// A finding without a hint.
+    pub(super) fn new(code: &'static str, place: Place, message: impl Into<String>) -> Self {
+        Self { code, place, message: message.into(), hint: None }
+    }
+
+    /// The same with a hint.
+    #[must_use]
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same with the nearest of the names that exist, if one is near.
+    #[must_use]
+    pub(super) fn did_you_mean<'n>(self, wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Self {
+        match super::nearest::nearest(wrong, names) {
+            Some(name) => self.hint(format!("did you mean `{name}`?")),
+            None => self,
+        }
+    }
+}
+
+/// The findings of one item.
+#[derive(Debug)]
+pub(super) struct Report {
+    item: String,
+    found: Vec<Diagnostic>,
+}
+
+impl Report {
+    /// For the item with this name, as in `rule freezer-too-warm`.
+    pub(super) fn new(item: String) -> Self {
+        Self { item, found: Vec::new() }
+    }
+
+    /// An error inside a text.
+    pub(super) fn error(&mut self, field: &str, text: &Text, problem: Problem) {
+        self.push(Level::Error, field, text.place(problem.place), problem);
+    }
+
+    /// A warning inside a text.
+    pub(super) fn warning(&mut self, field: &str, text: &Text, problem: Problem) {
+        self.push(Level::Warning, field, text.place(problem.place), problem);
+    }
+
+    /// An error about a text as a whole.
+    pub(super) fn error_at_start(&mut self, field: &str, text: &Text, problem: Problem) {
+        self.push(Level::Error, field, text.start(), problem);
+    }
+
+    fn push(&mut self, level: Level, field: &str, place: Place, problem: Problem) {
+        self.found.push(Diagnostic {
+            level,
+            code: problem.code.into(),
+            item: self.item.clone(),
+            field: field.to_owned(),
+            message: problem.message,
+            hint: problem.hint,
+            place,
+        });
+    }
+
+    /// Whether an error is among the findings.
+    pub(super) fn failed(&self) -> bool {
+        self.found.iter().any(|d| d.level == Level::Error)
+    }
+
+    /// The findings.
+    pub(super) fn into_found(self) -> Vec<Diagnostic> {
+        self.found
+    }
+}

@@ -1,0 +1,234 @@
+//! One rule: its query, its conditions, its key and its alert side, checked together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::alerting::{AlertSpec, RuleKind, Template};
+use crate::model::diagnostic::Place;
+use crate::model::label::Labels;
+use crate::model::time::parse_span;
+
+use super::Limits;
+use super::bind::{Binder, Clause};
+use super::definition::RuleDef;
+use super::key::{KeyColumn, RESERVED_LABELS, is_label};
+use super::logical::{Expr, RulePlan};
+use super::parse;
+use super::report::{Problem, Report};
+use super::stream::{Schema, Slots};
+use super::syntax::{Node, Select};
+use super::template;
+use super::text::Text;
+
+/// How long an occurrence is not repeated for its key, where the rule does not say.
+const DEFAULT_REPEAT: Duration = Duration::from_secs(60);
+
+/// What the texts of a rule say, before its stream is known.
+pub(super) struct Syntax {
+    /// The query, where it can be read.
+    pub(super) select: Option<Select>,
+    when: Option<Node>,
+    clear: Option<Node>,
+}
+
+/// Reads the texts of a rule, and reports the first syntax error of each.
+pub(super) fn read(def: &RuleDef, limits: &Limits, report: &mut Report) -> Syntax {
+    let select = parse::select(def.sql.as_str(), limits);
+    let select = select.map_err(|problem| report.error("sql", &def.sql, problem)).ok();
+    let mut condition = |field: &str, text: &Option<Text>| {
+        let text = text.as_ref()?;
+        parse::expression(text.as_str(), limits).map_err(|problem| report.error(field, text, problem)).ok()
+    };
+    let when = condition("when", &def.when);
+    let clear = condition("clear", &def.clear);
+    Syntax { select, when, clear }
+}
+
+/// Checks everything of a rule that needs no stream, and gives its kind.
+pub(super) fn kind(def: &RuleDef, report: &mut Report) -> RuleKind {
+    let mut span = |field: &str, text: &Option<Text>| {
+        let text = text.as_ref()?;
+        let found = parse_span(text.as_str());
+        found.map_err(|e| report.error_at_start(field, text, whole("bad-value", e))).ok()
+    };
+    let for_ = span("for", &def.for_);
+    let keep_firing_for = span("keep_firing_for", &def.keep_firing_for);
+    let repeat = span("repeat", &def.repeat);
+    if def.when.is_some() {
+        if let Some(text) = &def.repeat {
+            let problem = whole("field-without-when", "`repeat` is for rules without `when`");
+            report.error_at_start("repeat", text, problem.hint("leave it out: an alert with a state is sent when it changes"));
+        }
+        return RuleKind::State {
+            for_: for_.unwrap_or(Duration::ZERO),
+            keep_firing_for: keep_firing_for.unwrap_or(Duration::ZERO),
+        };
+    }
+    for (field, text) in [("clear", &def.clear), ("for", &def.for_), ("keep_firing_for", &def.keep_firing_for)] {
+        if let Some(text) = text {
+            let problem = whole("field-without-when", format!("`{field}` is for rules with `when`"));
+            report.error_at_start(field, text, problem.hint("add `when`, or leave it out"));
+        }
+    }
+    RuleKind::Occurrence { repeat: repeat.unwrap_or(DEFAULT_REPEAT) }
+}
+
+fn whole(code: &'static str, message: impl Into<String>) -> Problem {
+    Problem::new(code, Place { line: 1, column: 1, length: 1 }, message)
+}
+
+/// The rule's own labels.
+pub(super) fn labels(def: &RuleDef, report: &mut Report) -> Labels {
+    let mut labels = Labels::new();
+    for (name, value) in &def.labels {
+        let field = format!("labels.{}", name.as_str());
+        if RESERVED_LABELS.contains(&name.as_str()) {
+            let message = format!("every alert has a label `{}` of its own", name.as_str());
+            report.error_at_start(&field, name, whole("reserved-name", message));
+        } else if !is_label(name.as_str()) {
+            let problem = whole("bad-name", format!("`{}` is no name for a label", name.as_str()));
+            report.error_at_start(&field, name, problem.hint("use letters, digits and `_`"));
+        } else if value.as_str().contains("{{") {
+            let problem = whole("bad-template", "a label is the same for all alerts of its rule");
+            report.error_at_start(&field, value, problem.hint("add the column to `key`, or put the text into an annotation"));
+        } else if labels.insert(name.as_str().into(), value.as_str().into()).is_some() {
+            report.error_at_start(&field, name, whole("bad-name", format!("the label `{}` is there twice", name.as_str())));
+        }
+    }
+    labels
+}
+
+/// What a rule is compiled with.
+pub(super) struct Context<'a> {
+    /// The rule set's name.
+    pub(super) ruleset: &'a Arc<str>,
+    /// The stream it reads.
+    pub(super) schema: &'a Schema,
+    /// The stream's place in the plan.
+    pub(super) stream: usize,
+    /// The caps.
+    pub(super) limits: &'a Limits,
+    /// State or occurrence.
+    pub(super) kind: RuleKind,
+    /// The rule's own labels.
+    pub(super) labels: Labels,
+}
+
+/// Binds a rule to its stream. The plan is right only if nothing was reported.
+pub(super) fn bind(
+    def: &RuleDef,
+    syntax: &Syntax,
+    select: &Select,
+    slots: &mut Slots,
+    context: Context<'_>,
+    report: &mut Report,
+) -> RulePlan {
+    let mut binder = Binder {
+        schema: context.schema,
+        slots,
+        windowed: false,
+        groups: Vec::new(),
+        aggregates: Vec::new(),
+        outputs: Vec::new(),
+        problems: Vec::new(),
+        budget: context.limits.nodes,
+    };
+    let mut query = binder.query(select);
+    let key = match &def.key {
+        Some(names) => binder.named_key(names, report),
+        None => binder.implied_key(),
+    };
+    binder.flush("sql", &def.sql, report);
+    let when = binder.judge("when", def.when.as_ref(), syntax.when.as_ref(), report);
+    let clear = binder.judge("clear", def.clear.as_ref(), syntax.clear.as_ref(), report);
+    if !report.failed() {
+        let judges: Vec<&Expr> = when.iter().chain(&clear).collect();
+        if let Some(problem) = binder.hidden_recovery(select, &query, &key, &judges) {
+            report.warning("sql", &def.sql, problem);
+        }
+    }
+    if let Some(window) = &mut query.window {
+        window.aggregates = std::mem::take(&mut binder.aggregates);
+    }
+    let columns: Vec<Arc<str>> = binder.outputs.iter().map(|(name, _)| name.as_str().into()).collect();
+    let project = binder.outputs.into_iter().map(|(_, output)| output.expr).collect();
+    let alert = alert(def, context.ruleset, context.kind, context.labels, &key, columns, report);
+    RulePlan {
+        stream: context.stream,
+        filter: query.filter,
+        window: query.window,
+        project,
+        key: key.into_iter().map(|column| column.expr).collect(),
+        when,
+        clear,
+        alert: Arc::new(alert),
+    }
+}
+
+impl Binder<'_> {
+    /// Reports what is wrong in the text at hand.
+    fn flush(&mut self, field: &str, text: &Text, report: &mut Report) {
+        for problem in self.problems.drain(..) {
+            report.error(field, text, problem);
+        }
+    }
+
+    fn judge(&mut self, field: &str, text: Option<&Text>, node: Option<&Node>, report: &mut Report) -> Option<Expr> {
+        let (text, node) = (text?, node?);
+        let found = self.condition(node, Clause::Condition, &format!("`{field}`"));
+        self.flush(field, text, report);
+        Some(found)
+    }
+}
+
+fn alert(
+    def: &RuleDef,
+    ruleset: &Arc<str>,
+    kind: RuleKind,
+    labels: Labels,
+    key: &[KeyColumn],
+    columns: Vec<Arc<str>>,
+    report: &mut Report,
+) -> AlertSpec {
+    for (name, _) in &def.labels {
+        if key.iter().any(|column| *column.label == *name.as_str()) {
+            let problem = whole("reserved-name", format!("`{}` is already the name of a key column", name.as_str()));
+            report.error_at_start(&format!("labels.{}", name.as_str()), name, problem.hint("rename the label"));
+        }
+    }
+    let severity: Arc<str> = def.severity.as_ref().map_or("warning", Text::as_str).into();
+    let key: Vec<Arc<str>> = key.iter().map(|column| column.label.clone()).collect();
+    let known: Vec<Arc<str>> =
+        key.iter().chain(labels.keys()).cloned().chain(RESERVED_LABELS.iter().map(|name| (*name).into())).collect();
+    let names = template::Names { columns: &columns, labels: &known, severity: &severity };
+    let annotations = annotations(def, &names, report);
+    AlertSpec {
+        ruleset: ruleset.clone(),
+        rule: def.id.as_str().into(),
+        hash: def.item().hash().short(),
+        kind,
+        severity,
+        labels,
+        annotations,
+        key,
+        columns,
+    }
+}
+
+fn annotations(def: &RuleDef, names: &template::Names<'_>, report: &mut Report) -> Vec<(Arc<str>, Template)> {
+    let mut found: Vec<(Arc<str>, Template)> = Vec::new();
+    for (name, text) in &def.annotations {
+        let field = format!("annotations.{}", name.as_str());
+        if !is_label(name.as_str()) {
+            let problem = whole("bad-name", format!("`{}` is no name for an annotation", name.as_str()));
+            report.error_at_start(&field, name, problem.hint("use letters, digits and `_`"));
+        }
+        let mut problems = Vec::new();
+        let template = template::parse(text.as_str(), names, &mut problems);
+        for problem in problems {
+            report.error(&field, text, problem);
+        }
+        found.push((name.as_str().into(), template));
+    }
+    found
+}

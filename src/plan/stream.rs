@@ -1,0 +1,202 @@
+//! What a stream offers to rules: its columns and options, resolved from `CREATE STREAM` or from
+//! the node's built-in schemas; and the slots that rules take of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::message::NODE_SOURCE;
+use crate::model::node::NodeStream;
+use crate::model::stream::{Field, FieldSource, Format, StreamSpec, TimeUnit};
+use crate::model::topic::TopicPattern;
+use crate::model::value::DataType;
+
+use super::report::Problem;
+use super::syntax::Name;
+
+/// One stream's schema.
+#[derive(Clone, Debug)]
+pub(super) struct Schema {
+    pub(super) name: Arc<str>,
+    pub(super) pattern: TopicPattern,
+    pub(super) source: Option<Arc<str>>,
+    pub(super) format: Format,
+    pub(super) columns: Vec<Column>,
+    index: HashMap<Arc<str>, usize>,
+    /// No columns are declared: every name is one.
+    pub(super) open: bool,
+    pub(super) timestamp: Option<Field>,
+    pub(super) key: Option<Field>,
+    pub(super) lateness: Duration,
+    pub(super) idle: Option<Duration>,
+    pub(super) max_future: Option<Duration>,
+}
+
+/// One column that a stream declares or captures.
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    pub(super) name: Arc<str>,
+    pub(super) ty: DataType,
+    pub(super) from: FieldSource,
+}
+
+impl Schema {
+    /// A stream of the node's own metrics.
+    pub(super) fn built_in(stream: &NodeStream) -> Option<Self> {
+        let pattern = TopicPattern::parse(stream.topic).ok()?;
+        let columns = stream.columns.iter().map(|column| Column {
+            name: column.name.into(),
+            ty: column.ty.into(),
+            from: FieldSource::Path(vec![column.name.into()]),
+        });
+        let mut schema = Self::over(stream.name.into(), pattern, columns.collect());
+        schema.source = Some(NODE_SOURCE.into());
+        schema.key = stream.key.and_then(|key| schema.field(&[key]).ok());
+        Some(schema)
+    }
+
+    /// A stream with these columns and no options.
+    pub(super) fn over(name: Arc<str>, pattern: TopicPattern, columns: Vec<Column>) -> Self {
+        let index = columns.iter().enumerate().map(|(i, column)| (column.name.clone(), i)).collect();
+        Self {
+            name,
+            pattern,
+            source: None,
+            format: Format::Json,
+            columns,
+            index,
+            open: false,
+            timestamp: None,
+            key: None,
+            lateness: Duration::ZERO,
+            idle: None,
+            max_future: None,
+        }
+    }
+
+    /// Whether it declares or captures a column of this name.
+    pub(super) fn declares(&self, name: &str) -> bool {
+        self.index.contains_key(name)
+    }
+
+    /// The names of its columns.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|column| column.name.as_ref())
+    }
+
+    /// The field that a path of names stands for.
+    ///
+    /// # Errors
+    /// An unknown column, or a member of what has none.
+    pub(super) fn resolve(&self, names: &[Name]) -> Result<Field, Problem> {
+        let texts: Vec<&str> = names.iter().map(|name| name.text.as_str()).collect();
+        self.field(&texts).map_err(|(i, problem)| {
+            let place = names.get(i).or(names.last()).map(|name| name.place).unwrap_or_default();
+            Problem { place, ..problem }
+        })
+    }
+
+    /// As [`Self::resolve`]; an error comes with which of the names is wrong.
+    pub(super) fn field(&self, path: &[&str]) -> Result<Field, (usize, Problem)> {
+        let [first, rest @ ..] = path else {
+            return Err((0, Problem::new("unknown-column", crate::model::diagnostic::Place::default(), "no column")));
+        };
+        let (from, ty) = match self.index.get(*first).and_then(|i| self.columns.get(*i)) {
+            Some(column) => member(column, rest)?,
+            None if self.open => (FieldSource::Path(path.iter().map(|name| (*name).into()).collect()), DataType::Any),
+            None => return Err((0, self.unknown(first))),
+        };
+        let unit = match &self.timestamp {
+            Some(timestamp) if timestamp.from == from => timestamp.unit,
+            _ => TimeUnit::Auto,
+        };
+        Ok(Field { name: path.join(".").into(), from, ty, unit })
+    }
+
+    fn unknown(&self, name: &str) -> Problem {
+        let message = format!("no column `{name}` in stream `{}`", self.name);
+        Problem::new("unknown-column", crate::model::diagnostic::Place::default(), message)
+            .did_you_mean(name, self.names())
+    }
+
+    /// Its slots before any rule: event time and key.
+    pub(super) fn slots(&self) -> Slots {
+        let mut slots = Slots { fields: Vec::new(), taken: HashMap::new(), timestamp: None, key: None };
+        slots.timestamp = self.timestamp.clone().map(|field| slots.take(field));
+        slots.key = self.key.clone().map(|field| slots.take(field));
+        slots
+    }
+
+    /// The stream as decode and engine need it, with the slots that rules took.
+    pub(super) fn spec(&self, slots: Slots) -> StreamSpec {
+        StreamSpec {
+            name: self.name.clone(),
+            pattern: self.pattern.clone(),
+            source: self.source.clone(),
+            format: self.format,
+            fields: slots.fields,
+            timestamp: slots.timestamp,
+            key: slots.key,
+            lateness: self.lateness,
+            idle: self.idle,
+            max_future: self.max_future,
+        }
+    }
+}
+
+/// Follows member names into a column, as far as its type has members.
+fn member(column: &Column, rest: &[&str]) -> Result<(FieldSource, DataType), (usize, Problem)> {
+    let nowhere = crate::model::diagnostic::Place::default();
+    let FieldSource::Path(start) = &column.from else {
+        if rest.is_empty() {
+            return Ok((column.from.clone(), column.ty.clone()));
+        }
+        let message = format!("`{}` is captured from the topic and has no members", column.name);
+        return Err((1, Problem::new("unknown-member", nowhere, message)));
+    };
+    let mut path = start.clone();
+    let mut ty = &column.ty;
+    for (i, name) in rest.iter().enumerate() {
+        path.push((*name).into());
+        ty = match ty {
+            DataType::Any => ty,
+            DataType::Struct(members) => {
+                let found = members.iter().find(|(member, _)| member == name);
+                let Some((_, ty)) = found else {
+                    let message = format!("no member `{name}` in `{}`", column.name);
+                    let problem = Problem::new("unknown-member", nowhere, message);
+                    return Err((i + 1, problem.did_you_mean(name, members.iter().map(|(member, _)| member.as_str()))));
+                };
+                ty
+            }
+            other => {
+                let message = format!("`{name}` is a member of what is {other} and has no members");
+                return Err((i + 1, Problem::new("unknown-member", nowhere, message)));
+            }
+        };
+    }
+    Ok((FieldSource::Path(path), ty.clone()))
+}
+
+/// The fields of one stream that rules use, each once.
+#[derive(Clone, Debug)]
+pub(super) struct Slots {
+    /// The fields, by slot.
+    pub(super) fields: Vec<Field>,
+    taken: HashMap<(FieldSource, DataType), usize>,
+    timestamp: Option<usize>,
+    /// The slot of the stream's key.
+    pub(super) key: Option<usize>,
+}
+
+impl Slots {
+    /// The slot of a field.
+    pub(super) fn take(&mut self, field: Field) -> usize {
+        let next = self.fields.len();
+        let slot = *self.taken.entry((field.from.clone(), field.ty.clone())).or_insert(next);
+        if slot == next {
+            self.fields.push(field);
+        }
+        slot
+    }
+}

@@ -1,0 +1,452 @@
+//! The gRPC session: dial, say hello, then send and receive until it breaks, and again.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use prost::Message as _;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri};
+use tonic::{Code, Status, Streaming};
+
+use crate::clock;
+use crate::model::backoff::Backoff;
+use crate::model::link::AgentReport;
+use crate::model::ruleset::{Desired, DesiredSet, Outcome, RuleReport, RunningSet};
+use crate::tasks::Stop;
+use crate::wire::rules::{diagnostic_to_wire, hash_from_wire, hash_to_wire, item_from_wire};
+use crate::wire::v1::{self, agent_message::Message as Up, hub_message::Message as Down};
+
+use super::encode::decode;
+use super::window::Window;
+use super::{Config, Error, Identity, Outbox, Port, Request, Standing};
+
+/// How long a dial or a single send may take. A hub that takes longer is as good as gone.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Bytes of transitions in one message; well below the receiver's window.
+const BATCH_BYTES: usize = 128 * 1024;
+
+/// A session that stood this long shows that the hub is well: the next failure waits little.
+const STABLE: Duration = Duration::from_secs(60);
+
+/// Keeps a session with the hub until `stop`. Returns at once where no hub is configured.
+///
+/// # Errors
+/// Only what no retry can mend: a wrong address or an unusable file.
+pub async fn run(config: Config, identity: Identity, mut port: Port, stop: Stop) -> Result<(), Error> {
+    if config.url.is_empty() {
+        stop.stopped().await;
+        return Ok(());
+    }
+    let dial = Dial::new(&config, &identity)?;
+    port.link.send_modify(|link| link.hub = config.url.clone());
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
+    while !stop.is_stopped() {
+        let began = clock::wall();
+        let end = tokio::select! {
+            end = session(&dial, &identity, &mut port) => end,
+            () = stop.stopped() => break,
+        };
+        if clock::wall().since(began) > STABLE {
+            backoff.reset();
+        }
+        let wait = backoff.after_failure(fastrand::f64()).max(end.wait);
+        let was_connected = port.link.borrow().connected;
+        port.link.send_modify(|link| {
+            link.connected = false;
+            link.error = Some(end.why.clone());
+        });
+        if was_connected || end.needs_a_person {
+            tracing::warn!(hub = %config.url, why = %end.why, "link to the hub lost; alerts wait in the spool");
+        } else {
+            tracing::info!(hub = %config.url, why = %end.why, "no link to the hub; trying again");
+        }
+        tokio::select! {
+            () = sleep(wait) => {}
+            () = stop.stopped() => break,
+        }
+    }
+    port.link.send_modify(|link| link.connected = false);
+    Ok(())
+}
+
+/// How a session ended.
+struct End {
+    why: String,
+    /// At least this long before the next.
+    wait: Duration,
+    needs_a_person: bool,
+}
+
+impl End {
+    fn because(why: impl Into<String>) -> Self {
+        Self { why: why.into(), wait: Duration::ZERO, needs_a_person: false }
+    }
+}
+
+impl From<Status> for End {
+    fn from(status: Status) -> Self {
+        match status.code() {
+            Code::Unauthenticated | Code::PermissionDenied => Self {
+                why: format!("the hub refuses this agent: {}; check the token", status.message()),
+                wait: Duration::from_secs(10),
+                needs_a_person: true,
+            },
+            code => Self::because(format!("{code:?}: {}", status.message())),
+        }
+    }
+}
+
+/// Everything that dialling takes, read and checked once.
+struct Dial {
+    endpoint: Endpoint,
+    token: MetadataValue<Ascii>,
+}
+
+impl Dial {
+    fn new(config: &Config, identity: &Identity) -> Result<Self, Error> {
+        let wrong = |why: String| Error::Url { url: config.url.clone(), why };
+        let uri: Uri = config.url.parse().map_err(|e| wrong(format!("{e}")))?;
+        let mut endpoint = Endpoint::from(uri.clone())
+            .connect_timeout(PATIENCE)
+            .http2_keep_alive_interval(config.keep_alive)
+            .keep_alive_timeout(Duration::from_secs(10))
+            .keep_alive_while_idle(true)
+            // Small windows: rules come in small pieces, and memory is dear here.
+            .initial_stream_window_size(64 * 1024)
+            .initial_connection_window_size(128 * 1024);
+        match uri.scheme_str() {
+            Some("https") => {
+                endpoint = endpoint.tls_config(tls(config)?).map_err(|e| wrong(e.to_string()))?;
+            }
+            Some("http") if is_loopback(&uri) => {}
+            Some("http") => return Err(Error::Plain { url: config.url.clone() }),
+            _ => return Err(wrong("it has no scheme that is known here".to_owned())),
+        }
+        let file = config
+            .token_file
+            .as_deref()
+            .ok_or_else(|| Error::NoToken { agent: identity.agent.to_string() })?;
+        let unusable = |why: String| Error::File { key: "hub.token_file", path: file.to_owned(), why };
+        let token = std::fs::read_to_string(file).map_err(|e| unusable(e.to_string()))?;
+        let token = format!("Bearer {}", token.trim())
+            .parse()
+            .map_err(|_| unusable("it holds characters that no token has".to_owned()))?;
+        Ok(Self { endpoint, token })
+    }
+}
+
+fn tls(config: &Config) -> Result<ClientTlsConfig, Error> {
+    let mut tls = ClientTlsConfig::new();
+    tls = match &config.ca_file {
+        Some(file) => tls.ca_certificate(Certificate::from_pem(read("hub.ca_file", file)?)),
+        None => tls.with_native_roots(),
+    };
+    if let Some(name) = &config.server_name {
+        tls = tls.domain_name(name.clone());
+    }
+    Ok(tls)
+}
+
+fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|e| Error::File { key, path: path.to_owned(), why: e.to_string() })
+}
+
+fn is_loopback(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or("").trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// What a session waits for.
+enum Event {
+    FromHub(Result<Option<v1::HubMessage>, Status>),
+    Outbox,
+    Report(RuleReport),
+    Status,
+    /// The agent itself is going.
+    Closed,
+}
+
+/// One session, from the dial to its end.
+async fn session(dial: &Dial, identity: &Identity, port: &mut Port) -> End {
+    let standing = match ask(&port.requests, Request::Standing).await {
+        Ok(standing) => standing,
+        Err(end) => return end,
+    };
+    let (mut session, welcome) = match timeout(PATIENCE, Session::open(dial, identity, &standing)).await {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(end)) => return end,
+        Err(_) => return End::because("the hub does not answer"),
+    };
+    if welcome.committed > standing.newest {
+        tracing::warn!(
+            hub = welcome.committed,
+            spool = standing.newest,
+            "the hub has alerts that this spool never gave: an older copy of the spool was restored; starting a new epoch"
+        );
+        return match ask(&port.requests, Request::RenewEpoch).await {
+            Ok(()) => End::because("dialling again with a new epoch"),
+            Err(end) => end,
+        };
+    }
+    session.window = Window::starting(welcome.committed);
+    let skew = welcome.time.saturating_sub(clock::wall().micros()) / 1_000;
+    port.link.send_modify(|link| {
+        link.connected = true;
+        link.error = None;
+        link.sessions += 1;
+        link.committed = welcome.committed;
+        link.skew_ms = Some(skew);
+    });
+    tracing::info!(hub = %port.link.borrow().hub, version = %welcome.version, skew_ms = skew, "link to the hub stands");
+    match session.go_on(welcome.committed, port).await {
+        Ok(never) => match never {},
+        Err(end) => end,
+    }
+}
+
+struct Session {
+    epoch: u64,
+    up: mpsc::Sender<v1::AgentMessage>,
+    down: Streaming<v1::HubMessage>,
+    window: Window,
+}
+
+impl Session {
+    /// Dials, and exchanges `Hello` and `Welcome`.
+    async fn open(dial: &Dial, identity: &Identity, standing: &Standing) -> Result<(Self, v1::Welcome), End> {
+        let channel: Channel =
+            dial.endpoint.connect().await.map_err(|e| End::because(format!("dial: {}", causes(&e))))?;
+        let (up, outgoing) = mpsc::channel(8);
+        up.try_send(message(Up::Hello(hello(identity, standing))))
+            .map_err(|_| End::because("the session closed at once"))?;
+        let mut request = tonic::Request::new(ReceiverStream::new(outgoing));
+        request.metadata_mut().insert("authorization", dial.token.clone());
+        let mut client = v1::hub_client::HubClient::new(channel);
+        let mut down = client.session(request).await?.into_inner();
+        match down.message().await?.and_then(|m| m.message) {
+            Some(Down::Welcome(welcome)) => {
+                let window = Window::starting(welcome.committed);
+                Ok((Self { epoch: standing.epoch, up, down, window }, welcome))
+            }
+            Some(Down::RetryAfter(retry)) => Err(retry_after(&retry)),
+            _ => Err(End::because("the hub did not begin with a welcome")),
+        }
+    }
+
+    /// Sends and receives until the session ends.
+    async fn go_on(&mut self, committed: u64, port: &mut Port) -> Result<std::convert::Infallible, End> {
+        tell(&port.requests, Request::Forget(committed)).await?;
+        let report = port.status.borrow_and_update().clone();
+        self.send(Up::Status(status(&report)), port).await?;
+        loop {
+            self.pump(port).await?;
+            match self.next(port).await {
+                Event::FromHub(received) => match received? {
+                    Some(received) => self.take(received, port).await?,
+                    None => return Err(End::because("the hub closed the session")),
+                },
+                Event::Outbox => {}
+                Event::Report(report) => self.send(Up::Rules(rule_report(&report)), port).await?,
+                Event::Status => {
+                    let report = port.status.borrow_and_update().clone();
+                    self.send(Up::Status(status(&report)), port).await?;
+                }
+                Event::Closed => return Err(End::because("the agent stops")),
+            }
+        }
+    }
+
+    async fn next(&mut self, port: &mut Port) -> Event {
+        tokio::select! {
+            biased;
+            received = self.down.message() => Event::FromHub(received),
+            report = port.reports.recv() => report.map_or(Event::Closed, Event::Report),
+            changed = port.newest.changed() => if changed.is_ok() { Event::Outbox } else { Event::Closed },
+            changed = port.status.changed() => if changed.is_ok() { Event::Status } else { Event::Closed },
+        }
+    }
+
+    /// Sends what waits, as far as the window is open.
+    async fn pump(&mut self, port: &Port) -> Result<(), End> {
+        loop {
+            let newest = *port.newest.borrow();
+            let count = self.window.room(newest);
+            if count == 0 {
+                return Ok(());
+            }
+            let after = self.window.sent();
+            let Outbox { rows, evicted } = ask(&port.requests, |reply| Request::Peek {
+                after,
+                count,
+                bytes: BATCH_BYTES,
+                reply,
+            })
+            .await?;
+            let last = rows.last().map(|(seq, _)| *seq);
+            let evicted: Vec<v1::SeqRange> = evicted
+                .into_iter()
+                .filter(|(_, last)| *last > after)
+                .map(|(first, last)| v1::SeqRange { first, last })
+                .collect();
+            let Some(last) = last.or_else(|| evicted.last().map(|range| range.last)) else {
+                return Ok(());
+            };
+            let transitions: Vec<v1::Transition> =
+                rows.iter().filter_map(|(seq, body)| decode(*seq, body)).collect();
+            let sent = transitions.len() as u64;
+            self.send(Up::Batch(v1::Batch { epoch: self.epoch, transitions, evicted }), port).await?;
+            self.window.send_until(last);
+            port.link.send_modify(|link| link.sent += sent);
+        }
+    }
+
+    async fn send(&self, up: Up, port: &Port) -> Result<(), End> {
+        let message = message(up);
+        let bytes = message.encoded_len() as u64;
+        match timeout(PATIENCE, self.up.send(message)).await {
+            Ok(Ok(())) => {
+                port.link.send_modify(|link| link.bytes_sent += bytes);
+                Ok(())
+            }
+            Ok(Err(_)) => Err(End::because("the hub closed the session")),
+            Err(_) => Err(End::because("the hub takes nothing any more")),
+        }
+    }
+
+    async fn take(&mut self, received: v1::HubMessage, port: &Port) -> Result<(), End> {
+        let bytes = received.encoded_len() as u64;
+        port.link.send_modify(|link| link.bytes_received += bytes);
+        match received.message {
+            Some(Down::Ack(ack)) if ack.epoch == self.epoch => {
+                if self.window.ack(ack.committed) {
+                    port.link.send_modify(|link| link.committed = ack.committed);
+                    tell(&port.requests, Request::Forget(ack.committed)).await?;
+                }
+            }
+            Some(Down::Desired(desired)) => {
+                let desired = desired_rules(desired);
+                port.rules.send(desired).await.map_err(|_| End::because("the agent stops"))?;
+            }
+            Some(Down::RetryAfter(retry)) => return Err(retry_after(&retry)),
+            // Of another epoch, a second welcome, or from a later protocol.
+            Some(Down::Ack(_) | Down::Welcome(_)) | None => {}
+        }
+        Ok(())
+    }
+}
+
+fn retry_after(retry: &v1::RetryAfter) -> End {
+    End {
+        why: format!("the hub asks to come back later: {}", retry.why),
+        wait: Duration::from_millis(retry.milliseconds.into()),
+        needs_a_person: false,
+    }
+}
+
+async fn tell(requests: &mpsc::Sender<Request>, request: Request) -> Result<(), End> {
+    requests.send(request).await.map_err(|_| End::because("the agent stops"))
+}
+
+async fn ask<T>(
+    requests: &mpsc::Sender<Request>,
+    request: impl FnOnce(oneshot::Sender<T>) -> Request,
+) -> Result<T, End> {
+    let (reply, answer) = oneshot::channel();
+    tell(requests, request(reply)).await?;
+    answer.await.map_err(|_| End::because("the agent stops"))
+}
+
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+const fn message(up: Up) -> v1::AgentMessage {
+    v1::AgentMessage { message: Some(up) }
+}
+
+fn hello(identity: &Identity, standing: &Standing) -> v1::Hello {
+    v1::Hello {
+        protocol: crate::wire::PROTOCOL,
+        agent: identity.agent.to_string(),
+        boot_id: identity.boot_id.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        labels: identity.labels.iter().cloned().collect(),
+        epoch: standing.epoch,
+        newest: standing.newest,
+        running: standing.running.iter().map(running_set).collect(),
+    }
+}
+
+fn running_set(set: &RunningSet) -> v1::RunningSet {
+    v1::RunningSet {
+        name: set.name.to_string(),
+        revision: set.revision,
+        hash: hash_to_wire(set.hash),
+        origin: set.origin.name().to_owned(),
+        rules: u32::try_from(set.rules).unwrap_or(u32::MAX),
+        attempted: hash_to_wire(set.attempted),
+    }
+}
+
+fn desired_rules(desired: v1::DesiredRules) -> Desired {
+    let sets = desired.sets.into_iter().filter_map(|set| {
+        Some(DesiredSet {
+            name: set.name.as_str().into(),
+            revision: set.revision,
+            hash: hash_from_wire(&set.hash)?,
+            items: set.items.iter().map(|h| hash_from_wire(h)).collect::<Option<_>>()?,
+            added: set.added.iter().filter_map(item_from_wire).collect(),
+        })
+    });
+    Desired { sets: sets.collect(), removed: desired.removed.iter().map(|n| n.as_str().into()).collect() }
+}
+
+fn rule_report(report: &RuleReport) -> v1::RuleReport {
+    let outcome = |outcome| match outcome {
+        Outcome::Accepted => v1::rule_report::Outcome::Accepted,
+        Outcome::Rejected => v1::rule_report::Outcome::Rejected,
+        Outcome::Failed => v1::rule_report::Outcome::Failed,
+    };
+    let rules = report.rules.iter().map(|(rule, became)| v1::RuleOutcome {
+        rule: rule.to_string(),
+        outcome: outcome(*became).into(),
+    });
+    v1::RuleReport {
+        set: report.set.to_string(),
+        revision: report.revision,
+        hash: hash_to_wire(report.hash),
+        outcome: outcome(report.outcome).into(),
+        diagnostics: report.diagnostics.iter().map(diagnostic_to_wire).collect(),
+        rules: rules.collect(),
+    }
+}
+
+fn status(report: &AgentReport) -> v1::Status {
+    v1::Status {
+        time: clock::wall().micros(),
+        uptime_seconds: report.uptime_seconds,
+        metrics: report.metrics.iter().cloned().collect(),
+        sources: report
+            .sources
+            .iter()
+            .map(|s| v1::SourceStatus {
+                name: s.name.to_string(),
+                connected: s.connected,
+                error: s.error.clone().unwrap_or_default(),
+                since: s.since,
+            })
+            .collect(),
+        running: report.running.iter().map(running_set).collect(),
+    }
+}

@@ -1,0 +1,165 @@
+//! The link to the hub: one outbound gRPC session that the agent dials, over which alerts go up
+//! and rules come down.
+//!
+//! The uplink decides nothing. It asks its [`Port`] for what waits in the outbox, sends it, and
+//! hands back what the hub acknowledged; a lost link is a longer outbox, not another code path.
+
+mod client;
+mod encode;
+mod window;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::model::link::{AgentReport, LinkStatus};
+use crate::model::ruleset::{Desired, RuleReport, RunningSet};
+
+pub use client::run;
+pub use encode::encode;
+
+/// The hub, and how to reach it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The hub's address, `https://hub.example:7440`. Plain `http://` is taken for a loopback
+    /// address only, as the token would travel readable. Empty: no hub; alerts wait in the
+    /// spool, and rules come from the directory alone.
+    pub url: String,
+    /// A file with the agent's token, which proves to the hub who it is. Required with a hub.
+    pub token_file: Option<PathBuf>,
+    /// A file with the PEM certificates of the authorities that may vouch for the hub. Without it
+    /// the system's own are taken.
+    pub ca_file: Option<PathBuf>,
+    /// The name that the hub's certificate must have, where it is not the one in `url`.
+    pub server_name: Option<String>,
+    /// How often to ask a quiet connection for a sign of life; a dead one is found within this
+    /// and ten seconds. Shorter costs bytes. Default 20s.
+    #[serde(with = "crate::model::time::span_text")]
+    pub keep_alive: Duration,
+    /// How often the agent's counters go to the hub. Default 1m; each report costs about a
+    /// kilobyte.
+    #[serde(with = "crate::model::time::span_text")]
+    pub status_interval: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            token_file: None,
+            ca_file: None,
+            server_name: None,
+            keep_alive: Duration::from_secs(20),
+            status_interval: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What must be put right before any session can be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address is none.
+    #[error("read `hub.url`: `{url}` is no address: {why}; write it as https://hub.example:7440")]
+    Url {
+        /// What was written.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Plain text to somewhere else.
+    #[error("`hub.url` is {url}: plain http is taken for loopback addresses only, as the agent's token would travel readable; use https://")]
+    Plain {
+        /// What was written.
+        url: String,
+    },
+    /// No token.
+    #[error("`hub.token_file` is missing: make a token on the hub with `weir-hub tokens add {agent}` and name its file")]
+    NoToken {
+        /// The agent.
+        agent: String,
+    },
+    /// A file that cannot be used.
+    #[error("read `{key}` {path}: {why}")]
+    File {
+        /// The key of the configuration.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// Who the agent is, for `Hello`.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Its id.
+    pub agent: Arc<str>,
+    /// Random for each start of the process.
+    pub boot_id: Arc<str>,
+    /// Labels that rule sets are targeted by.
+    pub labels: Vec<(String, String)>,
+}
+
+/// What the uplink asks of the agent.
+#[derive(Debug)]
+pub enum Request {
+    /// Where the outbox and the rules stand, for `Hello`.
+    Standing(oneshot::Sender<Standing>),
+    /// What waits after a sequence number.
+    Peek {
+        /// The newest number already sent.
+        after: u64,
+        /// At most so many.
+        count: usize,
+        /// At most so many bytes, but at least one.
+        bytes: usize,
+        /// The answer.
+        reply: oneshot::Sender<Outbox>,
+    },
+    /// The hub committed everything up to this number.
+    Forget(u64),
+    /// The hub knows numbers that the outbox never gave: start a new epoch.
+    RenewEpoch(oneshot::Sender<()>),
+}
+
+/// Where outbox and rules stand.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The outbox's number space.
+    pub epoch: u64,
+    /// The newest number given.
+    pub newest: u64,
+    /// What runs.
+    pub running: Vec<RunningSet>,
+}
+
+/// A piece of the outbox.
+#[derive(Clone, Debug, Default)]
+pub struct Outbox {
+    /// Sequence numbers and bodies made by [`encode`], ascending.
+    pub rows: Vec<(u64, Vec<u8>)>,
+    /// Ranges that were given up.
+    pub evicted: Vec<(u64, u64)>,
+}
+
+/// The uplink's side of its connections to the rest of the agent.
+#[derive(Debug)]
+pub struct Port {
+    /// Asks the agent.
+    pub requests: mpsc::Sender<Request>,
+    /// Takes the rules that the hub wants.
+    pub rules: mpsc::Sender<Desired>,
+    /// The newest sequence number committed to the outbox.
+    pub newest: watch::Receiver<u64>,
+    /// What became of pushed rules.
+    pub reports: mpsc::Receiver<RuleReport>,
+    /// The newest periodic report.
+    pub status: watch::Receiver<AgentReport>,
+    /// Where the link's own state is published.
+    pub link: watch::Sender<LinkStatus>,
+}
