@@ -1,9 +1,7 @@
-//! Tests that need real counterparts: brokers, databases, files, processes.
-
-mod ingest;
-mod support;
-//! The integration tests: whole programs and their real counterparts.
+//! The integration tests: the stages against their real counterparts, and whole programs.
 
 #[cfg(test)]
 #[cfg(feature = "hub")]
 mod hub;
+mod ingest;
+mod support;
