@@ -14,9 +14,10 @@ use clap::{Args, Parser, Subcommand};
 use serde_json::Value as Json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::api::{Api, Reply};
+use self::api::Api;
 use crate::clock::Clock;
 use crate::hub::cloudevents::Target;
+use crate::hub::record::TransitionRecord;
 use crate::hub::{self, Config, tokens};
 use crate::tasks::StopSource;
 
@@ -210,9 +211,14 @@ async fn run_hub(serve: Serve) -> Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let running = hub::start(config, Clock::start(), stop).await?;
     let scheme = if running.tls { "https" } else { "http" };
-    print(&format!("agents dial {scheme}://{}", running.grpc_addr))?;
-    print(&format!("console and API at {scheme}://{}/", running.http_addr))?;
-    print(&format!("the API's token is in {}", token_path.display()))?;
+    let where_it_is = format!(
+        "agents dial {scheme}://{}\nconsole and API at {scheme}://{}/\nthe API's token is in {}",
+        running.grpc_addr,
+        running.http_addr,
+        token_path.display()
+    );
+    // A hub whose output nobody reads serves all the same.
+    drop(print(&where_it_is));
     let mut join = running.join;
     tokio::select! {
         ended = &mut join => return finish(ended),
@@ -314,33 +320,32 @@ fn set_name(push: &Push, file: &Path) -> Result<String> {
 
 async fn show_list(list: &List, path: &str, show: fn(&Json) -> String) -> Result<ExitCode> {
     let reply = Api::connect(&list.connection)?.get(path, &[]).await?;
-    print_all(&reply, list.json, show)?;
+    for element in reply.body.as_array().into_iter().flatten() {
+        print(&if list.json { element.to_string() } else { show(element) })?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn show_alerts(alerts: Alerts) -> Result<ExitCode> {
     let api = Api::connect(&alerts.connection)?;
     // First the mark, then the list: what happens between the two is shown twice, not never.
-    let newest = api.get("/transitions", &[("limit", "1")]).await?;
-    let after = newest.body.get(0).and_then(|last| last["id"].as_i64()).unwrap_or(0);
+    let newest = api.transitions("/transitions", &[("limit", "1")]).await?;
+    let after = newest.last().map_or(0, |last| last.id);
     let state = if alerts.all { "all" } else { "firing" };
-    let reply = api.get("/alerts", &[("state", state), ("limit", "1000")]).await?;
-    print_all(&reply, alerts.json, show::transition)?;
+    for alert in api.transitions("/alerts", &[("state", state), ("limit", "1000")]).await? {
+        print_transition(&alert, alerts.json)?;
+    }
     if alerts.follow {
         let mut follower = api.follow(after);
         loop {
-            let transition = follower.next().await?;
-            print(&if alerts.json { transition.to_string() } else { show::transition(&transition) })?;
+            print_transition(&follower.next().await?, alerts.json)?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_all(reply: &Reply, json: bool, show: fn(&Json) -> String) -> Result<()> {
-    for element in reply.body.as_array().into_iter().flatten() {
-        print(&if json { element.to_string() } else { show(element) })?;
-    }
-    Ok(())
+fn print_transition(transition: &TransitionRecord, json: bool) -> Result<()> {
+    print(&if json { serde_json::to_string(transition)? } else { show::transition(transition) })
 }
 
 fn add_token(agent: &str, data_dir: Option<PathBuf>, file: Option<PathBuf>) -> Result<ExitCode> {

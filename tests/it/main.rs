@@ -1,4 +1,4 @@
-//! The integration tests: whole programs and their real counterparts.
+//! The integration tests: the stages against their real counterparts, and whole programs.
 
 #[cfg(feature = "hub")]
 mod hub;

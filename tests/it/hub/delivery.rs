@@ -15,7 +15,6 @@ use weir::hub::cloudevents::Target;
 use weir::tasks;
 
 use super::agent::{FakeAgent, transition};
-use crate::support::desk::Desk;
 use crate::support::programs::HubProgram;
 use crate::support::within;
 use super::Hub;
@@ -143,11 +142,23 @@ async fn the_program_loses_nothing_that_it_acknowledged_when_it_is_killed() {
         }
     }
     let program = HubProgram::start(dir.path(), &[]);
-    let api_token = std::fs::read_to_string(dir.path().join("api-token")).unwrap();
-    let desk = Desk::new(&program.http, api_token.trim());
+    let desk = program.desk();
     let seqs: Vec<u64> =
         desk.list("/transitions?after=0").await.iter().map(|t| t["seq"].as_u64().unwrap()).collect();
     assert_eq!(seqs, (1..=seq).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn the_program_ends_in_order_when_it_is_told_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = weir::hub::tokens::add(&dir.path().join("agent-tokens"), "gw-1").unwrap();
+    let mut program = HubProgram::start(dir.path(), &[]);
+    let mut gw = FakeAgent::connect(program.grpc, &token, "gw-1", Vec::new()).await;
+    let stream = program.desk().follow(None).await;
+    let ended = tasks::spawn_blocking(move || program.stop());
+    assert!(gw.retry_after().await.contains("stopping"));
+    within("the end of the program", ended).await.unwrap();
+    drop(stream);
 }
 
 #[tokio::test]
@@ -176,4 +187,37 @@ async fn the_programs_verbs_speak_to_the_hub() {
     assert_eq!(serde_json::from_str::<Json>(&said).unwrap()["seq"], 1);
     let (_, said) = verb(&["agents"]);
     assert!(said.contains("gw-1") && said.contains("connected"), "{said}");
+}
+
+#[tokio::test]
+async fn both_listeners_speak_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let hub = Hub::start(dir.path(), |config| {
+        config.tls_cert = Some(cert.clone());
+        config.tls_key = Some(key);
+    })
+    .await;
+    assert!(hub.running.tls);
+    let ca = tonic::transport::Certificate::from_pem(made.cert.pem());
+    let channel = tonic::transport::Channel::from_shared(format!("https://localhost:{}", hub.running.grpc_addr.port()))
+        .unwrap()
+        .tls_config(tonic::transport::ClientTlsConfig::new().ca_certificate(ca))
+        .unwrap();
+    let channel = within("a TLS connection", channel.connect()).await.unwrap();
+    FakeAgent::over(channel, &hub.token, "gw-1", Vec::new()).await;
+
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap()])
+        .build()
+        .unwrap();
+    let url = |scheme: &str| format!("{scheme}://localhost:{}/healthz", hub.running.http_addr.port());
+    let answer = within("HTTPS", client.get(url("https")).send()).await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "ok\n");
+    assert!(within("plain text", client.get(url("http")).send()).await.is_err());
+    hub.stop().await;
 }

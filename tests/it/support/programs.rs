@@ -24,6 +24,7 @@ pub(crate) struct HubProgram {
 impl HubProgram {
     /// Starts it on free ports, which it keeps when it is started again.
     pub(crate) fn start(dir: &Path, args: &[&str]) -> Self {
+        std::fs::create_dir_all(dir).unwrap();
         let mut hub = Self {
             child: None,
             dir: dir.to_owned(),
@@ -62,6 +63,11 @@ impl HubProgram {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    /// Ends it in order; it must end well, and in time.
+    pub(crate) fn stop(&mut self) {
+        end(self.child.take().expect("it runs"), &self.dir.join("hub.log"));
     }
 
     /// A token for an agent, in a file.
@@ -139,17 +145,7 @@ impl AgentProgram {
 
     /// Ends it in order; it must end well, and in time.
     pub(crate) fn stop(&mut self) {
-        let mut child = self.child.take().expect("it runs");
-        Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-        let (ended, waiting) = std::sync::mpsc::sync_channel(1);
-        weir::tasks::thread("wait-for-agent", move || ended.send(child.wait().unwrap())).unwrap();
-        let status = waiting.recv_timeout(PATIENCE).expect("the agent ends when told to");
-        assert!(status.success(), "{status}: {}", self.log());
-    }
-
-    /// What it logged.
-    pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(self.dir.join("agent.log")).unwrap()
+        end(self.child.take().expect("it runs"), &self.dir.join("agent.log"));
     }
 
     /// `weir status --json`; `None` while it does not answer.
@@ -191,6 +187,15 @@ pub(crate) fn weir(args: &[&str]) -> (bool, String, String) {
 /// A port that is free at the moment.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Tells a program to end, and waits until it has.
+fn end(mut child: Child, log: &Path) {
+    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    let (ended, waiting) = std::sync::mpsc::sync_channel(1);
+    weir::tasks::thread("wait-for-end", move || ended.send(child.wait().unwrap())).unwrap();
+    let status = waiting.recv_timeout(PATIENCE).expect("the program ends when it is told to");
+    assert!(status.success(), "{status}: {}", std::fs::read_to_string(log).unwrap());
 }
 
 fn log(path: &Path) -> File {
