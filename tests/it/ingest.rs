@@ -73,7 +73,7 @@ impl Subject {
         self.stop.stop();
         drop(self.messages);
         let thread = self.source.thread;
-        let joined = tokio::task::spawn_blocking(move || thread.join());
+        let joined = weir::tasks::spawn_blocking(move || thread.join());
         tokio::time::timeout(Duration::from_secs(6), joined).await.expect("ends in time").unwrap().unwrap();
     }
 }
@@ -182,6 +182,40 @@ fn a_new_process_takes_up_the_session() {
             // A resumed session can still be added to.
             broker.publish("r/2", "added", &["-q", "1"]);
             assert_eq!(text(&second.next().await), "added");
+            second.end().await;
+        }
+    });
+}
+
+#[test]
+fn what_was_handed_on_can_be_acknowledged_after_the_stop() {
+    let broker = Mosquitto::start();
+    run(async {
+        for version in BOTH {
+            let id = format!("last-{version:?}");
+            let mut first = Subject::start(config(&broker, version, &id), &["l"]);
+            first.connected().await;
+            let lines: Vec<String> = (0..50).map(|i| i.to_string()).collect();
+            broker.publish_lines("l", &lines, &["-q", "1"]);
+            let mut tokens = Vec::new();
+            while tokens.len() < 20 {
+                tokens.push(first.next().await.ack.unwrap());
+            }
+            first.stop.stop();
+            // The channel closes, which says that nothing more will come.
+            while let Some(batch) = first.messages.recv().await {
+                first.waiting.extend(batch);
+            }
+            tokens.extend(first.waiting.drain(..).filter_map(|m| m.ack));
+            first.source.acks.send(tokens.clone()).await.unwrap();
+            first.end().await;
+
+            let mut second = Subject::start(config(&broker, version, &id), &["l"]);
+            for _ in tokens.len()..50 {
+                let message = second.next().await;
+                second.ack(message.ack.unwrap()).await;
+            }
+            second.nothing_for(Duration::from_millis(300)).await;
             second.end().await;
         }
     });

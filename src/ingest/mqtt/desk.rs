@@ -151,11 +151,8 @@ impl Desk {
         self.status.connected
     }
 
-    /// A message came. The clock is read once a drain.
-    pub(super) fn publish(&mut self, publish: Publish, wall: impl FnOnce() -> Timestamp) {
-        if self.drained == 0 {
-            self.now = wall();
-        }
+    /// A message came.
+    pub(super) fn publish(&mut self, publish: Publish) {
         let size = publish.payload.len();
         self.drained += 1;
         self.status.counters.messages += 1;

@@ -4,6 +4,7 @@
 //! never before. The broker keeps the session across restarts; nothing about it is kept here.
 
 mod backoff;
+mod cork;
 mod desk;
 mod face;
 mod session;

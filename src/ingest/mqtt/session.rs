@@ -23,6 +23,8 @@ use crate::tasks::Stop;
 const LAST_ACKS: Duration = Duration::from_secs(2);
 /// How long it takes at most to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// A broker that sent nothing for this long has dealt with what it got.
+const SILENCE: Duration = Duration::from_millis(50);
 /// Bytes around a payload: what a packet may have more than what the broker reported.
 const SLACK: u32 = 1_024;
 
@@ -111,6 +113,7 @@ pub(super) async fn run(mut desk: Desk, mut events: Events, mut lines: Lines, st
                 }
             }
         };
+        desk.at(clock.now().wall);
         match event {
             Ok(first) => {
                 note(&mut desk, &mut backoff, first, clock);
@@ -125,7 +128,6 @@ pub(super) async fn run(mut desk: Desk, mut events: Events, mut lines: Lines, st
                 }
             }
             Err(lost) => {
-                desk.at(clock.now().wall);
                 desk.lost(&lost);
                 allow_larger(&mut events, &lost);
                 let wait = backoff.lost(clock.mono(), fastrand::f64());
@@ -165,10 +167,9 @@ fn must_pause(desk: &Desk) -> bool {
 
 fn note(desk: &mut Desk, backoff: &mut Backoff, happening: Happening, clock: Clock) {
     match happening {
-        Happening::Publish(publish) => desk.publish(publish, || clock.now().wall),
+        Happening::Publish(publish) => desk.publish(publish),
         Happening::Connected { resumed } => {
             backoff.connected(clock.mono());
-            desk.at(clock.now().wall);
             desk.connected(resumed);
         }
         Happening::Subscribed(answers) => desk.subscribed(&answers),
@@ -218,9 +219,28 @@ async fn finish(desk: &mut Desk, events: &mut Events, out: mpsc::Sender<Vec<Mess
             Err(_) => return,
         }
     }
+    fall_silent(desk, events).await;
     if desk.disconnect() {
         // What is read on the way is not taken: the broker keeps it.
         let goodbye = async { while events.poll().await.is_ok() {} };
         drop(tokio::time::timeout(GOODBYE, goodbye).await);
     }
+}
+
+/// Reads on until the broker is silent. A socket that is closed with something unread is reset, and a
+/// reset may take back acknowledgements that the broker has not looked at yet.
+async fn fall_silent(desk: &mut Desk, events: &mut Events) {
+    if !desk.is_connected() {
+        return;
+    }
+    let silent = async {
+        while let Ok(event) = tokio::time::timeout(SILENCE, events.poll()).await {
+            match event {
+                Ok(Happening::Publish(publish)) => desk.too_late(&publish),
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+    };
+    drop(tokio::time::timeout(GOODBYE, silent).await);
 }

@@ -9,6 +9,7 @@ use rumqttc_v4::{
 };
 use rustls::ClientConfig;
 
+use super::cork::Cork;
 use super::face::{CONNECT_TIMEOUT, HARD_LIMIT, Happening, Lost, OUTGOING, Publish, READ_BATCH, REQUESTS};
 use crate::ingest::config::{BrokerConfig, Settings};
 
@@ -49,6 +50,9 @@ pub(super) fn open(config: &BrokerConfig, settings: &Settings, tls: Option<Arc<C
     if let Some(tls) = tls {
         options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls)));
     }
+    options.set_socket_connector(|host, network| async move {
+        Ok(Cork::new(rumqttc_v4::default_socket_connect(host, network).await?))
+    });
     let (client, mut events) = AsyncClient::builder(options).capacity(REQUESTS).try_build().map_err(|e| e.to_string())?;
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);

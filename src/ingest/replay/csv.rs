@@ -5,6 +5,9 @@ use serde_json::{Map, Number, Value};
 use super::ReplayError;
 use super::lines::{LONGEST, Lines};
 
+/// The line on which something begins, and what it is; or what is wrong with it.
+type Read<T> = Result<(u64, T), ReplayError>;
+
 pub(super) struct Records {
     lines: Lines,
     header: Vec<String>,
@@ -30,7 +33,7 @@ impl Records {
     }
 
     /// The next record as members of an object.
-    pub(super) fn next(&mut self) -> Option<Result<(u64, Map<String, Value>), ReplayError>> {
+    pub(super) fn next(&mut self) -> Option<Read<Map<String, Value>>> {
         let read = fields(&mut self.lines)?;
         Some(read.and_then(|(line, fields)| {
             if fields.len() != self.header.len() {
@@ -54,7 +57,7 @@ fn value(field: String) -> Value {
 }
 
 /// The fields of the next record and the line it begins on; blank lines are passed over.
-fn fields(lines: &mut Lines) -> Option<Result<(u64, Vec<String>), ReplayError>> {
+fn fields(lines: &mut Lines) -> Option<Read<Vec<String>>> {
     let (first, mut bytes) = match lines.next_filled()? {
         Ok(read) => read,
         Err(error) => return Some(Err(error)),
@@ -76,7 +79,7 @@ fn fields(lines: &mut Lines) -> Option<Result<(u64, Vec<String>), ReplayError>> 
     }
 }
 
-fn text(line: u64, fields: Vec<Vec<u8>>) -> Result<(u64, Vec<String>), ReplayError> {
+fn text(line: u64, fields: Vec<Vec<u8>>) -> Read<Vec<String>> {
     let fields: Result<Vec<String>, _> = fields.into_iter().map(String::from_utf8).collect();
     fields.map(|fields| (line, fields)).map_err(|_| ReplayError::new(line, "not UTF-8; convert the file first"))
 }
