@@ -25,6 +25,9 @@ const FULL_BYTES: usize = 16 * 1024 * 1024;
 /// Filters in one SUBSCRIBE packet. Some brokers take no more.
 const FILTERS: usize = 8;
 
+/// A broker that lets only so many messages be in flight has stopped after them. Mosquitto's default is 20.
+const SMALL_WINDOW: usize = 16;
+
 /// A request that the library had no room for yet.
 enum Request {
     Ack(u16),
@@ -54,6 +57,8 @@ pub(super) struct Desk {
     topics: Topics,
     coalescer: Coalescer,
     drained: usize,
+    /// Messages in the last batch that wait for an acknowledgement.
+    last_open: usize,
     now: Timestamp,
     status: SourceStatus,
     told: watch::Sender<SourceStatus>,
@@ -92,6 +97,7 @@ impl Desk {
             topics: Topics::new(),
             coalescer: Coalescer::default(),
             drained: 0,
+            last_open: 0,
             now: status.since,
             status,
             told: setup.told,
@@ -272,6 +278,11 @@ impl Desk {
         any
     }
 
+    /// Whether the broker may have stopped sending until it sees acknowledgements.
+    pub(super) fn may_hold_up(&self) -> bool {
+        self.last_open >= SMALL_WINDOW
+    }
+
     /// Whether messages wait to be taken.
     pub(super) fn has_messages(&self) -> bool {
         !self.buffer.is_empty()
@@ -299,6 +310,7 @@ impl Desk {
             self.buffered_bytes = self.buffered_bytes.saturating_sub(bytes);
             batch
         };
+        self.last_open = batch.iter().filter(|m| m.ack.is_some()).count();
         let pause = self.coalescer.drained(std::mem::take(&mut self.drained), now);
         self.tell();
         (batch, pause)

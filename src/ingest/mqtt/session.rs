@@ -71,8 +71,8 @@ pub(super) async fn run(mut desk: Desk, mut events: Events, mut lines: Lines, st
         let event = {
             let mut polling = pin!(events.poll());
             loop {
-                if desk.pump() && !matches!(reading, Reading::Open) && !is_backing_off(reading, &desk) {
-                    reading = Reading::Once;
+                if desk.pump() {
+                    reading = hurry(reading, &desk);
                 }
                 let wake = match reading {
                     Reading::After(at) | Reading::Blocked(at) => Some(clock.until(at)),
@@ -140,9 +140,14 @@ pub(super) async fn run(mut desk: Desk, mut events: Events, mut lines: Lines, st
     desk.ended(clock.now());
 }
 
-/// A pause between connections is not shortened by what waits to be sent.
-fn is_backing_off(reading: Reading, desk: &Desk) -> bool {
-    matches!(reading, Reading::After(_)) && !desk.is_connected()
+/// How to go on when something waits to be sent. A pause that saves wake-ups goes on, unless the
+/// broker may be waiting for these acknowledgements to send more.
+fn hurry(reading: Reading, desk: &Desk) -> Reading {
+    match reading {
+        Reading::Blocked(_) => Reading::Once,
+        Reading::After(_) if desk.is_connected() && desk.may_hold_up() => Reading::Once,
+        other => other,
+    }
 }
 
 /// How to go on reading after a batch was taken.
@@ -151,8 +156,19 @@ fn after_batch(reading: Reading, desk: &Desk, pause: Duration, clock: Clock) -> 
         Reading::After(_) if !desk.is_connected() => reading,
         _ if desk.is_full() => reading,
         _ if pause.is_zero() => Reading::Open,
-        _ => Reading::After(clock.mono().plus(pause.min(LONGEST))),
+        _ if desk.may_hold_up() => Reading::After(clock.mono().plus(pause.min(LONGEST))),
+        _ => {
+            rest(pause.min(LONGEST));
+            Reading::Open
+        }
     }
+}
+
+/// Lets the whole thread sleep. A runtime that sleeps is woken by every packet that arrives, even
+/// when nobody is going to read it, and those wake-ups are what the pause is to save. It is too
+/// short to hold up a stop.
+fn rest(pause: Duration) {
+    std::thread::park_timeout(pause);
 }
 
 /// How to go on when nothing more can be read, or so much waits that it should not be.
