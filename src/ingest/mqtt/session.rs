@@ -7,7 +7,6 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, watch};
 
 use super::backoff::Backoff;
@@ -36,12 +35,13 @@ pub(super) struct Lines {
 }
 
 /// Why the loop goes round.
-enum Turn {
+enum Turn<'a> {
     Stop,
     Event(Result<Happening, Lost>),
     Acks(Option<Vec<AckToken>>),
     Filters(bool),
-    Room(bool),
+    /// Somebody can take a batch, or nobody ever will.
+    Room(Option<mpsc::Permit<'a, Vec<Message>>>),
     /// Nothing more can be read at present.
     Drained,
     /// The time has come to read again.
@@ -62,7 +62,14 @@ enum Reading {
 }
 
 /// Runs until the stop is announced or nobody is left to read for.
-pub(super) async fn run(mut desk: Desk, mut events: Events, mut lines: Lines, stop: Stop, clock: Clock, longest_pause: Duration) {
+pub(super) async fn run(
+    mut desk: Desk,
+    mut events: Events,
+    mut lines: Lines,
+    stop: Stop,
+    clock: Clock,
+    longest_pause: Duration,
+) {
     let mut backoff = Backoff::default();
     let mut reading = Reading::Open;
     let mut filters_live = true;
@@ -84,20 +91,12 @@ pub(super) async fn run(mut desk: Desk, mut events: Events, mut lines: Lines, st
                     tokens = lines.acks.recv() => Turn::Acks(tokens),
                     changed = lines.filters.changed(), if filters_live => Turn::Filters(changed.is_ok()),
                     event = &mut polling, if wake.is_none() => Turn::Event(event),
-                    permit = lines.out.reserve(), if desk.has_messages() => match permit {
-                        Ok(permit) => {
-                            let (batch, pause) = desk.take_batch(clock.mono());
-                            permit.send(batch);
-                            reading = after_batch(reading, &desk, pause, clock);
-                            Turn::Room(true)
-                        }
-                        Err(SendError(())) => Turn::Room(false),
-                    },
+                    room = lines.out.reserve(), if desk.has_messages() => Turn::Room(room.ok()),
                     () = std::future::ready(()), if reading == Reading::Once => Turn::Drained,
                     () = tokio::time::sleep(wake.unwrap_or(Duration::MAX)), if wake.is_some() => Turn::Wake,
                 };
                 match turn {
-                    Turn::Stop | Turn::Acks(None) | Turn::Room(false) => break 'source,
+                    Turn::Stop | Turn::Acks(None) | Turn::Room(None) => break 'source,
                     Turn::Event(event) => break event,
                     Turn::Acks(Some(tokens)) => desk.acknowledge(tokens),
                     Turn::Filters(live) => {
@@ -107,9 +106,19 @@ pub(super) async fn run(mut desk: Desk, mut events: Events, mut lines: Lines, st
                             desk.change_filters(wanted);
                         }
                     }
-                    Turn::Room(true) => {}
+                    Turn::Room(Some(room)) => {
+                        let (batch, pause) = desk.take_batch(clock.mono());
+                        room.send(batch);
+                        reading = after_batch(reading, &desk, pause, clock);
+                    }
                     Turn::Drained => reading = settle(&desk, longest_pause, clock),
-                    Turn::Wake => reading = if must_pause(&desk) { Reading::Once } else { Reading::Open },
+                    Turn::Wake => {
+                        reading = if must_pause(&desk) {
+                            Reading::Once
+                        } else {
+                            Reading::Open
+                        }
+                    }
                 }
             }
         };
@@ -173,7 +182,11 @@ fn rest(pause: Duration) {
 
 /// How to go on when nothing more can be read, or so much waits that it should not be.
 fn settle(desk: &Desk, longest_pause: Duration, clock: Clock) -> Reading {
-    if must_pause(desk) { Reading::Blocked(clock.mono().plus(longest_pause)) } else { Reading::Open }
+    if must_pause(desk) {
+        Reading::Blocked(clock.mono().plus(longest_pause))
+    } else {
+        Reading::Open
+    }
 }
 
 /// Connecting brings no messages, and must not be held up.
@@ -204,8 +217,16 @@ fn allow_larger(events: &mut Events, lost: &Lost) {
 
 /// The end: what was read goes out if there is room, what was handed on may still be
 /// acknowledged, and the broker is told that it may keep the session.
-async fn finish(desk: &mut Desk, events: &mut Events, out: mpsc::Sender<Vec<Message>>, mut acks: mpsc::Receiver<Vec<AckToken>>, clock: Clock) {
-    while desk.has_messages() && let Ok(permit) = out.try_reserve() {
+async fn finish(
+    desk: &mut Desk,
+    events: &mut Events,
+    out: mpsc::Sender<Vec<Message>>,
+    mut acks: mpsc::Receiver<Vec<AckToken>>,
+    clock: Clock,
+) {
+    while desk.has_messages()
+        && let Ok(permit) = out.try_reserve()
+    {
         permit.send(desk.take_batch(clock.mono()).0);
     }
     desk.abandon();
