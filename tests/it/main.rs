@@ -1,4 +1,5 @@
 //! The integration tests: the stages against their real counterparts, and whole programs.
+#![cfg(test)]
 
 #[cfg(feature = "hub")]
 mod hub;

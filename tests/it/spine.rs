@@ -83,7 +83,7 @@ impl Site {
         let before = rejects(&status);
         let subscribed = async {
             loop {
-                self.broker.publish(&topic, "", &["-q", "1"]);
+                self.broker.publish(&topic, "probe", &["-q", "1"]);
                 if self.agent.status().is_some_and(|s| rejects(&s) > before) {
                     return;
                 }

@@ -142,7 +142,6 @@ rules:
     assert_eq!(fired[0]["occurred_at"], "2020-09-13T12:26:40Z");
     let status = site.agent.status().unwrap();
     for (reason, count) in [
-        ("not_json", 2),
         ("wrong_type", 1),
         ("bad_timestamp", 1),
         ("missing_timestamp", 1),
@@ -153,7 +152,9 @@ rules:
     ] {
         assert_eq!(rejected(&status, reason), count, "{reason}: {}", status["core"]["streams"]);
     }
-    assert_eq!(rejected(&status, "empty"), rejected(&before, "empty") + 1);
+    // The probes for the subscription were no JSON either.
+    assert_eq!(rejected(&status, "not_json"), rejected(&before, "not_json") + 2);
+    assert_eq!(rejected(&status, "empty"), 1);
     let samples = status["core"]["streams"][0]["samples"].as_array().unwrap();
     assert!(samples.iter().any(|s| s["reason"] == "not_utf8" && s["topic"] == "plant/m1/t"), "{samples:?}");
     let oversized = status["sources"][0]["counters"].as_array().unwrap().iter().find(|c| c[0] == "oversized").unwrap()[1].as_u64();
