@@ -3,5 +3,7 @@
 #[cfg(test)]
 #[cfg(feature = "hub")]
 mod hub;
+#[cfg(test)]
 mod ingest;
+#[cfg(test)]
 mod support;
