@@ -54,14 +54,22 @@ pub(super) fn agent(agent: &Json) -> String {
         text(&agent["last_seen"]),
     );
     for set in agent["sets"].as_array().into_iter().flatten() {
+        let runs = match (set["progress"].as_str(), set["running_revision"].as_u64()) {
+            (Some("running"), _) => String::new(),
+            (_, Some(revision)) => format!("; revision {revision} runs"),
+            (_, None) => "; nothing runs".to_owned(),
+        };
         line.push_str(&format!(
-            "\n    {} revision {}: {}",
+            "\n    {} revision {}: {}{runs}",
             text(&set["name"]),
             text(&set["revision"]),
             text(&set["progress"])
         ));
         for finding in set["diagnostics"].as_array().into_iter().flatten() {
-            line.push_str(&format!("\n        {}", diagnostic(finding)));
+            // The agent's places count within a text of the item, which goes before them.
+            let field = text(&finding["field"]);
+            let field = if field.is_empty() { field } else { format!("{field}:") };
+            line.push_str(&format!("\n        {field}{}", diagnostic(finding)));
         }
     }
     for gap in agent["gaps"].as_array().into_iter().flatten() {

@@ -5,6 +5,8 @@
 const HISTORY_SHOWN = 200;
 const FADE_MS = 4000;
 const CHECK_AFTER_MS = 300;
+// The hub sends a sign of life every 15 s.
+const SILENCE_MS = 45000;
 
 const $ = (id) => document.getElementById(id);
 const state = { token: "", last: 0, alerts: new Map(), history: [], agents: [], sets: [], open: null, checks: 0 };
@@ -123,13 +125,15 @@ async function live() {
 
 // EventSource cannot send a token, so the stream is read by hand.
 async function follow() {
-  const response = await api(`/events?after=${state.last}`);
+  const dead = new AbortController();
+  const response = await api(`/events?after=${state.last}`, { signal: dead.signal });
   if (!response.ok) throw new Error(String(response.status));
   setLink("live", true);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let buffer = "";
   for (;;) {
-    const { value, done } = await reader.read();
+    const watchdog = setTimeout(() => dead.abort(), SILENCE_MS);
+    const { value, done } = await reader.read().finally(() => clearTimeout(watchdog));
     if (done) return;
     buffer += value;
     for (let end; (end = buffer.indexOf("\n\n")) >= 0; buffer = buffer.slice(end + 2)) {
