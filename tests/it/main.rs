@@ -3,7 +3,10 @@
 
 #[cfg(feature = "hub")]
 mod hub;
+#[cfg(feature = "hub")]
+mod config;
 mod ingest;
 #[cfg(feature = "hub")]
 mod spine;
 mod support;
+mod tidy;
