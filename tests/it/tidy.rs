@@ -159,3 +159,17 @@ fn every_file_begins_with_what_it_is_for() {
         assert!(text.starts_with("//!"), "{} begins without a `//!` doc", path.display());
     }
 }
+
+#[test]
+fn the_lean_agent_links_neither_hub_nor_demo() {
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--locked", "--no-default-features", "--edges", "normal", "--prefix", "none"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8(output.stdout).unwrap();
+    for package in ["axum", "reqwest", "mqtt5", "openssl-sys", "aws-lc-sys"] {
+        assert!(!tree.lines().any(|line| line.starts_with(&format!("{package} "))), "it links {package}");
+    }
+}
