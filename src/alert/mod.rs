@@ -127,6 +127,13 @@ impl Book {
         let old_timer = instance.deadline(&spec.kind);
         let mut steps = Vec::new();
         instance.expire_before(&spec.kind, seen.at, &mut steps);
+        if !steps.is_empty() {
+            // What ran out before this observation is told with the row that stood then.
+            self.settle(id, before, old_timer, &spec, &steps, now, out);
+            steps.clear();
+        }
+        let Some(instance) = self.instances.get_mut(&id) else { return };
+        let (before, old_timer) = (instance.phase, instance.deadline(&spec.kind));
         instance.apply(&spec.kind, &seen, now.mono, &mut steps);
         instance.expire_until(&spec.kind, seen.at, &mut steps);
         self.settle(id, before, old_timer, &spec, &steps, now, out);
@@ -210,7 +217,7 @@ impl Book {
         for id in std::mem::take(&mut self.changed) {
             let Some(instance) = self.instances.get(&id) else { continue };
             let spec = &self.specs[instance.rule];
-            let body = (instance.phase != Phase::Quiet).then(|| SavedState::of(instance).encode());
+            let body = (instance.phase != Phase::Quiet).then(|| SavedState::of(instance, instance.anchor).encode());
             changes.push(StateChange { key: state_key(&self.agent, spec, &instance.key), body });
         }
         changes
@@ -253,12 +260,13 @@ impl Book {
         self.gone.clear();
     }
 
-    /// What a snapshot holds of this book: every instance, also those without an alert.
-    pub fn snapshot(&self) -> Vec<(Arc<str>, SavedState)> {
+    /// What a snapshot holds of this book: every instance, also those without an alert, with
+    /// their timers as far as they have run by `now`.
+    pub fn snapshot(&self, now: Now) -> Vec<(Arc<str>, SavedState)> {
         let mut all: Vec<(&u64, &Instance)> = self.instances.iter().collect();
         all.sort_unstable_by_key(|(id, _)| **id);
         all.into_iter()
-            .map(|(_, i)| (self.specs[i.rule].rule.clone(), SavedState::of(i)))
+            .map(|(_, i)| (self.specs[i.rule].rule.clone(), SavedState::of(i, now.mono)))
             .collect()
     }
 
