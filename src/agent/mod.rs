@@ -137,7 +137,8 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
     let mut uplink = tasks::spawn("uplink", uplink::run(config.hub.clone(), identity, port, uplink_stop.clone()));
     let mut others = vec![
         tasks::spawn("requests", forward(asked, commands.clone())),
-        tasks::spawn("rules", rules.run(stop.clone())),
+        // It holds the channel for reports, which the uplink takes for the agent itself.
+        tasks::spawn("rules", rules.run(uplink_stop.clone())),
         tasks::spawn("connected", watch_sources(watcher.sources.clone(), commands.clone(), stop.clone())),
         tasks::spawn("report", reporting(watcher.clone(), report, config.hub.status_interval, uplink_stop.clone())),
         tasks::spawn("open-until-stop", hold_open(messages, stop.clone())),

@@ -12,7 +12,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::agent::core::{Core, Input, Limits, Set};
 use crate::control::{self, directory};
-use crate::ingest::replay::{Options, Pace, RecordFormat, Recording};
+use crate::ingest::replay::{Format, Options, Pace, Record, Recording};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::time::{Now, Timestamp};
 use crate::model::transition::{State, Transition};
@@ -34,8 +34,8 @@ pub(super) struct Replay {
     #[arg(long)]
     topic: Option<String>,
     /// The form of the recording; by default what the file's name says
-    #[arg(long, value_enum)]
-    format: Option<RecordFormat>,
+    #[arg(long, value_parser = format)]
+    format: Option<Format>,
     /// The member that holds the recorded time, for streams without a TIMESTAMP, and for --pace
     #[arg(long)]
     time_field: Option<String>,
@@ -48,6 +48,14 @@ pub(super) struct Replay {
     /// One JSON object a transition, and nothing else
     #[arg(long)]
     json: bool,
+}
+
+fn format(text: &str) -> Result<Format, String> {
+    match text {
+        "jsonl" | "json" => Ok(Format::JsonLines),
+        "csv" => Ok(Format::Csv),
+        _ => Err("write `jsonl` or `csv`".to_owned()),
+    }
 }
 
 fn pace(text: &str) -> Result<Pace, String> {
@@ -78,10 +86,10 @@ impl Replay {
             ..Options::default()
         };
         let recording = match self.file.to_str() {
-            Some("-") => Recording::from_reader(Box::new(io::stdin().lock()), options),
+            Some("-") => Recording::read(io::BufReader::new(io::stdin()), options),
             _ => Recording::open(&self.file, options),
         };
-        let recording = recording.with_context(|| format!("open the recording {}", self.file.display()))?;
+        let recording = recording.context("open the recording")?;
         // Nothing announces this stop; waiting on it with a timeout is the pace's sleep.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (_source, stop) = StopSource::new();
@@ -143,7 +151,7 @@ struct Run {
 
 impl Run {
     /// Takes one message. Returns false when nobody reads any more.
-    fn take(&mut self, recorded: crate::ingest::replay::Recorded) -> anyhow::Result<bool> {
+    fn take(&mut self, recorded: Record) -> anyhow::Result<bool> {
         self.messages += 1;
         let transitions = self.core.replay(&recorded.message, &mut self.clock);
         for transition in &transitions {
