@@ -12,13 +12,14 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value as Json;
-use tokio::signal::unix::{SignalKind, signal};
 
-use self::api::{Api, Reply};
+use self::api::Api;
+use super::signal::stop_on_signal;
 use crate::clock::Clock;
 use crate::hub::cloudevents::Target;
+use crate::hub::record::TransitionRecord;
 use crate::hub::{self, Config, tokens};
-use crate::tasks::StopSource;
+use crate::telemetry::{self, LogFormat};
 
 /// Weir's cloud side: keeps agents, rules and alerts.
 #[derive(Debug, Parser)]
@@ -75,9 +76,12 @@ struct Serve {
     /// Send every transition there as a CloudEvent; may be repeated.
     #[arg(long, value_name = "NAME=URL", value_parser = named_target)]
     target: Vec<Target>,
-    /// Write the log as JSON lines.
-    #[arg(long)]
-    log_json: bool,
+    /// What to log: error, warn, info, debug, or as WEIR_LOG takes it.
+    #[arg(long, default_value = "info")]
+    log: String,
+    /// The form of log lines.
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
 }
 
 /// Where the hub is, for those verbs that talk to it.
@@ -202,35 +206,21 @@ fn run(verb: Verb) -> Result<ExitCode> {
 }
 
 async fn run_hub(serve: Serve) -> Result<ExitCode> {
-    start_log(serve.log_json)?;
+    telemetry::start(&serve.log, serve.log_format);
     let config = serve.into_config()?;
     let token_path = config.api_token_path();
-    let (source, stop) = StopSource::new();
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = stop_on_signal().context("listen to signals")?;
     let running = hub::start(config, Clock::start(), stop).await?;
     let scheme = if running.tls { "https" } else { "http" };
-    print(&format!("agents dial {scheme}://{}", running.grpc_addr))?;
-    print(&format!("console and API at {scheme}://{}/", running.http_addr))?;
-    print(&format!("the API's token is in {}", token_path.display()))?;
-    let mut join = running.join;
-    tokio::select! {
-        ended = &mut join => return finish(ended),
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("stopping");
-    source.stop();
-    // A second signal means now: what was committed is safe.
-    tokio::select! {
-        ended = join => finish(ended),
-        _ = terminate.recv() => Ok(ExitCode::FAILURE),
-        _ = interrupt.recv() => Ok(ExitCode::FAILURE),
-    }
-}
-
-fn finish(ended: std::result::Result<std::result::Result<(), hub::Error>, tokio::task::JoinError>) -> Result<ExitCode> {
-    ended.context("the hub panicked")??;
+    let where_it_is = format!(
+        "agents dial {scheme}://{}\nconsole and API at {scheme}://{}/\nthe API's token is in {}",
+        running.grpc_addr,
+        running.http_addr,
+        token_path.display()
+    );
+    // A hub whose output nobody reads serves all the same.
+    drop(print(&where_it_is));
+    running.join.await.context("the hub panicked")??;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -262,14 +252,6 @@ fn named_target(text: &str) -> std::result::Result<Target, String> {
         Some((name, url)) if !name.is_empty() => Ok(Target::new(name, url)),
         _ => Err("write it as in `pager=https://host/path`".to_owned()),
     }
-}
-
-fn start_log(json: bool) -> Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = if json { log.json().try_init() } else { log.try_init() };
-    started.map_err(|error| anyhow::anyhow!("start the log: {error}"))
 }
 
 async fn push_rules(push: Push) -> Result<ExitCode> {
@@ -314,33 +296,32 @@ fn set_name(push: &Push, file: &Path) -> Result<String> {
 
 async fn show_list(list: &List, path: &str, show: fn(&Json) -> String) -> Result<ExitCode> {
     let reply = Api::connect(&list.connection)?.get(path, &[]).await?;
-    print_all(&reply, list.json, show)?;
+    for element in reply.body.as_array().into_iter().flatten() {
+        print(&if list.json { element.to_string() } else { show(element) })?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn show_alerts(alerts: Alerts) -> Result<ExitCode> {
     let api = Api::connect(&alerts.connection)?;
     // First the mark, then the list: what happens between the two is shown twice, not never.
-    let newest = api.get("/transitions", &[("limit", "1")]).await?;
-    let after = newest.body.get(0).and_then(|last| last["id"].as_i64()).unwrap_or(0);
+    let newest = api.transitions("/transitions", &[("limit", "1")]).await?;
+    let after = newest.last().map_or(0, |last| last.id);
     let state = if alerts.all { "all" } else { "firing" };
-    let reply = api.get("/alerts", &[("state", state), ("limit", "1000")]).await?;
-    print_all(&reply, alerts.json, show::transition)?;
+    for alert in api.transitions("/alerts", &[("state", state), ("limit", "1000")]).await? {
+        print_transition(&alert, alerts.json)?;
+    }
     if alerts.follow {
         let mut follower = api.follow(after);
         loop {
-            let transition = follower.next().await?;
-            print(&if alerts.json { transition.to_string() } else { show::transition(&transition) })?;
+            print_transition(&follower.next().await?, alerts.json)?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_all(reply: &Reply, json: bool, show: fn(&Json) -> String) -> Result<()> {
-    for element in reply.body.as_array().into_iter().flatten() {
-        print(&if json { element.to_string() } else { show(element) })?;
-    }
-    Ok(())
+fn print_transition(transition: &TransitionRecord, json: bool) -> Result<()> {
+    print(&if json { serde_json::to_string(transition)? } else { show::transition(transition) })
 }
 
 fn add_token(agent: &str, data_dir: Option<PathBuf>, file: Option<PathBuf>) -> Result<ExitCode> {

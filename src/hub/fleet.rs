@@ -132,7 +132,9 @@ impl Standing {
             }
             wanted.insert(set.name.as_str());
             self.removed.remove(&set.name);
-            let base = self.running.get(&set.name).and_then(|running| running.hash);
+            // A set from the agent's own directory never stands in for the hub's.
+            let own = self.running.get(&set.name).filter(|running| running.from_hub);
+            let base = own.and_then(|running| running.hash);
             let told = self.sent.get(&set.name);
             // What was told last decides: the agent may be busy with it, and report it yet.
             if told.map_or(base == Some(set.hash), |told| *told == set.hash) {

@@ -11,9 +11,9 @@ use super::record::{AgentRecord, ReportRecord, RuleOutcomeRecord, RuleSetRecord}
 use crate::model::diagnostic::Diagnostic;
 use crate::model::time::Timestamp;
 
-/// A connected agent that was not heard for so long is called stale: several of its statuses are
-/// missing then.
-const STALE_AFTER: Duration = Duration::from_secs(30);
+/// A connected agent that was not heard for so long is called stale: three of its statuses, one a
+/// minute by default, are missing then.
+const STALE_AFTER: Duration = Duration::from_secs(200);
 
 /// An agent, its connection, and its rule sets.
 #[derive(Debug, Serialize)]

@@ -45,7 +45,9 @@ pub(super) fn router(core: Arc<Core>) -> Router {
         .route("/transitions", get(list_transitions))
         .route("/events", get(follow))
         .route("/targets", get(list_targets))
-        .fallback(async || ApiError::not_found("no such path", "the API is described in the README"))
+        .fallback(async || ApiError::not_found("no such path",
+                "there are /rulesets, /check, /agents, /alerts, /transitions, /events and /targets",
+            ))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn_with_state(Arc::clone(&core), guard));
     Router::new()

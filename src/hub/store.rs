@@ -6,7 +6,7 @@
 //!   it leads to and the committed mark of its epoch. An ack is sent only after that commit.
 //! * The committed mark of an epoch never falls. What it jumped over is in `gaps`.
 //! * `transitions.id` rises in the order of commit, so that everyone who reads "after id n" sees
-//!   everything, once: the event stream and each egress target.
+//!   everything, once, and has no holes, so that a difference of ids is a number of transitions: the event stream and each egress target.
 //! * The outbox of a target is its cursor over `transitions`: a cursor moves in the same
 //!   transaction that counts the delivery or keeps the dead letter.
 //! * A rule set's revision only rises, also across a deletion. Items are kept by their hash, so

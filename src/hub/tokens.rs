@@ -54,7 +54,8 @@ impl Grant {
 }
 
 /// What a token is good for, by the file of agents' tokens; `None` where the file does not know
-/// it. The file is read each time, so that a token that was added or taken away counts at once.
+/// it. The file is read each time, so that a token that was added or taken away counts from the
+/// next session on.
 ///
 /// # Errors
 /// Where the file is there and cannot be read.

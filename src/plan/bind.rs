@@ -48,8 +48,16 @@ pub(super) struct Binder<'a> {
     pub(super) aggregates: Vec<Aggregate>,
     /// Output columns so far.
     pub(super) outputs: Vec<(String, Typed)>,
+    /// What the query calls its stream.
+    pub(super) called: &'a str,
+    /// The names that SELECT gives with AS, each with whether it renames something.
+    pub(super) aliases: Vec<(&'a str, bool)>,
+    /// GROUP BY holds a mistake, so what is grouped by is not known.
+    pub(super) blurred: bool,
     /// What is wrong in the text at hand.
     pub(super) problems: Vec<Problem>,
+    /// What is probably not meant in the text at hand.
+    pub(super) doubts: Vec<Problem>,
     /// How many nodes the rule's plan may still have.
     pub(super) budget: usize,
 }
@@ -100,7 +108,9 @@ impl Binder<'_> {
             }
             Kind::Neg(of) => {
                 let found = self.bind(of, clause);
-                self.number(&found, of.place, "`-`");
+                if !self.number(&found, of.place, "`-`") {
+                    return nothing();
+                }
                 Typed { expr: Expr::Unary(UnaryOp::Neg, Box::new(found.expr)), ty: found.ty }
             }
             Kind::Binary(op, a, b) => self.binary(*op, a, b, node.place, clause),
@@ -132,6 +142,10 @@ impl Binder<'_> {
             }
             Kind::Cast(of, ty) => {
                 let found = self.bind(of, clause);
+                if matches!(ty, DataType::Array(_) | DataType::Struct(_)) {
+                    let message = format!("nothing can be cast to {ty}");
+                    return self.problem(Problem::new("wrong-type", node.place, message));
+                }
                 Typed { expr: Expr::Cast(Box::new(found.expr), ty.clone(), TimeUnit::Auto), ty: ty.clone() }
             }
             Kind::Call(call) => self.call(call, node.place, clause),
@@ -155,10 +169,33 @@ impl Binder<'_> {
         }
         match self.schema.resolve(names) {
             Ok(field) => {
+                if self.schema.open && rest.is_empty() {
+                    self.doubt_alias(first, clause);
+                }
                 let ty = field.ty.clone();
                 Typed { expr: Expr::Field(self.slots.take(field)), ty }
             }
-            Err(problem) => self.problem(problem),
+            Err(problem) => {
+                let alias = self.aliases.iter().any(|(alias, _)| *alias == first.text);
+                self.problem(match problem.hint {
+                    None if alias => problem.hint("an output column is not there yet; repeat its expression"),
+                    None if !rest.is_empty() && !self.schema.declares(&first.text) => {
+                        problem.hint(format!("the stream is called `{}` here", self.called))
+                    }
+                    _ => problem,
+                })
+            }
+        }
+    }
+
+    /// In a schemaless stream every name is a column of the payload, also one that was meant for an
+    /// output column.
+    fn doubt_alias(&mut self, name: &Name, clause: Clause) {
+        let meant = matches!(clause, Clause::Where | Clause::GroupBy | Clause::Argument);
+        if meant && self.aliases.iter().any(|(alias, renames)| *alias == name.text && *renames) {
+            let message = format!("`{}` is taken from the payload here, not from SELECT", name.text);
+            let problem = Problem::new("alias-not-seen", name.place, message);
+            self.doubts.push(problem.hint("repeat the expression, or call the output column something else"));
         }
     }
 
@@ -176,6 +213,7 @@ impl Binder<'_> {
             }
         }
         match self.schema.resolve(names) {
+            Ok(_) if self.blurred => nothing(),
             Ok(field) => {
                 let message = format!("column `{}` is neither grouped by nor inside an aggregate", field.name);
                 let hint = format!("add it to GROUP BY, or take one value of the window, as in max({})", field.name);
@@ -264,6 +302,7 @@ impl Binder<'_> {
         let mut left = self.bind(a, clause);
         let mut right = self.bind(b, clause);
         let ty = if op.compares() {
+            self.doubt_null(op, [&left, &right], place);
             self.compare(&mut left, &mut right, place);
             DataType::Boolean
         } else if op == BinaryOp::Concat {
@@ -279,6 +318,15 @@ impl Binder<'_> {
             }
         };
         Typed { expr: Expr::Binary(op, Box::new(left.expr), Box::new(right.expr)), ty }
+    }
+
+    /// A comparison with NULL is NULL, whatever the other side is.
+    fn doubt_null(&mut self, op: BinaryOp, sides: [&Typed; 2], place: Place) {
+        if sides.iter().any(|side| side.expr == Expr::Const(Value::Null)) && self.problems.is_empty() {
+            let message = format!("`{} NULL` is never true", op.symbol());
+            let hint = if op == BinaryOp::Ne { "write IS NOT NULL" } else { "write IS NULL" };
+            self.doubts.push(Problem::new("never-true", place, message).hint(hint));
+        }
     }
 
     /// Checks that two sides have an order, and reads text beside DATETIME as a time.
@@ -419,8 +467,9 @@ impl Binder<'_> {
         let mut size = 0;
         expr.walk(&mut |_| size += 1);
         let enough = size <= self.budget;
-        self.budget = self.budget.saturating_sub(size);
-        if !enough {
+        let told = self.budget == 0;
+        self.budget = if enough { self.budget - size } else { 0 };
+        if !enough && !told {
             let message = "the expression grows too large when planned";
             self.problem(Problem::new("too-large", place, message).hint("split the rule"));
         }

@@ -26,16 +26,19 @@ impl Binder<'_> {
         if let Some((_, aggregate)) = AGGREGATES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
             return self.aggregate(*aggregate, call, place, clause);
         }
+        let bound = WINDOW_BOUNDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let signature = Signature::named(name);
+        if bound.is_none() && signature.is_none() {
+            return self.unknown_function(call);
+        }
         if call.distinct || call.filter.is_some() || call.star {
             let message = format!("`{name}` is no aggregate and takes no DISTINCT, FILTER or `*`");
             return self.problem(Problem::new("wrong-arguments", place, message));
         }
-        if let Some((_, bound)) = WINDOW_BOUNDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
-            return self.window_bound(bound, call, place, clause);
-        }
-        match Signature::named(name) {
-            Some(signature) => self.scalar(&signature, call, place, clause),
-            None => self.unknown_function(call),
+        match (bound, signature) {
+            (Some((_, bound)), _) => self.window_bound(bound, call, place, clause),
+            (None, Some(signature)) => self.scalar(&signature, call, place, clause),
+            (None, None) => self.unknown_function(call),
         }
     }
 
@@ -44,10 +47,6 @@ impl Binder<'_> {
         if function::comes_later(name) {
             let message = format!("the function `{name}` is not supported by this version");
             return self.problem(Problem::new("not-yet", call.name.place, message));
-        }
-        if name.to_uppercase().ends_with("WINDOW") {
-            let problem = Problem::new("unknown-function", call.name.place, format!("no window `{name}`"));
-            return self.problem(problem.hint("write GROUP BY …, TUMBLINGWINDOW(ss, 10)"));
         }
         let problem = Problem::new("unknown-function", call.name.place, format!("no function `{name}`"));
         let all = function::names().chain(AGGREGATES.iter().map(|a| a.0)).chain(WINDOW_BOUNDS.iter().map(|b| b.0));
@@ -63,11 +62,12 @@ impl Binder<'_> {
         let places: Vec<Place> = call.args.iter().map(|arg| arg.place).collect();
         if args.len() < signature.least || signature.most.is_some_and(|most| args.len() > most) {
             let takes = match signature.most {
-                None => format!("at least {}", signature.least),
-                Some(most) if most == signature.least => most.to_string(),
-                Some(most) => format!("{} to {most}", signature.least),
+                Some(1) => "1 argument".to_owned(),
+                None => format!("at least {} argument{}", signature.least, if signature.least == 1 { "" } else { "s" }),
+                Some(most) if most == signature.least => format!("{most} arguments"),
+                Some(most) => format!("{} to {most} arguments", signature.least),
             };
-            let message = format!("`{name}` takes {takes} arguments, found {}", args.len());
+            let message = format!("`{name}` takes {takes}, found {}", args.len());
             return self.problem(Problem::new("wrong-arguments", place, message));
         }
         let what = format!("`{name}`");
@@ -104,7 +104,7 @@ impl Binder<'_> {
     fn window_bound(&mut self, bound: &Expr, call: &Call, place: Place, clause: Clause) -> Typed {
         let name = call.name.text.as_str();
         if !call.args.is_empty() {
-            let message = format!("`{name}` takes 0 arguments, found {}", call.args.len());
+            let message = format!("`{name}` takes no arguments, found {}", call.args.len());
             return self.problem(Problem::new("wrong-arguments", place, message));
         }
         if !self.windowed || !matches!(clause, Clause::Select | Clause::Having) {

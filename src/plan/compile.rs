@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::model::diagnostic::{Diagnostic, Level, Place};
 use crate::model::node::NODE_STREAMS;
+use crate::model::stream::StreamSpec;
 
 use super::declare::declare;
 use super::definition::{RuleDef, RuleSetDef};
@@ -34,7 +35,8 @@ pub(super) fn compile(set_name: &str, def: &RuleSetDef, limits: &Limits) -> Comp
 pub(super) fn compile_text(set_name: &str, yaml: &str, limits: &Limits) -> Compiled {
     let (def, structural) = file::read(yaml, limits);
     // Where a stream could not be read, whether a rule may use it is anyone's guess.
-    let blind = structural.iter().any(|d| d.item.is_empty() || d.item.starts_with("stream"));
+    let about_streams = |d: &Diagnostic| d.item.is_empty() && *d.code != *"not-yet" || d.item.starts_with("stream");
+    let blind = structural.iter().any(about_streams);
     if blind {
         let outcomes = def.rules.iter().map(|rule| Outcome { rule: rule.id.as_str().into(), ok: false }).collect();
         return Compiled { plan: None, diagnostics: sorted(structural), outcomes };
@@ -187,7 +189,7 @@ impl Compiler<'_> {
         found
     }
 
-    fn specs(&mut self) -> Vec<Arc<crate::model::stream::StreamSpec>> {
+    fn specs(&mut self) -> Vec<Arc<StreamSpec>> {
         let mut used: Vec<(usize, _)> = self
             .streams
             .iter_mut()

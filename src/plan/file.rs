@@ -38,6 +38,8 @@ pub(super) fn read(yaml: &str, limits: &Limits) -> (RuleSetDef, Vec<Diagnostic>)
         let message = format!("the file has {} bytes; at most {} are taken", yaml.len(), limits.file_bytes);
         return (RuleSetDef::default(), vec![finding("", "", "too-large", START, message, None)]);
     }
+    // The parser passes over a byte order mark and does not count it.
+    let yaml = yaml.trim_start_matches('\u{feff}');
     let root = match yaml::read(yaml) {
         Ok(root) => root,
         Err((place, message)) => {

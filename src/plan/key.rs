@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use crate::model::diagnostic::Place;
+use crate::model::stream::FieldSource;
 
 use super::bind::Binder;
 use super::logical::Expr;
 use super::nearest::nearest;
 use super::report::{Problem, Report};
-use super::syntax::{Kind, Name};
+use super::syntax::{Kind, Name, Select};
 use super::text::Text;
 
 /// Labels that every alert has of itself.
@@ -95,6 +96,9 @@ impl Binder<'_> {
     /// The key that follows from the query: what it groups by, else the stream's KEY, else none.
     pub(super) fn implied_key(&mut self) -> Vec<KeyColumn> {
         let mut exprs: Vec<(Expr, Place)> = Vec::new();
+        if self.blurred {
+            return Vec::new();
+        }
         if self.windowed {
             exprs.extend(self.groups.iter().enumerate().map(|(i, (node, _))| (Expr::Group(i), node.place)));
         } else if let Some(slot) = self.slots.key {
@@ -122,6 +126,18 @@ impl Binder<'_> {
             }
         }
         key
+    }
+
+    /// A state that readings of several devices share goes up and down with each of them.
+    pub(super) fn doubt_key(&mut self, select: &Select) {
+        let mut captures = self.schema.columns.iter().filter(|column| matches!(column.from, FieldSource::Capture(_)));
+        let Some(capture) = captures.next_back() else { return };
+        let message = format!(
+            "all readings of `{}` share one alert: neither the stream's KEY nor the rule's `key` tells them apart",
+            self.schema.name
+        );
+        let hint = format!("add KEY='{}' to the stream; or `key: []` to the rule, if one alert is meant", capture.name);
+        self.doubts.push(Problem::new("no-key", select.stream.place, message).hint(hint));
     }
 
     fn key_name(&self, expr: &Expr) -> Option<String> {

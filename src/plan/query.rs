@@ -6,7 +6,7 @@ use crate::model::diagnostic::Place;
 use crate::model::stream::FieldSource;
 use crate::model::value::Value;
 
-use super::bind::{Binder, Clause};
+use super::bind::{Binder, Clause, Typed};
 use super::logical::{Expr, Window, WindowKind};
 use super::report::Problem;
 use super::syntax::{Call, Item, Kind, Name, Node, Select};
@@ -66,7 +66,9 @@ impl Binder<'_> {
                 self.problem(Problem::new("unsupported", node.place, message));
                 continue;
             }
+            let before = self.problems.len();
             let bound = self.bind(node, Clause::GroupBy);
+            self.blurred |= self.problems.len() > before;
             if !self.groups.iter().any(|(known, _)| known == node) {
                 self.groups.push((node.clone(), bound));
             }
@@ -145,7 +147,7 @@ impl Binder<'_> {
         self.give(name, bound, place);
     }
 
-    fn give(&mut self, name: String, bound: super::bind::Typed, place: Place) {
+    fn give(&mut self, name: String, bound: Typed, place: Place) {
         if self.outputs.iter().any(|(known, _)| *known == name) {
             let problem = Problem::new("duplicate-column", place, format!("two output columns are called `{name}`"));
             self.problem(problem.hint("name one of them with AS"));

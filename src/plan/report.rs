@@ -5,6 +5,9 @@ use crate::model::diagnostic::{Diagnostic, Level, Place};
 
 use super::text::Text;
 
+/// More findings about one item help nobody, and a text of mistakes must not fill memory.
+const MOST: usize = 100;
+
 /// What was found before anyone knows which item and text it is in.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Problem {
@@ -70,6 +73,9 @@ impl Report {
     }
 
     fn push(&mut self, level: Level, field: &str, place: Place, problem: Problem) {
+        if self.found.len() >= MOST {
+            return;
+        }
         self.found.push(Diagnostic {
             level,
             code: problem.code.into(),

@@ -16,7 +16,7 @@ use super::logical::{Expr, RulePlan};
 use super::parse;
 use super::report::{Problem, Report};
 use super::stream::{Schema, Slots};
-use super::syntax::{Node, Select};
+use super::syntax::{Item, Node, Select};
 use super::template;
 use super::text::Text;
 
@@ -130,7 +130,11 @@ pub(super) fn bind(
         groups: Vec::new(),
         aggregates: Vec::new(),
         outputs: Vec::new(),
+        called: &select.alias.as_ref().unwrap_or(&select.stream).text,
+        aliases: select.items.iter().filter_map(Item::renamed).collect(),
+        blurred: false,
         problems: Vec::new(),
+        doubts: Vec::new(),
         budget: context.limits.nodes,
     };
     let mut query = binder.query(select);
@@ -139,6 +143,10 @@ pub(super) fn bind(
         None => binder.implied_key(),
     };
     binder.flush("sql", &def.sql, report);
+    if def.when.is_some() && def.key.is_none() && key.is_empty() && !binder.windowed && !report.failed() {
+        binder.doubt_key(select);
+        binder.flush("sql", &def.sql, report);
+    }
     let when = binder.judge("when", def.when.as_ref(), syntax.when.as_ref(), report);
     let clear = binder.judge("clear", def.clear.as_ref(), syntax.clear.as_ref(), report);
     if !report.failed() {
@@ -170,6 +178,9 @@ impl Binder<'_> {
     fn flush(&mut self, field: &str, text: &Text, report: &mut Report) {
         for problem in self.problems.drain(..) {
             report.error(field, text, problem);
+        }
+        for doubt in self.doubts.drain(..) {
+            report.warning(field, text, doubt);
         }
     }
 

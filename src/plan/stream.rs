@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::diagnostic::Place;
 use crate::model::message::NODE_SOURCE;
 use crate::model::node::NodeStream;
 use crate::model::stream::{Field, FieldSource, Format, StreamSpec, TimeUnit};
@@ -99,7 +100,7 @@ impl Schema {
     /// As [`Self::resolve`]; an error comes with which of the names is wrong.
     pub(super) fn field(&self, path: &[&str]) -> Result<Field, (usize, Problem)> {
         let [first, rest @ ..] = path else {
-            return Err((0, Problem::new("unknown-column", crate::model::diagnostic::Place::default(), "no column")));
+            return Err((0, Problem::new("unknown-column", Place::default(), "no column")));
         };
         let (from, ty) = match self.index.get(*first).and_then(|i| self.columns.get(*i)) {
             Some(column) => member(column, rest)?,
@@ -115,7 +116,7 @@ impl Schema {
 
     fn unknown(&self, name: &str) -> Problem {
         let message = format!("no column `{name}` in stream `{}`", self.name);
-        Problem::new("unknown-column", crate::model::diagnostic::Place::default(), message)
+        Problem::new("unknown-column", Place::default(), message)
             .did_you_mean(name, self.names())
     }
 
@@ -146,7 +147,7 @@ impl Schema {
 
 /// Follows member names into a column, as far as its type has members.
 fn member(column: &Column, rest: &[&str]) -> Result<(FieldSource, DataType), (usize, Problem)> {
-    let nowhere = crate::model::diagnostic::Place::default();
+    let nowhere = Place::default();
     let FieldSource::Path(start) = &column.from else {
         if rest.is_empty() {
             return Ok((column.from.clone(), column.ty.clone()));

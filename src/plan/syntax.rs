@@ -140,6 +140,15 @@ pub(super) enum Item {
     },
 }
 
+impl Item {
+    /// The name that AS gives, and whether nothing of that name is in its expression: `avg(t) AS t`
+    /// tells that the column `t` is known.
+    pub(super) fn renamed(&self) -> Option<(&str, bool)> {
+        let Self::Expr { node, alias: Some(alias), .. } = self else { return None };
+        Some((&alias.text, !node.mentions(alias)))
+    }
+}
+
 /// A `CREATE STREAM`.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Create {
@@ -200,6 +209,16 @@ impl Node {
             }
             Kind::Call(call) => call.args.iter().chain(&call.filter).for_each(visit),
         }
+    }
+
+    /// Whether some path in it begins with this name.
+    fn mentions(&self, name: &Name) -> bool {
+        if let Kind::Path { names, .. } = &self.kind {
+            return names.first() == Some(name);
+        }
+        let mut found = false;
+        self.each(&mut |part| found |= part.mentions(name));
+        found
     }
 
     /// Takes the stream's name or alias off the paths that begin with it, so that `s.a` and `a`

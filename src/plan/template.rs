@@ -69,6 +69,9 @@ impl Names<'_> {
     }
 
     fn unknown(&self, name: &str, place: Place) -> Problem {
+        if name.is_empty() {
+            return Problem::new("bad-template", place, "`{{ }}` names nothing").hint("write {{ name }}");
+        }
         let all = self.columns.iter().chain(self.labels).map(AsRef::as_ref).chain(["severity"]);
         let problem = Problem::new("unknown-template-name", place, format!("no output column or label `{name}`"));
         match nearest(name, all) {

@@ -165,6 +165,33 @@ fn streams_of_every_kind() {
 }
 
 #[test]
+fn event_time_and_key_of_every_kind() {
+    let plan = |with: &str, columns: &str, sql: &str| {
+        let yaml = format!("streams:\n  - CREATE STREAM s ({columns}) WITH (DATASOURCE='t/{{device}}', {with})\nrules:\n  - {{id: r, sql: '{sql}'}}\n");
+        let compiled = compile_text("set", &yaml, &Limits::default());
+        compiled.plan.unwrap_or_else(|| panic!("{}", show(&compiled.diagnostics)))
+    };
+    let fields = |plan: &Plan| -> Vec<(String, DataType, TimeUnit)> {
+        plan.streams[0].fields.iter().map(|f| (f.name.to_string(), f.ty.clone(), f.unit)).collect()
+    };
+    // A number that is also event time is read both ways.
+    let found = plan("TIMESTAMP='ts', TIMESTAMP_FORMAT='s'", "ts BIGINT", "SELECT ts FROM s");
+    assert_eq!(
+        fields(&found),
+        [("ts".to_owned(), DataType::Datetime, TimeUnit::Seconds), ("ts".to_owned(), DataType::Bigint, TimeUnit::Seconds)]
+    );
+    let found = plan("TIMESTAMP='ts', TIMESTAMP_FORMAT='s'", "ts DATETIME, u DATETIME", "SELECT ts, u FROM s");
+    assert_eq!(
+        fields(&found),
+        [("ts".to_owned(), DataType::Datetime, TimeUnit::Seconds), ("u".to_owned(), DataType::Datetime, TimeUnit::Auto)]
+    );
+    let found = plan("timestamp=\"data.ts\", KEY='data.id'", "", "SELECT x FROM s");
+    let stream = &found.streams[0];
+    assert_eq!(stream.fields[0].from, FieldSource::Path(vec!["data".into(), "ts".into()]));
+    assert_eq!((stream.timestamp, stream.key), (Some(0), Some(1)));
+}
+
+#[test]
 fn rules_share_slots_and_streams() {
     let plan = plan(
         "  - {id: a, sql: SELECT temperature FROM env}
@@ -177,17 +204,12 @@ fn rules_share_slots_and_streams() {
     assert_eq!(plan.rules[0].project[0], plan.rules[2].project[0]);
 }
 
+/// An expression, given the field of each name.
+type Expected<'a> = &'a dyn Fn(&dyn Fn(&str) -> Expr) -> Expr;
+
 #[test]
 fn expressions() {
-    let (plan, _) = rule("SELECT n, temperature, room, ok, ts FROM env");
-    let slot = |name: &str| Expr::Field(plan.streams[0].fields.iter().position(|f| *f.name == *name).unwrap());
-    let (n, room, ok, ts) = (slot("n"), slot("room"), slot("ok"), slot("ts"));
-    let filter = |text: &str| {
-        let (_, rule) = rule(&format!("SELECT n, temperature, room, ok, ts FROM env\nWHERE {text}"));
-        rule.filter.unwrap()
-    };
-    // Fields are taken in the order of the text, so the ones of WHERE come first.
-    let same = |text: &str, expected: &dyn Fn(&dyn Fn(&str) -> Expr) -> Expr| {
+    let same = |text: &str, expected: Expected<'_>| {
         let (plan, rule) = rule(&format!("SELECT 1 AS one FROM env WHERE {text}"));
         let slot = |name: &str| Expr::Field(plan.streams[0].fields.iter().position(|f| *f.name == *name).unwrap());
         assert_eq!(rule.filter.unwrap(), expected(&slot), "{text}");
@@ -235,9 +257,9 @@ fn expressions() {
         "(CASE WHEN n > 1 THEN 'a' WHEN n > 0 THEN NULL END) IS NULL", "n IN (1, 2.5, NULL)", "TRUE", "startswith(room, 'a');",
         "indexof(room, 'x') >= 0 AND length(room) DIV 2 < 3", "data->temp > 3", "data.list[-1] = 4", "nullif(n, 0) IS NULL",
     ] {
-        filter(text);
+        let (_, rule) = rule(&format!("SELECT n, temperature, room, ok, ts FROM env\nWHERE {text}"));
+        assert!(rule.filter.is_some(), "{text}");
     }
-    assert!([n, room, ok, ts].iter().all(|e| matches!(e, Expr::Field(_))));
 }
 
 #[test]
@@ -317,11 +339,11 @@ fn caps_hold_without_overflowing_the_stack() {
 #[test]
 fn a_set_of_many_rules() {
     let mut yaml = STREAMS.to_owned() + "rules:\n";
-    for i in 0..20_000 {
+    for i in 0..5_000 {
         yaml.push_str(&format!("  - {{id: r{i}, sql: SELECT n FROM env, when: n > {i}}}\n"));
     }
     let plan = compile_text("set", &yaml, &Limits::default()).plan.unwrap();
-    assert_eq!(plan.rules.len(), 20_000);
+    assert_eq!(plan.rules.len(), 5_000);
     let limits = Limits { rules: 10, ..Limits::default() };
     let found = compile_text("set", &yaml, &limits).diagnostics;
     assert_eq!(found[0].code.as_ref(), "too-large");

@@ -63,8 +63,10 @@ impl Dialect for Weir {
 pub(super) fn tokens(text: &str) -> Result<Vec<Token>, Problem> {
     let dialect = Weir;
     let raw = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|e| {
-        let place = Place { length: 1, ..place(e.location) };
-        Problem::new("syntax", place, lower_first(&e.message))
+        let end = super::text::place_of(text, text.trim_end().len());
+        let found = place(e.location);
+        let place = if (found.line, found.column) > (end.line, end.column) { end } else { found };
+        Problem::new("syntax", place, in_words(&e.message))
     })?;
     let mut ruler = Ruler::new(text);
     let mut found = Vec::new();
@@ -89,9 +91,14 @@ fn place(at: Location) -> Place {
     Place { line: small(at.line), column: small(at.column), length: 1 }
 }
 
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |c| c.to_lowercase().chain(chars).collect())
+/// The tokenizer's message for a person.
+fn in_words(message: &str) -> String {
+    let known = [
+        ("Unterminated string literal", "a text is not closed: a `'` is missing"),
+        ("close delimiter", "a quoted name is not closed"),
+        ("multi-line comment", "a comment is not closed: `*/` is missing"),
+    ];
+    known.iter().find(|(part, _)| message.contains(part)).map_or(message, |(_, words)| words).to_owned()
 }
 
 /// Turns locations, which only grow, into byte offsets in one pass.

@@ -46,11 +46,15 @@ pub(super) enum Value {
 /// # Errors
 /// What the YAML is broken by, and where.
 pub(super) fn read(text: &str) -> Result<Node, (Place, String)> {
-    // The file's bytes are capped by the caller; these only have to let such a file pass, and to
-    // keep aliases from growing it.
+    // The file's bytes are capped by the caller; the counts only have to let such a file pass.
     let options = serde_saphyr::options! {
         with_snippet: false,
-        budget: serde_saphyr::budget! { max_nodes: 4_000_000, max_events: 8_000_000 },
+        budget: serde_saphyr::budget! {
+            max_nodes: 4_000_000,
+            max_events: 8_000_000,
+            max_recorded_anchor_events: 100_000,
+            max_depth: DEPTH,
+        },
     };
     let found: Result<Spanned<Value>, _> = serde_saphyr::from_str_with_options(text, options);
     match found {
@@ -66,11 +70,20 @@ pub(super) fn read(text: &str) -> Result<Node, (Place, String)> {
     }
 }
 
+/// How deep a file may nest. A rule file needs five levels; each one costs kilobytes of stack.
+const DEPTH: usize = 12;
+
 /// The start of a file.
 pub(super) const START: Place = Place { line: 1, column: 1, length: 1 };
 
 /// The parser's message without the place, which the diagnostic tells.
 fn sentence(message: &str) -> String {
+    if message.contains("Depth {") || message.contains("recursion limit") {
+        return "the file nests too deep".to_owned();
+    }
+    if message.contains("budget breached") {
+        return "the file repeats too much with anchors and aliases, or holds too many parts".to_owned();
+    }
     let line = message.lines().next().unwrap_or("").trim_start_matches("error: ");
     let line = match line.split_once(": ") {
         Some((place, rest)) if place.starts_with("line ") => rest,
@@ -235,6 +248,24 @@ mod tests {
         let Value::List(list) = &members[1].1.value else { panic!("no list") };
         assert_eq!(list.iter().filter_map(Node::text).collect::<Vec<_>>(), ["no", "0x1F", "é"]);
         assert_eq!(list[2].place(), Place { line: 2, column: 17, length: 1 });
+    }
+
+    #[test]
+    fn aliases_cannot_grow_a_file_without_bound() {
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for i in 1..10 {
+            bomb.push_str(&format!("a{i}: &a{i} [{}]\n", vec![format!("*a{}", i - 1); 10].join(", ")));
+        }
+        let deep = format!("a: {}{}", "{b: ".repeat(1_000), "}".repeat(1_000));
+        for (file, message) in [
+            (bomb, "repeats too much"),
+            ("[".repeat(100_000), "nests too deep"),
+            ("- ".repeat(100_000), "nests too deep"),
+            (deep, "nests too deep"),
+        ] {
+            let (_, found) = read(&file).unwrap_err();
+            assert!(found.contains(message), "{found}");
+        }
     }
 
     #[test]

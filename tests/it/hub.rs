@@ -2,10 +2,8 @@
 
 mod agent;
 mod delivery;
-mod desk;
 
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use weir::clock::Clock;
@@ -14,17 +12,8 @@ use weir::tasks::StopSource;
 use weir::wire::v1;
 
 use agent::{FakeAgent, transition};
-use desk::Desk;
-
-/// Nothing here takes longer on a busy machine; a test that hangs ends with this.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what} took longer than {PATIENCE:?}"),
-    }
-}
+use crate::support::desk::Desk;
+use crate::support::within;
 
 struct Hub {
     running: Running,

@@ -32,11 +32,22 @@ impl Subject {
         let (out, messages) = mpsc::channel(batches);
         let filters = filters.iter().map(|f| (*f).to_owned()).collect();
         let source = start(config, 3, filters, out, Clock::start(), heard).unwrap();
-        Self { source, messages, stop, waiting: std::collections::VecDeque::new() }
+        Self {
+            source,
+            messages,
+            stop,
+            waiting: std::collections::VecDeque::new(),
+        }
     }
 
-    async fn until(&mut self, what: &str, holds: impl FnMut(&SourceStatus) -> bool) -> SourceStatus {
-        let found = tokio::time::timeout(PATIENCE, self.source.status.wait_for(holds)).await.map(|s| s.unwrap().clone());
+    async fn until(
+        &mut self,
+        what: &str,
+        holds: impl FnMut(&SourceStatus) -> bool,
+    ) -> SourceStatus {
+        let found = tokio::time::timeout(PATIENCE, self.source.status.wait_for(holds))
+            .await
+            .map(|s| s.unwrap().clone());
         found.unwrap_or_else(|_| panic!("{what}: {:?}", self.source.status.borrow()))
     }
 
@@ -50,7 +61,8 @@ impl Subject {
     async fn next(&mut self) -> Message {
         if self.waiting.is_empty() {
             let batch = tokio::time::timeout(PATIENCE, self.messages.recv()).await;
-            let batch = batch.unwrap_or_else(|_| panic!("no message: {:?}", self.source.status.borrow()));
+            let batch =
+                batch.unwrap_or_else(|_| panic!("no message: {:?}", self.source.status.borrow()));
             let batch = batch.expect("the source ended");
             assert!((1..=1_000).contains(&batch.len()));
             self.waiting.extend(batch);
@@ -73,18 +85,34 @@ impl Subject {
         self.stop.stop();
         drop(self.messages);
         let thread = self.source.thread;
-        let joined = tokio::task::spawn_blocking(move || thread.join());
-        tokio::time::timeout(Duration::from_secs(6), joined).await.expect("ends in time").unwrap().unwrap();
+        let joined = weir::tasks::spawn_blocking(move || thread.join());
+        tokio::time::timeout(Duration::from_secs(6), joined)
+            .await
+            .expect("ends in time")
+            .unwrap()
+            .unwrap();
     }
 }
 
 fn config(broker: &Mosquitto, version: MqttVersion, id: &str) -> BrokerConfig {
-    BrokerConfig { version, client_id: Some(id.to_owned()), ..BrokerConfig::new("site", broker.url()) }
+    BrokerConfig {
+        version,
+        client_id: Some(id.to_owned()),
+        ..BrokerConfig::new("site", broker.url())
+    }
 }
 
 fn run<F: Future<Output = ()>>(test: F) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(90), test).await.expect("in time") });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        tokio::time::timeout(Duration::from_secs(90), test)
+            .await
+            .expect("in time")
+    });
 }
 
 fn text(message: &Message) -> &str {
@@ -96,15 +124,25 @@ fn receives_both_qualities_of_service() {
     let broker = Mosquitto::start();
     run(async {
         for version in BOTH {
-            let mut subject = Subject::start(config(&broker, version, &format!("both-{version:?}")), &["plant/#"]);
+            let mut subject = Subject::start(
+                config(&broker, version, &format!("both-{version:?}")),
+                &["plant/#"],
+            );
             subject.connected().await;
             broker.publish("plant/1", "{\"t\":1}", &["-q", "0"]);
             let message = subject.next().await;
-            assert_eq!((&*message.source, &*message.topic, text(&message)), ("site", "plant/1", "{\"t\":1}"));
+            assert_eq!(
+                (&*message.source, &*message.topic, text(&message)),
+                ("site", "plant/1", "{\"t\":1}")
+            );
             assert!(message.ack.is_none() && !message.retained && !message.dup);
             assert!(message.received.micros() > 0);
 
-            broker.publish("plant/2", "two", &["-q", "1", "-D", "PUBLISH", "user-property", "unit", "C"]);
+            broker.publish(
+                "plant/2",
+                "two",
+                &["-q", "1", "-D", "PUBLISH", "user-property", "unit", "C"],
+            );
             let message = subject.next().await;
             assert_eq!((&*message.topic, text(&message)), ("plant/2", "two"));
             let token = message.ack.expect("QoS 1 waits for an acknowledgement");
@@ -116,8 +154,14 @@ fn receives_both_qualities_of_service() {
             assert_eq!(&*message.properties, properties);
             subject.ack(token).await;
 
-            let counters = subject.until("counts", |s| s.counters.messages == 2).await.counters;
-            assert_eq!((counters.bytes, counters.dropped, counters.stale_acks), (10, 0, 0));
+            let counters = subject
+                .until("counts", |s| s.counters.messages == 2)
+                .await
+                .counters;
+            assert_eq!(
+                (counters.bytes, counters.dropped, counters.stale_acks),
+                (10, 0, 0)
+            );
             subject.end().await;
         }
     });
@@ -137,7 +181,9 @@ fn what_was_not_acknowledged_comes_again_on_the_same_session() {
             tokio::time::sleep(Duration::from_millis(300)).await;
 
             broker.stop();
-            subject.until("loses the broker", |s| !s.connected && s.error.is_some()).await;
+            subject
+                .until("loses the broker", |s| !s.connected && s.error.is_some())
+                .await;
             broker.run();
             let status = subject.connected().await;
             assert_eq!(status.counters.gaps, 0, "{version:?}");
@@ -145,7 +191,10 @@ fn what_was_not_acknowledged_comes_again_on_the_same_session() {
             assert_eq!(text(&again), "two");
             assert!(again.dup);
             let (before, after) = (two.ack.unwrap(), again.ack.unwrap());
-            assert_eq!((before.session, before.packet), (after.session, after.packet));
+            assert_eq!(
+                (before.session, before.packet),
+                (after.session, after.packet)
+            );
             assert_eq!(before.generation + 1, after.generation);
 
             subject.ack(before).await;
@@ -163,7 +212,7 @@ fn what_was_not_acknowledged_comes_again_on_the_same_session() {
 
 #[test]
 fn a_new_process_takes_up_the_session() {
-    let broker = Mosquitto::start();
+    let mut broker = Mosquitto::start();
     run(async {
         for version in BOTH {
             let id = format!("resume-{version:?}");
@@ -172,7 +221,12 @@ fn a_new_process_takes_up_the_session() {
             first.end().await;
             broker.publish("r/1", "while away", &["-q", "1"]);
 
-            let mut second = Subject::start(config(&broker, version, &id), &["r/1", "r/2"]);
+            // The broker is away when the process starts.
+            broker.stop();
+            let again = config(&broker, version, &id);
+            let mut second = Subject::start(again, &["r/1", "r/2"]);
+            second.until("fails", |s| s.counters.reconnects >= 1).await;
+            broker.run();
             let message = second.next().await;
             assert_eq!(text(&message), "while away");
             let token = message.ack.unwrap();
@@ -182,6 +236,40 @@ fn a_new_process_takes_up_the_session() {
             // A resumed session can still be added to.
             broker.publish("r/2", "added", &["-q", "1"]);
             assert_eq!(text(&second.next().await), "added");
+            second.end().await;
+        }
+    });
+}
+
+#[test]
+fn what_was_handed_on_can_be_acknowledged_after_the_stop() {
+    let broker = Mosquitto::start();
+    run(async {
+        for version in BOTH {
+            let id = format!("last-{version:?}");
+            let mut first = Subject::start(config(&broker, version, &id), &["l"]);
+            first.connected().await;
+            let lines: Vec<String> = (0..50).map(|i| i.to_string()).collect();
+            broker.publish_lines("l", &lines, &["-q", "1"]);
+            let mut tokens = Vec::new();
+            while tokens.len() < 20 {
+                tokens.push(first.next().await.ack.unwrap());
+            }
+            first.stop.stop();
+            // The channel closes, which says that nothing more will come.
+            while let Some(batch) = first.messages.recv().await {
+                first.waiting.extend(batch);
+            }
+            tokens.extend(first.waiting.drain(..).filter_map(|m| m.ack));
+            first.source.acks.send(tokens.clone()).await.unwrap();
+            first.end().await;
+
+            let mut second = Subject::start(config(&broker, version, &id), &["l"]);
+            for _ in tokens.len()..50 {
+                let message = second.next().await;
+                second.ack(message.ack.unwrap()).await;
+            }
+            second.nothing_for(Duration::from_millis(300)).await;
             second.end().await;
         }
     });
@@ -217,7 +305,10 @@ fn a_restart_of_the_broker_loses_nothing() {
 
 #[test]
 fn tls_with_a_private_authority_and_a_client_certificate() {
-    let broker = Mosquitto::with(&Options { tls: true, ..Options::default() });
+    let broker = Mosquitto::with(&Options {
+        tls: true,
+        ..Options::default()
+    });
     let url = format!("mqtts://127.0.0.1:{}", broker.port());
     run(async {
         for version in BOTH {
@@ -233,8 +324,15 @@ fn tls_with_a_private_authority_and_a_client_certificate() {
             subject.end().await;
 
             for lacking in [
-                BrokerConfig { cert_file: None, key_file: None, ..full.clone() },
-                BrokerConfig { ca_file: None, ..full.clone() },
+                BrokerConfig {
+                    cert_file: None,
+                    key_file: None,
+                    ..full.clone()
+                },
+                BrokerConfig {
+                    ca_file: None,
+                    ..full.clone()
+                },
             ] {
                 let mut subject = Subject::start(lacking, &["x"]);
                 let status = subject.until("is refused", |s| s.error.is_some()).await;
@@ -247,7 +345,10 @@ fn tls_with_a_private_authority_and_a_client_certificate() {
 
 #[test]
 fn a_wrong_password_shows_in_the_status() {
-    let broker = Mosquitto::with(&Options { login: Some(("weir", "right")), ..Options::default() });
+    let broker = Mosquitto::with(&Options {
+        login: Some(("weir", "right")),
+        ..Options::default()
+    });
     let file = broker.file("password");
     run(async {
         for version in BOTH {
@@ -273,15 +374,29 @@ fn a_wrong_password_shows_in_the_status() {
 #[test]
 fn a_refused_subscription_shows_in_the_status() {
     // The broker answers a denied subscription with a refusal to MQTT 5 clients.
-    let broker = Mosquitto::with(&Options { acl: Some("topic read open/#\n"), ..Options::default() });
+    let broker = Mosquitto::with(&Options {
+        acl: Some("topic read open/#\n"),
+        ..Options::default()
+    });
     run(async {
-        let mut subject = Subject::start(config(&broker, MqttVersion::V5, "acl"), &["open/a", "secret/a", "wrong/#/x"]);
+        let mut subject = Subject::start(
+            config(&broker, MqttVersion::V5, "acl"),
+            &["open/a", "secret/a", "wrong/#/x"],
+        );
         subject.connected().await;
-        let status = subject.until("tells of the refusal", |s| s.error.is_some()).await;
+        let status = subject
+            .until("tells of the refusal", |s| s.error.is_some())
+            .await;
         let error = status.error.unwrap();
         assert!(status.connected && error.contains("`wrong/#/x`"), "{error}");
-        subject.source.filters.send(vec!["open/a".to_owned()]).unwrap();
-        subject.until("forgets the refusal", |s| s.error.is_none()).await;
+        subject
+            .source
+            .filters
+            .send(vec!["open/a".to_owned()])
+            .unwrap();
+        subject
+            .until("forgets the refusal", |s| s.error.is_none())
+            .await;
         subject.end().await;
     });
 }
@@ -291,7 +406,10 @@ fn large_packets_pass_and_larger_ones_are_got_rid_of() {
     let broker = Mosquitto::start();
     run(async {
         for version in BOTH {
-            let small = BrokerConfig { max_packet: 400_000, ..config(&broker, version, "large") };
+            let small = BrokerConfig {
+                max_packet: 400_000,
+                ..config(&broker, version, "large")
+            };
             let mut subject = Subject::start(small, &["big"]);
             subject.connected().await;
             broker.publish("big", &"x".repeat(300_000), &["-q", "1"]);
@@ -313,10 +431,16 @@ fn large_packets_pass_and_larger_ones_are_got_rid_of() {
 
 #[test]
 fn a_slow_consumer_loses_no_message_of_quality_1() {
-    let broker = Mosquitto::with(&Options { max_inflight: Some(100), ..Options::default() });
+    let broker = Mosquitto::with(&Options {
+        max_inflight: Some(100),
+        ..Options::default()
+    });
     run(async {
         for version in BOTH {
-            let quick = BrokerConfig { keep_alive: Duration::from_secs(5), ..config(&broker, version, &format!("slow-{version:?}")) };
+            let quick = BrokerConfig {
+                keep_alive: Duration::from_secs(5),
+                ..config(&broker, version, &format!("slow-{version:?}"))
+            };
             let mut subject = Subject::with_room(quick, &["flood/#"], 1);
             subject.connected().await;
             let none: Vec<String> = (0..30_000).map(|i| i.to_string()).collect();
@@ -340,7 +464,11 @@ fn a_slow_consumer_loses_no_message_of_quality_1() {
             let counters = subject.source.status.borrow().counters;
             assert!(counters.paused > 0, "{counters:?}");
             assert_eq!(counters.reconnects, 0, "{counters:?}");
-            assert_eq!(taken + counters.dropped, counters.messages - once.len() as u64, "{version:?} {counters:?}");
+            assert_eq!(
+                taken + counters.dropped,
+                counters.messages - once.len() as u64,
+                "{version:?} {counters:?}"
+            );
             subject.end().await;
         }
     });
@@ -352,7 +480,10 @@ fn retained_messages_are_marked() {
     run(async {
         for version in BOTH {
             broker.publish("state/door", "open", &["-q", "1", "-r"]);
-            let mut subject = Subject::start(config(&broker, version, &format!("ret-{version:?}")), &["state/#"]);
+            let mut subject = Subject::start(
+                config(&broker, version, &format!("ret-{version:?}")),
+                &["state/#"],
+            );
             let kept = subject.next().await;
             assert!(kept.retained);
             subject.ack(kept.ack.unwrap()).await;
@@ -371,17 +502,26 @@ fn filters_change_while_it_runs() {
     let broker = Mosquitto::start();
     run(async {
         for version in BOTH {
-            let mut subject = Subject::start(config(&broker, version, &format!("live-{version:?}")), &[]);
+            let mut subject =
+                Subject::start(config(&broker, version, &format!("live-{version:?}")), &[]);
             subject.connected().await;
             broker.publish("a", "unheard", &["-q", "0"]);
             subject.nothing_for(Duration::from_millis(200)).await;
 
-            subject.source.filters.send(vec!["a".to_owned(), "b".to_owned()]).unwrap();
+            subject
+                .source
+                .filters
+                .send(vec!["a".to_owned(), "b".to_owned()])
+                .unwrap();
             tokio::time::sleep(Duration::from_millis(300)).await;
             broker.publish("a", "first", &["-q", "0"]);
             assert_eq!(text(&subject.next().await), "first");
 
-            subject.source.filters.send(vec!["b".to_owned(), "c".to_owned()]).unwrap();
+            subject
+                .source
+                .filters
+                .send(vec!["b".to_owned(), "c".to_owned()])
+                .unwrap();
             tokio::time::sleep(Duration::from_millis(300)).await;
             broker.publish("a", "gone", &["-q", "0"]);
             broker.publish("c", "second", &["-q", "0"]);
@@ -395,7 +535,11 @@ fn filters_change_while_it_runs() {
 fn a_source_stops_at_once_without_a_broker() {
     run(async {
         for version in BOTH {
-            let nobody = BrokerConfig { version, client_id: Some("x".to_owned()), ..BrokerConfig::new("site", "mqtt://127.0.0.1:1") };
+            let nobody = BrokerConfig {
+                version,
+                client_id: Some("x".to_owned()),
+                ..BrokerConfig::new("site", "mqtt://127.0.0.1:1")
+            };
             let mut subject = Subject::start(nobody, &["x"]);
             subject.until("fails", |s| s.counters.reconnects >= 2).await;
             let begun = Clock::start();

@@ -1,8 +1,9 @@
-//! Tests that need real counterparts: brokers, databases, files, processes.
-
-mod ingest;
-mod support;
-//! The integration tests: whole programs and their real counterparts.
+//! The integration tests: the stages against their real counterparts, and whole programs.
+#![cfg(test)]
 
 #[cfg(feature = "hub")]
 mod hub;
+mod ingest;
+#[cfg(feature = "hub")]
+mod spine;
+mod support;

@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 
 use super::Connection;
 use crate::hub::Config;
+use crate::hub::record::TransitionRecord;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long after a lost event stream it is asked for again.
@@ -48,6 +49,20 @@ impl Api {
         self.send(request).await
     }
 
+    /// A list of transitions, whose values stay in the order of their columns.
+    pub(super) async fn transitions(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Vec<TransitionRecord>> {
+        let request = self.client.get(format!("{}{path}{}", self.base, query_text(query)));
+        let (status, text) = self.fetch(request).await?;
+        if !status.is_success() {
+            bail!("{}", refusal(status, &text));
+        }
+        serde_json::from_str(&text).context("read the hub's answer")
+    }
+
     pub(super) async fn put(&self, path: &str, query: &[(&str, &str)], body: String) -> Result<Reply> {
         let request = self.client.put(format!("{}{path}{}", self.base, query_text(query)));
         self.send(request.body(body)).await
@@ -59,18 +74,26 @@ impl Api {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Reply> {
-        let response = request.bearer_auth(&self.token).timeout(TIMEOUT).send().await;
-        let response = response.with_context(|| format!("reach the hub at {}; does it run?", self.base))?;
-        let status = response.status();
-        let text = response.text().await?;
-        let body: Json = serde_json::from_str(&text).unwrap_or(Json::String(text));
+        let (status, text) = self.fetch(request).await?;
         if status.is_success() || status == StatusCode::UNPROCESSABLE_ENTITY {
+            let body = serde_json::from_str(&text).context("read the hub's answer")?;
             return Ok(Reply { ok: status.is_success(), body });
         }
-        match (body["error"].as_str(), body["hint"].as_str()) {
-            (Some(error), Some(hint)) => bail!("the hub says: {error}; {hint}"),
-            _ => bail!("the hub answers {status}: {body}"),
-        }
+        bail!("{}", refusal(status, &text))
+    }
+
+    async fn fetch(&self, request: RequestBuilder) -> Result<(StatusCode, String)> {
+        let response = request.bearer_auth(&self.token).timeout(TIMEOUT).send().await;
+        let response = response.with_context(|| format!("reach the hub at {}; does it run?", self.base))?;
+        Ok((response.status(), response.text().await?))
+    }
+}
+
+fn refusal(status: StatusCode, text: &str) -> String {
+    let body: Json = serde_json::from_str(text).unwrap_or_default();
+    match (body["error"].as_str(), body["hint"].as_str()) {
+        (Some(error), Some(hint)) => format!("the hub says: {error}; {hint}"),
+        _ => format!("the hub answers {status}: {text}"),
     }
 }
 
@@ -80,14 +103,14 @@ pub(super) struct Follower<'a> {
     after: i64,
     stream: Option<Response>,
     buffer: Vec<u8>,
-    ready: VecDeque<Json>,
+    ready: VecDeque<TransitionRecord>,
 }
 
 impl Follower<'_> {
-    pub(super) async fn next(&mut self) -> Result<Json> {
+    pub(super) async fn next(&mut self) -> Result<TransitionRecord> {
         loop {
             if let Some(transition) = self.ready.pop_front() {
-                self.after = transition["id"].as_i64().unwrap_or(self.after);
+                self.after = transition.id;
                 return Ok(transition);
             }
             if self.stream.is_none() {
@@ -131,7 +154,7 @@ impl Follower<'_> {
             let event = String::from_utf8_lossy(&event);
             if event.lines().any(|line| line == "event: transition") {
                 let data: String = event.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
-                self.ready.extend(serde_json::from_str::<Json>(&data));
+                self.ready.extend(serde_json::from_str::<TransitionRecord>(&data));
             }
         }
     }

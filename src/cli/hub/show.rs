@@ -4,39 +4,40 @@
 use serde_json::Value as Json;
 
 use super::api::Reply;
+use crate::hub::record::TransitionRecord;
+use crate::model::diagnostic::Diagnostic;
 
-pub(super) fn transition(t: &Json) -> String {
+pub(super) fn transition(t: &TransitionRecord) -> String {
     let mut line = format!(
         "{}  {:<9} {:<9} {}  {}/{}",
-        text(&t["occurred_at"]),
+        t.occurred_at,
         state(t),
-        text(&t["severity"]),
-        text(&t["agent"]),
-        text(&t["ruleset"]),
-        text(&t["rule"]),
+        t.severity,
+        t.agent,
+        t.ruleset,
+        t.rule
     );
-    for (name, value) in t["labels"].as_object().into_iter().flatten() {
+    for (name, value) in &t.labels {
         if !["agent", "ruleset", "alertname"].contains(&name.as_str()) {
-            line.push_str(&format!(" {}={}", clean(name), text(value)));
+            line.push_str(&format!(" {name}={value}"));
         }
     }
-    let summary = text(&t["annotations"]["summary"]);
-    if summary.is_empty() {
-        for (name, value) in t["values"].as_object().into_iter().flatten() {
-            line.push_str(&format!(" {}={}", clean(name), text(value)));
+    match t.annotations.get("summary") {
+        Some(summary) => line.push_str(&format!("  {summary}")),
+        None => {
+            for (name, value) in &t.values.0 {
+                line.push_str(&format!(" {name}={}", text(value)));
+            }
         }
-    } else {
-        line.push_str(&format!("  {summary}"));
     }
-    line
+    clean(&line)
 }
 
-fn state(t: &Json) -> String {
-    let reason = text(&t["reason"]);
-    if reason.is_empty() || reason == "recovered" {
-        text(&t["state"]).to_uppercase()
-    } else {
-        format!("{} ({reason})", text(&t["state"]).to_uppercase())
+fn state(t: &TransitionRecord) -> String {
+    let state = t.state.to_uppercase();
+    match t.reason.as_str() {
+        "" | "recovered" => state,
+        reason => format!("{state} ({reason})"),
     }
 }
 
@@ -53,14 +54,22 @@ pub(super) fn agent(agent: &Json) -> String {
         text(&agent["last_seen"]),
     );
     for set in agent["sets"].as_array().into_iter().flatten() {
+        let runs = match (set["progress"].as_str(), set["running_revision"].as_u64()) {
+            (Some("running"), _) => String::new(),
+            (_, Some(revision)) => format!("; revision {revision} runs"),
+            (_, None) => "; nothing runs".to_owned(),
+        };
         line.push_str(&format!(
-            "\n    {} revision {}: {}",
+            "\n    {} revision {}: {}{runs}",
             text(&set["name"]),
             text(&set["revision"]),
             text(&set["progress"])
         ));
         for finding in set["diagnostics"].as_array().into_iter().flatten() {
-            line.push_str(&format!("\n        {}", diagnostic(finding)));
+            // The agent's places count within a text of the item, which goes before them.
+            let field = text(&finding["field"]);
+            let field = if field.is_empty() { field } else { format!("{field}:") };
+            line.push_str(&format!("\n        {field}{}", diagnostic(finding)));
         }
     }
     for gap in agent["gaps"].as_array().into_iter().flatten() {
@@ -100,7 +109,7 @@ pub(super) fn pushed(name: &str, file: &str, reply: &Reply) -> String {
 
 /// `12:7: error[code]: rule x: message (hint)`.
 fn diagnostic(finding: &Json) -> String {
-    match serde_json::from_value::<crate::model::diagnostic::Diagnostic>(finding.clone()) {
+    match serde_json::from_value::<Diagnostic>(finding.clone()) {
         Ok(finding) => clean(&finding.to_string()),
         Err(_) => clean(&finding.to_string()),
     }

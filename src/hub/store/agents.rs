@@ -127,8 +127,7 @@ pub fn report(db: &Connection, report: &ReportRecord, at: Timestamp) -> Result<(
 /// Those of the database.
 pub fn list(db: &Connection, only: Option<&str>) -> Result<Vec<AgentRecord>, Error> {
     let mut statement = db.prepare_cached(
-        "SELECT agent, version, boot_id, labels, first_seen, last_seen, running, status,
-             (SELECT count(*) FROM transitions AS t WHERE t.agent = agents.agent)
+        "SELECT agent, version, boot_id, labels, first_seen, last_seen, running, status, transitions
          FROM agents WHERE ?1 IS NULL OR agent = ?1 ORDER BY agent",
     )?;
     let rows = statement.query_map([only], columns)?;

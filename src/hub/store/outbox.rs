@@ -74,7 +74,7 @@ pub fn dead(db: &Connection, target: &str, id: i64, why: &str, at: Timestamp) ->
 /// Those of the database.
 pub fn list(db: &Connection) -> Result<Vec<TargetRecord>, Error> {
     let mut statement = db.prepare_cached(
-        "SELECT name, cursor, (SELECT count(*) FROM transitions WHERE id > cursor), delivered,
+        "SELECT name, cursor, (SELECT coalesce(max(id), 0) FROM transitions) - cursor, delivered,
              retries, (SELECT count(*) FROM dead_letters WHERE target = name), last_error
          FROM targets ORDER BY name",
     )?;

@@ -17,6 +17,7 @@ CREATE TABLE agents (
     first_seen INTEGER NOT NULL,   -- microseconds since 1970, as all times here
     last_seen INTEGER NOT NULL,
     running TEXT NOT NULL,         -- JSON
+    transitions INTEGER NOT NULL DEFAULT 0, -- how many it sent: counting rows takes too long
     status TEXT                    -- JSON
 ) STRICT;
 CREATE TABLE epochs (

@@ -26,7 +26,11 @@ impl Backoff {
     /// Notes that it was lost, or that an attempt failed. Gives how long to wait; `chance` is
     /// from 0 to 1.
     pub(super) fn lost(&mut self, now: Mono, chance: f64) -> Duration {
-        if self.connected.take().is_some_and(|since| now.since(since) >= STABLE) {
+        if self
+            .connected
+            .take()
+            .is_some_and(|since| now.since(since) >= STABLE)
+        {
             self.failures = 0;
         }
         let most = FIRST.saturating_mul(1 << self.failures.min(8)).min(LONGEST);
@@ -43,18 +47,31 @@ mod tests {
     fn grows_to_half_a_minute_and_starts_again_after_a_stable_one() {
         let mut backoff = Backoff::default();
         let now = Mono::from_micros(0);
-        let waits: Vec<u128> = (0..10).map(|_| backoff.lost(now, 1.0).as_millis()).collect();
-        assert_eq!(waits, [200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000]);
+        let waits: Vec<u128> = (0..10)
+            .map(|_| backoff.lost(now, 1.0).as_millis())
+            .collect();
+        assert_eq!(
+            waits,
+            [
+                200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000
+            ]
+        );
 
         backoff.connected(now);
-        assert_eq!(backoff.lost(now.plus(Duration::from_secs(59)), 1.0), LONGEST);
+        assert_eq!(
+            backoff.lost(now.plus(Duration::from_secs(59)), 1.0),
+            LONGEST
+        );
         backoff.connected(now);
         assert_eq!(backoff.lost(now.plus(STABLE), 1.0), FIRST);
     }
 
     #[test]
     fn jitter_is_full() {
-        assert_eq!(Backoff::default().lost(Mono::default(), 0.0), Duration::ZERO);
+        assert_eq!(
+            Backoff::default().lost(Mono::default(), 0.0),
+            Duration::ZERO
+        );
         assert_eq!(Backoff::default().lost(Mono::default(), 0.5), FIRST / 2);
     }
 }

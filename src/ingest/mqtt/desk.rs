@@ -25,6 +25,9 @@ const FULL_BYTES: usize = 16 * 1024 * 1024;
 /// Filters in one SUBSCRIBE packet. Some brokers take no more.
 const FILTERS: usize = 8;
 
+/// A broker that lets only so many messages be in flight has stopped after them. Mosquitto's default is 20.
+const SMALL_WINDOW: usize = 16;
+
 /// A request that the library had no room for yet.
 enum Request {
     Ack(u16),
@@ -54,6 +57,8 @@ pub(super) struct Desk {
     topics: Topics,
     coalescer: Coalescer,
     drained: usize,
+    /// Messages in the last batch that wait for an acknowledgement.
+    last_open: usize,
     now: Timestamp,
     status: SourceStatus,
     told: watch::Sender<SourceStatus>,
@@ -92,6 +97,7 @@ impl Desk {
             topics: Topics::new(),
             coalescer: Coalescer::default(),
             drained: 0,
+            last_open: 0,
             now: status.since,
             status,
             told: setup.told,
@@ -110,7 +116,10 @@ impl Desk {
             self.session = self.session.wrapping_add(1);
             if self.generation > 1 {
                 self.status.counters.gaps += 1;
-                tracing::warn!(source = &*self.source, "the broker lost the session; messages may be missing");
+                tracing::warn!(
+                    source = &*self.source,
+                    "the broker lost the session; messages may be missing"
+                );
             }
         }
         self.open.clear();
@@ -140,7 +149,11 @@ impl Desk {
             self.status.since = self.now;
         }
         if self.status.error.as_deref() != Some(&lost.why) {
-            tracing::warn!(source = &*self.source, error = lost.why, "no connection to the broker; trying again");
+            tracing::warn!(
+                source = &*self.source,
+                error = lost.why,
+                "no connection to the broker; trying again"
+            );
         }
         self.status.error = Some(lost.why.clone());
         self.tell();
@@ -151,11 +164,8 @@ impl Desk {
         self.status.connected
     }
 
-    /// A message came. The clock is read once a drain.
-    pub(super) fn publish(&mut self, publish: Publish, wall: impl FnOnce() -> Timestamp) {
-        if self.drained == 0 {
-            self.now = wall();
-        }
+    /// A message came.
+    pub(super) fn publish(&mut self, publish: Publish) {
         let size = publish.payload.len();
         self.drained += 1;
         self.status.counters.messages += 1;
@@ -196,7 +206,9 @@ impl Desk {
 
     /// Acknowledges what is not handed on.
     fn skip(&mut self, packet: Option<u16>) {
-        if let Some(packet) = packet && self.open.remove(&packet) {
+        if let Some(packet) = packet
+            && self.open.remove(&packet)
+        {
             self.outbox.push_back(Request::Ack(packet));
         }
     }
@@ -218,7 +230,10 @@ impl Desk {
         let asked = self.asked.pop_front().unwrap_or_default();
         for (i, answer) in answers.iter().enumerate() {
             if let Some(why) = answer {
-                let filter = asked.get(i).cloned().unwrap_or_else(|| "a filter".to_owned());
+                let filter = asked
+                    .get(i)
+                    .cloned()
+                    .unwrap_or_else(|| "a filter".to_owned());
                 self.refused.push((filter, why.clone()));
             }
         }
@@ -227,10 +242,20 @@ impl Desk {
 
     /// Other filters are wanted.
     pub(super) fn change_filters(&mut self, wanted: Vec<String>) {
-        let fresh: Vec<String> = wanted.iter().filter(|f| !self.filters.contains(f)).cloned().collect();
-        let gone: Vec<String> = self.filters.iter().filter(|f| !wanted.contains(f)).cloned().collect();
+        let fresh: Vec<String> = wanted
+            .iter()
+            .filter(|f| !self.filters.contains(f))
+            .cloned()
+            .collect();
+        let gone: Vec<String> = self
+            .filters
+            .iter()
+            .filter(|f| !wanted.contains(f))
+            .cloned()
+            .collect();
         self.filters = wanted;
-        self.refused.retain(|(filter, _)| self.filters.contains(filter));
+        self.refused
+            .retain(|(filter, _)| self.filters.contains(filter));
         if self.status.connected {
             // The wider subscription stands before the narrower one ends, so that nothing is
             // missed between them.
@@ -244,14 +269,27 @@ impl Desk {
     }
 
     fn subscribe(&mut self, filters: Vec<String>) {
-        let (good, bad): (Vec<_>, Vec<_>) = filters.into_iter().partition(|f| rumqttc::valid_filter(f));
-        self.refused.extend(bad.into_iter().map(|f| (f, "no valid MQTT topic filter".to_owned())));
-        self.outbox.extend(good.chunks(FILTERS).map(|part| Request::Subscribe(part.to_vec())));
+        let (good, bad): (Vec<_>, Vec<_>) =
+            filters.into_iter().partition(|f| rumqttc::valid_filter(f));
+        self.refused.extend(
+            bad.into_iter()
+                .map(|f| (f, "no valid MQTT topic filter".to_owned())),
+        );
+        self.outbox.extend(
+            good.chunks(FILTERS)
+                .map(|part| Request::Subscribe(part.to_vec())),
+        );
     }
 
     fn unsubscribe(&mut self, filters: Vec<String>) {
-        let good: Vec<_> = filters.into_iter().filter(|f| rumqttc::valid_filter(f)).collect();
-        self.outbox.extend(good.chunks(FILTERS).map(|part| Request::Unsubscribe(part.to_vec())));
+        let good: Vec<_> = filters
+            .into_iter()
+            .filter(|f| rumqttc::valid_filter(f))
+            .collect();
+        self.outbox.extend(
+            good.chunks(FILTERS)
+                .map(|part| Request::Unsubscribe(part.to_vec())),
+        );
     }
 
     /// Hands the library what it has room for. Gives whether there was anything to hand over: then
@@ -273,6 +311,11 @@ impl Desk {
             }
         }
         any
+    }
+
+    /// Whether the broker may have stopped sending until it sees acknowledgements.
+    pub(super) fn may_hold_up(&self) -> bool {
+        self.last_open >= SMALL_WINDOW
     }
 
     /// Whether messages wait to be taken.
@@ -302,7 +345,10 @@ impl Desk {
             self.buffered_bytes = self.buffered_bytes.saturating_sub(bytes);
             batch
         };
-        let pause = self.coalescer.drained(std::mem::take(&mut self.drained), now);
+        self.last_open = batch.iter().filter(|m| m.ack.is_some()).count();
+        let pause = self
+            .coalescer
+            .drained(std::mem::take(&mut self.drained), now);
         self.tell();
         (batch, pause)
     }
@@ -353,8 +399,15 @@ impl Desk {
 
     fn tell_refusals(&mut self) {
         self.status.error = (!self.refused.is_empty()).then(|| {
-            let list: Vec<String> = self.refused.iter().map(|(filter, why)| format!("`{filter}` ({why})")).collect();
-            format!("the broker refused to subscribe to {}; check its access rules", list.join(", "))
+            let list: Vec<String> = self
+                .refused
+                .iter()
+                .map(|(filter, why)| format!("`{filter}` ({why})"))
+                .collect();
+            format!(
+                "the broker refused to subscribe to {}; check its access rules",
+                list.join(", ")
+            )
         });
         self.tell();
     }

@@ -68,7 +68,11 @@ pub(super) enum Events {
 }
 
 /// The two sides of a connection that is not made yet: the first poll makes it.
-pub(super) fn open(config: &BrokerConfig, settings: &Settings, tls: Option<Arc<ClientConfig>>) -> Result<(Requests, Events), String> {
+pub(super) fn open(
+    config: &BrokerConfig,
+    settings: &Settings,
+    tls: Option<Arc<ClientConfig>>,
+) -> Result<(Requests, Events), String> {
     Ok(match config.version {
         MqttVersion::V311 => {
             let (requests, events) = v4::open(config, settings, tls)?;

@@ -4,6 +4,7 @@
 //! never before. The broker keeps the session across restarts; nothing about it is kept here.
 
 mod backoff;
+mod cork;
 mod desk;
 mod face;
 mod session;
@@ -17,9 +18,9 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, watch};
 
+use super::Error;
 use super::config::{BrokerConfig, ConfigError};
 use super::status::{Counters, SourceStatus};
-use super::Error;
 use crate::clock::Clock;
 use crate::model::message::{AckToken, Message};
 use crate::tasks::{self, Stop};
@@ -65,14 +66,25 @@ pub fn start(
     stop: Stop,
 ) -> Result<MqttSource, Error> {
     let settings = config.resolve()?;
-    let tls = settings.tls.as_ref().map(|files| tls::client(&config.name, files)).transpose()?;
-    let (requests, events) = face::open(&config, &settings, tls).map_err(|why| ConfigError::Value {
-        source_name: config.name.clone(),
-        key: "url",
-        why,
-    })?;
-    let refused = |source| Error::Thread { name: config.name.clone(), source };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
+    let tls = settings
+        .tls
+        .as_ref()
+        .map(|files| tls::client(&config.name, files))
+        .transpose()?;
+    let (requests, events) =
+        face::open(&config, &settings, tls).map_err(|why| ConfigError::Value {
+            source_name: config.name.clone(),
+            key: "url",
+            why,
+        })?;
+    let refused = |source| Error::Thread {
+        name: config.name.clone(),
+        source,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(refused)?;
 
     let name: Arc<str> = config.name.as_str().into();
     let (told, status) = watch::channel(SourceStatus {
@@ -93,11 +105,28 @@ pub fn start(
         filters,
         told,
     });
-    let lines = Lines { out, acks: taken_acks, filters: taken_filters };
+    let lines = Lines {
+        out,
+        acks: taken_acks,
+        filters: taken_filters,
+    };
     let longest_pause = config.keep_alive / 4;
     let thread = tasks::thread(&format!("mqtt-{name}"), move || {
-        runtime.block_on(session::run(desk, events, lines, stop, clock, longest_pause));
+        runtime.block_on(session::run(
+            desk,
+            events,
+            lines,
+            stop,
+            clock,
+            longest_pause,
+        ));
     })
     .map_err(refused)?;
-    Ok(MqttSource { name, acks, filters: wanted, status, thread })
+    Ok(MqttSource {
+        name,
+        acks,
+        filters: wanted,
+        status,
+        thread,
+    })
 }

@@ -7,7 +7,6 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, watch};
 
 use super::backoff::Backoff;
@@ -23,6 +22,8 @@ use crate::tasks::Stop;
 const LAST_ACKS: Duration = Duration::from_secs(2);
 /// How long it takes at most to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// A broker that sent nothing for this long has dealt with what it got.
+const SILENCE: Duration = Duration::from_millis(50);
 /// Bytes around a payload: what a packet may have more than what the broker reported.
 const SLACK: u32 = 1_024;
 
@@ -34,12 +35,13 @@ pub(super) struct Lines {
 }
 
 /// Why the loop goes round.
-enum Turn {
+enum Turn<'a> {
     Stop,
     Event(Result<Happening, Lost>),
     Acks(Option<Vec<AckToken>>),
     Filters(bool),
-    Room(bool),
+    /// Somebody can take a batch, or nobody ever will.
+    Room(Option<mpsc::Permit<'a, Vec<Message>>>),
     /// Nothing more can be read at present.
     Drained,
     /// The time has come to read again.
@@ -60,7 +62,14 @@ enum Reading {
 }
 
 /// Runs until the stop is announced or nobody is left to read for.
-pub(super) async fn run(mut desk: Desk, mut events: Events, mut lines: Lines, stop: Stop, clock: Clock, longest_pause: Duration) {
+pub(super) async fn run(
+    mut desk: Desk,
+    mut events: Events,
+    mut lines: Lines,
+    stop: Stop,
+    clock: Clock,
+    longest_pause: Duration,
+) {
     let mut backoff = Backoff::default();
     let mut reading = Reading::Open;
     let mut filters_live = true;
@@ -69,8 +78,8 @@ pub(super) async fn run(mut desk: Desk, mut events: Events, mut lines: Lines, st
         let event = {
             let mut polling = pin!(events.poll());
             loop {
-                if desk.pump() && !matches!(reading, Reading::Open) && !is_backing_off(reading, &desk) {
-                    reading = Reading::Once;
+                if desk.pump() {
+                    reading = hurry(reading, &desk);
                 }
                 let wake = match reading {
                     Reading::After(at) | Reading::Blocked(at) => Some(clock.until(at)),
@@ -82,20 +91,12 @@ pub(super) async fn run(mut desk: Desk, mut events: Events, mut lines: Lines, st
                     tokens = lines.acks.recv() => Turn::Acks(tokens),
                     changed = lines.filters.changed(), if filters_live => Turn::Filters(changed.is_ok()),
                     event = &mut polling, if wake.is_none() => Turn::Event(event),
-                    permit = lines.out.reserve(), if desk.has_messages() => match permit {
-                        Ok(permit) => {
-                            let (batch, pause) = desk.take_batch(clock.mono());
-                            permit.send(batch);
-                            reading = after_batch(reading, &desk, pause, clock);
-                            Turn::Room(true)
-                        }
-                        Err(SendError(())) => Turn::Room(false),
-                    },
+                    room = lines.out.reserve(), if desk.has_messages() => Turn::Room(room.ok()),
                     () = std::future::ready(()), if reading == Reading::Once => Turn::Drained,
                     () = tokio::time::sleep(wake.unwrap_or(Duration::MAX)), if wake.is_some() => Turn::Wake,
                 };
                 match turn {
-                    Turn::Stop | Turn::Acks(None) | Turn::Room(false) => break 'source,
+                    Turn::Stop | Turn::Acks(None) | Turn::Room(None) => break 'source,
                     Turn::Event(event) => break event,
                     Turn::Acks(Some(tokens)) => desk.acknowledge(tokens),
                     Turn::Filters(live) => {
@@ -105,12 +106,23 @@ pub(super) async fn run(mut desk: Desk, mut events: Events, mut lines: Lines, st
                             desk.change_filters(wanted);
                         }
                     }
-                    Turn::Room(true) => {}
+                    Turn::Room(Some(room)) => {
+                        let (batch, pause) = desk.take_batch(clock.mono());
+                        room.send(batch);
+                        reading = after_batch(reading, &desk, pause, clock);
+                    }
                     Turn::Drained => reading = settle(&desk, longest_pause, clock),
-                    Turn::Wake => reading = if must_pause(&desk) { Reading::Once } else { Reading::Open },
+                    Turn::Wake => {
+                        reading = if must_pause(&desk) {
+                            Reading::Once
+                        } else {
+                            Reading::Open
+                        }
+                    }
                 }
             }
         };
+        desk.at(clock.now().wall);
         match event {
             Ok(first) => {
                 note(&mut desk, &mut backoff, first, clock);
@@ -125,7 +137,6 @@ pub(super) async fn run(mut desk: Desk, mut events: Events, mut lines: Lines, st
                 }
             }
             Err(lost) => {
-                desk.at(clock.now().wall);
                 desk.lost(&lost);
                 allow_larger(&mut events, &lost);
                 let wait = backoff.lost(clock.mono(), fastrand::f64());
@@ -138,9 +149,14 @@ pub(super) async fn run(mut desk: Desk, mut events: Events, mut lines: Lines, st
     desk.ended(clock.now());
 }
 
-/// A pause between connections is not shortened by what waits to be sent.
-fn is_backing_off(reading: Reading, desk: &Desk) -> bool {
-    matches!(reading, Reading::After(_)) && !desk.is_connected()
+/// How to go on when something waits to be sent. A pause that saves wake-ups goes on, unless the
+/// broker may be waiting for these acknowledgements to send more.
+fn hurry(reading: Reading, desk: &Desk) -> Reading {
+    match reading {
+        Reading::Blocked(_) => Reading::Once,
+        Reading::After(_) if desk.is_connected() && desk.may_hold_up() => Reading::Once,
+        other => other,
+    }
 }
 
 /// How to go on reading after a batch was taken.
@@ -149,13 +165,28 @@ fn after_batch(reading: Reading, desk: &Desk, pause: Duration, clock: Clock) -> 
         Reading::After(_) if !desk.is_connected() => reading,
         _ if desk.is_full() => reading,
         _ if pause.is_zero() => Reading::Open,
-        _ => Reading::After(clock.mono().plus(pause.min(LONGEST))),
+        _ if desk.may_hold_up() => Reading::After(clock.mono().plus(pause.min(LONGEST))),
+        _ => {
+            rest(pause.min(LONGEST));
+            Reading::Open
+        }
     }
+}
+
+/// Lets the whole thread sleep. A runtime that sleeps is woken by every packet that arrives, even
+/// when nobody is going to read it, and those wake-ups are what the pause is to save. It is too
+/// short to hold up a stop.
+fn rest(pause: Duration) {
+    std::thread::park_timeout(pause);
 }
 
 /// How to go on when nothing more can be read, or so much waits that it should not be.
 fn settle(desk: &Desk, longest_pause: Duration, clock: Clock) -> Reading {
-    if must_pause(desk) { Reading::Blocked(clock.mono().plus(longest_pause)) } else { Reading::Open }
+    if must_pause(desk) {
+        Reading::Blocked(clock.mono().plus(longest_pause))
+    } else {
+        Reading::Open
+    }
 }
 
 /// Connecting brings no messages, and must not be held up.
@@ -165,10 +196,9 @@ fn must_pause(desk: &Desk) -> bool {
 
 fn note(desk: &mut Desk, backoff: &mut Backoff, happening: Happening, clock: Clock) {
     match happening {
-        Happening::Publish(publish) => desk.publish(publish, || clock.now().wall),
+        Happening::Publish(publish) => desk.publish(publish),
         Happening::Connected { resumed } => {
             backoff.connected(clock.mono());
-            desk.at(clock.now().wall);
             desk.connected(resumed);
         }
         Happening::Subscribed(answers) => desk.subscribed(&answers),
@@ -187,8 +217,16 @@ fn allow_larger(events: &mut Events, lost: &Lost) {
 
 /// The end: what was read goes out if there is room, what was handed on may still be
 /// acknowledged, and the broker is told that it may keep the session.
-async fn finish(desk: &mut Desk, events: &mut Events, out: mpsc::Sender<Vec<Message>>, mut acks: mpsc::Receiver<Vec<AckToken>>, clock: Clock) {
-    while desk.has_messages() && let Ok(permit) = out.try_reserve() {
+async fn finish(
+    desk: &mut Desk,
+    events: &mut Events,
+    out: mpsc::Sender<Vec<Message>>,
+    mut acks: mpsc::Receiver<Vec<AckToken>>,
+    clock: Clock,
+) {
+    while desk.has_messages()
+        && let Ok(permit) = out.try_reserve()
+    {
         permit.send(desk.take_batch(clock.mono()).0);
     }
     desk.abandon();
@@ -218,9 +256,28 @@ async fn finish(desk: &mut Desk, events: &mut Events, out: mpsc::Sender<Vec<Mess
             Err(_) => return,
         }
     }
+    fall_silent(desk, events).await;
     if desk.disconnect() {
         // What is read on the way is not taken: the broker keeps it.
         let goodbye = async { while events.poll().await.is_ok() {} };
         drop(tokio::time::timeout(GOODBYE, goodbye).await);
     }
+}
+
+/// Reads on until the broker is silent. A socket that is closed with something unread is reset, and a
+/// reset may take back acknowledgements that the broker has not looked at yet.
+async fn fall_silent(desk: &mut Desk, events: &mut Events) {
+    if !desk.is_connected() {
+        return;
+    }
+    let silent = async {
+        while let Ok(event) = tokio::time::timeout(SILENCE, events.poll()).await {
+            match event {
+                Ok(Happening::Publish(publish)) => desk.too_late(&publish),
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+    };
+    drop(tokio::time::timeout(GOODBYE, silent).await);
 }

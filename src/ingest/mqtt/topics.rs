@@ -15,14 +15,19 @@ pub(super) struct Topics {
 
 impl Topics {
     pub(super) fn new() -> Self {
-        Self { slots: vec![None; SLOTS], hasher: RandomState::new() }
+        Self {
+            slots: vec![None; SLOTS],
+            hasher: RandomState::new(),
+        }
     }
 
     /// The topic as shared text; `None` where it is no UTF-8.
     pub(super) fn intern(&mut self, bytes: &[u8]) -> Option<Arc<str>> {
         let at = usize::try_from(self.hasher.hash_one(bytes) % SLOTS as u64).unwrap_or(0);
         let slot = self.slots.get_mut(at)?;
-        if let Some(known) = slot && known.as_bytes() == bytes {
+        if let Some(known) = slot
+            && known.as_bytes() == bytes
+        {
             return Some(known.clone());
         }
         let topic: Arc<str> = std::str::from_utf8(bytes).ok()?.into();

@@ -44,9 +44,10 @@ impl Devices {
 
 /// Whether a device is no hardware of its own: backed by a file or by memory.
 pub(super) fn is_virtual(name: &str) -> bool {
-    ["loop", "ram", "zram"]
-        .iter()
-        .any(|kind| name.strip_prefix(kind).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit())))
+    ["loop", "ram", "zram"].iter().any(|kind| {
+        name.strip_prefix(kind)
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    })
 }
 
 fn parse(diskstats: &str) -> Vec<(String, [u64; 5])> {

@@ -94,7 +94,11 @@ impl Collector {
     /// A sample: one message for each of [`NODE_STREAMS`], in their order. Each holds a JSON array
     /// of objects with exactly the stream's columns.
     pub fn collect(&mut self, now: Now) -> Vec<Message> {
-        let span = self.last.replace(now.mono).map(|last| now.mono.since(last)).unwrap_or_default();
+        let span = self
+            .last
+            .replace(now.mono)
+            .map(|last| now.mono.since(last))
+            .unwrap_or_default();
         let (total, cores) = self.cpu.sample(&self.roots);
         NODE_STREAMS
             .iter()
@@ -135,12 +139,23 @@ impl Collector {
 ///
 /// # Errors
 /// Where the system has no thread to give.
-pub fn start(config: &Config, out: mpsc::Sender<Vec<Message>>, clock: Clock, stop: Stop) -> Result<Option<JoinHandle<()>>, Error> {
+pub fn start(
+    config: &Config,
+    out: mpsc::Sender<Vec<Message>>,
+    clock: Clock,
+    stop: Stop,
+) -> Result<Option<JoinHandle<()>>, Error> {
     if !config.enabled {
         return Ok(None);
     }
-    let refused = |source| Error::Thread { name: NODE_SOURCE.to_owned(), source };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(refused)?;
+    let refused = |source| Error::Thread {
+        name: NODE_SOURCE.to_owned(),
+        source,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(refused)?;
     let mut collector = Collector::new(config);
     let interval = config.interval.max(Duration::from_secs(1));
     let run = async move {

@@ -20,18 +20,32 @@ impl Interfaces {
         current
             .iter()
             .zip(rates)
-            .map(|((name, _), [rx_bytes, rx_packets, rx_errors, rx_dropped, tx_bytes, tx_packets, tx_errors, tx_dropped])| {
-                Row::default()
-                    .text("interface", name)
-                    .float("rx_bytes_per_s", rx_bytes)
-                    .float("tx_bytes_per_s", tx_bytes)
-                    .float("rx_packets_per_s", rx_packets)
-                    .float("tx_packets_per_s", tx_packets)
-                    .float("rx_errors_per_s", rx_errors)
-                    .float("tx_errors_per_s", tx_errors)
-                    .float("rx_dropped_per_s", rx_dropped)
-                    .float("tx_dropped_per_s", tx_dropped)
-            })
+            .map(
+                |(
+                    (name, _),
+                    [
+                        rx_bytes,
+                        rx_packets,
+                        rx_errors,
+                        rx_dropped,
+                        tx_bytes,
+                        tx_packets,
+                        tx_errors,
+                        tx_dropped,
+                    ],
+                )| {
+                    Row::default()
+                        .text("interface", name)
+                        .float("rx_bytes_per_s", rx_bytes)
+                        .float("tx_bytes_per_s", tx_bytes)
+                        .float("rx_packets_per_s", rx_packets)
+                        .float("tx_packets_per_s", tx_packets)
+                        .float("rx_errors_per_s", rx_errors)
+                        .float("tx_errors_per_s", tx_errors)
+                        .float("rx_dropped_per_s", rx_dropped)
+                        .float("tx_dropped_per_s", tx_dropped)
+                },
+            )
             .collect()
     }
 }
@@ -44,9 +58,14 @@ fn parse(dev: &str) -> Vec<(String, [u64; 8])> {
             if name == "lo" {
                 return None;
             }
-            let numbers: Vec<u64> = numbers.split_ascii_whitespace().map_while(|word| word.parse().ok()).collect();
+            let numbers: Vec<u64> = numbers
+                .split_ascii_whitespace()
+                .map_while(|word| word.parse().ok())
+                .collect();
             match numbers.as_slice() {
-                [rb, rp, re, rd, _, _, _, _, tb, tp, te, td, ..] => Some((name.to_owned(), [*rb, *rp, *re, *rd, *tb, *tp, *te, *td])),
+                [rb, rp, re, rd, _, _, _, _, tb, tp, te, td, ..] => {
+                    Some((name.to_owned(), [*rb, *rp, *re, *rd, *tb, *tp, *te, *td]))
+                }
                 _ => None,
             }
         })

@@ -5,6 +5,9 @@ use serde_json::{Map, Number, Value};
 use super::ReplayError;
 use super::lines::{LONGEST, Lines};
 
+/// The line on which something begins, and what it is; or what is wrong with it.
+type Read<T> = Result<(u64, T), ReplayError>;
+
 pub(super) struct Records {
     lines: Lines,
     header: Vec<String>,
@@ -15,29 +18,51 @@ impl Records {
     pub(super) fn open(mut lines: Lines) -> Result<Self, ReplayError> {
         let (line, header) = match fields(&mut lines) {
             Some(read) => read?,
-            None => return Err(ReplayError::new(0, "the recording is empty; CSV begins with a line of column names")),
+            None => {
+                return Err(ReplayError::new(
+                    0,
+                    "the recording is empty; CSV begins with a line of column names",
+                ));
+            }
         };
         let header: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();
         for (i, name) in header.iter().enumerate() {
             if name.is_empty() {
-                return Err(ReplayError::new(line, format!("column {} has no name", i + 1)));
+                return Err(ReplayError::new(
+                    line,
+                    format!("column {} has no name", i + 1),
+                ));
             }
             if header.iter().take(i).any(|earlier| earlier == name) {
-                return Err(ReplayError::new(line, format!("column `{name}` is there twice")));
+                return Err(ReplayError::new(
+                    line,
+                    format!("column `{name}` is there twice"),
+                ));
             }
         }
         Ok(Self { lines, header })
     }
 
     /// The next record as members of an object.
-    pub(super) fn next(&mut self) -> Option<Result<(u64, Map<String, Value>), ReplayError>> {
+    pub(super) fn next(&mut self) -> Option<Read<Map<String, Value>>> {
         let read = fields(&mut self.lines)?;
         Some(read.and_then(|(line, fields)| {
             if fields.len() != self.header.len() {
-                let what = format!("{} fields, but the header names {} columns", fields.len(), self.header.len());
+                let what = format!(
+                    "{} fields, but the header names {} columns",
+                    fields.len(),
+                    self.header.len()
+                );
                 return Err(ReplayError::new(line, what));
             }
-            Ok((line, self.header.iter().cloned().zip(fields.into_iter().map(value)).collect()))
+            Ok((
+                line,
+                self.header
+                    .iter()
+                    .cloned()
+                    .zip(fields.into_iter().map(value))
+                    .collect(),
+            ))
         }))
     }
 }
@@ -54,7 +79,7 @@ fn value(field: String) -> Value {
 }
 
 /// The fields of the next record and the line it begins on; blank lines are passed over.
-fn fields(lines: &mut Lines) -> Option<Result<(u64, Vec<String>), ReplayError>> {
+fn fields(lines: &mut Lines) -> Option<Read<Vec<String>>> {
     let (first, mut bytes) = match lines.next_filled()? {
         Ok(read) => read,
         Err(error) => return Some(Err(error)),
@@ -70,15 +95,19 @@ fn fields(lines: &mut Lines) -> Option<Result<(u64, Vec<String>), ReplayError>> 
                 bytes.push(b'\n');
                 bytes.extend(more);
             }
-            Some(Ok(_)) | None => return Some(Err(ReplayError::new(first, "a quoted field does not end"))),
+            Some(Ok(_)) | None => {
+                return Some(Err(ReplayError::new(first, "a quoted field does not end")));
+            }
             Some(Err(error)) => return Some(Err(error)),
         }
     }
 }
 
-fn text(line: u64, fields: Vec<Vec<u8>>) -> Result<(u64, Vec<String>), ReplayError> {
+fn text(line: u64, fields: Vec<Vec<u8>>) -> Read<Vec<String>> {
     let fields: Result<Vec<String>, _> = fields.into_iter().map(String::from_utf8).collect();
-    fields.map(|fields| (line, fields)).map_err(|_| ReplayError::new(line, "not UTF-8; convert the file first"))
+    fields
+        .map(|fields| (line, fields))
+        .map_err(|_| ReplayError::new(line, "not UTF-8; convert the file first"))
 }
 
 enum Split {
@@ -107,7 +136,11 @@ fn split(record: &[u8]) -> Split {
         rest = match tail {
             [] => return Split::Whole(fields),
             [b',', tail @ ..] => tail,
-            _ => return Split::Wrong("text follows a quoted field; double the quotes inside it".to_owned()),
+            _ => {
+                return Split::Wrong(
+                    "text follows a quoted field; double the quotes inside it".to_owned(),
+                );
+            }
         };
     }
 }

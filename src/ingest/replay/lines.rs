@@ -15,7 +15,11 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn new(from: Box<dyn BufRead + Send>) -> Self {
-        Self { from, line: 0, ended: false }
+        Self {
+            from,
+            line: 0,
+            ended: false,
+        }
     }
 
     /// The next line that is not blank, without its end.
@@ -40,7 +44,10 @@ impl Lines {
                     bytes.drain(..3);
                 }
                 if bytes.len() > LONGEST {
-                    return Some(Err(ReplayError::new(self.line, format!("the line is longer than {LONGEST} bytes"))));
+                    return Some(Err(ReplayError::new(
+                        self.line,
+                        format!("the line is longer than {LONGEST} bytes"),
+                    )));
                 }
                 Some(Ok((self.line, bytes)))
             }
@@ -50,7 +57,10 @@ impl Lines {
             }
             Err(error) => {
                 self.ended = true;
-                Some(Err(ReplayError::new(self.line, format!("read the recording: {error}"))))
+                Some(Err(ReplayError::new(
+                    self.line,
+                    format!("read the recording: {error}"),
+                )))
             }
         }
     }

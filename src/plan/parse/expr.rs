@@ -277,9 +277,6 @@ impl Parser<'_> {
             }
             Kind::Symbol("(") => {
                 self.next();
-                if self.peek().is_word("SELECT") {
-                    return Err(Problem::new("unsupported", self.peek().place, "queries inside a query are not supported"));
-                }
                 let mut node = self.expr()?;
                 let end = self.expect(")")?;
                 node.place = token.place.through(end);
@@ -305,6 +302,9 @@ impl Parser<'_> {
         }
         if upper == "CASE" {
             return self.nested(Self::case);
+        }
+        if upper == "SELECT" {
+            return Err(Problem::new("unsupported", token.place, "queries inside a query are not supported"));
         }
         if RESERVED.contains(&upper.as_str()) {
             return Err(self.expected("an expression"));

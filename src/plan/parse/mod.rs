@@ -167,7 +167,8 @@ impl<'a> Parser<'a> {
         }
         let node = Node::new(kind, place);
         if node.height > self.limits.height() {
-            return Err(self.too_deep(place));
+            let message = format!("the expression has more than {} levels", self.limits.height());
+            return Err(Problem::new("too-deep", place, message).hint("split the rule"));
         }
         Ok(node)
     }

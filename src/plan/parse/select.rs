@@ -3,7 +3,7 @@
 
 use super::Parser;
 use crate::plan::report::Problem;
-use crate::plan::syntax::{Call, Item, Kind as NodeKind, Node, Select};
+use crate::plan::syntax::{Call, Item, Kind as NodeKind, Name, Node, Select};
 use crate::plan::token::Kind;
 
 /// Windows of the language that this version does not have.
@@ -18,14 +18,14 @@ const CLAUSES: &[&str] = &[
 impl Parser<'_> {
     pub(super) fn select(&mut self) -> Result<Select, Problem> {
         if self.peek().is_word("WITH") {
-            return Err(self.not_yet("WITH queries"));
+            return Err(self.not_yet("WITH is"));
         }
         if !self.peek().is_word("SELECT") {
             return Err(self.expected("SELECT"));
         }
         self.next();
         if self.peek().is_word("DISTINCT") {
-            return Err(self.not_yet("SELECT DISTINCT"));
+            return Err(self.not_yet("SELECT DISTINCT is"));
         }
         let mut items = vec![self.item()?];
         while self.take(",") {
@@ -39,7 +39,7 @@ impl Parser<'_> {
         }
         self.next();
         if self.peek().is("(") {
-            return Err(self.not_yet("queries in FROM"));
+            return Err(self.not_yet("a query in FROM is"));
         }
         let stream = self.name("a stream's name")?;
         let alias = self.alias()?;
@@ -54,7 +54,7 @@ impl Parser<'_> {
     }
 
     fn not_yet(&self, what: &str) -> Problem {
-        Problem::new("not-yet", self.peek().place, format!("{what} are not supported by this version"))
+        Problem::new("not-yet", self.peek().place, format!("{what} not supported by this version"))
     }
 
     fn item(&mut self) -> Result<Item, Problem> {
@@ -68,7 +68,7 @@ impl Parser<'_> {
         Ok(Item::Expr { node, alias, text })
     }
 
-    fn alias(&mut self) -> Result<Option<crate::plan::syntax::Name>, Problem> {
+    fn alias(&mut self) -> Result<Option<Name>, Problem> {
         if self.take_word("AS") {
             return self.name("the stream's alias after AS").map(Some);
         }
@@ -82,7 +82,7 @@ impl Parser<'_> {
     fn refuse_join(&self) -> Result<(), Problem> {
         let joins = ["JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS"];
         if self.peek().is(",") || joins.iter().any(|word| self.peek().is_word(word)) {
-            return Err(self.not_yet("joins"));
+            return Err(self.not_yet("a join is"));
         }
         Ok(())
     }
@@ -122,6 +122,11 @@ impl Parser<'_> {
             match node.kind {
                 NodeKind::Call(call) if is_window(&call.name.text) => {
                     let upper = call.name.text.to_uppercase();
+                    if upper != "TUMBLINGWINDOW" && !LATER_WINDOWS.contains(&upper.as_str()) {
+                        let message = format!("no window `{}`", call.name.text);
+                        let problem = Problem::new("unknown-function", call.name.place, message);
+                        return Err(problem.hint("write GROUP BY …, TUMBLINGWINDOW(ss, 10)"));
+                    }
                     if LATER_WINDOWS.contains(&upper.as_str()) {
                         let message = format!("{upper} is not supported by this version");
                         return Err(Problem::new("not-yet", call.name.place, message).hint("TUMBLINGWINDOW(ss, 10) is"));
@@ -141,8 +146,7 @@ impl Parser<'_> {
 }
 
 fn is_window(name: &str) -> bool {
-    let upper = name.to_uppercase();
-    upper == "TUMBLINGWINDOW" || LATER_WINDOWS.contains(&upper.as_str())
+    name.to_uppercase().ends_with("WINDOW")
 }
 
 impl Select {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 use weir::model::label::Fingerprint;
 use weir::wire::v1;
@@ -11,7 +12,7 @@ use weir::wire::v1::agent_message::Message as Up;
 use weir::wire::v1::hub_client::HubClient;
 use weir::wire::v1::hub_message::Message as Down;
 
-use super::within;
+use crate::support::within;
 
 const EPOCH: u64 = 0xfeed_0000_0000_0001;
 
@@ -23,6 +24,11 @@ pub(super) struct FakeAgent {
 
 impl FakeAgent {
     pub(super) async fn connect(hub: SocketAddr, token: &str, id: &str, running: Vec<v1::RunningSet>) -> Self {
+        Self::over(plain(hub).await, token, id, running).await
+    }
+
+    /// Over a connection that is there.
+    pub(super) async fn over(hub: Channel, token: &str, id: &str, running: Vec<v1::RunningSet>) -> Self {
         let (up, mut down) = open(hub, token, id, running).await.unwrap();
         let first = within("the welcome", down.message()).await.unwrap().unwrap();
         match first.message {
@@ -33,7 +39,7 @@ impl FakeAgent {
 
     /// Why the hub turns the agent away.
     pub(super) async fn refused(hub: SocketAddr, token: &str, id: &str) -> Status {
-        match open(hub, token, id, Vec::new()).await {
+        match open(plain(hub).await, token, id, Vec::new()).await {
             Err(status) => status,
             Ok((_up, mut down)) => within("a refusal", down.message()).await.unwrap_err(),
         }
@@ -130,8 +136,12 @@ pub(super) fn transition(seq: u64, device: &str) -> v1::Transition {
 
 type Opened = (mpsc::Sender<v1::AgentMessage>, Streaming<v1::HubMessage>);
 
-async fn open(hub: SocketAddr, token: &str, id: &str, running: Vec<v1::RunningSet>) -> Result<Opened, Status> {
-    let mut client = HubClient::connect(format!("http://{hub}")).await.unwrap();
+async fn plain(hub: SocketAddr) -> Channel {
+    Channel::from_shared(format!("http://{hub}")).unwrap().connect().await.unwrap()
+}
+
+async fn open(hub: Channel, token: &str, id: &str, running: Vec<v1::RunningSet>) -> Result<Opened, Status> {
+    let mut client = HubClient::new(hub);
     let (up, stream) = mpsc::channel(16);
     let hello = v1::Hello {
         protocol: 1,

@@ -1,9 +1,6 @@
 //! CloudEvents to a receiver that fails, goes away and comes back; and the real program, killed.
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,8 +15,9 @@ use weir::hub::cloudevents::Target;
 use weir::tasks;
 
 use super::agent::{FakeAgent, transition};
-use super::desk::Desk;
-use super::{Hub, within};
+use crate::support::programs::HubProgram;
+use crate::support::within;
+use super::Hub;
 
 type Received = Arc<Mutex<Vec<(HeaderMap, Json)>>>;
 
@@ -128,56 +126,13 @@ async fn a_receiver_that_was_down_gets_all_in_order_once() {
     up.abort();
 }
 
-/// The real program, on ports that it chose.
-struct Program {
-    child: Child,
-    grpc: SocketAddr,
-    http: String,
-}
-
-impl Program {
-    fn start(dir: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_weir-hub"))
-            .args(["serve", "--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--data-dir"])
-            .arg(dir)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut address = || {
-            let line = lines.next().unwrap().unwrap();
-            line.split_once("http://").unwrap().1.trim_end_matches('/').to_owned()
-        };
-        let (grpc, http) = (address().parse().unwrap(), format!("http://{}", address()));
-        Self { child, grpc, http }
-    }
-
-    fn verb(&self, dir: &Path, args: &[&str]) -> (bool, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_weir-hub"))
-            .args(args)
-            .args(["--hub", &self.http, "--token-file"])
-            .arg(dir.join("api-token"))
-            .output()
-            .unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8(text).unwrap())
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
 #[tokio::test]
 async fn the_program_loses_nothing_that_it_acknowledged_when_it_is_killed() {
     let dir = tempfile::tempdir().unwrap();
     let token = weir::hub::tokens::add(&dir.path().join("agent-tokens"), "gw-1").unwrap();
     let mut seq = 0;
     for _ in 0..3 {
-        let program = Program::start(dir.path());
+        let program = HubProgram::start(dir.path(), &[]);
         let mut gw = FakeAgent::connect(program.grpc, &token, "gw-1", Vec::new()).await;
         assert_eq!(gw.welcome.committed, seq);
         for _ in 0..5 {
@@ -186,25 +141,37 @@ async fn the_program_loses_nothing_that_it_acknowledged_when_it_is_killed() {
             assert_eq!(gw.ack().await, seq);
         }
     }
-    let program = Program::start(dir.path());
-    let api_token = std::fs::read_to_string(dir.path().join("api-token")).unwrap();
-    let desk = Desk::new(&program.http, api_token.trim());
+    let program = HubProgram::start(dir.path(), &[]);
+    let desk = program.desk();
     let seqs: Vec<u64> =
         desk.list("/transitions?after=0").await.iter().map(|t| t["seq"].as_u64().unwrap()).collect();
     assert_eq!(seqs, (1..=seq).collect::<Vec<_>>());
 }
 
 #[tokio::test]
+async fn the_program_ends_in_order_when_it_is_told_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = weir::hub::tokens::add(&dir.path().join("agent-tokens"), "gw-1").unwrap();
+    let mut program = HubProgram::start(dir.path(), &[]);
+    let mut gw = FakeAgent::connect(program.grpc, &token, "gw-1", Vec::new()).await;
+    let stream = program.desk().follow(None).await;
+    let ended = tasks::spawn_blocking(move || program.stop());
+    assert!(gw.retry_after().await.contains("stopping"));
+    within("the end of the program", ended).await.unwrap();
+    drop(stream);
+}
+
+#[tokio::test]
 async fn the_programs_verbs_speak_to_the_hub() {
     let dir = tempfile::tempdir().unwrap();
     let token = weir::hub::tokens::add(&dir.path().join("agent-tokens"), "gw-1").unwrap();
-    let program = Program::start(dir.path());
+    let program = HubProgram::start(dir.path(), &[]);
     let mut gw = FakeAgent::connect(program.grpc, &token, "gw-1", Vec::new()).await;
     gw.batch(&[transition(1, "motor-3")]).await;
     gw.ack().await;
     let file = dir.path().join("plant.yaml");
     let path = file.to_str().unwrap();
-    let verb = |args: &[&str]| program.verb(dir.path(), args);
+    let verb = |args: &[&str]| program.verb(args);
 
     std::fs::write(&file, super::rules(&["hot"]).replace("SELECT device", "SELEC device")).unwrap();
     let (ok, said) = verb(&["rules", "push", path]);
@@ -220,4 +187,37 @@ async fn the_programs_verbs_speak_to_the_hub() {
     assert_eq!(serde_json::from_str::<Json>(&said).unwrap()["seq"], 1);
     let (_, said) = verb(&["agents"]);
     assert!(said.contains("gw-1") && said.contains("connected"), "{said}");
+}
+
+#[tokio::test]
+async fn both_listeners_speak_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let hub = Hub::start(dir.path(), |config| {
+        config.tls_cert = Some(cert.clone());
+        config.tls_key = Some(key);
+    })
+    .await;
+    assert!(hub.running.tls);
+    let ca = tonic::transport::Certificate::from_pem(made.cert.pem());
+    let channel = tonic::transport::Channel::from_shared(format!("https://localhost:{}", hub.running.grpc_addr.port()))
+        .unwrap()
+        .tls_config(tonic::transport::ClientTlsConfig::new().ca_certificate(ca))
+        .unwrap();
+    let channel = within("a TLS connection", channel.connect()).await.unwrap();
+    FakeAgent::over(channel, &hub.token, "gw-1", Vec::new()).await;
+
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap()])
+        .build()
+        .unwrap();
+    let url = |scheme: &str| format!("{scheme}://localhost:{}/healthz", hub.running.http_addr.port());
+    let answer = within("HTTPS", client.get(url("https")).send()).await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "ok\n");
+    assert!(within("plain text", client.get(url("http")).send()).await.is_err());
+    hub.stop().await;
 }

@@ -42,8 +42,15 @@ impl Mosquitto {
 
     /// A broker set up with `options`.
     pub(crate) fn with(options: &Options) -> Self {
-        let dir = tempfile::Builder::new().prefix("weir-mosquitto").tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let dir = tempfile::Builder::new()
+            .prefix("weir-mosquitto")
+            .tempdir()
+            .unwrap();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let at = dir.path();
         let mut text = format!(
             "user {}\nlistener {port} 127.0.0.1\npersistence true\npersistence_location {}/\nmax_queued_messages 0\nmax_queued_bytes 0\nset_tcp_nodelay true\nlog_dest file {}\nlog_type all\n",
@@ -58,9 +65,18 @@ impl Mosquitto {
             Some((user, password)) => {
                 let file = at.join("passwords");
                 fs::write(&file, "").unwrap();
-                let made = Command::new(binary("mosquitto_passwd")).args(["-b"]).arg(&file).args([user, password]).status();
+                let made = Command::new(binary("mosquitto_passwd"))
+                    .args(["-b"])
+                    .arg(&file)
+                    .args([user, password])
+                    .status();
                 assert!(made.unwrap().success());
-                writeln!(text, "allow_anonymous false\npassword_file {}", file.display()).unwrap();
+                writeln!(
+                    text,
+                    "allow_anonymous false\npassword_file {}",
+                    file.display()
+                )
+                .unwrap();
             }
             None => text.push_str("allow_anonymous true\n"),
         }
@@ -83,7 +99,11 @@ impl Mosquitto {
         }
         text.push_str(options.extra);
         fs::write(at.join("mosquitto.conf"), text).unwrap();
-        let mut broker = Self { dir, port, child: None };
+        let mut broker = Self {
+            dir,
+            port,
+            child: None,
+        };
         broker.run();
         broker
     }
@@ -136,22 +156,39 @@ impl Mosquitto {
             }
             pause(25);
         }
-        panic!("mosquitto does not listen: {}", fs::read_to_string(self.file("log")).unwrap_or_default());
+        panic!(
+            "mosquitto does not listen: {}",
+            fs::read_to_string(self.file("log")).unwrap_or_default()
+        );
     }
 
     /// Publishes one message and waits until the broker has it.
     pub(crate) fn publish(&self, topic: &str, payload: &str, flags: &[&str]) {
-        self.publish_bytes(topic, payload.as_bytes(), &[&["-s"], flags].concat());
+        let how = if payload.is_empty() { "-n" } else { "-s" };
+        self.publish_bytes(topic, payload.as_bytes(), &[&[how], flags].concat());
     }
 
     /// Publishes each line as a message of its own.
     pub(crate) fn publish_lines(&self, topic: &str, lines: &[String], flags: &[&str]) {
-        self.publish_bytes(topic, (lines.join("\n") + "\n").as_bytes(), &[&["-l"], flags].concat());
+        self.publish_bytes(
+            topic,
+            (lines.join("\n") + "\n").as_bytes(),
+            &[&["-l"], flags].concat(),
+        );
     }
 
     fn publish_bytes(&self, topic: &str, input: &[u8], flags: &[&str]) {
         let mut child = Command::new(binary("mosquitto_pub"))
-            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-V", "mqttv5", "-t", topic])
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &self.port.to_string(),
+                "-V",
+                "mqttv5",
+                "-t",
+                topic,
+            ])
             .args(flags)
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
@@ -160,7 +197,12 @@ impl Mosquitto {
         child.stdin.take().unwrap().write_all(input).unwrap();
         let status = child.wait().unwrap();
         let mut said = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
         assert!(status.success(), "mosquitto_pub: {said}");
     }
 }
@@ -188,23 +230,37 @@ fn user() -> String {
 /// Waits a little for another process.
 fn pause(millis: u64) {
     let (_keep, never) = std::sync::mpsc::sync_channel::<()>(0);
-    never.recv_timeout(Duration::from_millis(millis)).unwrap_err();
+    never
+        .recv_timeout(Duration::from_millis(millis))
+        .unwrap_err();
 }
 
 /// An authority, and a certificate each for the broker and a client.
 fn certificates(at: &Path) {
-    use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+    use rcgen::{
+        BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+        KeyPair, KeyUsagePurpose,
+    };
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::new(Vec::new()).unwrap();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
-    ca.distinguished_name.push(DnType::CommonName, "weir test authority");
+    ca.key_usages = vec![
+        KeyUsagePurpose::KeyCertSign,
+        KeyUsagePurpose::CrlSign,
+        KeyUsagePurpose::DigitalSignature,
+    ];
+    ca.distinguished_name
+        .push(DnType::CommonName, "weir test authority");
     let ca_cert = ca.self_signed(&ca_key).unwrap();
     fs::write(at.join("ca.pem"), ca_cert.pem()).unwrap();
     let issuer = Issuer::new(ca, ca_key);
-    for (name, usage) in [("server", ExtendedKeyUsagePurpose::ServerAuth), ("client", ExtendedKeyUsagePurpose::ClientAuth)] {
+    for (name, usage) in [
+        ("server", ExtendedKeyUsagePurpose::ServerAuth),
+        ("client", ExtendedKeyUsagePurpose::ClientAuth),
+    ] {
         let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let mut params =
+            CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         params.extended_key_usages = vec![usage];
         params.distinguished_name.push(DnType::CommonName, name);
         let cert = params.signed_by(&key, &issuer).unwrap();

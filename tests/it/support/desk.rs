@@ -7,40 +7,40 @@ use serde_json::Value as Json;
 
 use super::within;
 
-pub(super) struct Desk {
+pub(crate) struct Desk {
     client: Client,
     base: String,
     token: String,
 }
 
 impl Desk {
-    pub(super) fn new(base: &str, token: &str) -> Self {
+    pub(crate) fn new(base: &str, token: &str) -> Self {
         drop(rustls::crypto::ring::default_provider().install_default());
         let client = Client::builder().no_proxy().build().unwrap();
         Self { client, base: base.to_owned(), token: token.to_owned() }
     }
 
-    pub(super) async fn get(&self, path: &str) -> Json {
+    pub(crate) async fn get(&self, path: &str) -> Json {
         let (status, body) = self.send(Method::GET, path, "").await;
         assert_eq!(status, 200, "{path}: {body}");
         body
     }
 
-    pub(super) async fn list(&self, path: &str) -> Vec<Json> {
+    pub(crate) async fn list(&self, path: &str) -> Vec<Json> {
         self.get(path).await.as_array().unwrap().clone()
     }
 
-    pub(super) async fn put(&self, path: &str, body: &str) -> (u16, Json) {
+    pub(crate) async fn put(&self, path: &str, body: &str) -> (u16, Json) {
         self.send(Method::PUT, path, body).await
     }
 
-    pub(super) async fn delete(&self, path: &str) {
+    pub(crate) async fn delete(&self, path: &str) {
         let (status, body) = self.send(Method::DELETE, path, "").await;
         assert_eq!(status, 200, "{body}");
     }
 
     /// Asks until the answer holds what is waited for.
-    pub(super) async fn until(&self, path: &str, holds: impl Fn(&Json) -> bool) -> Json {
+    pub(crate) async fn until(&self, path: &str, holds: impl Fn(&Json) -> bool) -> Json {
         within(path, async {
             loop {
                 let body = self.get(path).await;
@@ -54,12 +54,12 @@ impl Desk {
     }
 
     /// A path outside the API.
-    pub(super) async fn text(&self, path: &str) -> String {
+    pub(crate) async fn text(&self, path: &str) -> String {
         let response = self.client.get(format!("{}{path}", self.base)).send().await.unwrap();
         response.text().await.unwrap()
     }
 
-    pub(super) async fn follow(&self, last: Option<&str>) -> Events {
+    pub(crate) async fn follow(&self, last: Option<&str>) -> Events {
         let mut request = self.client.get(format!("{}/api/v1/events", self.base)).bearer_auth(&self.token);
         if let Some(last) = last {
             request = request.header("last-event-id", last);
@@ -80,19 +80,19 @@ impl Desk {
     }
 }
 
-pub(super) struct Events {
+pub(crate) struct Events {
     response: Response,
     buffer: String,
 }
 
-pub(super) struct Event {
-    pub(super) id: Option<String>,
-    pub(super) data: Json,
+pub(crate) struct Event {
+    pub(crate) id: Option<String>,
+    pub(crate) data: Json,
 }
 
 impl Events {
     /// The next event of a kind; others are passed over.
-    pub(super) async fn next(&mut self, kind: &str) -> Event {
+    pub(crate) async fn next(&mut self, kind: &str) -> Event {
         loop {
             while let Some((event, rest)) = self.buffer.split_once("\n\n") {
                 let (event, rest) = (event.to_owned(), rest.to_owned());

@@ -1,0 +1,128 @@
+//! The real recording of three environmental sensor sets, live against replayed.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use super::{Site, assert_gapless, essence};
+use crate::support::programs::weir;
+
+const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rules/environment.yaml");
+
+/// The recording's lines; also as a file in `dir`.
+fn recording(dir: &std::path::Path) -> (PathBuf, Vec<String>) {
+    let packed = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/env_sensors.jsonl.gz");
+    let output = Command::new("gzip").args(["-dc", packed]).output().expect("gzip: install it with `apt-get install gzip`");
+    assert!(output.status.success());
+    let file = dir.join("env_sensors.jsonl");
+    std::fs::write(&file, &output.stdout).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    (file, text.lines().map(str::to_owned).collect())
+}
+
+/// What `weir replay` makes of it.
+fn replayed(file: &std::path::Path) -> Vec<String> {
+    let topic = "site/lab/env/{device}";
+    let file = file.to_str().unwrap();
+    let (ok, out, err) = weir(&["replay", "--json", "--agent", "gw-1", "--rules", RULES, "--topic", topic, file]);
+    assert!(ok, "{err}");
+    let mut all: Vec<String> =
+        out.lines().map(|line| essence(&serde_json::from_str::<Json>(line).unwrap())).collect();
+    all.sort();
+    all
+}
+
+/// Publishes lines in their order over one connection each device's topic, QoS 1.
+fn publish(site: &Site, lines: &[String]) {
+    // One connection keeps the order of the recording across devices: `mosquitto_pub -l` takes one
+    // topic, so the topic's device is a constant; rules read the payload's.
+    let mut child = Command::new("mosquitto_pub")
+        .args(["-h", "127.0.0.1", "-p", &site.broker.port().to_string(), "-q", "1", "-l", "-t", "site/lab/env/all"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("install it with `apt-get install mosquitto-clients`");
+    let mut to = child.stdin.take().unwrap();
+    for line in lines {
+        writeln!(to, "{line}").unwrap();
+    }
+    drop(to);
+    assert!(child.wait().unwrap().success());
+}
+
+async fn taken_in(site: &Site, count: u64) {
+    let rows = |s: &Json| s["core"]["streams"][0]["rows"].as_u64().unwrap();
+    site.agent.until("every message is taken in", |s| rows(s) >= count).await;
+}
+
+fn assert_same(live: &[Json], replayed: &[String]) {
+    assert_gapless(live);
+    let mut live: Vec<String> = live.iter().map(essence).collect();
+    live.sort();
+    let missing: Vec<&String> = replayed.iter().filter(|t| !live.contains(t)).collect();
+    let extra: Vec<&String> = live.iter().filter(|t| !replayed.contains(t)).collect();
+    assert!(missing.is_empty() && extra.is_empty(), "missing: {missing:#?}\nextra: {extra:#?}");
+    assert_eq!(live.len(), replayed.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn live_alerts_equal_those_of_a_replay() {
+    let site = Site::start(&[], "").await;
+    let (file, lines) = recording(site.path());
+    let expected = replayed(&file);
+    assert!(expected.len() >= 24, "dozens of transitions, not {}", expected.len());
+    site.push("environment", &std::fs::read_to_string(RULES).unwrap()).await;
+    publish(&site, &lines);
+    taken_in(&site, lines.len() as u64).await;
+    let live = site.transitions(expected.len()).await;
+    assert_same(&live, &expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn live_alerts_equal_those_of_a_replay_though_agent_and_hub_are_killed() {
+    let mut site = Site::start(&[], "spool.durability = \"durable\"").await;
+    let (file, lines) = recording(site.path());
+    let expected = replayed(&file);
+    site.push("environment", &std::fs::read_to_string(RULES).unwrap()).await;
+    let quarter = lines.len() / 4;
+    let mut total = 0;
+    for (i, part) in lines.chunks(quarter + 1).enumerate() {
+        // While a part is under way: the agent, the hub, both at once, and nothing.
+        let port = site.broker.port().to_string();
+        let mut child = Command::new("mosquitto_pub")
+            .args(["-h", "127.0.0.1", "-p", &port, "-q", "1", "-l", "-t", "site/lab/env/all"])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("install it with `apt-get install mosquitto-clients`");
+        let mut to = child.stdin.take().unwrap();
+        let (before, after) = part.split_at(part.len() / 2);
+        before.iter().for_each(|line| writeln!(to, "{line}").unwrap());
+        if i == 0 || i == 2 {
+            site.agent.kill();
+        }
+        if i == 1 || i == 2 {
+            site.hub.kill();
+        }
+        after.iter().for_each(|line| writeln!(to, "{line}").unwrap());
+        drop(to);
+        assert!(child.wait().unwrap().success());
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        if i == 1 || i == 2 {
+            site.hub.run();
+        }
+        if i == 0 || i == 2 {
+            site.agent.run();
+        }
+        total += part.len();
+    }
+    assert_eq!(total, lines.len());
+    site.agent.until("everything is connected again", super::connected).await;
+    let live = site.transitions(expected.len()).await;
+    site.agent.until("nothing waits", |s| s["core"]["spool"]["waiting"] == 0).await;
+    // Whatever would come twice would be here by the time that the broker has nothing left.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(site.transitions(0).await.len(), live.len());
+    assert_same(&live, &expected);
+}

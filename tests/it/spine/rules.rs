@@ -1,0 +1,122 @@
+//! Rules on their way down: good, bad, offline, and from a directory.
+
+use serde_json::Value as Json;
+
+use super::{PLAIN, Site};
+use crate::support::within;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_set_is_refused_with_its_place_and_what_runs_runs_on() {
+    let site = Site::start(&[], "").await;
+    site.push("plain", PLAIN).await;
+    let bad = PLAIN.replace("SELECT device, v FROM t", "SELECT device, vv FROM t");
+    let good_rule = "  - id: cold\n    sql: SELECT device, v FROM t\n    when: v < 0\n";
+    let bad = format!("{}{good_rule}", bad.trim_end().to_owned() + "\n");
+
+    let (code, said) = site.desk().put("/rulesets/plain", &bad).await;
+    assert_eq!(code, 422, "{said}");
+    let found = &said["diagnostics"][0];
+    let line = 1 + bad.lines().position(|l| l.contains("vv")).unwrap();
+    assert_eq!(found["place"]["line"].as_u64().unwrap() as usize, line, "{found}");
+    assert_eq!(found["place"]["column"], 25, "{found}");
+    assert_eq!(found["item"], "rule hot");
+    let stored = site.desk().get("/rulesets/plain").await;
+    assert_eq!(stored["revision"], 1, "nothing was stored: {stored}");
+
+    let (code, said) = site.desk().put("/rulesets/plain?force=true", &bad).await;
+    assert_eq!(code, 200, "{said}");
+    let refused = |set: &Json| set.to_string().contains("rejected");
+    let shown = site.desk().until("/rulesets/plain", refused).await;
+    let outcome = &shown["agents"][0];
+    assert_eq!(outcome["agent"], "gw-1", "{shown}");
+    assert_eq!(outcome["outcome"], "rejected");
+    let reason = &outcome["diagnostics"][0];
+    assert_eq!(reason["item"], "rule hot", "{outcome}");
+    assert!(reason["message"].as_str().unwrap().contains("vv"), "{reason}");
+    let of_rule = |rule: &str| {
+        let all = outcome["rules"].as_array().unwrap();
+        all.iter().find(|r| r["rule"] == rule).unwrap()["outcome"].clone()
+    };
+    assert_eq!((of_rule("hot"), of_rule("cold")), ("rejected".into(), "accepted".into()));
+
+    let status = site.agent.status().unwrap();
+    let set = &status["core"]["rulesets"][0];
+    assert_eq!(set["revision"], 1, "{set}");
+    assert_ne!(set["attempted"], set["hash"]);
+    site.broker.publish("plant/m1/t", r#"{"v": 61}"#, &["-q", "1"]);
+    let fired = site.transitions(1).await;
+    assert_eq!((&fired[0]["rule"], &fired[0]["state"]), (&"hot".into(), &"firing".into()));
+    assert_eq!(fired[0]["annotations"]["summary"], "m1 at 61");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_offline_runs_on_with_its_rules_and_alerts() {
+    let mut site = Site::start(&[], "").await;
+    site.push("plain", PLAIN).await;
+    site.broker.publish("plant/m1/t", r#"{"v": 61}"#, &["-q", "1"]);
+    let fired = site.transitions(1).await;
+    site.hub.kill();
+    site.agent.stop();
+    site.agent.run();
+    site.agent.until("the alert is still up", |s| s["core"]["alerts"][0]["phase"] == "firing").await;
+    site.broker.publish("plant/m1/t", r#"{"v": 59}"#, &["-q", "1"]);
+    site.broker.publish("plant/m2/t", r#"{"v": 62}"#, &["-q", "1"]);
+    site.agent.until("both wait for the hub", |s| s["core"]["spool"]["waiting"] == 2).await;
+    site.hub.run();
+    let all = site.transitions(3).await;
+    assert_eq!((&all[1]["state"], &all[1]["reason"]), (&"resolved".into(), &"recovered".into()));
+    assert_eq!(all[1]["starts_at"], fired[0]["starts_at"]);
+    assert_eq!(all[2]["labels"]["device"], "m2");
+    super::assert_gapless(&all);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removed_or_changed_rule_resolves_its_alerts_and_says_why() {
+    let site = Site::start(&[], "").await;
+    site.push("plain", PLAIN).await;
+    site.broker.publish("plant/m1/t", r#"{"v": 70}"#, &["-q", "1"]);
+    site.transitions(1).await;
+    // The identity stays: another threshold and severity keep the alert up.
+    site.push("plain", &PLAIN.replace("v > 60", "v > 65").replace("critical", "warning")).await;
+    site.push("plain", &PLAIN.replace("    severity", "    labels: {team: a}\n    severity")).await;
+    let all = site.transitions(2).await;
+    assert_eq!(all[1]["reason"], "rule_changed");
+    site.broker.publish("plant/m1/t", r#"{"v": 70}"#, &["-q", "1"]);
+    site.transitions(3).await;
+    site.desk().delete("/rulesets/plain").await;
+    let all = site.transitions(4).await;
+    assert_eq!((&all[3]["state"], &all[3]["reason"]), (&"resolved".into(), &"rule_removed".into()));
+    site.agent.until("nothing runs", |s| s["core"]["rulesets"].as_array().unwrap().is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_is_loaded_again_when_it_changes() {
+    let rules = tempfile::tempdir().unwrap();
+    let file = rules.path().join("local.yaml");
+    std::fs::write(&file, PLAIN).unwrap();
+    let site = Site::start(&[], &format!("rules.directory = {:?}", rules.path().display().to_string())).await;
+    let runs = |s: &Json, rules: u64| s["core"]["rulesets"][0]["rules"] == rules && s["core"]["rulesets"][0]["origin"] == "directory";
+    site.agent.until("the file runs", |s| runs(s, 1)).await;
+    let two = format!("{PLAIN}  - id: cold\n    sql: SELECT device, v FROM t\n    when: v < 0\n");
+    std::fs::write(&file, &two).unwrap();
+    site.agent.until("the changed file runs", |s| runs(s, 2)).await;
+
+    std::fs::write(&file, two.replace("v < 0", "w < 0")).unwrap();
+    let status = site.agent.until("the bad file is refused", |s| !s["refused_files"].as_array().unwrap().is_empty()).await;
+    let line = 1 + two.lines().position(|l| l.contains("v < 0")).unwrap();
+    let why = status["refused_files"][0]["why"][0].as_str().unwrap();
+    assert!(why.starts_with(&format!("{line}:11: error")), "{why}");
+    assert!(runs(&status, 2), "what ran runs on");
+
+    // A set that the hub pushes under the same name is refused: neither replaces the other.
+    let (code, said) = site.desk().put("/rulesets/local", PLAIN).await;
+    assert_eq!(code, 200, "{said}");
+    let shown = site.desk().until("/rulesets/local", |set| set.to_string().contains("rejected")).await;
+    assert!(shown.to_string().contains("name-taken"), "{shown}");
+
+    std::fs::remove_file(&file).unwrap();
+    within("the rules end", async {
+        site.agent.until("the rules end", |s| s["core"]["rulesets"].as_array().unwrap().is_empty()).await
+    })
+    .await;
+}

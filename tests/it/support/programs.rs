@@ -1,0 +1,205 @@
+//! The real programs, as child processes that can be killed and started again in place.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use super::desk::Desk;
+use super::{PATIENCE, within};
+
+/// A hub with its data in a directory.
+pub(crate) struct HubProgram {
+    child: Option<Child>,
+    dir: PathBuf,
+    args: Vec<String>,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) http: String,
+}
+
+impl HubProgram {
+    /// Starts it on free ports, which it keeps when it is started again.
+    pub(crate) fn start(dir: &Path, args: &[&str]) -> Self {
+        std::fs::create_dir_all(dir).unwrap();
+        let mut hub = Self {
+            child: None,
+            dir: dir.to_owned(),
+            args: args.iter().map(|a| (*a).to_owned()).collect(),
+            grpc: "127.0.0.1:0".parse().unwrap(),
+            http: "http://127.0.0.1:0".to_owned(),
+        };
+        hub.run();
+        hub
+    }
+
+    /// Starts it, or starts it again.
+    pub(crate) fn run(&mut self) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_weir-hub"))
+            .args(["serve", "--grpc-listen", &self.grpc.to_string()])
+            .args(["--http-listen", self.http.rsplit("//").next().unwrap()])
+            .args(["--data-dir".as_ref(), self.dir.as_os_str()])
+            .args(&self.args)
+            .stdout(Stdio::piped())
+            .stderr(log(&self.dir.join("hub.log")))
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut address = || {
+            let line = lines.next().expect("the hub says where it listens").unwrap();
+            line.split_once("://").unwrap().1.trim_end_matches('/').to_owned()
+        };
+        self.grpc = address().parse().unwrap();
+        self.http = format!("http://{}", address());
+        self.child = Some(child);
+    }
+
+    /// Ends it without a warning.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Ends it in order; it must end well, and in time.
+    pub(crate) fn stop(&mut self) {
+        end(self.child.take().expect("it runs"), &self.dir.join("hub.log"));
+    }
+
+    /// A token for an agent, in a file.
+    pub(crate) fn token(&self, agent: &str) -> PathBuf {
+        let token = weir::hub::tokens::add(&self.dir.join("agent-tokens"), agent).unwrap();
+        let file = self.dir.join(format!("{agent}.token"));
+        std::fs::write(&file, token).unwrap();
+        file
+    }
+
+    /// A person at its API.
+    pub(crate) fn desk(&self) -> Desk {
+        let token = std::fs::read_to_string(self.dir.join("api-token")).unwrap();
+        Desk::new(&self.http, token.trim())
+    }
+
+    /// A verb of its own command line: whether it went well, and what it said.
+    pub(crate) fn verb(&self, args: &[&str]) -> (bool, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_weir-hub"))
+            .args(args)
+            .args(["--hub", &self.http, "--token-file"])
+            .arg(self.dir.join("api-token"))
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(text).unwrap())
+    }
+}
+
+impl Drop for HubProgram {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// An agent with its state in a directory.
+pub(crate) struct AgentProgram {
+    child: Option<Child>,
+    dir: PathBuf,
+}
+
+impl AgentProgram {
+    /// Starts the agent `id`. `config` is appended to a configuration without node metrics.
+    pub(crate) fn start(dir: &Path, id: &str, config: &str) -> Self {
+        std::fs::create_dir_all(dir).unwrap();
+        let state = dir.join("state");
+        let text = format!(
+            "agent.id = {id:?}\nagent.state_dir = {:?}\nnode.enabled = false\n{config}\n",
+            state.display().to_string()
+        );
+        std::fs::write(dir.join("weir.toml"), text).unwrap();
+        let mut agent = Self { child: None, dir: dir.to_owned() };
+        agent.run();
+        agent
+    }
+
+    /// Starts it, or starts it again.
+    pub(crate) fn run(&mut self) {
+        let child = Command::new(env!("CARGO_BIN_EXE_weir"))
+            .args(["run".as_ref(), "--config".as_ref(), self.dir.join("weir.toml").as_os_str()])
+            .stdout(Stdio::null())
+            .stderr(log(&self.dir.join("agent.log")))
+            .spawn()
+            .unwrap();
+        self.child = Some(child);
+    }
+
+    /// Ends it without a warning.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Ends it in order; it must end well, and in time.
+    pub(crate) fn stop(&mut self) {
+        end(self.child.take().expect("it runs"), &self.dir.join("agent.log"));
+    }
+
+    /// `weir status --json`; `None` while it does not answer.
+    pub(crate) fn status(&self) -> Option<Json> {
+        let output = Command::new(env!("CARGO_BIN_EXE_weir"))
+            .args(["status".as_ref(), "--json".as_ref(), "--config".as_ref(), self.dir.join("weir.toml").as_os_str()])
+            .output()
+            .unwrap();
+        output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
+    }
+
+    /// Asks until the status holds what is waited for.
+    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Json) -> bool) -> Json {
+        within(what, async {
+            loop {
+                if let Some(status) = self.status().filter(|status| holds(status)) {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await
+    }
+}
+
+impl Drop for AgentProgram {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Runs a verb of `weir`; its exit, standard output and standard error.
+pub(crate) fn weir(args: &[&str]) -> (bool, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_weir")).args(args).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.success(), text(output.stdout), text(output.stderr))
+}
+
+/// A port that is free at the moment.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Tells a program to end, and waits until it has.
+fn end(mut child: Child, log: &Path) {
+    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    let (ended, waiting) = std::sync::mpsc::sync_channel(1);
+    weir::tasks::thread("wait-for-end", move || ended.send(child.wait().unwrap())).unwrap();
+    let status = waiting.recv_timeout(PATIENCE).expect("the program ends when it is told to");
+    assert!(status.success(), "{status}: {}", std::fs::read_to_string(log).unwrap());
+}
+
+fn log(path: &Path) -> File {
+    let mut file = File::options().create(true).append(true).open(path).unwrap();
+    writeln!(file, "--- start").unwrap();
+    file
+}
