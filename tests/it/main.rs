@@ -1,6 +1,8 @@
 //! The integration tests: the stages against their real counterparts, and whole programs.
 #![cfg(test)]
 
+#[cfg(feature = "demo")]
+mod demo;
 #[cfg(feature = "hub")]
 mod hub;
 #[cfg(feature = "hub")]
