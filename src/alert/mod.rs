@@ -124,7 +124,7 @@ impl Book {
             return;
         }
         let before = instance.phase;
-        let old_timer = instance.deadline(&spec.kind);
+        let old_timer = instance.deadline(&spec);
         let mut steps = Vec::new();
         instance.expire_before(&spec.kind, seen.at, &mut steps);
         if !steps.is_empty() {
@@ -133,7 +133,7 @@ impl Book {
             steps.clear();
         }
         let Some(instance) = self.instances.get_mut(&id) else { return };
-        let (before, old_timer) = (instance.phase, instance.deadline(&spec.kind));
+        let (before, old_timer) = (instance.phase, instance.deadline(&spec));
         instance.apply(&spec.kind, &seen, now.mono, &mut steps);
         instance.expire_until(&spec.kind, seen.at, &mut steps);
         self.settle(id, before, old_timer, &spec, &steps, now, out);
@@ -319,7 +319,7 @@ impl Book {
 
     fn insert(&mut self, id: u64, instance: Instance) {
         let rule = instance.rule;
-        if let Some(due) = instance.deadline(&self.specs[rule].kind) {
+        if let Some(due) = instance.deadline(&self.specs[rule]) {
             self.timers.insert((due, id));
         }
         self.keys[rule] += 1;
@@ -331,7 +331,7 @@ impl Book {
     fn remove(&mut self, id: u64) {
         let Some(instance) = self.instances.remove(&id) else { return };
         let rule = instance.rule;
-        if let Some(due) = instance.deadline(&self.specs[rule].kind) {
+        if let Some(due) = instance.deadline(&self.specs[rule]) {
             self.timers.remove(&(due, id));
         }
         self.keys[rule] -= 1;
@@ -366,7 +366,7 @@ impl Book {
     ) {
         let Some(instance) = self.instances.get(&id) else { return };
         let (rule, after) = (instance.rule, instance.phase);
-        let timer = instance.deadline(&spec.kind);
+        let timer = instance.deadline(spec);
         for step in steps {
             out.push(self.transition(spec, instance, *step, now));
         }
