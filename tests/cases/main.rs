@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     trials.extend(sql::trials(&root.join("sql")));
     trials.extend(alert::trials("alert", &root.join("alert")));
     trials.extend(alert::trials("rules", &Path::new(env!("CARGO_MANIFEST_DIR")).join("rules")));
+    trials.extend(alert::command());
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

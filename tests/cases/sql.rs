@@ -154,7 +154,7 @@ fn query(stream: &str, sql: &str, input: &[Event], mode: Mode) -> Result<Vec<Obs
         if let Some(message) = message {
             decoder.decode(message, &mut rows);
         }
-        bench.take(*at, &rows);
+        bench.take(*at, &rows)?;
     }
     Ok(bench.out)
 }
@@ -168,17 +168,17 @@ struct Bench {
 }
 
 impl Bench {
-    fn take(&mut self, at: Timestamp, rows: &[(usize, Row)]) {
+    fn take(&mut self, at: Timestamp, rows: &[(usize, Row)]) -> Result<(), String> {
         if self.mode == Mode::Restore
             && let Some(last) = self.last
         {
             let bytes = self.engine.snapshot(now(last));
             self.engine = Engine::new(self.plan.clone(), Config::default());
-            self.engine.restore(&bytes, now(last)).expect("the engine reads its own snapshot");
+            self.engine.restore(&bytes, now(last)).map_err(|e| format!("restore: {e}"))?;
         }
         if self.mode != Mode::Batch || rows.is_empty() {
             while let Some(due) = self.engine.next_deadline().filter(|due| *due < now(at).mono) {
-                let wall = Timestamp::from_micros(i64::try_from(due.micros()).expect("a time of this century"));
+                let wall = Timestamp::from_micros(i64::try_from(due.micros()).map_err(|e| e.to_string())?);
                 self.engine.advance(Now { wall, mono: due }, &mut self.out);
                 if self.engine.next_deadline() == Some(due) {
                     break;
@@ -190,6 +190,7 @@ impl Bench {
             self.engine.push(*stream, row, now(at), &mut self.out);
         }
         self.last = Some(at);
+        Ok(())
     }
 }
 
