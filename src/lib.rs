@@ -7,6 +7,8 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod decode;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod engine;
 #[cfg(feature = "hub")]
 pub mod hub;

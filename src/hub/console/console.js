@@ -37,15 +37,30 @@ function when(text) {
 
 function since(text) {
   const seconds = Math.max(0, Math.round((Date.now() - new Date(text).getTime()) / 1000));
-  if (Number.isNaN(seconds)) return "";
-  for (const [unit, size] of [["d", 86400], ["h", 3600], ["min", 60]]) {
-    if (seconds >= size) return `${Math.floor(seconds / size)} ${unit} ago`;
+  return Number.isNaN(seconds) ? "" : `${span(seconds)} ago`;
+}
+
+// A figure of an agent's report, over all its labels.
+const figure = (metrics, name) => pairs(metrics).reduce((sum, [key, value]) => (key === name || key.startsWith(`${name}{`) ? sum + value : sum), 0);
+
+function bytes(size) {
+  for (const [unit, one] of [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]]) {
+    if (size >= one) return `${(size / one).toFixed(1)} ${unit}`;
   }
-  return `${seconds} s ago`;
+  return `${size} B`;
+}
+
+function span(seconds) {
+  for (const [unit, size] of [["d", 86400], ["h", 3600], ["min", 60]]) {
+    if (seconds >= size) return `${Math.floor(seconds / size)} ${unit}`;
+  }
+  return `${Math.floor(seconds)} s`;
 }
 
 // The labels that are not in the heading already.
 const ownLabels = (t) => pairs(t.labels).filter(([name]) => !["agent", "ruleset", "alertname"].includes(name));
+// The values that its labels do not say already.
+const ownValues = (t) => pairs(t.values).filter(([name, value]) => t.labels[name] !== String(value)).map(([name, value]) => `${name} ${number(value)}`);
 
 // --- the API -----------------------------------------------------------------------------------
 
@@ -107,6 +122,9 @@ async function loadAll() {
   showHistory();
   showAgents();
   showSets();
+  // A first look should show what runs, and must not take anybody's text away.
+  if (!state.looked && sets.length > 0 && !isEdited()) openSet(sets[0].name);
+  state.looked = true;
 }
 
 async function live() {
@@ -208,18 +226,16 @@ function alertCard(t) {
     t.annotations.summary ? el("p", {}, t.annotations.summary) : null,
     el("div", { class: "tags" },
       ...ownLabels(t).map(([name, value]) => tag(`${name} = ${value}`)),
-      ...pairs(t.values).map(([name, value]) => el("span", { class: "tag mono" }, `${name} ${number(value)}`))));
+      ...ownValues(t).map((value) => el("span", { class: "tag mono" }, value))));
 }
 
 function showHistory() {
   $("history-empty").hidden = state.history.length > 0;
   $("history").replaceChildren(...state.history.map((t) => el("tr", {},
     el("td", {}, when(t.occurred_at)),
-    el("td", {}, tag(t.state, t.state), " ", el("span", { class: "soft" }, t.reason)),
-    el("td", { title: t.annotations.summary }, t.rule),
-    el("td", {}, t.agent),
-    el("td", {}, ownLabels(t).map(([name, value]) => `${name}=${value}`).join(" ")),
-    el("td", { class: "mono" }, pairs(t.values).map(([name, value]) => `${name} ${number(value)}`).join("  ")))));
+    el("td", {}, tag(t.state, t.state === "resolved" ? "resolved" : t.severity), t.state === "firing" ? null : el("div", { class: "soft" }, t.reason.replaceAll("_", " "))),
+    el("td", {}, t.rule, el("div", { class: "soft" }, [t.agent, ...ownLabels(t).map(([name, value]) => `${name}=${value}`)].join(" "))),
+    el("td", {}, t.annotations.summary, el("div", { class: "soft mono" }, ownValues(t).join("  "))))));
 }
 
 // --- agents -------------------------------------------------------------------------------------
@@ -245,8 +261,24 @@ function agentCard(agent) {
       ...pairs(agent.labels).map(([name, value]) => tag(`${name} = ${value}`)),
       ...sources.map((source) => el("span", { class: `tag ${source.connected ? "running" : "refused"}`, title: source.error }, `${source.name}: ${source.connected ? "up" : source.error || "down"}`)),
       lost ? tag(`${lost} transitions lost`, "refused") : null),
+    agent.status ? figures(agent.status) : null,
     ...agent.sets.map(setLine),
     ...unmanaged.map((set) => el("p", { class: "soft" }, `${set.name}: ${set.rules} rules from ${set.origin}`)));
+}
+
+function figures(status) {
+  const of = (name) => figure(status.metrics, name);
+  const rejects = of("weir_rejects_total");
+  const waiting = of("weir_spool_waiting");
+  const told = [
+    `${of("weir_messages_total")} readings in, ${bytes(of("weir_message_bytes_total"))}`,
+    `${bytes(of("weir_link_sent_bytes_total"))} out`,
+    rejects ? `${rejects} rejected` : "",
+    waiting ? `${waiting} waiting` : "",
+    `memory ${bytes(of("weir_resident_bytes"))}`,
+    `up ${span(status.uptime_seconds)}`,
+  ];
+  return el("p", { class: "soft", title: `as of ${status.time}` }, told.filter(Boolean).join(" · "));
 }
 
 function setLine(set) {
