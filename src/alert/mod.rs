@@ -132,7 +132,7 @@ impl Book {
         } else {
             instance.expire_before(&spec.kind, seen.at, &mut steps);
         }
-        if !steps.is_empty() {
+        if instance.phase != before {
             // What ran out before this observation is told with the row that stood then.
             self.settle(id, before, old_timer, &spec, &steps, now, out);
             steps.clear();

@@ -15,11 +15,19 @@ pub(crate) fn trials(kind: &str, folder: &Path) -> Vec<Trial> {
         Ok(files) => files,
         Err(why) => return vec![Trial::test(kind.to_owned(), move || Err(why.into()))],
     };
-    files.into_iter().flat_map(|path| of_file(kind, path)).collect()
+    files
+        .into_iter()
+        .flat_map(|path| of_file(kind, path))
+        .collect()
 }
 
 fn of_file(kind: &str, path: PathBuf) -> Vec<Trial> {
-    let stem = path.file_name().unwrap_or_default().to_string_lossy().trim_end_matches(casefile::TEST_SUFFIX).to_owned();
+    let stem = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .trim_end_matches(casefile::TEST_SUFFIX)
+        .to_owned();
     let name = format!("{kind}/{stem}");
     if std::env::var_os("UPDATE").is_some() {
         return vec![Trial::test(name, move || update(&path))];
@@ -34,11 +42,15 @@ fn of_file(kind: &str, path: PathBuf) -> Vec<Trial> {
             let opened = opened.clone();
             let name = format!("{name}/{}/{label}", opened.suite.cases[place].name);
             let path = path.clone();
-            trials.push(Trial::test(name, move || check(&path, &opened.suite.cases[place], &opened, mode)));
+            trials.push(Trial::test(name, move || {
+                check(&path, &opened.suite.cases[place], &opened, mode)
+            }));
         }
     }
     if opened.pack.is_some() {
-        trials.push(Trial::test(format!("{name}/every rule fires"), move || exercised(&opened)));
+        trials.push(Trial::test(format!("{name}/every rule fires"), move || {
+            exercised(&opened)
+        }));
     }
     trials
 }
@@ -46,7 +58,9 @@ fn of_file(kind: &str, path: PathBuf) -> Vec<Trial> {
 fn told(path: &Path, refusal: &Refusal) -> Failed {
     match refusal {
         Refusal::Unreadable(why) => format!("{}: {why}", path.display()).into(),
-        Refusal::Rules { file, diagnostics, .. } => {
+        Refusal::Rules {
+            file, diagnostics, ..
+        } => {
             let all: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
             format!("{file} does not compile:\n{}", all.join("\n")).into()
         }
@@ -59,19 +73,43 @@ fn check(path: &Path, case: &Case, opened: &Opened, mode: Mode) -> Result<(), Fa
     if mismatch.is_empty() {
         return Ok(());
     }
-    let hint = if mode == Mode::Plain { "\n(UPDATE=1 writes what came into the file)" } else { "" };
-    Err(format!("{}:{}: {}\n{mismatch}{hint}", path.display(), case.line, case.name).into())
+    let hint = if mode == Mode::Plain {
+        "\n(UPDATE=1 writes what came into the file)"
+    } else {
+        ""
+    };
+    Err(format!(
+        "{}:{}: {}\n{mismatch}{hint}",
+        path.display(),
+        case.line,
+        case.name
+    )
+    .into())
 }
 
 fn exercised(opened: &Opened) -> Result<(), Failed> {
-    let mut idle: BTreeSet<&str> = opened.rules.plan.rules.iter().map(|rule| &*rule.alert.rule).collect();
+    let mut idle: BTreeSet<&str> = opened
+        .rules
+        .plan
+        .rules
+        .iter()
+        .map(|rule| &*rule.alert.rule)
+        .collect();
     for case in &opened.suite.cases {
         let outcome = casefile::run(case, &opened.rules, Mode::Plain)?;
-        for transition in outcome.transitions.iter().filter(|t| t.state.reason().is_empty()) {
+        for transition in outcome
+            .transitions
+            .iter()
+            .filter(|t| t.state.reason().is_empty())
+        {
             idle.remove(&*transition.rule);
         }
     }
-    if idle.is_empty() { Ok(()) } else { Err(format!("no case makes these rules fire: {idle:?}").into()) }
+    if idle.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("no case makes these rules fire: {idle:?}").into())
+    }
 }
 
 fn update(path: &Path) -> Result<(), Failed> {
@@ -86,8 +124,14 @@ fn update(path: &Path) -> Result<(), Failed> {
     if failing.is_empty() {
         return Ok(());
     }
-    let failing: Vec<(&Case, &Outcome)> = failing.iter().map(|(case, outcome)| (*case, outcome)).collect();
-    Ok(std::fs::write(path, casefile::update(&opened.text, &failing)?)?)
+    let failing: Vec<(&Case, &Outcome)> = failing
+        .iter()
+        .map(|(case, outcome)| (*case, outcome))
+        .collect();
+    Ok(std::fs::write(
+        path,
+        casefile::update(&opened.text, &failing)?,
+    )?)
 }
 
 /// The trials of `weir test` itself.
@@ -96,10 +140,17 @@ pub(crate) fn command() -> Vec<Trial> {
         Trial::test("command/weir test rules", || {
             let (code, said) = weir(&["test", concat!(env!("CARGO_MANIFEST_DIR"), "/rules")])?;
             let closing = said.lines().last().unwrap_or_default();
-            if code == Some(0) && closing.ends_with(" passed, 0 failed") { Ok(()) } else { Err(said.into()) }
+            if code == Some(0) && closing.ends_with(" passed, 0 failed") {
+                Ok(())
+            } else {
+                Err(said.into())
+            }
         }),
         Trial::test("command/weir test tells what differs, and mends it", mends),
-        Trial::test("command/weir test tells which rule no case makes fire", idle),
+        Trial::test(
+            "command/weir test tells which rule no case makes fire",
+            idle,
+        ),
     ]
 }
 
@@ -111,7 +162,9 @@ rules:
 ";
 
 fn weir(arguments: &[&str]) -> Result<(Option<i32>, String), Failed> {
-    let output = Command::new(env!("CARGO_BIN_EXE_weir")).args(arguments).output()?;
+    let output = Command::new(env!("CARGO_BIN_EXE_weir"))
+        .args(arguments)
+        .output()?;
     Ok((output.status.code(), String::from_utf8(output.stdout)?))
 }
 
@@ -141,7 +194,15 @@ cases:
     std::fs::write(&path, cases)?;
     let folder = dir.path().to_string_lossy().into_owned();
     let (code, said) = weir(&["test", &folder])?;
-    has(&said, &["up and down", "at: expected 1s, found 0s", "1s firing cold d=a v=-1.0   <- not expected", "0 passed, 1 failed"])?;
+    has(
+        &said,
+        &[
+            "up and down",
+            "at: expected 1s, found 0s",
+            "1s firing cold d=a v=-1.0   <- not expected",
+            "0 passed, 1 failed",
+        ],
+    )?;
     let (mended, _) = weir(&["test", &folder, "--update"])?;
     let (after, _) = weir(&["test", &folder])?;
     if (code, mended, after) != (Some(1), Some(0), Some(0)) {
@@ -154,7 +215,11 @@ cases:
       - {at: 1s, firing: cold, values: {v: -1.0}}\n",
     );
     let found = std::fs::read_to_string(&path)?;
-    if found == right { Ok(()) } else { Err(found.into()) }
+    if found == right {
+        Ok(())
+    } else {
+        Err(found.into())
+    }
 }
 
 fn idle() -> Result<(), Failed> {
@@ -163,6 +228,13 @@ fn idle() -> Result<(), Failed> {
     let case = "rules: p.yaml\ncases:\n  - name: up\n    steps: [{at: 0s, topic: t/a, payload: {v: 4}}]\n    expect: [{firing: hot}]\n";
     std::fs::write(dir.path().join("p.test.yaml"), case)?;
     let (code, said) = weir(&["test", &dir.path().to_string_lossy()])?;
-    has(&said, &["rule cold is never exercised", "1 passed, 1 failed"])?;
-    if code == Some(1) { Ok(()) } else { Err(format!("exit code {code:?}").into()) }
+    has(
+        &said,
+        &["rule cold is never exercised", "1 passed, 1 failed"],
+    )?;
+    if code == Some(1) {
+        Ok(())
+    } else {
+        Err(format!("exit code {code:?}").into())
+    }
 }
