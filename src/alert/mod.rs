@@ -126,8 +126,13 @@ impl Book {
         let before = instance.phase;
         let old_timer = instance.deadline(&spec);
         let mut steps = Vec::new();
-        instance.expire_before(&spec.kind, seen.at, &mut steps);
-        if !steps.is_empty() {
+        if occurrence {
+            // `repeat` ends before its last instant: readings a minute apart are told each minute.
+            instance.expire_until(&spec.kind, seen.at, &mut steps);
+        } else {
+            instance.expire_before(&spec.kind, seen.at, &mut steps);
+        }
+        if instance.phase != before {
             // What ran out before this observation is told with the row that stood then.
             self.settle(id, before, old_timer, &spec, &steps, now, out);
             steps.clear();
