@@ -39,7 +39,8 @@ impl Demo {
         let clock = Clock::start();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start a runtime")?;
         let (json, timed) = (self.json, self.length.is_some());
-        let options = demo::Options { broker: self.broker, length: self.length, keep: self.keep };
+        let program = std::env::args().next().unwrap_or_else(|| "weir".to_owned());
+        let options = demo::Options { program, broker: self.broker, length: self.length, keep: self.keep };
         let coloured = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let say = |line: &narrate::Line| {
             let text = if json { narrate::json(line) } else { narrate::text(line, coloured) };

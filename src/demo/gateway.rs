@@ -90,7 +90,10 @@ impl Gateway {
         match timeout(patience, self.ended).await {
             Ok(Ok(end)) => end.context("stop the agent"),
             Ok(Err(_)) => bail!("the agent ended without a word"),
-            Err(_) => Ok(tracing::warn!("the agent takes long to stop; leaving it")),
+            Err(_) => {
+                tracing::warn!("the agent takes long to stop; leaving it");
+                Ok(())
+            }
         }
     }
 }

@@ -37,8 +37,8 @@ pub struct Started {
     pub page: String,
     /// The agent's id.
     pub agent: String,
-    /// The socket of `weir status`.
-    pub socket: String,
+    /// The command that asks it what it does.
+    pub status: String,
     /// The directory that stays; none where nothing does.
     pub kept: Option<String>,
 }
@@ -156,7 +156,7 @@ fn start(started: &Started, pen: Pen) -> String {
     };
     let lines = [
         ("broker", pen.bold(&started.broker), format!("{broker}; {} publish there", started.sensors)),
-        ("agent", pen.bold(&started.agent), format!("weir status --socket {}", started.socket)),
+        ("agent", pen.bold(&started.agent), started.status.clone()),
         ("hub", pen.bold(&started.page), String::new()),
     ];
     let mut text = format!("weir demo: sensors, broker, agent and hub on this machine. Ctrl-C ends it; {stays}.\n");

@@ -193,9 +193,9 @@ mod tests {
         let mut plant = Plant::new(seed, START);
         let mut found = Vec::new();
         for second in 0..seconds {
-            for device in 0..DEVICES.len() {
+            for (device, known) in DEVICES.iter().enumerate() {
                 let reading = plant.read(device, START.plus(Duration::from_secs(second))).unwrap();
-                assert!(reading.topic.starts_with("site/demo/") && reading.topic.ends_with(DEVICES[device].name));
+                assert!(reading.topic.starts_with("site/demo/") && reading.topic.ends_with(known.name));
                 found.push((second, device, serde_json::from_str(&reading.payload).unwrap()));
             }
         }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use rumqttc::{AsyncClient, Broker, Event, EventLoop, MqttOptions, Packet, PublishOptions};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -61,7 +61,9 @@ impl Sensors {
 
     async fn connected(&mut self) -> Result<()> {
         loop {
-            if let Event::Incoming(Packet::ConnAck(_)) = self.events.poll().await? {
+            // The error tells its cause itself.
+            let event = self.events.poll().await.map_err(|error| anyhow!("{error}"))?;
+            if let Event::Incoming(Packet::ConnAck(_)) = event {
                 return Ok(());
             }
         }

@@ -73,7 +73,7 @@ impl Stage {
     }
 
     /// What runs where.
-    pub(super) fn started(&self) -> Started {
+    pub(super) fn started(&self, program: &str) -> Started {
         let count = |kind| DEVICES.iter().filter(|device| device.kind == kind).count();
         Started {
             broker: self.broker_url.clone(),
@@ -86,7 +86,7 @@ impl Stage {
             ),
             page: format!("http://{}/#token={}", self.hub.http_addr, self.hub.api_token),
             agent: AGENT.to_owned(),
-            socket: self.gateway.socket().display().to_string(),
+            status: format!("{program} status --socket {}", self.gateway.socket().display()),
             kept: self.kept.clone(),
         }
     }
