@@ -1,8 +1,35 @@
-# What a person types. `ARGS` goes to the program: `make demo ARGS="--for 30s"`.
+# `make demo` shows Weir at work on this machine; `make test` checks everything.
 
-.PHONY: demo
+SHELL := /bin/bash
+CARGO ?= cargo
+# The real counterparts of the tests, as Debian names them.
+PACKAGES := mosquitto mosquitto-clients
 
+.PHONY: demo test lint bench packages
+
+## demo: broker, sensors, agent and hub on this machine; ARGS="--for 30s" ends by itself
 demo:
-	@echo "building weir (the first time takes a few minutes) …"
-	@cargo build --quiet --bin weir
-	@cargo run --quiet --bin weir -- demo $(ARGS)
+	@echo "building the demo; the first time takes some minutes"
+	@$(CARGO) build --quiet --bin weir
+	@exec target/debug/weir demo $(ARGS)
+
+## test: installs the packages that the tests need, and runs everything
+test: packages
+	$(CARGO) test --locked
+
+## lint: formatting, clippy, the lean build, and what the dependency tree may hold
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --no-default-features --bin weir -- -D warnings
+	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny --locked check --config .deny.toml bans licenses sources
+
+## packages: what the tests need from Debian
+packages:
+	@missing=(); for p in $(PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || missing+=($$p); done; \
+	if [ $${#missing[@]} -gt 0 ]; then \
+	  sudo=; [ $$(id -u) = 0 ] || sudo=sudo; \
+	  echo "installing $${missing[*]}"; \
+	  $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $${missing[@]}; \
+	fi

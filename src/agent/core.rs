@@ -156,7 +156,9 @@ impl Core {
     /// Takes one input at a point in time.
     pub fn apply(&mut self, input: Input, now: Now) -> Effects {
         let mut effects = Effects::default();
-        self.tick(now, &mut effects);
+        // What is due at the very instant of a message is due after it, as in a replay.
+        let due = if matches!(input, Input::Messages(_)) { just_before(now) } else { now };
+        self.run_out(due, &mut effects);
         match input {
             Input::Messages(messages) => {
                 for message in messages {
@@ -193,7 +195,7 @@ impl Core {
             *clock = newest;
             // What is due at the very instant of the message is due after it.
             let just_before = recorded(Timestamp::from_micros(newest.micros() - 1));
-            self.tick(just_before, &mut effects);
+            self.run_out(just_before, &mut effects);
         }
         for (set, rows) in self.sets.values_mut().zip(decoded) {
             set.rows(&rows, recorded(newest), recorded(newest), &mut effects.transitions);
@@ -204,7 +206,7 @@ impl Core {
     /// Lets recorded time pass without a message.
     pub fn replay_until(&mut self, clock: Timestamp) -> Vec<Transition> {
         let mut effects = Effects::default();
-        self.tick(recorded(clock), &mut effects);
+        self.run_out(recorded(clock), &mut effects);
         effects.transitions
     }
 
@@ -232,6 +234,19 @@ impl Core {
             set.decoder.decode(message, &mut rows);
             set.rows(&rows, idle, now, &mut effects.transitions);
         }
+    }
+
+    /// Runs out what is due by `until`, each at its own time: a window that a silence closed may
+    /// begin a wait that ends before `until` too.
+    fn run_out(&mut self, until: Now, effects: &mut Effects) {
+        while let Some(due) = self.next_deadline().filter(|due| *due < until.mono) {
+            self.tick(Now { wall: until.wall.minus(until.mono.since(due)), mono: due }, effects);
+            // A deadline that stays has nothing to do, and must not keep the rest waiting.
+            if self.next_deadline() == Some(due) {
+                break;
+            }
+        }
+        self.tick(until, effects);
     }
 
     /// Runs out what is due in engine and alerts.
@@ -327,7 +342,7 @@ impl Core {
             name: name.to_string(),
             engine: set.engine.snapshot(idle),
             alerts: match alerts {
-                true => set.book.snapshot().into_iter().map(AlertSnapshot::from).collect(),
+                true => set.book.snapshot(now).into_iter().map(AlertSnapshot::from).collect(),
                 false => Vec::new(),
             },
         });
@@ -420,6 +435,10 @@ impl Set {
     pub fn active(&self) -> Vec<alert::Active> {
         self.book.active()
     }
+}
+
+fn just_before(now: Now) -> Now {
+    Now { mono: Mono::from_micros(now.mono.micros().saturating_sub(1)), ..now }
 }
 
 /// Recorded time in the place of both clocks.

@@ -5,6 +5,7 @@
 //! Stopping follows the stream: sources close, the core takes what they gave and makes it
 //! durable, the uplink sends what it can, and then everything ends.
 
+pub mod casefile;
 pub mod core;
 mod driver;
 mod local;

@@ -67,6 +67,9 @@ pub(super) struct Instance {
     pub(super) last_at: Timestamp,
     /// The monotonic clock when that observation was applied.
     pub(super) anchor: Mono,
+    /// How far stream time had come beyond that observation at the anchor: more than nothing
+    /// only after a restart.
+    pub(super) carried: Duration,
     /// Its output row; empty while quiet.
     pub(super) values: Box<[Value]>,
 }
@@ -79,13 +82,14 @@ impl Instance {
             phase: Phase::Quiet,
             last_at: Timestamp::MIN,
             anchor: Mono::default(),
+            carried: Duration::ZERO,
             values: Box::default(),
         }
     }
 
     /// Stream time of the key: the newest observation's, carried on by the monotonic clock.
     pub(super) fn stream_time(&self, mono: Mono) -> Timestamp {
-        self.last_at.plus(mono.since(self.anchor))
+        self.last_at.plus(self.carried + mono.since(self.anchor))
     }
 
     /// Since when the condition of a pending or firing alert holds.
@@ -101,6 +105,7 @@ impl Instance {
     pub(super) fn apply(&mut self, kind: &RuleKind, seen: &Observation, mono: Mono, steps: &mut Vec<Step>) {
         self.last_at = self.last_at.max(seen.at);
         self.anchor = mono;
+        self.carried = Duration::ZERO;
         self.values = seen.values.clone();
         let at = seen.at;
         let raises = seen.raise == Some(true);
@@ -153,7 +158,7 @@ impl Instance {
 
     /// When the monotonic clock brings the key's stream time to its timer.
     pub(super) fn deadline(&self, kind: &RuleKind) -> Option<Mono> {
-        self.due(kind).map(|due| self.anchor.plus(due.since(self.last_at)))
+        self.due(kind).map(|due| self.anchor.plus(due.since(self.last_at.plus(self.carried))))
     }
 
     /// The stream time at which the phase ends by itself.

@@ -127,6 +127,9 @@ impl Book {
         let old_timer = instance.deadline(&spec.kind);
         let mut steps = Vec::new();
         instance.expire_before(&spec.kind, seen.at, &mut steps);
+        // What ran out before this observation was decided by the row before it.
+        self.counts[rule].transitions += steps.len() as u64;
+        out.extend(steps.drain(..).map(|step| transition(&self.agent, &spec, instance, step, now)));
         instance.apply(&spec.kind, &seen, now.mono, &mut steps);
         instance.expire_until(&spec.kind, seen.at, &mut steps);
         self.settle(id, before, old_timer, &spec, &steps, now, out);
@@ -193,7 +196,7 @@ impl Book {
                     if instance.phase.is_up() {
                         let at = instance.stream_time(now.mono);
                         let step = Step { state: State::Resolved(reason), at, since: instance.since() };
-                        out.push(self.transition(was, &instance, step, now));
+                        out.push(transition(&self.agent, was, &instance, step, now));
                     }
                     if instance.phase != Phase::Quiet {
                         self.gone.push(state_key(&self.agent, was, &instance.key));
@@ -360,7 +363,7 @@ impl Book {
         let (rule, after) = (instance.rule, instance.phase);
         let timer = instance.deadline(&spec.kind);
         for step in steps {
-            out.push(self.transition(spec, instance, *step, now));
+            out.push(transition(&self.agent, spec, instance, *step, now));
         }
         self.counts[rule].transitions += steps.len() as u64;
         if timer != old_timer {
@@ -377,30 +380,31 @@ impl Book {
             self.changed.insert(id);
         }
     }
+}
 
-    fn transition(&self, spec: &AlertSpec, instance: &Instance, step: Step, now: Now) -> Transition {
-        let labels = labels(&self.agent, spec, &instance.key);
-        let annotations = spec
-            .annotations
-            .iter()
-            .map(|(name, text)| {
-                (name.clone(), template::render(text, &instance.values, &labels, &spec.severity).into())
-            })
-            .collect();
-        Transition {
-            state: step.state,
-            ruleset: spec.ruleset.clone(),
-            rule: spec.rule.clone(),
-            rule_hash: spec.hash,
-            fingerprint: Fingerprint::of(&labels),
-            labels,
-            severity: spec.severity.clone(),
-            annotations,
-            values: named(spec, &instance.values),
-            starts_at: step.since,
-            occurred_at: step.at,
-            recorded_at: now.wall,
-        }
+/// What upstream hears of one step, with the row that decided it.
+fn transition(agent: &Arc<str>, spec: &AlertSpec, instance: &Instance, step: Step, now: Now) -> Transition {
+    let labels = labels(agent, spec, &instance.key);
+    let annotations = spec
+        .annotations
+        .iter()
+        .map(|(name, text)| {
+            (name.clone(), template::render(text, &instance.values, &labels, &spec.severity).into())
+        })
+        .collect();
+    Transition {
+        state: step.state,
+        ruleset: spec.ruleset.clone(),
+        rule: spec.rule.clone(),
+        rule_hash: spec.hash,
+        fingerprint: Fingerprint::of(&labels),
+        labels,
+        severity: spec.severity.clone(),
+        annotations,
+        values: named(spec, &instance.values),
+        starts_at: step.since,
+        occurred_at: step.at,
+        recorded_at: now.wall,
     }
 }
 

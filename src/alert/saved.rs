@@ -1,6 +1,7 @@
 //! How an alert's state is kept: a small JSON object, whose members are only ever added to.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,9 @@ pub struct SavedState {
     key: Vec<SavedValue>,
     /// Stream time of the newest observation, µs.
     last_at: i64,
+    /// How far stream time had come beyond it, µs.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    carried: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     values: Vec<SavedValue>,
 }
@@ -49,8 +53,14 @@ enum SavedValue {
     Json(serde_json::Value),
 }
 
+fn is_zero(micros: &u64) -> bool {
+    *micros == 0
+}
+
 impl SavedState {
-    pub(super) fn of(instance: &Instance) -> Self {
+    /// The instance as it stands at `mono`.
+    pub(super) fn of(instance: &Instance, mono: Mono) -> Self {
+        let carried = instance.stream_time(mono).since(instance.last_at);
         let phase = match instance.phase {
             Phase::Quiet => SavedPhase::Quiet,
             Phase::Pending { since } => SavedPhase::Pending { since: since.micros() },
@@ -64,6 +74,7 @@ impl SavedState {
             phase,
             key: instance.key.iter().map(SavedValue::of).collect(),
             last_at: instance.last_at.micros(),
+            carried: u64::try_from(carried.as_micros()).unwrap_or(u64::MAX),
             values: instance.values.iter().map(SavedValue::of).collect(),
         }
     }
@@ -86,6 +97,7 @@ impl SavedState {
             },
             last_at: at(self.last_at),
             anchor: mono,
+            carried: Duration::from_micros(self.carried),
             values: self.values.into_iter().map(SavedValue::into_value).collect(),
         }
     }

@@ -1,3 +1,5 @@
+//! Decoding through its public face: every format, type and kind of broken input.
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -5,7 +5,10 @@
 mod demo;
 #[cfg(feature = "hub")]
 mod hub;
+#[cfg(feature = "hub")]
+mod config;
 mod ingest;
 #[cfg(feature = "hub")]
 mod spine;
 mod support;
+mod tidy;

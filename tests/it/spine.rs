@@ -5,6 +5,7 @@
 mod adversity;
 mod recording;
 mod rules;
+mod tls;
 
 use std::path::Path;
 

@@ -145,7 +145,7 @@ rules:
         ("wrong_type", 1),
         ("bad_timestamp", 1),
         ("missing_timestamp", 1),
-        ("not_an_object", 1),
+        ("not_an_object", 2),
         ("too_deep", 1),
         ("too_many_rows", 1),
         ("not_utf8", 1),

@@ -1,8 +1,9 @@
 //! The real recording of three environmental sensor sets, live against replayed.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value as Json;
@@ -35,21 +36,41 @@ fn replayed(file: &std::path::Path) -> Vec<String> {
     all
 }
 
-/// Publishes lines in their order over one connection each device's topic, QoS 1.
-fn publish(site: &Site, lines: &[String]) {
-    // One connection keeps the order of the recording across devices: `mosquitto_pub -l` takes one
-    // topic, so the topic's device is a constant; rules read the payload's.
-    let mut child = Command::new("mosquitto_pub")
-        .args(["-h", "127.0.0.1", "-p", &site.broker.port().to_string(), "-q", "1", "-l", "-t", "site/lab/env/all"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("install it with `apt-get install mosquitto-clients`");
-    let mut to = child.stdin.take().unwrap();
-    for line in lines {
-        writeln!(to, "{line}").unwrap();
+/// A connection for each device, as devices have them: the order of each is kept.
+struct Publisher {
+    port: String,
+    devices: BTreeMap<String, Child>,
+}
+
+impl Publisher {
+    fn new(site: &Site) -> Self {
+        Self { port: site.broker.port().to_string(), devices: BTreeMap::new() }
     }
-    drop(to);
-    assert!(child.wait().unwrap().success());
+
+    /// Publishes readings with QoS 1, as fast as the broker takes them.
+    fn send(&mut self, lines: &[String]) {
+        for line in lines {
+            let reading: Json = serde_json::from_str(line).unwrap();
+            let device = reading["device"].as_str().unwrap();
+            let child = self.devices.entry(device.to_owned()).or_insert_with(|| {
+                Command::new("mosquitto_pub")
+                    .args(["-h", "127.0.0.1", "-p", &self.port, "-q", "1", "-l"])
+                    .args(["-t", &format!("site/lab/env/{device}")])
+                    .stdin(Stdio::piped())
+                    .spawn()
+                    .expect("install it with `apt-get install mosquitto-clients`")
+            });
+            writeln!(child.stdin.as_mut().unwrap(), "{line}").unwrap();
+        }
+    }
+
+    /// Waits until the broker has everything.
+    fn end(self) {
+        for (_, mut child) in self.devices {
+            drop(child.stdin.take());
+            assert!(child.wait().unwrap().success());
+        }
+    }
 }
 
 async fn taken_in(site: &Site, count: u64) {
@@ -74,7 +95,9 @@ async fn live_alerts_equal_those_of_a_replay() {
     let expected = replayed(&file);
     assert!(expected.len() >= 24, "dozens of transitions, not {}", expected.len());
     site.push("environment", &std::fs::read_to_string(RULES).unwrap()).await;
-    publish(&site, &lines);
+    let mut publisher = Publisher::new(&site);
+    publisher.send(&lines);
+    publisher.end();
     taken_in(&site, lines.len() as u64).await;
     let live = site.transitions(expected.len()).await;
     assert_same(&live, &expected);
@@ -90,24 +113,17 @@ async fn live_alerts_equal_those_of_a_replay_though_agent_and_hub_are_killed() {
     let mut total = 0;
     for (i, part) in lines.chunks(quarter + 1).enumerate() {
         // While a part is under way: the agent, the hub, both at once, and nothing.
-        let port = site.broker.port().to_string();
-        let mut child = Command::new("mosquitto_pub")
-            .args(["-h", "127.0.0.1", "-p", &port, "-q", "1", "-l", "-t", "site/lab/env/all"])
-            .stdin(Stdio::piped())
-            .spawn()
-            .expect("install it with `apt-get install mosquitto-clients`");
-        let mut to = child.stdin.take().unwrap();
+        let mut publisher = Publisher::new(&site);
         let (before, after) = part.split_at(part.len() / 2);
-        before.iter().for_each(|line| writeln!(to, "{line}").unwrap());
+        publisher.send(before);
         if i == 0 || i == 2 {
             site.agent.kill();
         }
         if i == 1 || i == 2 {
             site.hub.kill();
         }
-        after.iter().for_each(|line| writeln!(to, "{line}").unwrap());
-        drop(to);
-        assert!(child.wait().unwrap().success());
+        publisher.send(after);
+        publisher.end();
         tokio::time::sleep(Duration::from_millis(300)).await;
         if i == 1 || i == 2 {
             site.hub.run();

@@ -1,5 +1,6 @@
 //! Real counterparts for the tests: started on loopback, stopped by their own process id.
 
+pub(crate) mod certificates;
 #[cfg(feature = "hub")]
 pub(crate) mod desk;
 pub(crate) mod mosquitto;

@@ -50,10 +50,10 @@ impl HubProgram {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut address = || {
             let line = lines.next().expect("the hub says where it listens").unwrap();
-            line.split_once("://").unwrap().1.trim_end_matches('/').to_owned()
+            line.split_whitespace().last().unwrap().trim_end_matches('/').to_owned()
         };
-        self.grpc = address().parse().unwrap();
-        self.http = format!("http://{}", address());
+        self.grpc = address().rsplit('/').next().unwrap().parse().unwrap();
+        self.http = address();
         self.child = Some(child);
     }
 

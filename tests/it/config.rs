@@ -1,0 +1,82 @@
+//! The reference configuration against what the program takes.
+
+use std::path::Path;
+
+use weir::config::{AgentConfig, REFERENCE};
+use weir::ingest::BrokerConfig;
+
+/// The reference file with every key that is commented out put in force.
+fn everything_in_force() -> String {
+    let key = |line: &str| {
+        let rest = line.strip_prefix("# ")?;
+        let is_key = rest.starts_with('[')
+            || rest.split_once(" = ").is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
+        is_key.then(|| rest.to_owned())
+    };
+    let lines: Vec<String> = REFERENCE.lines().map(|line| key(line).unwrap_or_else(|| line.to_owned())).collect();
+    lines.join("\n")
+}
+
+/// Every key of a table, as `section.key`.
+fn keys(table: &toml::Table, prefix: &str, into: &mut Vec<String>) {
+    for (key, value) in table {
+        match value {
+            toml::Value::Table(inner) => keys(inner, &format!("{prefix}{key}."), into),
+            toml::Value::Array(list) => {
+                for inner in list.iter().filter_map(toml::Value::as_table) {
+                    keys(inner, &format!("{prefix}{key}."), into);
+                }
+            }
+            _ => into.push(format!("{prefix}{key}")),
+        }
+    }
+}
+
+#[test]
+fn the_packaged_file_is_the_reference() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/weir.toml");
+    assert_eq!(std::fs::read_to_string(file).unwrap(), REFERENCE);
+    let (ok, printed, _) = crate::support::programs::weir(&["config", "reference"]);
+    assert!(ok);
+    assert_eq!(printed, REFERENCE);
+}
+
+#[test]
+fn as_it_stands_it_is_the_default() {
+    let read: AgentConfig = toml::from_str(REFERENCE).unwrap();
+    assert_eq!(read, AgentConfig::default());
+}
+
+#[test]
+fn it_names_every_key_with_its_default() {
+    let shown: toml::Table = toml::from_str(&everything_in_force()).unwrap();
+    let config: AgentConfig = toml::from_str(&everything_in_force()).expect("every key in it is taken");
+    let mut in_file = Vec::new();
+    keys(&shown, "", &mut in_file);
+
+    // What the program would write holds every key that has a value.
+    let mut known = Vec::new();
+    keys(&toml::Table::try_from(&config).unwrap(), "", &mut known);
+    let missing: Vec<&String> = known.iter().filter(|key| !in_file.contains(key)).collect();
+    assert!(missing.is_empty(), "not in the reference: {missing:?}");
+
+    // Examples have no default of their own; all else is shown with it.
+    let default = AgentConfig::default();
+    assert_eq!((config.node, config.spool), (default.node, default.spool));
+    assert_eq!(config.hub.keep_alive, default.hub.keep_alive);
+    assert_eq!(config.hub.status_interval, default.hub.status_interval);
+    assert_eq!(config.agent.state_dir, default.agent.state_dir);
+    let plain = BrokerConfig::new("plant", "mqtt://127.0.0.1:1883");
+    let shown = &config.brokers[0];
+    let defaults = |b: &BrokerConfig| (b.version, b.keep_alive, b.session_expiry, b.max_packet, b.receive_maximum, b.qos);
+    assert_eq!(defaults(shown), defaults(&plain));
+}
+
+#[test]
+fn a_wrong_key_is_told_with_its_line_and_the_keys_that_there_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("weir.toml");
+    std::fs::write(&file, "[agent]\nid = \"a\"\n[spool]\nmax_bites = 5\n").unwrap();
+    let error = AgentConfig::load(&file).unwrap_err().to_string();
+    assert!(error.contains("line 4") && error.contains("max_bytes"), "{error}");
+}
