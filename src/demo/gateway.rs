@@ -26,7 +26,7 @@ const BROKER: &str = "site";
 const NODE_INTERVAL: Duration = Duration::from_secs(2);
 /// What the page shows of the agent's figures is at most this old. A report costs about a
 /// kilobyte, and counts as sent.
-const STATUS_INTERVAL: Duration = Duration::from_secs(15);
+const STATUS_INTERVAL: Duration = Duration::from_secs(20);
 const ANSWER: Duration = Duration::from_secs(2);
 
 /// The running agent.

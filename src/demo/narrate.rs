@@ -178,12 +178,12 @@ fn alert(seen: &Seen, pen: Pen) -> String {
         _ => ("occurred", Pen::cyan),
     };
     let state = paint(pen, &format!("{state:<8}"));
-    let keys = clean(&keys(t));
+    let subject = clean(&subject(t));
     let what = clean(&what(t));
     let what = if t.state == "firing" { pen.bold(&what) } else { what };
     let delay = pen.dim(&format!("{:>6}", format!("{} ms", seen.latency_ms)));
     let (severity, rule) = (clean(&t.severity), clean(&t.rule));
-    format!("{}  {state}  {severity:<8}  {rule:<18}  {keys:<9}  {delay}  {what}", clock(&t.received_at))
+    format!("{}  {state}  {severity:<8}  {rule:<18}  {subject:<9}  {delay}  {what}", clock(&t.received_at))
 }
 
 /// The columns of [`alert`]. The delay is from the reading to the hub.
@@ -191,15 +191,16 @@ fn heading() -> String {
     format!("{:<8}  {:<8}  {:<8}  {:<18}  {:<9}  {:>6}  what", "time", "state", "severity", "rule", "on", "delay")
 }
 
-/// The labels that tell this alert from others of its rule.
-fn keys(t: &TransitionRecord) -> String {
+/// What an alert is about: its device, else its labels beyond those that every alert has, else the
+/// agent.
+fn subject(t: &TransitionRecord) -> String {
+    if let Some(device) = t.labels.get("device") {
+        return device.clone();
+    }
     let own = |name: &str| ["agent", "ruleset", "alertname"].contains(&name);
-    let told = |(name, value): (&String, &String)| match name.as_str() {
-        "device" => value.clone(),
-        _ => format!("{name}={value}"),
-    };
-    let keys: Vec<String> = t.labels.iter().filter(|(name, _)| !own(name)).map(told).collect();
-    if keys.is_empty() { t.agent.clone() } else { keys.join(" ") }
+    let labels: Vec<String> =
+        t.labels.iter().filter(|(name, _)| !own(name)).map(|(name, value)| format!("{name}={value}")).collect();
+    if labels.is_empty() { t.agent.clone() } else { labels.join(" ") }
 }
 
 fn what(t: &TransitionRecord) -> String {
@@ -294,5 +295,59 @@ impl Pen {
 
     fn dim(self, text: &str) -> String {
         self.paint("2", text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(state: &str, reason: &str, labels: &[(&str, &str)], summary: &str) -> Line {
+        let label = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let transition = serde_json::json!({
+            "agent": "gw", "epoch": "0", "seq": 1, "state": state, "reason": reason, "ruleset": "demo", "rule": "hot",
+            "rule_hash": "0", "fingerprint": "0", "severity": "critical", "values": {},
+            "labels": labels.iter().map(label).collect::<std::collections::BTreeMap<_, _>>(),
+            "annotations": { "summary": summary },
+            "starts_at": "2026-01-01T00:00:00Z", "occurred_at": "2026-01-01T00:01:05Z",
+            "recorded_at": "2026-01-01T00:01:05Z", "received_at": "2026-01-01T00:01:05.012Z",
+        });
+        Line::Alert(Box::new(Seen::of(serde_json::from_value(transition).unwrap())))
+    }
+
+    #[test]
+    fn a_line_tells_state_subject_delay_and_reason() {
+        let device = [("agent", "gw"), ("alertname", "hot"), ("device", "f1"), ("site", "a")];
+        let mount = [("agent", "gw"), ("mount", "/data")];
+        let cases: &[(Line, &str)] = &[
+            (seen("firing", "", &device, "92 °C"), "FIRING    critical  hot                 f1          12 ms  92 °C"),
+            (
+                seen("resolved", "rule_changed", &device, "70 °C"),
+                "resolved  critical  hot                 f1          12 ms  rule changed after 1m5s: 70 °C",
+            ),
+            (seen("occurred", "", &mount, "full"), "occurred  critical  hot                 mount=/data   12 ms  full"),
+            (seen("occurred", "", &[], "seen"), "occurred  critical  hot                 gw          12 ms  seen"),
+        ];
+        for (line, expected) in cases {
+            let text = text(line, false);
+            assert_eq!(text.split_once("  ").unwrap().1, *expected);
+        }
+    }
+
+    #[test]
+    fn nothing_that_a_device_sends_reaches_the_terminal_as_a_command() {
+        let line = seen("firing", "", &[("device", "f\u{1b}[2J")], "a\nb\u{7}");
+        assert!(!text(&line, false).contains(|c: char| c.is_control()));
+    }
+
+    #[test]
+    fn sums_tell_the_share_only_where_there_is_one() {
+        let tally = |bytes_in, bytes_out| Tally { readings_in: 412, bytes_in, alerts_out: 1, bytes_out };
+        assert_eq!(
+            sums(&tally(63_200, 4_100)),
+            "in 412 readings, 63.2 kB   out 1 alert, 4.1 kB   (1 of 15 bytes leaves the site)"
+        );
+        assert_eq!(sums(&tally(900, 800)), "in 412 readings, 900 B   out 1 alert, 800 B");
+        assert_eq!(sums(&tally(900, 0)), "in 412 readings, 900 B   out 1 alert, 0 B");
     }
 }
