@@ -55,7 +55,12 @@ pub struct Options {
 /// # Errors
 /// What keeps it from starting or going on, those of `say` included; what was started ends all
 /// the same.
-pub async fn run(options: Options, clock: Clock, stop: Stop, mut say: impl FnMut(&Line) -> io::Result<()>) -> Result<Summary> {
+pub async fn run(
+    options: Options,
+    clock: Clock,
+    stop: Stop,
+    mut say: impl FnMut(&Line) -> io::Result<()>,
+) -> Result<Summary> {
     let place = Place::make(options.keep.as_deref())?;
     let setting = Stage::set(options.broker.as_deref(), &place, clock);
     let Some(mut stage) = unless_stopped(&stop, setting).await.transpose()? else {
@@ -65,7 +70,11 @@ pub async fn run(options: Options, clock: Clock, stop: Stop, mut say: impl FnMut
     let last = stage.tally().await;
     stage.clear().await;
     let kept = place.kept().map(|dir| dir.display().to_string());
-    let summary = Summary { counts: shown?, tally: last.unwrap_or_default(), kept };
+    let summary = Summary {
+        counts: shown?,
+        tally: last.unwrap_or_default(),
+        kept,
+    };
     say(&Line::Summary(summary.clone()))?;
     Ok(summary)
 }
@@ -102,7 +111,12 @@ enum Turn {
 }
 
 /// Tells what the hub receives, until the end.
-async fn show(stage: &mut Stage, length: Option<Duration>, stop: &Stop, say: &mut impl FnMut(&Line) -> io::Result<()>) -> Result<Counts> {
+async fn show(
+    stage: &mut Stage,
+    length: Option<Duration>,
+    stop: &Stop,
+    say: &mut impl FnMut(&Line) -> io::Result<()>,
+) -> Result<Counts> {
     let mut counts = Counts::default();
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
