@@ -29,8 +29,15 @@ use self::narrate::{Counts, Line, Seen, Summary};
 use self::place::Place;
 use self::stage::Stage;
 
-/// The rule sets that are pushed, by name.
-const RULES: &[(&str, &str)] = &[("demo", include_str!("rules.yaml"))];
+/// The rule sets that are pushed, by name: the demo's own, whose times are short, and the shipped
+/// packs.
+const RULES: &[(&str, &str)] = &[
+    ("demo", include_str!("rules.yaml")),
+    ("node", include_str!("../../rules/node.yaml")),
+    ("cold-chain", include_str!("../../rules/cold-chain.yaml")),
+    ("environment", include_str!("../../rules/environment.yaml")),
+    ("machinery", include_str!("../../rules/machinery.yaml")),
+];
 
 /// How often the hub is asked for news: below what a person notices.
 const LOOK: Duration = Duration::from_millis(100);
