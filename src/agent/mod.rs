@@ -134,7 +134,7 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
     let directory = config.rules.directory.clone();
     let rules = rules::Rules { directory, desired: wanted, reports, commands: commands.clone(), refused };
 
-    let mut uplink = tasks::spawn("uplink", uplink::run(config.hub.clone(), identity, port, uplink_stop.clone()));
+    let mut uplink = tasks::spawn("uplink", uplink::run(config.hub.clone(), identity, port, clock, uplink_stop.clone()));
     let mut others = vec![
         tasks::spawn("requests", forward(asked, commands.clone())),
         // It holds the channel for reports, which the uplink takes for the agent itself.

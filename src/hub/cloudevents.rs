@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::core::Core;
 use super::record::TransitionRecord;
 use super::store::{self, outbox};
+use crate::model::backoff::Backoff;
 use crate::model::time::span_text;
 
 /// How long a target may take for one event.
@@ -156,10 +157,8 @@ impl Delivery {
     /// before.
     async fn settle(&self, core: &Core, transition: &TransitionRecord) -> Result<bool, store::Error> {
         let id = transition.id;
-        for attempt in 0_u32.. {
-            if core.stop.is_stopped() {
-                break;
-            }
+        let mut backoff = Backoff::new(self.target.backoff, self.target.backoff_max);
+        while !core.stop.is_stopped() {
             let outcome = tokio::select! {
                 outcome = self.attempt(transition) => outcome,
                 () = core.stop.stopped() => break,
@@ -179,7 +178,8 @@ impl Delivery {
                 Outcome::Later { why, after } => {
                     tracing::debug!(target = name, id, why, "delivery failed and is repeated");
                     core.store.call(move |db| outbox::retried(db, &name, &why)).await?;
-                    let wait = after.unwrap_or_else(|| self.jitter(attempt));
+                    let failed = core.clock.mono();
+                    let wait = after.unwrap_or_else(|| backoff.lost(failed, fastrand::f64()));
                     if !pause(core, wait).await {
                         break;
                     }
@@ -187,11 +187,6 @@ impl Delivery {
             }
         }
         Ok(false)
-    }
-
-    /// A random part of the attempt's ceiling.
-    fn jitter(&self, attempt: u32) -> Duration {
-        ceiling(self.target.backoff, self.target.backoff_max, attempt).mul_f64(fastrand::f64())
     }
 
     async fn attempt(&self, transition: &TransitionRecord) -> Outcome {
@@ -252,11 +247,6 @@ fn judge(response: &Response) -> Outcome {
     // Only the form in seconds: the form with a date would trust two clocks to agree.
     let after = header.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
     Outcome::Later { why, after: after.map(|after| after.min(LONGEST_RETRY_AFTER)) }
-}
-
-/// The longest wait before attempt number `attempt + 1`.
-fn ceiling(first: Duration, most: Duration, attempt: u32) -> Duration {
-    first.saturating_mul(2_u32.saturating_pow(attempt)).min(most)
 }
 
 /// Waits; false when the hub stops before.
@@ -365,14 +355,6 @@ mod tests {
         let whole: serde_json::Value = serde_json::from_slice(&event.structured().unwrap()).unwrap();
         assert_eq!(whole["type"], "dev.weir.alert.firing");
         assert_eq!(whole["data"]["seq"], 7);
-    }
-
-    #[test]
-    fn waits_double_up_to_their_most() {
-        let (first, most) = (Duration::from_secs(1), Duration::from_secs(60));
-        for (attempt, seconds) in [(0, 1), (1, 2), (5, 32), (6, 60), (40, 60), (u32::MAX, 60)] {
-            assert_eq!(ceiling(first, most, attempt), Duration::from_secs(seconds), "{attempt}");
-        }
     }
 
     #[test]

@@ -1,33 +1,48 @@
-//! Waiting before another try: exponential, with full jitter, so that a fleet that lost its hub
-//! together does not come back together (Brooker, "Exponential Backoff And Jitter", 2015).
+//! When to try a lost peer again. Pure: chance and time are arguments.
 
 use std::time::Duration;
 
-/// The waits between tries of one thing.
+use super::time::Mono;
+
+/// A connection that stood this long starts the count of failures again.
+const STABLE: Duration = Duration::from_secs(60);
+
+/// Exponential backoff with full jitter: a fleet that lost its hub together does not come back
+/// together (Brooker, "Exponential Backoff And Jitter", 2015).
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
-    base: Duration,
-    cap: Duration,
+    first: Duration,
+    longest: Duration,
     failures: u32,
+    connected: Option<Mono>,
 }
 
 impl Backoff {
-    /// Waits that grow from `base` to `cap`.
-    pub const fn new(base: Duration, cap: Duration) -> Self {
-        Self { base, cap, failures: 0 }
+    /// Waits of at most `first` after one failure, twice that after the next, and so on up to
+    /// `longest`.
+    pub const fn new(first: Duration, longest: Duration) -> Self {
+        Self { first, longest, failures: 0, connected: None }
     }
 
-    /// How long to wait after one more failure. `random` is drawn anew each time, evenly from 0
-    /// to 1; it is an argument so that tests need no luck.
-    pub fn after_failure(&mut self, random: f64) -> Duration {
-        let ceiling = self.base.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(self.cap);
+    /// Notes that a connection stands since `now`.
+    pub const fn connected(&mut self, now: Mono) {
+        self.connected = Some(now);
+    }
+
+    /// Notes that it was lost, or that an attempt failed. Gives how long to wait; `chance` is
+    /// from 0 to 1.
+    pub fn lost(&mut self, now: Mono, chance: f64) -> Duration {
+        if self
+            .connected
+            .take()
+            .is_some_and(|since| now.since(since) >= STABLE)
+        {
+            self.failures = 0;
+        }
+        let doubled = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
+        let most = self.first.saturating_mul(doubled).min(self.longest);
         self.failures = self.failures.saturating_add(1);
-        ceiling.mul_f64(random.clamp(0.0, 1.0))
-    }
-
-    /// It worked: the next failure waits as the first did.
-    pub const fn reset(&mut self) {
-        self.failures = 0;
+        most.mul_f64(chance.clamp(0.0, 1.0))
     }
 }
 
@@ -35,16 +50,42 @@ impl Backoff {
 mod tests {
     use super::*;
 
+    const FIRST: Duration = Duration::from_millis(200);
+    const LONGEST: Duration = Duration::from_secs(30);
+
+    fn backoff() -> Backoff {
+        Backoff::new(FIRST, LONGEST)
+    }
+
     #[test]
-    fn grows_to_its_cap_and_starts_over() {
-        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
-        let waits: Vec<u128> = (0..10).map(|_| backoff.after_failure(1.0).as_millis()).collect();
-        assert_eq!(waits, [200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000]);
-        assert_eq!(backoff.after_failure(0.5).as_millis(), 15_000);
-        for _ in 0..100 {
-            assert!(backoff.after_failure(1.0) <= Duration::from_secs(30));
-        }
-        backoff.reset();
-        assert_eq!(backoff.after_failure(1.0).as_millis(), 200);
+    fn grows_to_half_a_minute_and_starts_again_after_a_stable_one() {
+        let mut backoff = backoff();
+        let now = Mono::from_micros(0);
+        let waits: Vec<u128> = (0..10)
+            .map(|_| backoff.lost(now, 1.0).as_millis())
+            .collect();
+        assert_eq!(
+            waits,
+            [
+                200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000
+            ]
+        );
+
+        backoff.connected(now);
+        assert_eq!(
+            backoff.lost(now.plus(Duration::from_secs(59)), 1.0),
+            LONGEST
+        );
+        backoff.connected(now);
+        assert_eq!(backoff.lost(now.plus(STABLE), 1.0), FIRST);
+    }
+
+    #[test]
+    fn jitter_is_full() {
+        assert_eq!(
+            backoff().lost(Mono::default(), 0.0),
+            Duration::ZERO
+        );
+        assert_eq!(backoff().lost(Mono::default(), 0.5), FIRST / 2);
     }
 }

@@ -12,7 +12,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri};
 use tonic::{Code, Status, Streaming};
 
-use crate::clock;
+use crate::clock::{self, Clock};
 use crate::model::backoff::Backoff;
 use crate::model::link::AgentReport;
 use crate::model::ruleset::{Desired, DesiredSet, Outcome, RuleReport, RunningSet};
@@ -30,14 +30,11 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Bytes of transitions in one message; well below the receiver's window.
 const BATCH_BYTES: usize = 128 * 1024;
 
-/// A session that stood this long shows that the hub is well: the next failure waits little.
-const STABLE: Duration = Duration::from_secs(60);
-
 /// Keeps a session with the hub until `stop`. Returns at once where no hub is configured.
 ///
 /// # Errors
 /// Only what no retry can mend: a wrong address or an unusable file.
-pub async fn run(config: Config, identity: Identity, mut port: Port, stop: Stop) -> Result<(), Error> {
+pub async fn run(config: Config, identity: Identity, mut port: Port, clock: Clock, stop: Stop) -> Result<(), Error> {
     if config.url.is_empty() {
         stop.stopped().await;
         return Ok(());
@@ -46,19 +43,15 @@ pub async fn run(config: Config, identity: Identity, mut port: Port, stop: Stop)
     port.link.send_modify(|link| link.hub = config.url.clone());
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
     while !stop.is_stopped() {
-        let began = clock::wall();
         let end = tokio::select! {
-            end = session(&dial, &identity, &mut port) => end,
+            end = session(&dial, &identity, &mut port, clock, &mut backoff) => end,
             () = stop.stopped() => break,
         };
         // The agent lets go of its side before it tells the stop, so either may be seen first.
         if stop.is_stopped() {
             break;
         }
-        if clock::wall().since(began) > STABLE {
-            backoff.reset();
-        }
-        let wait = backoff.after_failure(fastrand::f64()).max(end.wait);
+        let wait = backoff.lost(clock.mono(), fastrand::f64()).max(end.wait);
         let was_connected = port.link.borrow().connected;
         port.link.send_modify(|link| {
             link.connected = false;
@@ -176,7 +169,7 @@ enum Event {
 }
 
 /// One session, from the dial to its end.
-async fn session(dial: &Dial, identity: &Identity, port: &mut Port) -> End {
+async fn session(dial: &Dial, identity: &Identity, port: &mut Port, clock: Clock, backoff: &mut Backoff) -> End {
     let standing = match ask(&port.requests, Request::Standing).await {
         Ok(standing) => standing,
         Err(end) => return end,
@@ -197,6 +190,7 @@ async fn session(dial: &Dial, identity: &Identity, port: &mut Port) -> End {
             Err(end) => end,
         };
     }
+    backoff.connected(clock.mono());
     session.window = Window::starting(welcome.committed);
     let skew = welcome.time.saturating_sub(clock::wall().micros()) / 1_000;
     port.link.send_modify(|link| {

@@ -3,7 +3,6 @@
 //! Acknowledgements are manual: a QoS 1 message is acknowledged when its token comes back, and
 //! never before. The broker keeps the session across restarts; nothing about it is kept here.
 
-mod backoff;
 mod cork;
 mod desk;
 mod face;

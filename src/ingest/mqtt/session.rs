@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::backoff::Backoff;
 use super::desk::Desk;
 use super::face::{Events, HARD_LIMIT, Happening, Lost};
 use crate::clock::Clock;
 use crate::ingest::coalesce::LONGEST;
+use crate::model::backoff::Backoff;
 use crate::model::message::{AckToken, Message};
 use crate::model::time::Mono;
 use crate::tasks::Stop;
@@ -70,7 +70,7 @@ pub(super) async fn run(
     clock: Clock,
     longest_pause: Duration,
 ) {
-    let mut backoff = Backoff::default();
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
     let mut reading = Reading::Open;
     let mut filters_live = true;
     let mut stopped = pin!(stop.stopped());
