@@ -1,8 +1,5 @@
 //! `weir test`: runs the cases of rule files, and shows what differs.
-#![expect(
-    clippy::print_stderr,
-    reason = "a verb of the command line prints its result"
-)]
+#![expect(clippy::print_stderr, reason = "a verb of the command line prints its result")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -38,11 +35,7 @@ pub(super) struct Test {
 
 impl Test {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let mut report = Report {
-            verbose: self.verbose,
-            quiet: self.json,
-            ..Report::default()
-        };
+        let mut report = Report { verbose: self.verbose, quiet: self.json, ..Report::default() };
         for path in expand(&self.files)? {
             match casefile::open(&path) {
                 Ok(opened) => self.file(&path, &opened, &mut report)?,
@@ -55,11 +48,7 @@ impl Test {
         } else {
             print(&report.closing());
         }
-        Ok(if report.failed == 0 {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
+        Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     fn file(&self, path: &Path, opened: &Opened, report: &mut Report) -> Result<()> {
@@ -81,12 +70,10 @@ impl Test {
         if failing.is_empty() {
             return Ok(());
         }
-        let outcomes: Vec<(&Case, &Outcome)> = failing
-            .iter()
-            .map(|(case, outcome)| (*case, outcome))
-            .collect();
-        let text = casefile::update(&opened.text, &outcomes)
-            .map_err(|why| anyhow!("{}: {why}", path.display()))?;
+        let outcomes: Vec<(&Case, &Outcome)> =
+            failing.iter().map(|(case, outcome)| (*case, outcome)).collect();
+        let text =
+            casefile::update(&opened.text, &outcomes).map_err(|why| anyhow!("{}: {why}", path.display()))?;
         fs::write(path, text).with_context(|| format!("write {}", path.display()))
     }
 }
@@ -99,18 +86,8 @@ fn print(line: &str) {
 /// Whether writing the transitions into the case makes it pass: `pending` and `firing` are left
 /// to the person.
 fn mends(case: &Case, outcome: &Outcome) -> bool {
-    let standing = Outcome {
-        transitions: Vec::new(),
-        ..outcome.clone()
-    };
-    casefile::compare(
-        &Case {
-            expect: Vec::new(),
-            ..case.clone()
-        },
-        &standing,
-    )
-    .is_empty()
+    let standing = Outcome { transitions: Vec::new(), ..outcome.clone() };
+    casefile::compare(&Case { expect: Vec::new(), ..case.clone() }, &standing).is_empty()
 }
 
 /// The test files that the arguments stand for.
@@ -123,11 +100,7 @@ fn expand(files: &[PathBuf]) -> Result<Vec<PathBuf>> {
         }
         let inside = casefile::test_files(path).map_err(anyhow::Error::msg)?;
         if inside.is_empty() {
-            bail!(
-                "no test files (*{}) in {}",
-                casefile::TEST_SUFFIX,
-                path.display()
-            );
+            bail!("no test files (*{}) in {}", casefile::TEST_SUFFIX, path.display());
         }
         found.extend(inside);
     }
@@ -199,21 +172,11 @@ impl Report {
     fn refused(&mut self, path: &Path, refusal: &Refusal) {
         match refusal {
             Refusal::Unreadable(why) => self.problem(&path.display().to_string(), why),
-            Refusal::Rules {
-                file,
-                text,
-                diagnostics,
-            } => {
+            Refusal::Rules { file, text, diagnostics } => {
                 if !self.quiet {
-                    eprint!(
-                        "{}",
-                        render(diagnostics, file, text, io::stderr().is_terminal())
-                    );
+                    eprint!("{}", render(diagnostics, file, text, io::stderr().is_terminal()));
                 }
-                let first = diagnostics
-                    .first()
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
+                let first = diagnostics.first().map(ToString::to_string).unwrap_or_default();
                 let why = format!("the rules of {file} do not compile: {first}");
                 self.problem(&path.display().to_string(), &why);
             }
@@ -225,26 +188,14 @@ impl Report {
         let fired = std::mem::take(&mut self.fired);
         let Some(pack) = &opened.pack else { return };
         let pack = fs::canonicalize(pack).unwrap_or_else(|_| path.join(pack));
-        let all = || {
-            opened
-                .rules
-                .plan
-                .rules
-                .iter()
-                .map(|rule| rule.alert.rule.to_string())
-                .collect()
-        };
+        let all = || opened.rules.plan.rules.iter().map(|rule| rule.alert.rule.to_string()).collect();
         let idle = self.idle.entry(pack).or_insert_with(all);
         idle.retain(|rule| !fired.contains(rule));
     }
 
     fn unexercised(&mut self) {
         for (pack, rules) in std::mem::take(&mut self.idle) {
-            let name = pack
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = pack.file_name().unwrap_or_default().to_string_lossy().into_owned();
             for rule in rules {
                 self.problem(
                     &name,
@@ -255,11 +206,7 @@ impl Report {
     }
 
     fn closing(&self) -> String {
-        let updated = if self.updated > 0 {
-            format!(" ({} updated)", self.updated)
-        } else {
-            String::new()
-        };
+        let updated = if self.updated > 0 { format!(" ({} updated)", self.updated) } else { String::new() };
         format!("{} passed{updated}, {} failed", self.passed, self.failed)
     }
 

@@ -15,10 +15,7 @@ pub(crate) fn trials(kind: &str, folder: &Path) -> Vec<Trial> {
         Ok(files) => files,
         Err(why) => return vec![Trial::test(kind.to_owned(), move || Err(why.into()))],
     };
-    files
-        .into_iter()
-        .flat_map(|path| of_file(kind, path))
-        .collect()
+    files.into_iter().flat_map(|path| of_file(kind, path)).collect()
 }
 
 fn of_file(kind: &str, path: PathBuf) -> Vec<Trial> {
@@ -42,15 +39,11 @@ fn of_file(kind: &str, path: PathBuf) -> Vec<Trial> {
             let opened = opened.clone();
             let name = format!("{name}/{}/{label}", opened.suite.cases[place].name);
             let path = path.clone();
-            trials.push(Trial::test(name, move || {
-                check(&path, &opened.suite.cases[place], &opened, mode)
-            }));
+            trials.push(Trial::test(name, move || check(&path, &opened.suite.cases[place], &opened, mode)));
         }
     }
     if opened.pack.is_some() {
-        trials.push(Trial::test(format!("{name}/every rule fires"), move || {
-            exercised(&opened)
-        }));
+        trials.push(Trial::test(format!("{name}/every rule fires"), move || exercised(&opened)));
     }
     trials
 }
@@ -58,9 +51,7 @@ fn of_file(kind: &str, path: PathBuf) -> Vec<Trial> {
 fn told(path: &Path, refusal: &Refusal) -> Failed {
     match refusal {
         Refusal::Unreadable(why) => format!("{}: {why}", path.display()).into(),
-        Refusal::Rules {
-            file, diagnostics, ..
-        } => {
+        Refusal::Rules { file, diagnostics, .. } => {
             let all: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
             format!("{file} does not compile:\n{}", all.join("\n")).into()
         }
@@ -73,43 +64,19 @@ fn check(path: &Path, case: &Case, opened: &Opened, mode: Mode) -> Result<(), Fa
     if mismatch.is_empty() {
         return Ok(());
     }
-    let hint = if mode == Mode::Plain {
-        "\n(UPDATE=1 writes what came into the file)"
-    } else {
-        ""
-    };
-    Err(format!(
-        "{}:{}: {}\n{mismatch}{hint}",
-        path.display(),
-        case.line,
-        case.name
-    )
-    .into())
+    let hint = if mode == Mode::Plain { "\n(UPDATE=1 writes what came into the file)" } else { "" };
+    Err(format!("{}:{}: {}\n{mismatch}{hint}", path.display(), case.line, case.name).into())
 }
 
 fn exercised(opened: &Opened) -> Result<(), Failed> {
-    let mut idle: BTreeSet<&str> = opened
-        .rules
-        .plan
-        .rules
-        .iter()
-        .map(|rule| &*rule.alert.rule)
-        .collect();
+    let mut idle: BTreeSet<&str> = opened.rules.plan.rules.iter().map(|rule| &*rule.alert.rule).collect();
     for case in &opened.suite.cases {
         let outcome = casefile::run(case, &opened.rules, Mode::Plain)?;
-        for transition in outcome
-            .transitions
-            .iter()
-            .filter(|t| t.state.reason().is_empty())
-        {
+        for transition in outcome.transitions.iter().filter(|t| t.state.reason().is_empty()) {
             idle.remove(&*transition.rule);
         }
     }
-    if idle.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("no case makes these rules fire: {idle:?}").into())
-    }
+    if idle.is_empty() { Ok(()) } else { Err(format!("no case makes these rules fire: {idle:?}").into()) }
 }
 
 fn update(path: &Path) -> Result<(), Failed> {
@@ -124,14 +91,8 @@ fn update(path: &Path) -> Result<(), Failed> {
     if failing.is_empty() {
         return Ok(());
     }
-    let failing: Vec<(&Case, &Outcome)> = failing
-        .iter()
-        .map(|(case, outcome)| (*case, outcome))
-        .collect();
-    Ok(std::fs::write(
-        path,
-        casefile::update(&opened.text, &failing)?,
-    )?)
+    let failing: Vec<(&Case, &Outcome)> = failing.iter().map(|(case, outcome)| (*case, outcome)).collect();
+    Ok(std::fs::write(path, casefile::update(&opened.text, &failing)?)?)
 }
 
 /// The trials of `weir test` itself.
@@ -140,17 +101,10 @@ pub(crate) fn command() -> Vec<Trial> {
         Trial::test("command/weir test rules", || {
             let (code, said) = weir(&["test", concat!(env!("CARGO_MANIFEST_DIR"), "/rules")])?;
             let closing = said.lines().last().unwrap_or_default();
-            if code == Some(0) && closing.ends_with(" passed, 0 failed") {
-                Ok(())
-            } else {
-                Err(said.into())
-            }
+            if code == Some(0) && closing.ends_with(" passed, 0 failed") { Ok(()) } else { Err(said.into()) }
         }),
         Trial::test("command/weir test tells what differs, and mends it", mends),
-        Trial::test(
-            "command/weir test tells which rule no case makes fire",
-            idle,
-        ),
+        Trial::test("command/weir test tells which rule no case makes fire", idle),
     ]
 }
 
@@ -162,9 +116,7 @@ rules:
 ";
 
 fn weir(arguments: &[&str]) -> Result<(Option<i32>, String), Failed> {
-    let output = Command::new(env!("CARGO_BIN_EXE_weir"))
-        .args(arguments)
-        .output()?;
+    let output = Command::new(env!("CARGO_BIN_EXE_weir")).args(arguments).output()?;
     Ok((output.status.code(), String::from_utf8(output.stdout)?))
 }
 
@@ -215,11 +167,7 @@ cases:
       - {at: 1s, firing: cold, values: {v: -1.0}}\n",
     );
     let found = std::fs::read_to_string(&path)?;
-    if found == right {
-        Ok(())
-    } else {
-        Err(found.into())
-    }
+    if found == right { Ok(()) } else { Err(found.into()) }
 }
 
 fn idle() -> Result<(), Failed> {
@@ -228,13 +176,6 @@ fn idle() -> Result<(), Failed> {
     let case = "rules: p.yaml\ncases:\n  - name: up\n    steps: [{at: 0s, topic: t/a, payload: {v: 4}}]\n    expect: [{firing: hot}]\n";
     std::fs::write(dir.path().join("p.test.yaml"), case)?;
     let (code, said) = weir(&["test", &dir.path().to_string_lossy()])?;
-    has(
-        &said,
-        &["rule cold is never exercised", "1 passed, 1 failed"],
-    )?;
-    if code == Some(1) {
-        Ok(())
-    } else {
-        Err(format!("exit code {code:?}").into())
-    }
+    has(&said, &["rule cold is never exercised", "1 passed, 1 failed"])?;
+    if code == Some(1) { Ok(()) } else { Err(format!("exit code {code:?}").into()) }
 }

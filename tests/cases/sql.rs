@@ -45,23 +45,13 @@ enum Mode {
 
 /// The trials of all files in `folder`.
 pub(crate) fn trials(folder: &Path) -> Vec<Trial> {
-    let modes = [
-        (Mode::Batch, "batch"),
-        (Mode::Rows, "rows"),
-        (Mode::Restore, "restore"),
-    ];
+    let modes = [(Mode::Batch, "batch"), (Mode::Rows, "rows"), (Mode::Restore, "restore")];
     let mut trials = Vec::new();
     for path in files(folder) {
-        let stem = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         for (mode, label) in modes {
             let path = path.clone();
-            trials.push(Trial::test(format!("sql/{stem}/{label}"), move || {
-                case(&path, mode)
-            }));
+            trials.push(Trial::test(format!("sql/{stem}/{label}"), move || case(&path, mode)));
         }
     }
     trials
@@ -75,11 +65,7 @@ fn case(path: &Path, mode: Mode) -> Result<(), Failed> {
     }
     if std::env::var_os("UPDATE").is_some() {
         // One way writes; whether the others agree shows in the next run.
-        return if mode == Mode::Batch {
-            Ok(std::fs::write(path, right)?)
-        } else {
-            Ok(())
-        };
+        return if mode == Mode::Batch { Ok(std::fs::write(path, right)?) } else { Ok(()) };
     }
     let pairs = written.lines().zip(right.lines()).enumerate();
     let first = pairs.into_iter().find(|(_, (a, b))| a != b);
@@ -99,10 +85,7 @@ fn run(text: &str, mode: Mode) -> Result<String, String> {
     for record in text.split("\n\n") {
         let record = record.trim_end_matches('\n');
         let at = |why: String| format!("{line}: {why}");
-        let body: Vec<&str> = record
-            .lines()
-            .filter(|l| !l.trim_start().starts_with('#'))
-            .collect();
+        let body: Vec<&str> = record.lines().filter(|l| !l.trim_start().starts_with('#')).collect();
         let rest = || body.get(1..).unwrap_or_default().join("\n");
         if !right.is_empty() {
             right.push_str("\n\n");
@@ -110,18 +93,12 @@ fn run(text: &str, mode: Mode) -> Result<String, String> {
         match body.first().copied() {
             Some("stream") => stream = rest(),
             Some("input") => {
-                input = body[1..]
-                    .iter()
-                    .map(|l| event(l))
-                    .collect::<Result<_, _>>()
-                    .map_err(at)?
+                input = body[1..].iter().map(|l| event(l)).collect::<Result<_, _>>().map_err(at)?
             }
             Some("query") => {
                 let (head, _) = record.split_once("\n----").unwrap_or((record, ""));
                 let body = rest();
-                let sql = body
-                    .split_once("\n----")
-                    .map_or(body.as_str(), |(sql, _)| sql);
+                let sql = body.split_once("\n----").map_or(body.as_str(), |(sql, _)| sql);
                 right.push_str(head);
                 right.push_str("\n----");
                 for observation in query(&stream, sql, &input, mode).map_err(at)? {
@@ -132,9 +109,7 @@ fn run(text: &str, mode: Mode) -> Result<String, String> {
             }
             None => {}
             Some(other) => {
-                return Err(at(format!(
-                    "`{other}` is no record; write stream, input or query"
-                )));
+                return Err(at(format!("`{other}` is no record; write stream, input or query")));
             }
         }
         right.push_str(record);
@@ -149,18 +124,13 @@ type Event = (Timestamp, Option<Message>);
 
 fn event(line: &str) -> Result<Event, String> {
     let mut parts = line.splitn(3, ' ');
-    let (at, topic, payload) = (
-        parts.next().unwrap_or(""),
-        parts.next().unwrap_or(""),
-        parts.next().unwrap_or(""),
-    );
+    let (at, topic, payload) =
+        (parts.next().unwrap_or(""), parts.next().unwrap_or(""), parts.next().unwrap_or(""));
     let at = START.plus(parse_span(at)?);
     if topic == "advance" {
         return Ok((at, None));
     }
-    let (topic, retained) = topic
-        .strip_prefix("retained:")
-        .map_or((topic, false), |topic| (topic, true));
+    let (topic, retained) = topic.strip_prefix("retained:").map_or((topic, false), |topic| (topic, true));
     let message = Message {
         source: "test".into(),
         topic: topic.into(),
@@ -178,11 +148,7 @@ fn query(stream: &str, sql: &str, input: &[Event], mode: Mode) -> Result<Vec<Obs
     let set = json!({ "streams": [stream], "rules": [{ "id": "q", "sql": sql }] }).to_string();
     let compiled = compile_text("case", &set, &Limits::default());
     let Some(plan) = compiled.plan else {
-        let all: Vec<String> = compiled
-            .diagnostics
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let all: Vec<String> = compiled.diagnostics.iter().map(ToString::to_string).collect();
         return Err(all.join("\n"));
     };
     let plan = Arc::new(plan);
@@ -219,18 +185,11 @@ impl Bench {
         {
             let bytes = self.engine.snapshot(now(last));
             self.engine = Engine::new(self.plan.clone(), Config::default());
-            self.engine
-                .restore(&bytes, now(last))
-                .map_err(|e| format!("restore: {e}"))?;
+            self.engine.restore(&bytes, now(last)).map_err(|e| format!("restore: {e}"))?;
         }
         if self.mode != Mode::Batch || rows.is_empty() {
-            while let Some(due) = self
-                .engine
-                .next_deadline()
-                .filter(|due| *due < now(at).mono)
-            {
-                let wall =
-                    Timestamp::from_micros(i64::try_from(due.micros()).map_err(|e| e.to_string())?);
+            while let Some(due) = self.engine.next_deadline().filter(|due| *due < now(at).mono) {
+                let wall = Timestamp::from_micros(i64::try_from(due.micros()).map_err(|e| e.to_string())?);
                 self.engine.advance(Now { wall, mono: due }, &mut self.out);
                 if self.engine.next_deadline() == Some(due) {
                     break;
@@ -247,10 +206,7 @@ impl Bench {
 }
 
 fn now(at: Timestamp) -> Now {
-    Now {
-        wall: at,
-        mono: Mono::from_micros(u64::try_from(at.micros()).unwrap_or(0)),
-    }
+    Now { wall: at, mono: Mono::from_micros(u64::try_from(at.micros()).unwrap_or(0)) }
 }
 
 fn show(observation: &Observation) -> String {

@@ -167,9 +167,8 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
     if let Ok(offset) = parse_span(text) {
         return Ok(START.plus(offset));
     }
-    Timestamp::parse(text).ok_or_else(|| {
-        format!("`{text}` is no time; write an offset as in `90s` or `1h30m`, or RFC 3339")
-    })
+    Timestamp::parse(text)
+        .ok_or_else(|| format!("`{text}` is no time; write an offset as in `90s` or `1h30m`, or RFC 3339"))
 }
 
 /// Writes a time as [`parse_time`] reads it, as an offset where that is exact and short.

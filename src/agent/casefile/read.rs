@@ -101,14 +101,14 @@ impl Suite {
                 return Err("`rules` and `ruleset` are both there; keep one".to_owned());
             }
             (None, None) => {
-                return Err("the rules are missing: add `rules: pack.yaml`, or the rules themselves under `ruleset:`".to_owned());
+                return Err(
+                    "the rules are missing: add `rules: pack.yaml`, or the rules themselves under `ruleset:`"
+                        .to_owned(),
+                );
             }
         };
         let cases: Result<Vec<Case>, String> = found.cases.into_iter().map(case).collect();
-        Ok(Self {
-            rules,
-            cases: cases?,
-        })
+        Ok(Self { rules, cases: cases? })
     }
 }
 
@@ -126,13 +126,7 @@ fn line_of<T>(spanned: &Spanned<T>) -> usize {
 
 fn case(text: Spanned<CaseText>) -> Result<Case, String> {
     let line = line_of(&text);
-    let CaseText {
-        name,
-        steps,
-        expect,
-        pending,
-        firing,
-    } = text.value;
+    let CaseText { name, steps, expect, pending, firing } = text.value;
     let mut events = Vec::new();
     for step in steps {
         let line = line_of(&step);
@@ -146,20 +140,11 @@ fn case(text: Spanned<CaseText>) -> Result<Case, String> {
         expected.push(self::expected(one.value).map_err(|why| format!("line {line}: {why}"))?);
     }
     let standing = |list: Option<Vec<Json>>| -> Result<Option<Vec<Standing>>, String> {
-        let one =
-            |json| self::standing(json).map_err(|why| format!("case `{name}`, line {line}: {why}"));
-        list.map(|list| list.into_iter().map(one).collect())
-            .transpose()
+        let one = |json| self::standing(json).map_err(|why| format!("case `{name}`, line {line}: {why}"));
+        list.map(|list| list.into_iter().map(one).collect()).transpose()
     };
     let (pending, firing) = (standing(pending)?, standing(firing)?);
-    Ok(Case {
-        name,
-        line,
-        events,
-        expect: expected,
-        pending,
-        firing,
-    })
+    Ok(Case { name, line, events, expect: expected, pending, firing })
 }
 
 fn time(json: &Json) -> Result<Timestamp, String> {
@@ -185,7 +170,10 @@ fn step(step: StepText, events: &mut Vec<Event>) -> Result<(), String> {
         step.connected.is_some(),
     ];
     if kinds.iter().filter(|is| **is).count() != 1 {
-        return Err("a step is one of `topic` with a payload, `tick`, `swap`, `remove`, `restart`, `connected`".to_owned());
+        return Err(
+            "a step is one of `topic` with a payload, `tick`, `swap`, `remove`, `restart`, `connected`"
+                .to_owned(),
+        );
     }
     if let Some(topic) = &step.topic {
         return messages(&step, topic, at, events);
@@ -201,12 +189,7 @@ fn step(step: StepText, events: &mut Vec<Event>) -> Result<(), String> {
     Ok(())
 }
 
-fn messages(
-    step: &StepText,
-    topic: &str,
-    at: Timestamp,
-    events: &mut Vec<Event>,
-) -> Result<(), String> {
+fn messages(step: &StepText, topic: &str, at: Timestamp, events: &mut Vec<Event>) -> Result<(), String> {
     let bodies: Vec<Json> = match (&step.payload, &step.payloads, &step.text) {
         (Some(payload), None, None) => vec![payload.clone()],
         (None, Some(payloads), None) => payloads.clone(),
@@ -245,10 +228,7 @@ fn messages(
                 payload,
                 retained: step.retained,
             };
-            events.push(Event {
-                at: at.plus(offset),
-                action,
-            });
+            events.push(Event { at: at.plus(offset), action });
             offset += every;
         }
     }
@@ -260,7 +240,12 @@ fn expected(text: ExpectedText) -> Result<Expected, String> {
         (Some(rule), None, None) => ("firing", rule),
         (None, Some(rule), None) => ("resolved", rule),
         (None, None, Some(rule)) => ("occurred", rule),
-        _ => return Err("an expected transition has one of `firing`, `resolved`, `occurred`, with the rule's id".to_owned()),
+        _ => {
+            return Err(
+                "an expected transition has one of `firing`, `resolved`, `occurred`, with the rule's id"
+                    .to_owned(),
+            );
+        }
     };
     let mut annotations = text.annotations;
     if let Some(summary) = text.summary {
@@ -271,11 +256,7 @@ fn expected(text: ExpectedText) -> Result<Expected, String> {
         state,
         rule,
         reason: text.reason,
-        labels: text
-            .labels
-            .iter()
-            .map(|(name, value)| (name.clone(), scalar(value)))
-            .collect(),
+        labels: text.labels.iter().map(|(name, value)| (name.clone(), scalar(value))).collect(),
         values: text.values,
         severity: text.severity,
         annotations,
@@ -285,20 +266,10 @@ fn expected(text: ExpectedText) -> Result<Expected, String> {
 
 fn standing(json: Json) -> Result<Standing, String> {
     if let Json::String(rule) = json {
-        return Ok(Standing {
-            rule,
-            labels: BTreeMap::new(),
-        });
+        return Ok(Standing { rule, labels: BTreeMap::new() });
     }
     let text: StandingText = serde_json::from_value(json)
         .map_err(|e| format!("write a rule's id, or `{{rule: id, labels: {{…}}}}` ({e})"))?;
-    let labels = text
-        .labels
-        .iter()
-        .map(|(name, value)| (name.clone(), scalar(value)))
-        .collect();
-    Ok(Standing {
-        rule: text.rule,
-        labels,
-    })
+    let labels = text.labels.iter().map(|(name, value)| (name.clone(), scalar(value))).collect();
+    Ok(Standing { rule: text.rule, labels })
 }

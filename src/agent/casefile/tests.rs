@@ -9,15 +9,9 @@ const RULES: &str = "ruleset:
 
 fn outcomes(text: &str, mode: Mode) -> (Suite, Vec<Outcome>) {
     let suite = Suite::parse(text).unwrap();
-    let Rules::Text(rules) = &suite.rules else {
-        panic!("the rules are in the file")
-    };
+    let Rules::Text(rules) = &suite.rules else { panic!("the rules are in the file") };
     let rules = admit("set", rules).unwrap();
-    let outcomes = suite
-        .cases
-        .iter()
-        .map(|case| run(case, &rules, mode).unwrap())
-        .collect();
+    let outcomes = suite.cases.iter().map(|case| run(case, &rules, mode).unwrap()).collect();
     (suite, outcomes)
 }
 
@@ -31,39 +25,18 @@ fn wrong_files_say_where() {
     let case = |body: &str| format!("{RULES}cases:\n  - name: x\n{body}");
     for (text, said) in [
         ("cases: []".to_owned(), "the rules are missing"),
-        (
-            "rules: a.yaml\nruleset: {}\ncases: []".to_owned(),
-            "keep one",
-        ),
+        ("rules: a.yaml\nruleset: {}\ncases: []".to_owned(), "keep one"),
         (case("    stepz: []"), "line 6"),
-        (
-            case("    steps:\n      - {at: 5x, tick: true}"),
-            "line 7: `5x` is no time",
-        ),
-        (
-            case("    steps:\n      - {at: 5s}"),
-            "line 7: a step is one of",
-        ),
-        (
-            case("    steps:\n      - {at: 5s, tick: true, restart: true}"),
-            "line 7: a step is one of",
-        ),
-        (
-            case("    steps:\n      - {at: 5s, topic: t}"),
-            "`payload`, `payloads`, `text`",
-        ),
-        (
-            case("    steps:\n      - {at: 5s, topic: t, payload: 1, repeat: 3}"),
-            "need `every`",
-        ),
+        (case("    steps:\n      - {at: 5x, tick: true}"), "line 7: `5x` is no time"),
+        (case("    steps:\n      - {at: 5s}"), "line 7: a step is one of"),
+        (case("    steps:\n      - {at: 5s, tick: true, restart: true}"), "line 7: a step is one of"),
+        (case("    steps:\n      - {at: 5s, topic: t}"), "`payload`, `payloads`, `text`"),
+        (case("    steps:\n      - {at: 5s, topic: t, payload: 1, repeat: 3}"), "need `every`"),
         (
             case("    steps:\n      - {at: 5s, topic: t, payload: 1, repeat: 0, every: 1s}"),
             "`repeat` is between",
         ),
-        (
-            case("    expect:\n      - {at: 5s}"),
-            "line 7: an expected transition has one of",
-        ),
+        (case("    expect:\n      - {at: 5s}"), "line 7: an expected transition has one of"),
         (case("    firing: [5]"), "write a rule's id"),
     ] {
         let found = Suite::parse(&text).unwrap_err();
@@ -73,19 +46,10 @@ fn wrong_files_say_where() {
 
 #[test]
 fn times_read_back_as_they_are_written() {
-    for text in [
-        "0s",
-        "1h30m",
-        "250ms",
-        "2025-12-31T23:59:59Z",
-        "2026-01-01T00:00:00.000001Z",
-    ] {
+    for text in ["0s", "1h30m", "250ms", "2025-12-31T23:59:59Z", "2026-01-01T00:00:00.000001Z"] {
         assert_eq!(format_time(parse_time(text).unwrap()), text);
     }
-    assert_eq!(
-        format_time(parse_time("2026-01-01T00:00:05Z").unwrap()),
-        "5s"
-    );
+    assert_eq!(format_time(parse_time("2026-01-01T00:00:05Z").unwrap()), "5s");
 }
 
 #[test]
@@ -102,13 +66,7 @@ fn places_in_payloads_take_the_time() {
             _ => None,
         })
         .collect();
-    assert_eq!(
-        payloads,
-        [
-            r#"{"a":1767225600.5,"b":[1767225600500],"c":"at 2026-01-01T00:00:00.5Z"}"#,
-            "5"
-        ]
-    );
+    assert_eq!(payloads, [r#"{"a":1767225600.5,"b":[1767225600500],"c":"at 2026-01-01T00:00:00.5Z"}"#, "5"]);
 }
 
 #[test]
@@ -172,18 +130,13 @@ fn an_update_touches_nothing_but_expect() {
     assert_eq!(updated(&after).unwrap(), after);
     let (suite, outcomes) = outcomes(&after, Mode::Plain);
     for (case, outcome) in suite.cases.iter().zip(&outcomes) {
-        assert!(
-            compare(case, outcome).is_empty(),
-            "{}",
-            compare(case, outcome)
-        );
+        assert!(compare(case, outcome).is_empty(), "{}", compare(case, outcome));
     }
 }
 
 #[test]
 fn a_case_in_flow_style_is_left_to_its_author() {
-    let text = format!(
-        "{RULES}cases:\n  - {{name: x, steps: [{{at: 0s, topic: t/a, payload: {{v: 4}}}}]}}\n"
-    );
+    let text =
+        format!("{RULES}cases:\n  - {{name: x, steps: [{{at: 0s, topic: t/a, payload: {{v: 4}}}}]}}\n");
     assert!(updated(&text).unwrap_err().contains("block style"));
 }

@@ -31,10 +31,7 @@ fn replace(lines: &mut Vec<String>, case: &Case, outcome: &Outcome) -> Result<()
     let head = lines.get(first).map_or("", String::as_str);
     // `  - name: …`: the members stand where the first one does, behind the dash.
     let dash = indent(head);
-    let after = head
-        .trim_start()
-        .strip_prefix('-')
-        .filter(|rest| !rest.trim_start().starts_with('{'));
+    let after = head.trim_start().strip_prefix('-').filter(|rest| !rest.trim_start().starts_with('{'));
     let Some(after) = after else {
         return Err(format!(
             "line {}: write the case `{}` in block style to have it updated",
@@ -78,10 +75,7 @@ fn is_text(line: &str) -> bool {
 
 /// Behind the last line with text in this range, which begins with one.
 fn last_text(lines: &[String], from: usize, to: usize) -> usize {
-    (from..to)
-        .rev()
-        .find(|i| is_text(&lines[*i]))
-        .map_or(from, |i| i + 1)
+    (from..to).rev().find(|i| is_text(&lines[*i])).map_or(from, |i| i + 1)
 }
 
 fn written(case: &Case, outcome: &Outcome, members: usize) -> Vec<String> {
@@ -91,12 +85,7 @@ fn written(case: &Case, outcome: &Outcome, members: usize) -> Vec<String> {
     }
     let details = Details::of(&case.expect);
     let mut lines = vec![format!("{pad}expect:")];
-    lines.extend(
-        outcome
-            .transitions
-            .iter()
-            .map(|t| format!("{pad}  - {{{}}}", details.line(t))),
-    );
+    lines.extend(outcome.transitions.iter().map(|t| format!("{pad}  - {{{}}}", details.line(t))));
     lines
 }
 
@@ -126,10 +115,8 @@ impl Details {
     }
 
     fn line(&self, t: &Transition) -> String {
-        let mut parts = vec![
-            format!("at: {}", format_time(t.occurred_at)),
-            format!("{}: {}", t.state.name(), t.rule),
-        ];
+        let mut parts =
+            vec![format!("at: {}", format_time(t.occurred_at)), format!("{}: {}", t.state.name(), t.rule)];
         if self.starts_at {
             parts.push(format!("starts_at: {}", format_time(t.starts_at)));
         }
@@ -161,21 +148,14 @@ impl Details {
         if self.severity {
             parts.push(format!("severity: {}", text(&t.severity)));
         }
-        let annotation = |name: &String| {
-            t.annotations
-                .get(name.as_str())
-                .map(|said| (name.clone(), quoted(said)))
-        };
-        let mut annotations: Vec<(String, String)> =
-            self.annotations.iter().filter_map(annotation).collect();
+        let annotation =
+            |name: &String| t.annotations.get(name.as_str()).map(|said| (name.clone(), quoted(said)));
+        let mut annotations: Vec<(String, String)> = self.annotations.iter().filter_map(annotation).collect();
         if let Some(place) = annotations.iter().position(|(name, _)| name == "summary") {
             parts.push(format!("summary: {}", annotations.remove(place).1));
         }
         if !annotations.is_empty() {
-            let all: Vec<String> = annotations
-                .iter()
-                .map(|(name, said)| format!("{name}: {said}"))
-                .collect();
+            let all: Vec<String> = annotations.iter().map(|(name, said)| format!("{name}: {said}")).collect();
             parts.push(format!("annotations: {{{}}}", all.join(", ")));
         }
         parts.join(", ")
@@ -192,9 +172,7 @@ fn value(value: &Value) -> String {
 /// Bare where YAML reads it back as this text in every place, else in quotes.
 fn text(text: &str) -> String {
     let plain = text.chars().next().is_some_and(|c| c.is_ascii_alphabetic())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '/'))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '/'))
         && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"]
             .contains(&text.to_ascii_lowercase().as_str());
     if plain { text.to_owned() } else { quoted(text) }
