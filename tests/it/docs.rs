@@ -128,6 +128,27 @@ fn the_reference_names_every_function() {
 }
 
 #[test]
+fn what_is_not_yet_is_refused_as_such() {
+    let reference = reference();
+    let (_, section) = reference.split_once("\n## Not yet\n").expect("a section of what is not yet");
+    let list = section.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a list of functions");
+    let rules: Vec<Json> = list
+        .split_whitespace()
+        .map(|name| serde_json::json!({"id": name, "sql": format!("SELECT {name}(cpu) AS x FROM node")}))
+        .collect();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("later.yaml");
+    fs::write(&file, serde_json::json!({ "rules": rules }).to_string()).unwrap();
+    let (_, printed, _) = weir(&["check", "--json", file.to_str().unwrap()]);
+    let found: Vec<Json> = serde_json::from_str(&printed).unwrap();
+    for rule in &rules {
+        let item = format!("rule {}", rule["id"].as_str().unwrap());
+        let code = found.iter().find(|finding| finding["item"] == *item).map(|finding| &finding["code"]);
+        assert_eq!(code, Some(&Json::from("not-yet")), "{item}");
+    }
+}
+
+#[test]
 fn the_reference_shows_every_column_of_the_built_in_streams() {
     let reference = reference();
     for stream in NODE_STREAMS {
