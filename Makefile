@@ -23,7 +23,7 @@ lint:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --no-default-features --bin weir -- -D warnings
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
-	$(CARGO) deny --locked check --config .deny.toml bans licenses sources
+	$(CARGO) deny --locked --log-level error --config .deny.toml check bans licenses sources
 
 ## packages: what the tests need from Debian
 packages:

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::model::alerting::RuleKind;
+use crate::model::alerting::{AlertSpec, Cadence, RuleKind};
 use crate::model::row::Observation;
 use crate::model::time::{Mono, Timestamp};
 use crate::model::transition::{Reason, State};
@@ -156,9 +156,13 @@ impl Instance {
         }
     }
 
-    /// When the monotonic clock brings the key's stream time to its timer.
-    pub(super) fn deadline(&self, kind: &RuleKind) -> Option<Mono> {
-        self.due(kind).map(|due| self.anchor.plus(due.since(self.last_at.plus(self.carried))))
+    /// When the monotonic clock runs the timer out: when it has carried the key's stream time
+    /// there, and the next window's row, which may be dated before it, would have come.
+    pub(super) fn deadline(&self, spec: &AlertSpec) -> Option<Mono> {
+        let due = self.due(&spec.kind)?;
+        let open = |cadence: &Cadence| due >= self.last_at.plus(cadence.every);
+        let slack = spec.cadence.filter(open).map_or(Duration::ZERO, |cadence| cadence.slack);
+        Some(self.anchor.plus(due.since(self.last_at.plus(self.carried)) + slack))
     }
 
     /// The stream time at which the phase ends by itself.

@@ -124,16 +124,21 @@ impl Book {
             return;
         }
         let before = instance.phase;
-        let old_timer = instance.deadline(&spec.kind);
+        let old_timer = instance.deadline(&spec);
         let mut steps = Vec::new();
-        instance.expire_before(&spec.kind, seen.at, &mut steps);
-        if !steps.is_empty() {
+        if occurrence {
+            // `repeat` ends before its last instant: readings a minute apart are told each minute.
+            instance.expire_until(&spec.kind, seen.at, &mut steps);
+        } else {
+            instance.expire_before(&spec.kind, seen.at, &mut steps);
+        }
+        if instance.phase != before {
             // What ran out before this observation is told with the row that stood then.
             self.settle(id, before, old_timer, &spec, &steps, now, out);
             steps.clear();
         }
         let Some(instance) = self.instances.get_mut(&id) else { return };
-        let (before, old_timer) = (instance.phase, instance.deadline(&spec.kind));
+        let (before, old_timer) = (instance.phase, instance.deadline(&spec));
         instance.apply(&spec.kind, &seen, now.mono, &mut steps);
         instance.expire_until(&spec.kind, seen.at, &mut steps);
         self.settle(id, before, old_timer, &spec, &steps, now, out);
@@ -319,7 +324,7 @@ impl Book {
 
     fn insert(&mut self, id: u64, instance: Instance) {
         let rule = instance.rule;
-        if let Some(due) = instance.deadline(&self.specs[rule].kind) {
+        if let Some(due) = instance.deadline(&self.specs[rule]) {
             self.timers.insert((due, id));
         }
         self.keys[rule] += 1;
@@ -331,7 +336,7 @@ impl Book {
     fn remove(&mut self, id: u64) {
         let Some(instance) = self.instances.remove(&id) else { return };
         let rule = instance.rule;
-        if let Some(due) = instance.deadline(&self.specs[rule].kind) {
+        if let Some(due) = instance.deadline(&self.specs[rule]) {
             self.timers.remove(&(due, id));
         }
         self.keys[rule] -= 1;
@@ -366,7 +371,7 @@ impl Book {
     ) {
         let Some(instance) = self.instances.get(&id) else { return };
         let (rule, after) = (instance.rule, instance.phase);
-        let timer = instance.deadline(&spec.kind);
+        let timer = instance.deadline(spec);
         for step in steps {
             out.push(self.transition(spec, instance, *step, now));
         }

@@ -1,9 +1,12 @@
 //! `weir test`: runs the cases of rule files, and shows what differs.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a verb of the command line prints its result")]
+#![expect(
+    clippy::print_stderr,
+    reason = "a verb of the command line prints its result"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -35,7 +38,11 @@ pub(super) struct Test {
 
 impl Test {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let mut report = Report { verbose: self.verbose, quiet: self.json, ..Report::default() };
+        let mut report = Report {
+            verbose: self.verbose,
+            quiet: self.json,
+            ..Report::default()
+        };
         for path in expand(&self.files)? {
             match casefile::open(&path) {
                 Ok(opened) => self.file(&path, &opened, &mut report)?,
@@ -44,11 +51,15 @@ impl Test {
         }
         report.unexercised();
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&report.as_json())?);
+            print(&serde_json::to_string_pretty(&report.as_json())?);
         } else {
-            println!("{}", report.closing());
+            print(&report.closing());
         }
-        Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if report.failed == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 
     fn file(&self, path: &Path, opened: &Opened, report: &mut Report) -> Result<()> {
@@ -70,17 +81,36 @@ impl Test {
         if failing.is_empty() {
             return Ok(());
         }
-        let outcomes: Vec<(&Case, &Outcome)> = failing.iter().map(|(case, outcome)| (*case, outcome)).collect();
-        let text = casefile::update(&opened.text, &outcomes).map_err(|why| anyhow!("{}: {why}", path.display()))?;
+        let outcomes: Vec<(&Case, &Outcome)> = failing
+            .iter()
+            .map(|(case, outcome)| (*case, outcome))
+            .collect();
+        let text = casefile::update(&opened.text, &outcomes)
+            .map_err(|why| anyhow!("{}: {why}", path.display()))?;
         fs::write(path, text).with_context(|| format!("write {}", path.display()))
     }
+}
+
+/// Writes a line. A reader that is gone, as `head` is, wants no more; the exit code tells it all.
+fn print(line: &str) {
+    drop(writeln!(io::stdout(), "{line}"));
 }
 
 /// Whether writing the transitions into the case makes it pass: `pending` and `firing` are left
 /// to the person.
 fn mends(case: &Case, outcome: &Outcome) -> bool {
-    let standing = Outcome { transitions: Vec::new(), ..outcome.clone() };
-    casefile::compare(&Case { expect: Vec::new(), ..case.clone() }, &standing).is_empty()
+    let standing = Outcome {
+        transitions: Vec::new(),
+        ..outcome.clone()
+    };
+    casefile::compare(
+        &Case {
+            expect: Vec::new(),
+            ..case.clone()
+        },
+        &standing,
+    )
+    .is_empty()
 }
 
 /// The test files that the arguments stand for.
@@ -93,7 +123,11 @@ fn expand(files: &[PathBuf]) -> Result<Vec<PathBuf>> {
         }
         let inside = casefile::test_files(path).map_err(anyhow::Error::msg)?;
         if inside.is_empty() {
-            bail!("no test files (*{}) in {}", casefile::TEST_SUFFIX, path.display());
+            bail!(
+                "no test files (*{}) in {}",
+                casefile::TEST_SUFFIX,
+                path.display()
+            );
         }
         found.extend(inside);
     }
@@ -118,7 +152,7 @@ struct Report {
 impl Report {
     fn say(&self, line: &str) {
         if !self.quiet {
-            println!("{line}");
+            print(line);
         }
     }
 
@@ -165,11 +199,21 @@ impl Report {
     fn refused(&mut self, path: &Path, refusal: &Refusal) {
         match refusal {
             Refusal::Unreadable(why) => self.problem(&path.display().to_string(), why),
-            Refusal::Rules { file, text, diagnostics } => {
+            Refusal::Rules {
+                file,
+                text,
+                diagnostics,
+            } => {
                 if !self.quiet {
-                    eprint!("{}", render(diagnostics, file, text, io::stderr().is_terminal()));
+                    eprint!(
+                        "{}",
+                        render(diagnostics, file, text, io::stderr().is_terminal())
+                    );
                 }
-                let first = diagnostics.first().map(ToString::to_string).unwrap_or_default();
+                let first = diagnostics
+                    .first()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
                 let why = format!("the rules of {file} do not compile: {first}");
                 self.problem(&path.display().to_string(), &why);
             }
@@ -181,22 +225,41 @@ impl Report {
         let fired = std::mem::take(&mut self.fired);
         let Some(pack) = &opened.pack else { return };
         let pack = fs::canonicalize(pack).unwrap_or_else(|_| path.join(pack));
-        let all = || opened.rules.plan.rules.iter().map(|rule| rule.alert.rule.to_string()).collect();
+        let all = || {
+            opened
+                .rules
+                .plan
+                .rules
+                .iter()
+                .map(|rule| rule.alert.rule.to_string())
+                .collect()
+        };
         let idle = self.idle.entry(pack).or_insert_with(all);
         idle.retain(|rule| !fired.contains(rule));
     }
 
     fn unexercised(&mut self) {
         for (pack, rules) in std::mem::take(&mut self.idle) {
-            let name = pack.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = pack
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             for rule in rules {
-                self.problem(&name, &format!("rule {rule} is never exercised: add a case that makes it fire"));
+                self.problem(
+                    &name,
+                    &format!("rule {rule} is never exercised: add a case that makes it fire"),
+                );
             }
         }
     }
 
     fn closing(&self) -> String {
-        let updated = if self.updated > 0 { format!(" ({} updated)", self.updated) } else { String::new() };
+        let updated = if self.updated > 0 {
+            format!(" ({} updated)", self.updated)
+        } else {
+            String::new()
+        };
         format!("{} passed{updated}, {} failed", self.passed, self.failed)
     }
 

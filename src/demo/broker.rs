@@ -29,7 +29,10 @@ pub(super) struct Broker {
 impl Broker {
     /// A broker that listens.
     pub(super) async fn start() -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the broker's runtime")?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("start the broker's runtime")?;
         let (started, starts) = oneshot::channel();
         let (ending, ended) = oneshot::channel::<()>();
         let thread = tasks::thread("broker", move || {
@@ -43,7 +46,12 @@ impl Broker {
             .context("start the broker: it takes too long")?
             .context("start the broker: it ended at once")?
             .context("start the broker")?;
-        Ok(Self { addr, shutdown, ended, _thread: thread })
+        Ok(Self {
+            addr,
+            shutdown,
+            ended,
+            _thread: thread,
+        })
     }
 
     /// Where clients connect to.
@@ -64,7 +72,10 @@ type Started = Result<(SocketAddr, BrokerShutdownHandle)>;
 async fn serve(started: oneshot::Sender<Started>) {
     let config = BrokerConfig {
         bind_addresses: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
-        storage_config: StorageConfig { enable_persistence: false, ..StorageConfig::default() },
+        storage_config: StorageConfig {
+            enable_persistence: false,
+            ..StorageConfig::default()
+        },
         sys_topics_enabled: false,
         ..BrokerConfig::default()
     };

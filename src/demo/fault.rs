@@ -59,10 +59,17 @@ pub(super) struct Schedule {
 
 impl Schedule {
     pub(super) fn new(seed: u64) -> Self {
-        let scripted = |&(device, fault, from, length): &(usize, Fault, f64, f64)| {
-            Planned { device, fault, from, until: from + length }
+        let scripted = |&(device, fault, from, length): &(usize, Fault, f64, f64)| Planned {
+            device,
+            fault,
+            from,
+            until: from + length,
         };
-        Self { planned: SCRIPT.iter().map(scripted).collect(), next_draw: SCRIPT_END, rng: Rng::with_seed(seed) }
+        Self {
+            planned: SCRIPT.iter().map(scripted).collect(),
+            next_draw: SCRIPT_END,
+            rng: Rng::with_seed(seed),
+        }
     }
 
     /// What is wrong with a device at `seconds`. Time must not go backwards.
@@ -84,10 +91,20 @@ impl Schedule {
         let fits = match DEVICES[device].kind {
             Kind::Freezer => &[Fault::DoorOpen, Fault::CompressorOff][..],
             Kind::Motor => &[Fault::Bearing, Fault::Overload],
-            Kind::Room => &[Fault::Smoke, Fault::CarbonMonoxide, Fault::Leak, Fault::Intruder],
+            Kind::Room => &[
+                Fault::Smoke,
+                Fault::CarbonMonoxide,
+                Fault::Leak,
+                Fault::Intruder,
+            ],
         };
         let fault = fits[self.rng.usize(..fits.len())];
         let length = 8.0 + 10.0 * self.rng.f64();
-        self.planned.push(Planned { device, fault, from: at, until: at + length });
+        self.planned.push(Planned {
+            device,
+            fault,
+            from: at,
+            until: at + length,
+        });
     }
 }

@@ -26,7 +26,7 @@ const BROKER: &str = "site";
 const NODE_INTERVAL: Duration = Duration::from_secs(2);
 /// What the page shows of the agent's figures is at most this old. A report costs about a
 /// kilobyte, and counts as sent.
-const STATUS_INTERVAL: Duration = Duration::from_secs(15);
+const STATUS_INTERVAL: Duration = Duration::from_secs(20);
 const ANSWER: Duration = Duration::from_secs(2);
 
 /// The running agent.
@@ -53,14 +53,22 @@ impl Gateway {
     pub(super) fn start(given: &Given<'_>, clock: Clock) -> Result<Self> {
         let config = configure(given)?;
         let socket = config.socket_path();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the agent's runtime")?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("start the agent's runtime")?;
         let (stop, heard) = StopSource::new();
         let (ending, ended) = oneshot::channel();
         let thread = tasks::thread("agent", move || {
             let end = runtime.block_on(agent::run(config, clock, heard));
             drop(ending.send(end));
         })?;
-        Ok(Self { socket, stop, ended, _thread: thread })
+        Ok(Self {
+            socket,
+            stop,
+            ended,
+            _thread: thread,
+        })
     }
 
     /// Where `weir status` finds it.
@@ -78,8 +86,16 @@ impl Gateway {
             bail!("the agent has stopped");
         }
         let mut answer = Vec::new();
-        let asked = async { UnixStream::connect(&self.socket).await?.read_to_end(&mut answer).await };
-        timeout(ANSWER, asked).await.context("ask the agent: it does not answer")?.context("ask the agent")?;
+        let asked = async {
+            UnixStream::connect(&self.socket)
+                .await?
+                .read_to_end(&mut answer)
+                .await
+        };
+        timeout(ANSWER, asked)
+            .await
+            .context("ask the agent: it does not answer")?
+            .context("ask the agent")?;
         serde_json::from_slice(&answer).context("understand the agent's answer")
     }
 
@@ -90,7 +106,10 @@ impl Gateway {
         match timeout(patience, self.ended).await {
             Ok(Ok(end)) => end.context("stop the agent"),
             Ok(Err(_)) => bail!("the agent ended without a word"),
-            Err(_) => Ok(tracing::warn!("the agent takes long to stop; leaving it")),
+            Err(_) => {
+                tracing::warn!("the agent takes long to stop; leaving it");
+                Ok(())
+            }
         }
     }
 }
@@ -110,7 +129,10 @@ fn configure(given: &Given<'_>) -> Result<AgentConfig> {
             state_dir: given.dir.to_owned(),
         },
         brokers: vec![broker],
-        node: ingest::node::Config { interval: NODE_INTERVAL, ..ingest::node::Config::default() },
+        node: ingest::node::Config {
+            interval: NODE_INTERVAL,
+            ..ingest::node::Config::default()
+        },
         hub: uplink::Config {
             url: given.hub.clone(),
             token_file: Some(token_file),

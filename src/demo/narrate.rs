@@ -37,8 +37,8 @@ pub struct Started {
     pub page: String,
     /// The agent's id.
     pub agent: String,
-    /// The socket of `weir status`.
-    pub socket: String,
+    /// The command that asks it what it does.
+    pub status: String,
     /// The directory that stays; none where nothing does.
     pub kept: Option<String>,
 }
@@ -102,7 +102,10 @@ impl Seen {
     /// A transition as the demo tells it.
     pub fn of(transition: TransitionRecord) -> Self {
         let latency = latency(&transition).as_millis();
-        Self { latency_ms: u64::try_from(latency).unwrap_or(u64::MAX), transition }
+        Self {
+            latency_ms: u64::try_from(latency).unwrap_or(u64::MAX),
+            transition,
+        }
     }
 }
 
@@ -138,8 +141,15 @@ pub fn text(line: &Line, coloured: bool) -> String {
     match line {
         Line::Started(started) => start(started, pen),
         Line::Rules(rules) => {
-            let running = format!("{} rules pushed to the hub, running on the agent", rules.rules);
-            let which = pen.dim(&format!("({}, revision {})", rules.sets.join(", "), rules.revision));
+            let running = format!(
+                "{} rules pushed to the hub, running on the agent",
+                rules.rules
+            );
+            let which = pen.dim(&format!(
+                "({}, revision {})",
+                rules.sets.join(", "),
+                rules.revision
+            ));
             format!("  rules    {running}   {which}\n\n{}", pen.dim(&heading()))
         }
         Line::Alert(seen) => alert(seen, pen),
@@ -149,17 +159,27 @@ pub fn text(line: &Line, coloured: bool) -> String {
 }
 
 fn start(started: &Started, pen: Pen) -> String {
-    let broker = if started.broker_inside { "inside this process" } else { "yours" };
+    let broker = if started.broker_inside {
+        "inside this process"
+    } else {
+        "yours"
+    };
     let stays = match &started.kept {
         Some(dir) => format!("{dir} keeps the files of agent and hub"),
         None => "nothing stays when it ends".to_owned(),
     };
     let lines = [
-        ("broker", pen.bold(&started.broker), format!("{broker}; {} publish there", started.sensors)),
-        ("agent", pen.bold(&started.agent), format!("weir status --socket {}", started.socket)),
+        (
+            "broker",
+            pen.bold(&started.broker),
+            format!("{broker}; {} publish there", started.sensors),
+        ),
+        ("agent", pen.bold(&started.agent), started.status.clone()),
         ("hub", pen.bold(&started.page), String::new()),
     ];
-    let mut text = format!("weir demo: sensors, broker, agent and hub on this machine. Ctrl-C ends it; {stays}.\n");
+    let mut text = format!(
+        "weir demo: sensors, broker, agent and hub on this machine. Ctrl-C ends it; {stays}.\n"
+    );
     for (what, place, about) in lines {
         text.push_str(&format!("\n  {what:<8} {place}"));
         if !about.is_empty() {
@@ -178,28 +198,47 @@ fn alert(seen: &Seen, pen: Pen) -> String {
         _ => ("occurred", Pen::cyan),
     };
     let state = paint(pen, &format!("{state:<8}"));
-    let keys = clean(&keys(t));
+    let subject = clean(&subject(t));
     let what = clean(&what(t));
-    let what = if t.state == "firing" { pen.bold(&what) } else { what };
+    let what = if t.state == "firing" {
+        pen.bold(&what)
+    } else {
+        what
+    };
     let delay = pen.dim(&format!("{:>6}", format!("{} ms", seen.latency_ms)));
     let (severity, rule) = (clean(&t.severity), clean(&t.rule));
-    format!("{}  {state}  {severity:<8}  {rule:<18}  {keys:<9}  {delay}  {what}", clock(&t.received_at))
+    format!(
+        "{}  {state}  {severity:<8}  {rule:<18}  {subject:<9}  {delay}  {what}",
+        clock(&t.received_at)
+    )
 }
 
 /// The columns of [`alert`]. The delay is from the reading to the hub.
 fn heading() -> String {
-    format!("{:<8}  {:<8}  {:<8}  {:<18}  {:<9}  {:>6}  what", "time", "state", "severity", "rule", "on", "delay")
+    format!(
+        "{:<8}  {:<8}  {:<8}  {:<18}  {:<9}  {:>6}  what",
+        "time", "state", "severity", "rule", "on", "delay"
+    )
 }
 
-/// The labels that tell this alert from others of its rule.
-fn keys(t: &TransitionRecord) -> String {
+/// What an alert is about: its device, else its labels beyond those that every alert has, else the
+/// agent.
+fn subject(t: &TransitionRecord) -> String {
+    if let Some(device) = t.labels.get("device") {
+        return device.clone();
+    }
     let own = |name: &str| ["agent", "ruleset", "alertname"].contains(&name);
-    let told = |(name, value): (&String, &String)| match name.as_str() {
-        "device" => value.clone(),
-        _ => format!("{name}={value}"),
-    };
-    let keys: Vec<String> = t.labels.iter().filter(|(name, _)| !own(name)).map(told).collect();
-    if keys.is_empty() { t.agent.clone() } else { keys.join(" ") }
+    let labels: Vec<String> = t
+        .labels
+        .iter()
+        .filter(|(name, _)| !own(name))
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    if labels.is_empty() {
+        t.agent.clone()
+    } else {
+        labels.join(" ")
+    }
 }
 
 fn what(t: &TransitionRecord) -> String {
@@ -215,8 +254,13 @@ fn what(t: &TransitionRecord) -> String {
 
 /// The time of day, as the wall shows it here.
 fn clock(at: &str) -> String {
-    let local = at.parse::<jiff::Timestamp>().map(|at| at.to_zoned(jiff::tz::TimeZone::system()));
-    local.map_or_else(|_| "--:--:--".to_owned(), |at| at.strftime("%H:%M:%S").to_string())
+    let local = at
+        .parse::<jiff::Timestamp>()
+        .map(|at| at.to_zoned(jiff::tz::TimeZone::system()));
+    local.map_or_else(
+        |_| "--:--:--".to_owned(),
+        |at| at.strftime("%H:%M:%S").to_string(),
+    )
 }
 
 fn sums(tally: &Tally) -> String {
@@ -227,16 +271,31 @@ fn sums(tally: &Tally) -> String {
         count(tally.alerts_out, "alert"),
         bytes(tally.bytes_out)
     );
-    if let Some(part) = tally.bytes_in.checked_div(tally.bytes_out).filter(|part| *part > 1) {
+    if let Some(part) = tally
+        .bytes_in
+        .checked_div(tally.bytes_out)
+        .filter(|part| *part > 1)
+    {
         text.push_str(&format!("   (1 of {part} bytes leaves the site)"));
     }
     text
 }
 
 fn close(summary: &Summary, pen: Pen) -> String {
-    let Summary { counts, tally, kept } = summary;
-    let alerts = format!("{} fired, {} resolved, {} occurred", counts.fired, counts.resolved, counts.occurred);
-    let mut text = format!("\n{}\n  alerts   {alerts}, as the hub received them\n  bytes    {}", pen.bold("The demo is over."), sums(tally));
+    let Summary {
+        counts,
+        tally,
+        kept,
+    } = summary;
+    let alerts = format!(
+        "{} fired, {} resolved, {} occurred",
+        counts.fired, counts.resolved, counts.occurred
+    );
+    let mut text = format!(
+        "\n{}\n  alerts   {alerts}, as the hub received them\n  bytes    {}",
+        pen.bold("The demo is over."),
+        sums(tally)
+    );
     if let Some(dir) = kept {
         text.push_str(&format!("\n  files    {dir}"));
     }
@@ -244,7 +303,11 @@ fn close(summary: &Summary, pen: Pen) -> String {
 }
 
 fn count(n: u64, what: &str) -> String {
-    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+    if n == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{n} {what}s")
+    }
 }
 
 /// A size for people.
@@ -258,7 +321,9 @@ fn bytes(size: u64) -> String {
 }
 
 fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }
 
 /// Colours, where there are any.
@@ -269,7 +334,11 @@ struct Pen {
 
 impl Pen {
     fn paint(self, code: &str, text: &str) -> String {
-        if self.coloured { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+        if self.coloured {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     fn red(self, text: &str) -> String {
@@ -294,5 +363,86 @@ impl Pen {
 
     fn dim(self, text: &str) -> String {
         self.paint("2", text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(state: &str, reason: &str, labels: &[(&str, &str)], summary: &str) -> Line {
+        let label = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let transition = serde_json::json!({
+            "agent": "gw", "epoch": "0", "seq": 1, "state": state, "reason": reason, "ruleset": "demo", "rule": "hot",
+            "rule_hash": "0", "fingerprint": "0", "severity": "critical", "values": {},
+            "labels": labels.iter().map(label).collect::<std::collections::BTreeMap<_, _>>(),
+            "annotations": { "summary": summary },
+            "starts_at": "2026-01-01T00:00:00Z", "occurred_at": "2026-01-01T00:01:05Z",
+            "recorded_at": "2026-01-01T00:01:05Z", "received_at": "2026-01-01T00:01:05.012Z",
+        });
+        Line::Alert(Box::new(Seen::of(
+            serde_json::from_value(transition).unwrap(),
+        )))
+    }
+
+    #[test]
+    fn a_line_tells_state_subject_delay_and_reason() {
+        let device = [
+            ("agent", "gw"),
+            ("alertname", "hot"),
+            ("device", "f1"),
+            ("site", "a"),
+        ];
+        let mount = [("agent", "gw"), ("mount", "/data")];
+        let cases: &[(Line, &str)] = &[
+            (
+                seen("firing", "", &device, "92 °C"),
+                "FIRING    critical  hot                 f1          12 ms  92 °C",
+            ),
+            (
+                seen("resolved", "rule_changed", &device, "70 °C"),
+                "resolved  critical  hot                 f1          12 ms  rule changed after 1m5s: 70 °C",
+            ),
+            (
+                seen("occurred", "", &mount, "full"),
+                "occurred  critical  hot                 mount=/data   12 ms  full",
+            ),
+            (
+                seen("occurred", "", &[], "seen"),
+                "occurred  critical  hot                 gw          12 ms  seen",
+            ),
+        ];
+        for (line, expected) in cases {
+            let text = text(line, false);
+            assert_eq!(text.split_once("  ").unwrap().1, *expected);
+        }
+    }
+
+    #[test]
+    fn nothing_that_a_device_sends_reaches_the_terminal_as_a_command() {
+        let line = seen("firing", "", &[("device", "f\u{1b}[2J")], "a\nb\u{7}");
+        assert!(!text(&line, false).contains(|c: char| c.is_control()));
+    }
+
+    #[test]
+    fn sums_tell_the_share_only_where_there_is_one() {
+        let tally = |bytes_in, bytes_out| Tally {
+            readings_in: 412,
+            bytes_in,
+            alerts_out: 1,
+            bytes_out,
+        };
+        assert_eq!(
+            sums(&tally(63_200, 4_100)),
+            "in 412 readings, 63.2 kB   out 1 alert, 4.1 kB   (1 of 15 bytes leaves the site)"
+        );
+        assert_eq!(
+            sums(&tally(900, 800)),
+            "in 412 readings, 900 B   out 1 alert, 800 B"
+        );
+        assert_eq!(
+            sums(&tally(900, 0)),
+            "in 412 readings, 900 B   out 1 alert, 0 B"
+        );
     }
 }

@@ -77,7 +77,12 @@ impl Plant {
     pub(super) fn new(seed: u64, start: Timestamp) -> Self {
         let calm = |device: &Device| {
             let (first, second, third) = device.kind.drive(None);
-            State { read_at: start, first: first.0, second: second.0, third: third.0 }
+            State {
+                read_at: start,
+                first: first.0,
+                second: second.0,
+                third: third.0,
+            }
         };
         Self {
             start,
@@ -98,7 +103,10 @@ impl Plant {
             Kind::Motor => ("machine", motor(state, fault, now, &mut self.rng)),
             Kind::Room => ("env", room(state, fault, now, name, &mut self.rng)),
         };
-        Some(Reading { topic: format!("site/demo/{area}/{name}"), payload: payload.to_string() })
+        Some(Reading {
+            topic: format!("site/demo/{area}/{name}"),
+            payload: payload.to_string(),
+        })
     }
 }
 
@@ -126,10 +134,16 @@ impl Kind {
 }
 
 impl State {
-    fn drift(&mut self, (first, second, third): ((f64, f64), (f64, f64), (f64, f64)), now: Timestamp) {
+    fn drift(
+        &mut self,
+        (first, second, third): ((f64, f64), (f64, f64), (f64, f64)),
+        now: Timestamp,
+    ) {
         let seconds = now.since(self.read_at).as_secs_f64();
         self.read_at = now;
-        let towards = |from: &mut f64, (target, pace): (f64, f64)| *from += (target - *from) * (1.0 - (-seconds / pace).exp());
+        let towards = |from: &mut f64, (target, pace): (f64, f64)| {
+            *from += (target - *from) * (1.0 - (-seconds / pace).exp())
+        };
         towards(&mut self.first, first);
         towards(&mut self.second, second);
         towards(&mut self.third, third);
@@ -137,7 +151,11 @@ impl State {
 }
 
 fn freezer(state: &State, fault: Option<Fault>, now: Timestamp, rng: &mut Rng) -> Json {
-    let door = if fault == Some(Fault::DoorOpen) { "open" } else { "closed" };
+    let door = if fault == Some(Fault::DoorOpen) {
+        "open"
+    } else {
+        "closed"
+    };
     json!({ "temperature": noisy(state.first, 0.3, 2, rng), "door": door, "ts": seconds(now) })
 }
 
@@ -176,7 +194,10 @@ fn noisy(value: f64, spread: f64, digits: i32, rng: &mut Rng) -> f64 {
 }
 
 /// Seconds since 1970, as the devices of the field write it.
-#[expect(clippy::cast_precision_loss, reason = "microseconds of this century fit into 53 bits")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "microseconds of this century fit into 53 bits"
+)]
 fn seconds(now: Timestamp) -> f64 {
     now.micros() as f64 / 1e6
 }
@@ -193,10 +214,18 @@ mod tests {
         let mut plant = Plant::new(seed, START);
         let mut found = Vec::new();
         for second in 0..seconds {
-            for device in 0..DEVICES.len() {
-                let reading = plant.read(device, START.plus(Duration::from_secs(second))).unwrap();
-                assert!(reading.topic.starts_with("site/demo/") && reading.topic.ends_with(DEVICES[device].name));
-                found.push((second, device, serde_json::from_str(&reading.payload).unwrap()));
+            for (device, known) in DEVICES.iter().enumerate() {
+                let reading = plant
+                    .read(device, START.plus(Duration::from_secs(second)))
+                    .unwrap();
+                assert!(
+                    reading.topic.starts_with("site/demo/") && reading.topic.ends_with(known.name)
+                );
+                found.push((
+                    second,
+                    device,
+                    serde_json::from_str(&reading.payload).unwrap(),
+                ));
             }
         }
         found
@@ -212,7 +241,9 @@ mod tests {
     fn the_first_fault_comes_and_goes_in_time() {
         let warm: Vec<u64> = readings(1, 30)
             .into_iter()
-            .filter(|(_, device, reading)| *device == 1 && reading["temperature"].as_f64().unwrap() > -15.0)
+            .filter(|(_, device, reading)| {
+                *device == 1 && reading["temperature"].as_f64().unwrap() > -15.0
+            })
             .map(|(second, ..)| second)
             .collect();
         assert!(*warm.first().unwrap() <= 5, "{warm:?}");
@@ -224,11 +255,16 @@ mod tests {
     fn an_hour_has_every_fault_and_ends_in_good_order_somewhere() {
         let hour = readings(3, 3_600);
         let any = |kind: Kind, holds: &dyn Fn(&Json) -> bool| {
-            hour.iter().any(|(second, device, reading)| *second > 60 && DEVICES[*device].kind == kind && holds(reading))
+            hour.iter().any(|(second, device, reading)| {
+                *second > 60 && DEVICES[*device].kind == kind && holds(reading)
+            })
         };
-        let above = |path: &'static str, limit: f64| move |reading: &Json| reading.pointer(path).unwrap().as_f64().unwrap() > limit;
+        let above = |path: &'static str, limit: f64| {
+            move |reading: &Json| reading.pointer(path).unwrap().as_f64().unwrap() > limit
+        };
         assert!(any(Kind::Freezer, &|r| r["door"] == "open"));
-        assert!(any(Kind::Freezer, &|r| r["door"] == "closed" && r["temperature"].as_f64().unwrap() > -12.0));
+        assert!(any(Kind::Freezer, &|r| r["door"] == "closed"
+            && r["temperature"].as_f64().unwrap() > -12.0));
         assert!(any(Kind::Motor, &above("/vibration", 8.0)));
         assert!(any(Kind::Motor, &above("/temperature", 85.0)));
         assert!(any(Kind::Motor, &|r| r["state"] == "tripped"));
@@ -236,7 +272,10 @@ mod tests {
         assert!(any(Kind::Room, &above("/data/co", 0.01)));
         assert!(any(Kind::Room, &above("/data/humidity", 80.0)));
         assert!(any(Kind::Room, &|r| r["data"]["motion"] == true));
-        let calm = hour.iter().filter(|(_, device, r)| *device == 0 && r["temperature"].as_f64().unwrap() < -19.0).count();
+        let calm = hour
+            .iter()
+            .filter(|(_, device, r)| *device == 0 && r["temperature"].as_f64().unwrap() < -19.0)
+            .count();
         assert!(calm > 2_000, "{calm}");
     }
 }

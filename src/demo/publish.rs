@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use rumqttc::{AsyncClient, Broker, Event, EventLoop, MqttOptions, Packet, PublishOptions};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -33,7 +33,11 @@ pub(super) fn endpoint(url: &str) -> Result<(String, u16)> {
     };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let (host, port) = match rest.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, port.parse().with_context(|| format!("`{port}` is no port; {form}"))?),
+        Some((host, port)) if !port.ends_with(']') => (
+            host,
+            port.parse()
+                .with_context(|| format!("`{port}` is no port; {form}"))?,
+        ),
         _ => (rest, 1_883),
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -61,7 +65,13 @@ impl Sensors {
 
     async fn connected(&mut self) -> Result<()> {
         loop {
-            if let Event::Incoming(Packet::ConnAck(_)) = self.events.poll().await? {
+            // The error tells its cause itself.
+            let event = self
+                .events
+                .poll()
+                .await
+                .map_err(|error| anyhow!("{error}"))?;
+            if let Event::Incoming(Packet::ConnAck(_)) = event {
                 return Ok(());
             }
         }
@@ -113,9 +123,18 @@ async fn measure(client: &AsyncClient, mut plant: Plant, clock: Clock, stop: &St
             _ = beat.tick() => {}
             () = stop.stopped() => return,
         }
-        let Some(reading) = plant.read(device, clock.now().wall) else { continue };
+        let Some(reading) = plant.read(device, clock.now().wall) else {
+            continue;
+        };
         // A full queue means that the broker is away: a sensor does not wait for it.
-        if client.try_publish(reading.topic, reading.payload, PublishOptions::at_least_once()).is_err() {
+        if client
+            .try_publish(
+                reading.topic,
+                reading.payload,
+                PublishOptions::at_least_once(),
+            )
+            .is_err()
+        {
             tracing::debug!(device, "a reading found no way to the broker");
         }
     }
@@ -128,11 +147,20 @@ mod tests {
     #[test]
     fn brokers() {
         let found = |url| endpoint(url).ok();
-        assert_eq!(found("mqtt://127.0.0.1:1884"), Some(("127.0.0.1".to_owned(), 1_884)));
+        assert_eq!(
+            found("mqtt://127.0.0.1:1884"),
+            Some(("127.0.0.1".to_owned(), 1_884))
+        );
         assert_eq!(found("mqtt://broker/"), Some(("broker".to_owned(), 1_883)));
         assert_eq!(found("mqtt://[::1]:1884"), Some(("::1".to_owned(), 1_884)));
         assert_eq!(found("mqtt://[::1]"), Some(("::1".to_owned(), 1_883)));
-        for wrong in ["broker:1883", "mqtts://broker", "mqtt://", "mqtt://b:x", "mqtt://u:p@b"] {
+        for wrong in [
+            "broker:1883",
+            "mqtts://broker",
+            "mqtt://",
+            "mqtt://b:x",
+            "mqtt://u:p@b",
+        ] {
             assert_eq!(found(wrong), None, "{wrong}");
         }
     }

@@ -61,19 +61,37 @@ impl Stage {
             data_dir: place.join("hub"),
             ..hub::Config::default()
         };
-        let token = tokens::add(&config.agent_tokens_path(), AGENT).context("make the agent's token")?;
+        let token =
+            tokens::add(&config.agent_tokens_path(), AGENT).context("make the agent's token")?;
         let (hub_stop, heard) = StopSource::new();
-        let hub = hub::start(config, clock, heard).await.context("start the hub")?;
+        let hub = hub::start(config, clock, heard)
+            .await
+            .context("start the hub")?;
         let agent_dir = place.join("agent");
-        let given = Given { dir: &agent_dir, broker: &broker_url, hub: format!("http://{}", hub.grpc_addr), token: &token };
+        let given = Given {
+            dir: &agent_dir,
+            broker: &broker_url,
+            hub: format!("http://{}", hub.grpc_addr),
+            token: &token,
+        };
         let gateway = Gateway::start(&given, clock)?;
         let desk = Desk::new(hub.http_addr, hub.api_token.clone())?;
         let kept = place.kept().map(|dir| dir.display().to_string());
-        Ok(Self { broker: own, broker_url, hub, hub_stop, desk, gateway, waiting: Some(sensors), measuring: None, kept })
+        Ok(Self {
+            broker: own,
+            broker_url,
+            hub,
+            hub_stop,
+            desk,
+            gateway,
+            waiting: Some(sensors),
+            measuring: None,
+            kept,
+        })
     }
 
     /// What runs where.
-    pub(super) fn started(&self) -> Started {
+    pub(super) fn started(&self, program: &str) -> Started {
         let count = |kind| DEVICES.iter().filter(|device| device.kind == kind).count();
         Started {
             broker: self.broker_url.clone(),
@@ -84,9 +102,15 @@ impl Stage {
                 count(Kind::Motor),
                 count(Kind::Room)
             ),
-            page: format!("http://{}/#token={}", self.hub.http_addr, self.hub.api_token),
+            page: format!(
+                "http://{}/#token={}",
+                self.hub.http_addr, self.hub.api_token
+            ),
             agent: AGENT.to_owned(),
-            socket: self.gateway.socket().display().to_string(),
+            status: format!(
+                "{program} status --socket {}",
+                self.gateway.socket().display()
+            ),
             kept: self.kept.clone(),
         }
     }
@@ -108,7 +132,9 @@ impl Stage {
         };
         match timeout(PATIENCE, ready).await {
             Ok(ready) => ready,
-            Err(_) => bail!("wait for the agent to run the rules: it takes too long; WEIR_LOG=info says more"),
+            Err(_) => bail!(
+                "wait for the agent to run the rules: it takes too long; WEIR_LOG=info says more"
+            ),
         }
     }
 
@@ -122,7 +148,9 @@ impl Stage {
 
     /// Lets the sensors publish.
     pub(super) fn begin(&mut self, clock: Clock) {
-        let Some(sensors) = self.waiting.take() else { return };
+        let Some(sensors) = self.waiting.take() else {
+            return;
+        };
         let (stop, heard) = StopSource::new();
         let plant = Plant::new(fastrand::u64(..), clock.now().wall);
         self.measuring = Some((stop, sensors.publish(plant, clock, heard)));

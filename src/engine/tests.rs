@@ -46,6 +46,7 @@ fn alert(rule: &str, hash: u64, kind: RuleKind) -> Arc<AlertSpec> {
         annotations: Vec::new(),
         key: vec!["device".into()],
         columns: vec!["n".into()],
+        cadence: None,
     })
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::fleet::{DesiredSet, Progress};
-use super::record::{AgentRecord, ReportRecord, RuleOutcomeRecord, RuleSetRecord};
+use super::record::{AgentRecord, ReportRecord, RuleOutcomeRecord, RuleSetRecord, RunningRecord};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::time::Timestamp;
 
@@ -127,7 +127,9 @@ fn by_agent_and_set(reports: Vec<ReportRecord>) -> Reports {
 }
 
 fn standing(agent: &AgentRecord, set: &str, hash: &str, reports: &Reports) -> StandingView {
-    let running = agent.running.iter().find(|running| running.name == set && !running.hash.is_empty());
+    // A set of this name from the agent's own directory is another set.
+    let own = |running: &&RunningRecord| running.name == set && running.origin == "hub" && !running.hash.is_empty();
+    let running = agent.running.iter().find(own);
     let report = reports
         .get(&(agent.agent.clone(), set.to_owned()))
         .filter(|report| report.hash == hash);

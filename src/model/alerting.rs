@@ -27,6 +27,18 @@ pub struct AlertSpec {
     pub key: Vec<Arc<str>>,
     /// The output columns, as values and templates name them.
     pub columns: Vec<Arc<str>>,
+    /// How observations of a key follow one another, where the rule has a window.
+    pub cadence: Option<Cadence>,
+}
+
+/// How the observations of a windowed rule come. A timer that the next one could still decide
+/// waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cadence {
+    /// The next observation of a key is dated at least this much after the last.
+    pub every: Duration,
+    /// It comes at most this long after its date, while the key has readings at all.
+    pub slack: Duration,
 }
 
 /// The two kinds of rule, each with its timers, all in the stream time of the key.

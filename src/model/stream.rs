@@ -34,6 +34,23 @@ pub struct StreamSpec {
     pub max_future: Option<Duration>,
 }
 
+/// The least silence that closes a window, where the stream does not say.
+const IDLE: Duration = Duration::from_secs(60);
+
+impl StreamSpec {
+    /// The silence after which a key's open windows of this length close. The default is the
+    /// longer of a minute and the window: shorter than its window, a slow device would be cut off
+    /// in between its readings.
+    pub fn idle_for(&self, window: Duration) -> Duration {
+        idle_for(self.idle, window)
+    }
+}
+
+/// [`StreamSpec::idle_for`], of a stream that says `idle`.
+pub fn idle_for(idle: Option<Duration>, window: Duration) -> Duration {
+    idle.unwrap_or_else(|| window.max(IDLE))
+}
+
 /// How a payload becomes rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::alerting::{AlertSpec, RuleKind, Template};
+use crate::model::alerting::{AlertSpec, Cadence, RuleKind, Template};
 use crate::model::diagnostic::Place;
 use crate::model::label::Labels;
+use crate::model::stream::idle_for;
 use crate::model::time::parse_span;
 
 use super::Limits;
 use super::bind::{Binder, Clause};
 use super::definition::RuleDef;
 use super::key::{KeyColumn, RESERVED_LABELS, is_label};
-use super::logical::{Expr, RulePlan};
+use super::logical::{Expr, RulePlan, Window, WindowKind};
 use super::parse;
 use super::report::{Problem, Report};
 use super::stream::{Schema, Slots};
@@ -160,7 +161,8 @@ pub(super) fn bind(
     }
     let columns: Vec<Arc<str>> = binder.outputs.iter().map(|(name, _)| name.as_str().into()).collect();
     let project = binder.outputs.into_iter().map(|(_, output)| output.expr).collect();
-    let alert = alert(def, context.ruleset, context.kind, context.labels, &key, columns, report);
+    let mut alert = alert(def, context.ruleset, context.kind, context.labels, &key, columns, report);
+    alert.cadence = query.window.as_ref().map(|window| cadence(window, context.schema));
     RulePlan {
         stream: context.stream,
         filter: query.filter,
@@ -223,7 +225,20 @@ fn alert(
         annotations,
         key,
         columns,
+        cadence: None,
     }
+}
+
+/// A window's row comes when the watermark passes its end: with a later reading, or when the key
+/// has been idle.
+fn cadence(window: &Window, stream: &Schema) -> Cadence {
+    let WindowKind::Tumbling { length } = window.kind;
+    let wait = match stream.timestamp {
+        Some(_) => idle_for(stream.idle, length),
+        // It closes by the clock, give or take a wake-up.
+        None => Duration::from_secs(1),
+    };
+    Cadence { every: length, slack: stream.lateness + wait }
 }
 
 fn annotations(def: &RuleDef, names: &template::Names<'_>, report: &mut Report) -> Vec<(Arc<str>, Template)> {

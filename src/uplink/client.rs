@@ -245,8 +245,11 @@ impl Session {
     /// Sends and receives until the session ends.
     async fn go_on(&mut self, committed: u64, port: &mut Port) -> Result<std::convert::Infallible, End> {
         tell(&port.requests, Request::Forget(committed)).await?;
+        // Right after the agent's start there is nothing to report yet.
         let report = port.status.borrow_and_update().clone();
-        self.send(Up::Status(status(&report)), port).await?;
+        if !report.metrics.is_empty() {
+            self.send(Up::Status(status(&report)), port).await?;
+        }
         loop {
             self.pump(port).await?;
             match self.next(port).await {

@@ -1,7 +1,9 @@
 //! Data-driven cases: every file under a folder here is a test of that folder's kind. Adding one
 //! needs no recompilation; `UPDATE=1` writes what is found in the place of what is expected.
 
+mod alert;
 mod error;
+mod sql;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,6 +28,10 @@ fn main() -> ExitCode {
             trials.push(Trial::test(name, move || case(&path, *runner)));
         }
     }
+    trials.extend(sql::trials(&root.join("sql")));
+    trials.extend(alert::trials("alert", &root.join("alert")));
+    trials.extend(alert::trials("rules", &Path::new(env!("CARGO_MANIFEST_DIR")).join("rules")));
+    trials.extend(alert::command());
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

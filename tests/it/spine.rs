@@ -3,6 +3,7 @@
 //! or repeats one.
 
 mod adversity;
+mod figures;
 mod recording;
 mod rules;
 mod tls;

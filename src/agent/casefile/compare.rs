@@ -37,7 +37,9 @@ impl fmt::Display for Mismatch {
 pub fn compare(case: &Case, outcome: &Outcome) -> Mismatch {
     let mut lines = Vec::new();
     let pairs = align(&case.expect, &outcome.transitions);
-    let wrong = pairs.iter().any(|pair| !matches!(pair, Pair::Both(e, t) if differences(e, t).is_empty()));
+    let wrong = pairs
+        .iter()
+        .any(|pair| !matches!(pair, Pair::Both(e, t) if differences(e, t).is_empty()));
     if wrong {
         for pair in pairs {
             pair.tell(&mut lines);
@@ -71,8 +73,12 @@ impl Pair<'_> {
                 lines.push(format!("  + {}", found_line(found)));
                 lines.extend(differences.iter().map(|one| format!("      {one}")));
             }
-            Self::Missing(expected) => lines.push(format!("  - {}   <- did not come", expected_line(expected))),
-            Self::Extra(found) => lines.push(format!("  + {}   <- not expected", found_line(found))),
+            Self::Missing(expected) => {
+                lines.push(format!("  - {}   <- did not come", expected_line(expected)))
+            }
+            Self::Extra(found) => {
+                lines.push(format!("  + {}   <- not expected", found_line(found)))
+            }
         }
     }
 }
@@ -94,9 +100,9 @@ fn align<'a>(expected: &'a [Expected], found: &'a [Transition]) -> Vec<Pair<'a>>
                 (false, false) => 0,
                 (true, false) => cost[i + 1][j] + 3,
                 (false, true) => cost[i][j + 1] + 3,
-                (true, true) => {
-                    (cost[i + 1][j + 1] + pair_cost(i, j)).min(cost[i + 1][j] + 3).min(cost[i][j + 1] + 3)
-                }
+                (true, true) => (cost[i + 1][j + 1] + pair_cost(i, j))
+                    .min(cost[i + 1][j] + 3)
+                    .min(cost[i][j + 1] + 3),
             };
         }
     }
@@ -140,16 +146,34 @@ fn differences(expected: &Expected, found: &Transition) -> Vec<String> {
         check("severity", severity, &found.severity);
     }
     for (name, value) in &expected.labels {
-        check(&format!("label {name}"), value, found.labels.get(name.as_str()).map_or("nothing", |v| v));
+        check(
+            &format!("label {name}"),
+            value,
+            found.labels.get(name.as_str()).map_or("nothing", |v| v),
+        );
     }
     for (name, text) in &expected.annotations {
-        check(name, text, found.annotations.get(name.as_str()).map_or("nothing", |v| v));
+        check(
+            name,
+            text,
+            found
+                .annotations
+                .get(name.as_str())
+                .map_or("nothing", |v| v),
+        );
     }
     for (name, value) in &expected.values {
-        match found.values.iter().find(|(column, _)| **column == *name.as_str()) {
+        match found
+            .values
+            .iter()
+            .find(|(column, _)| **column == *name.as_str())
+        {
             None => all.push(format!("value {name}: the rule has no such column")),
             Some((_, got)) if is(value, got) => {}
-            Some((_, got)) => all.push(format!("value {name}: expected {value}, found {}", got.to_json())),
+            Some((_, got)) => all.push(format!(
+                "value {name}: expected {value}, found {}",
+                got.to_json()
+            )),
         }
     }
     all
@@ -168,33 +192,58 @@ fn standing(what: &str, expected: &[Standing], found: &[Active], lines: &mut Vec
     let mut left: Vec<&Active> = found.iter().collect();
     for one in expected {
         let has = |alert: &&Active| {
-            alert.labels.get("alertname").is_some_and(|rule| **rule == *one.rule)
-                && one.labels.iter().all(|(k, v)| alert.labels.get(k.as_str()).is_some_and(|found| **found == **v))
+            alert
+                .labels
+                .get("alertname")
+                .is_some_and(|rule| **rule == *one.rule)
+                && one.labels.iter().all(|(k, v)| {
+                    alert
+                        .labels
+                        .get(k.as_str())
+                        .is_some_and(|found| **found == **v)
+                })
         };
         match left.iter().position(has) {
             Some(place) => drop(left.remove(place)),
             None => {
-                let labels: Vec<String> = one.labels.iter().map(|(k, v)| format!(" {k}={v}")).collect();
-                lines.push(format!("  - {what} at the end: {}{}   <- is not", one.rule, labels.concat()));
+                let labels: Vec<String> = one
+                    .labels
+                    .iter()
+                    .map(|(k, v)| format!(" {k}={v}"))
+                    .collect();
+                lines.push(format!(
+                    "  - {what} at the end: {}{}   <- is not",
+                    one.rule,
+                    labels.concat()
+                ));
             }
         }
     }
     for alert in left {
         let rule = alert.labels.get("alertname").map_or("", |rule| rule);
         let labels = own_labels(alert.labels.iter().map(|(k, v)| (&**k, &**v)));
-        lines.push(format!("  + {what} at the end: {rule}{labels}   <- not expected"));
+        lines.push(format!(
+            "  + {what} at the end: {rule}{labels}   <- not expected"
+        ));
     }
 }
 
 fn own_labels<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    labels.filter(|(name, _)| !OWN_LABELS.contains(name)).map(|(k, v)| format!(" {k}={v}")).collect()
+    labels
+        .filter(|(name, _)| !OWN_LABELS.contains(name))
+        .map(|(k, v)| format!(" {k}={v}"))
+        .collect()
 }
 
 fn expected_line(e: &Expected) -> String {
     let mut line = e.at.map(format_time).unwrap_or_default();
     line.push_str(&format!(" {} {}", e.state, e.rule));
-    line.push_str(&own_labels(e.labels.iter().map(|(k, v)| (k.as_str(), v.as_str()))));
-    e.values.iter().for_each(|(k, v)| line.push_str(&format!(" {k}={v}")));
+    line.push_str(&own_labels(
+        e.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())),
+    ));
+    e.values
+        .iter()
+        .for_each(|(k, v)| line.push_str(&format!(" {k}={v}")));
     if let Some(reason) = &e.reason {
         line.push_str(&format!(" ({reason})"));
     }
@@ -203,7 +252,12 @@ fn expected_line(e: &Expected) -> String {
 
 /// A transition in the manner of a case.
 pub fn found_line(t: &Transition) -> String {
-    let mut line = format!("{} {} {}", format_time(t.occurred_at), t.state.name(), t.rule);
+    let mut line = format!(
+        "{} {} {}",
+        format_time(t.occurred_at),
+        t.state.name(),
+        t.rule
+    );
     line.push_str(&own_labels(t.labels.iter().map(|(k, v)| (&**k, &**v))));
     let key = |name: &str| t.labels.contains_key(name);
     for (name, value) in t.values.iter().filter(|(name, _)| !key(name)) {

@@ -4,6 +4,27 @@
 //! A case drives a [`Core`](super::core::Core) of its own, with the times of its steps in the place
 //! of both clocks. All but `open` is pure: text in, outcome out, so that `weir test`, the project's
 //! own cases and whoever else wants to judge rules use the same code.
+//!
+//! ```yaml
+//! rules: environment.yaml          # beside the test file; or the rules themselves: `ruleset:`
+//! cases:
+//!   - name: a hot room fires after two minutes and recovers
+//!     steps:                       # `at` is an offset from 2026-01-01T00:00:00Z, or RFC 3339
+//!       - {at: 0s, every: 30s, repeat: 6, topic: env/lab, payload: {temp: 31.0, ts: $t}}
+//!       - {at: 3m, every: 30s, topic: env/lab, payloads: [{temp: 22.0, ts: $t}, {temp: 21.0, ts: $t}]}
+//!       - {at: 4m, event: 1m, topic: env/lab, payload: {temp: 99.0, ts: $t}}   # `$t` is `event`
+//!       - {at: 5m, topic: env/lab, text: "not json", retained: true, source: b1}
+//!       - {at: 10m, tick: true}    # or `restart: true`, `connected: false`, `remove: true`, `swap: |`
+//!     expect:                      # all transitions, in order; what is not given is not looked at
+//!       - {at: 2m, firing: hot, labels: {device: lab}, values: {t: 31.0}, severity: warning}
+//!       - {at: 3m, resolved: hot, reason: recovered, starts_at: 0s, summary: "it is 22 °C"}
+//!     pending: []                  # what stands at the end: rules, or {rule: hot, labels: {…}}
+//!     firing: []
+//! ```
+//!
+//! `$t` is the time in seconds, `$t_ms` in milliseconds, `$t_iso` in RFC 3339. Steps are taken in the
+//! order of their times. Timers run out each at its own time; what is due at the very instant of a
+//! message is due after it.
 
 mod compare;
 mod open;
@@ -146,17 +167,21 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
     if let Ok(offset) = parse_span(text) {
         return Ok(START.plus(offset));
     }
-    Timestamp::parse(text)
-        .ok_or_else(|| format!("`{text}` is no time; write an offset as in `90s` or `1h30m`, or RFC 3339"))
+    Timestamp::parse(text).ok_or_else(|| {
+        format!("`{text}` is no time; write an offset as in `90s` or `1h30m`, or RFC 3339")
+    })
 }
 
 /// Writes a time as [`parse_time`] reads it, as an offset where that is exact and short.
 pub fn format_time(at: Timestamp) -> String {
     let offset = at.since(START);
-    let whole = offset.subsec_nanos() % 1_000_000 == 0;
+    let whole = offset.subsec_nanos().is_multiple_of(1_000_000);
     if at >= START && whole && offset < Duration::from_secs(366 * 86_400) {
         format_span(offset)
     } else {
         at.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,23 +49,45 @@ pub fn open(path: &Path) -> Result<Opened, Refusal> {
     let suite = Suite::parse(&text).map_err(Refusal::Unreadable)?;
     let (pack, name, rules) = match &suite.rules {
         Rules::Text(rules) => {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("rules");
-            (None, name.trim_end_matches(TEST_SUFFIX).into(), rules.clone())
+            let name = path
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or("rules");
+            (
+                None,
+                name.trim_end_matches(TEST_SUFFIX).into(),
+                rules.clone(),
+            )
         }
         Rules::File(file) => {
             let file = path.parent().unwrap_or_else(|| Path::new("")).join(file);
             let name = directory::set_name(&file).ok_or_else(|| {
-                Refusal::Unreadable(format!("{} is no rule file: its name must end in .yaml, .yml or .json", file.display()))
+                Refusal::Unreadable(format!(
+                    "{} is no rule file: its name must end in .yaml, .yml or .json",
+                    file.display()
+                ))
             })?;
             let rules = read(&file)?;
             (Some(file), name, rules)
         }
     };
     match admit(&name, &rules) {
-        Ok(admitted) => Ok(Opened { text, suite, pack, rules: admitted }),
+        Ok(admitted) => Ok(Opened {
+            text,
+            suite,
+            pack,
+            rules: admitted,
+        }),
         Err(diagnostics) => {
-            let file = pack.map_or_else(|| format!("{} (ruleset)", path.display()), |file| file.display().to_string());
-            Err(Refusal::Rules { file, text: rules, diagnostics })
+            let file = pack.map_or_else(
+                || format!("{} (ruleset)", path.display()),
+                |file| file.display().to_string(),
+            );
+            Err(Refusal::Rules {
+                file,
+                text: rules,
+                diagnostics,
+            })
         }
     }
 }
@@ -81,7 +103,10 @@ pub fn test_files(folder: &Path) -> Result<Vec<PathBuf>, String> {
         let path = entry.map_err(failed)?.path();
         if path.is_dir() {
             found.extend(test_files(&path)?);
-        } else if path.to_str().is_some_and(|name| name.ends_with(TEST_SUFFIX)) {
+        } else if path
+            .to_str()
+            .is_some_and(|name| name.ends_with(TEST_SUFFIX))
+        {
             found.push(path);
         }
     }
@@ -90,5 +115,6 @@ pub fn test_files(folder: &Path) -> Result<Vec<PathBuf>, String> {
 }
 
 fn read(path: &Path) -> Result<String, Refusal> {
-    fs::read_to_string(path).map_err(|e| Refusal::Unreadable(format!("read {}: {e}", path.display())))
+    fs::read_to_string(path)
+        .map_err(|e| Refusal::Unreadable(format!("read {}: {e}", path.display())))
 }

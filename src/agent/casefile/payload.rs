@@ -14,9 +14,12 @@ pub(super) fn fill(payload: &Json, at: Timestamp) -> Json {
             _ => Json::from(fill_text(text, at)),
         },
         Json::Array(list) => list.iter().map(|value| fill(value, at)).collect(),
-        Json::Object(members) => {
-            Json::Object(members.iter().map(|(name, value)| (name.clone(), fill(value, at))).collect())
-        }
+        Json::Object(members) => Json::Object(
+            members
+                .iter()
+                .map(|(name, value)| (name.clone(), fill(value, at)))
+                .collect(),
+        ),
         other => other.clone(),
     }
 }
@@ -31,7 +34,10 @@ pub(super) fn fill_text(text: &str, at: Timestamp) -> String {
         .replace("$t", &seconds(at).to_string())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "microseconds of this century fit a float's 53 bits")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "microseconds of this century fit a float's 53 bits"
+)]
 fn seconds(at: Timestamp) -> f64 {
     at.micros() as f64 / 1e6
 }

@@ -97,13 +97,18 @@ impl Suite {
         let rules = match (found.rules, found.ruleset) {
             (Some(path), None) => Rules::File(path),
             (None, Some(set)) => Rules::Text(rule_text(set)),
-            (Some(_), Some(_)) => return Err("`rules` and `ruleset` are both there; keep one".to_owned()),
+            (Some(_), Some(_)) => {
+                return Err("`rules` and `ruleset` are both there; keep one".to_owned());
+            }
             (None, None) => {
                 return Err("the rules are missing: add `rules: pack.yaml`, or the rules themselves under `ruleset:`".to_owned());
             }
         };
         let cases: Result<Vec<Case>, String> = found.cases.into_iter().map(case).collect();
-        Ok(Self { rules, cases: cases? })
+        Ok(Self {
+            rules,
+            cases: cases?,
+        })
     }
 }
 
@@ -121,7 +126,13 @@ fn line_of<T>(spanned: &Spanned<T>) -> usize {
 
 fn case(text: Spanned<CaseText>) -> Result<Case, String> {
     let line = line_of(&text);
-    let CaseText { name, steps, expect, pending, firing } = text.value;
+    let CaseText {
+        name,
+        steps,
+        expect,
+        pending,
+        firing,
+    } = text.value;
     let mut events = Vec::new();
     for step in steps {
         let line = line_of(&step);
@@ -135,11 +146,20 @@ fn case(text: Spanned<CaseText>) -> Result<Case, String> {
         expected.push(self::expected(one.value).map_err(|why| format!("line {line}: {why}"))?);
     }
     let standing = |list: Option<Vec<Json>>| -> Result<Option<Vec<Standing>>, String> {
-        let one = |json| self::standing(json).map_err(|why| format!("case `{name}`, line {line}: {why}"));
-        list.map(|list| list.into_iter().map(one).collect()).transpose()
+        let one =
+            |json| self::standing(json).map_err(|why| format!("case `{name}`, line {line}: {why}"));
+        list.map(|list| list.into_iter().map(one).collect())
+            .transpose()
     };
     let (pending, firing) = (standing(pending)?, standing(firing)?);
-    Ok(Case { name, line, events, expect: expected, pending, firing })
+    Ok(Case {
+        name,
+        line,
+        events,
+        expect: expected,
+        pending,
+        firing,
+    })
 }
 
 fn time(json: &Json) -> Result<Timestamp, String> {
@@ -181,7 +201,12 @@ fn step(step: StepText, events: &mut Vec<Event>) -> Result<(), String> {
     Ok(())
 }
 
-fn messages(step: &StepText, topic: &str, at: Timestamp, events: &mut Vec<Event>) -> Result<(), String> {
+fn messages(
+    step: &StepText,
+    topic: &str,
+    at: Timestamp,
+    events: &mut Vec<Event>,
+) -> Result<(), String> {
     let bodies: Vec<Json> = match (&step.payload, &step.payloads, &step.text) {
         (Some(payload), None, None) => vec![payload.clone()],
         (None, Some(payloads), None) => payloads.clone(),
@@ -195,7 +220,9 @@ fn messages(step: &StepText, topic: &str, at: Timestamp, events: &mut Vec<Event>
     let several = repeat > 1 || bodies.len() > 1;
     let every = match &step.every {
         Some(every) => parse_span(every)?,
-        None if several => return Err("several messages need `every`, the time between two of them".to_owned()),
+        None if several => {
+            return Err("several messages need `every`, the time between two of them".to_owned());
+        }
         None => Duration::ZERO,
     };
     let event = step.event.as_ref().map(time).transpose()?.unwrap_or(at);
@@ -212,9 +239,16 @@ fn messages(step: &StepText, topic: &str, at: Timestamp, events: &mut Vec<Event>
                 Some(text) => payload::fill_text(text, stamp),
                 None => payload::fill(body, stamp).to_string(),
             };
-            let action =
-                Action::Message { source: source.clone(), topic: topic.to_owned(), payload, retained: step.retained };
-            events.push(Event { at: at.plus(offset), action });
+            let action = Action::Message {
+                source: source.clone(),
+                topic: topic.to_owned(),
+                payload,
+                retained: step.retained,
+            };
+            events.push(Event {
+                at: at.plus(offset),
+                action,
+            });
             offset += every;
         }
     }
@@ -237,7 +271,11 @@ fn expected(text: ExpectedText) -> Result<Expected, String> {
         state,
         rule,
         reason: text.reason,
-        labels: text.labels.iter().map(|(name, value)| (name.clone(), scalar(value))).collect(),
+        labels: text
+            .labels
+            .iter()
+            .map(|(name, value)| (name.clone(), scalar(value)))
+            .collect(),
         values: text.values,
         severity: text.severity,
         annotations,
@@ -247,10 +285,20 @@ fn expected(text: ExpectedText) -> Result<Expected, String> {
 
 fn standing(json: Json) -> Result<Standing, String> {
     if let Json::String(rule) = json {
-        return Ok(Standing { rule, labels: BTreeMap::new() });
+        return Ok(Standing {
+            rule,
+            labels: BTreeMap::new(),
+        });
     }
     let text: StandingText = serde_json::from_value(json)
         .map_err(|e| format!("write a rule's id, or `{{rule: id, labels: {{…}}}}` ({e})"))?;
-    let labels = text.labels.iter().map(|(name, value)| (name.clone(), scalar(value))).collect();
-    Ok(Standing { rule: text.rule, labels })
+    let labels = text
+        .labels
+        .iter()
+        .map(|(name, value)| (name.clone(), scalar(value)))
+        .collect();
+    Ok(Standing {
+        rule: text.rule,
+        labels,
+    })
 }

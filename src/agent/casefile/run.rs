@@ -31,7 +31,8 @@ pub enum Mode {
 /// # Errors
 /// All that is wrong with it.
 pub fn admit(name: &str, text: &str) -> Result<Admitted, Vec<Diagnostic>> {
-    control::admit_file(&Arc::from(name), text, &plan::Limits::default()).map_err(|report| report.diagnostics)
+    control::admit_file(&Arc::from(name), text, &plan::Limits::default())
+        .map_err(|report| report.diagnostics)
 }
 
 /// Runs a case over these rules.
@@ -77,7 +78,12 @@ impl Bench {
     fn take(&mut self, event: &Event) -> Result<(), String> {
         let at = event.at;
         match &event.action {
-            Action::Message { source, topic, payload, retained } => {
+            Action::Message {
+                source,
+                topic,
+                payload,
+                retained,
+            } => {
                 self.pass(at, false);
                 let message = Message {
                     source: source.as_str().into(),
@@ -135,7 +141,11 @@ impl Bench {
     }
 
     fn apply(&mut self, input: Input, at: Timestamp) {
-        let Effects { transitions, states, .. } = self.core.apply(input, now(at));
+        let Effects {
+            transitions,
+            states,
+            ..
+        } = self.core.apply(input, now(at));
         self.transitions.extend(transitions);
         for change in states {
             match change.body {
@@ -157,7 +167,9 @@ impl Bench {
         if let Some(rules) = self.running.clone() {
             self.run(rules, at);
         }
-        self.core.restore(&snapshot, now(at)).map_err(|why| format!("restart: {why}"))?;
+        self.core
+            .restore(&snapshot, now(at))
+            .map_err(|why| format!("restart: {why}"))?;
         let kept: Vec<(StateKey, Vec<u8>)> = self.kept.clone().into_iter().collect();
         let unreadable = self.core.restore_alerts(&kept, now(at));
         if unreadable > 0 {
@@ -171,12 +183,21 @@ impl Bench {
 
     fn end(self) -> Outcome {
         let active: Vec<_> = self.core.sets().flat_map(|(_, set)| set.active()).collect();
-        let (pending, firing) = active.into_iter().partition(|alert| alert.phase == "pending");
-        Outcome { transitions: self.transitions, pending, firing }
+        let (pending, firing) = active
+            .into_iter()
+            .partition(|alert| alert.phase == "pending");
+        Outcome {
+            transitions: self.transitions,
+            pending,
+            firing,
+        }
     }
 }
 
 /// Recorded time in the place of both clocks.
 fn now(at: Timestamp) -> Now {
-    Now { wall: at, mono: Mono::from_micros(u64::try_from(at.micros()).unwrap_or(0)) }
+    Now {
+        wall: at,
+        mono: Mono::from_micros(u64::try_from(at.micros()).unwrap_or(0)),
+    }
 }

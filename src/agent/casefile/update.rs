@@ -31,19 +31,28 @@ fn replace(lines: &mut Vec<String>, case: &Case, outcome: &Outcome) -> Result<()
     let head = lines.get(first).map_or("", String::as_str);
     // `  - name: …`: the members stand where the first one does, behind the dash.
     let dash = indent(head);
-    let after = head.trim_start().strip_prefix('-').filter(|rest| !rest.trim_start().starts_with('{'));
+    let after = head
+        .trim_start()
+        .strip_prefix('-')
+        .filter(|rest| !rest.trim_start().starts_with('{'));
     let Some(after) = after else {
-        return Err(format!("line {}: write the case `{}` in block style to have it updated", case.line, case.name));
+        return Err(format!(
+            "line {}: write the case `{}` in block style to have it updated",
+            case.line, case.name
+        ));
     };
     let members = dash + 1 + (after.len() - after.trim_start().len());
     let end = (first + 1..lines.len())
         .find(|i| is_text(&lines[*i]) && indent(&lines[*i]) < members)
         .unwrap_or(lines.len());
-    let is_expect = |i: &usize| indent(&lines[*i]) == members && lines[*i].trim_start().starts_with("expect:");
+    let is_expect =
+        |i: &usize| indent(&lines[*i]) == members && lines[*i].trim_start().starts_with("expect:");
     let (from, to) = match (first + 1..end).find(is_expect) {
         Some(from) => {
             let inside = |line: &String| {
-                !is_text(line) || indent(line) > members || (indent(line) == members && line.trim_start().starts_with("- "))
+                !is_text(line)
+                    || indent(line) > members
+                    || (indent(line) == members && line.trim_start().starts_with("- "))
             };
             let to = (from + 1..end).find(|i| !inside(&lines[*i])).unwrap_or(end);
             (from, last_text(lines, from, to))
@@ -69,7 +78,10 @@ fn is_text(line: &str) -> bool {
 
 /// Behind the last line with text in this range, which begins with one.
 fn last_text(lines: &[String], from: usize, to: usize) -> usize {
-    (from..to).rev().find(|i| is_text(&lines[*i])).map_or(from, |i| i + 1)
+    (from..to)
+        .rev()
+        .find(|i| is_text(&lines[*i]))
+        .map_or(from, |i| i + 1)
 }
 
 fn written(case: &Case, outcome: &Outcome, members: usize) -> Vec<String> {
@@ -79,7 +91,12 @@ fn written(case: &Case, outcome: &Outcome, members: usize) -> Vec<String> {
     }
     let details = Details::of(&case.expect);
     let mut lines = vec![format!("{pad}expect:")];
-    lines.extend(outcome.transitions.iter().map(|t| format!("{pad}  - {{{}}}", details.line(t))));
+    lines.extend(
+        outcome
+            .transitions
+            .iter()
+            .map(|t| format!("{pad}  - {{{}}}", details.line(t))),
+    );
     lines
 }
 
@@ -95,7 +112,9 @@ struct Details {
 
 impl Details {
     fn of(expected: &[Expected]) -> Self {
-        let of = |names: fn(&Expected) -> Vec<String>| -> BTreeSet<String> { expected.iter().flat_map(names).collect() };
+        let of = |names: fn(&Expected) -> Vec<String>| -> BTreeSet<String> {
+            expected.iter().flat_map(names).collect()
+        };
         let fresh = expected.is_empty();
         Self {
             starts_at: expected.iter().any(|e| e.starts_at.is_some()),
@@ -107,14 +126,19 @@ impl Details {
     }
 
     fn line(&self, t: &Transition) -> String {
-        let mut parts = vec![format!("at: {}", format_time(t.occurred_at)), format!("{}: {}", t.state.name(), t.rule)];
+        let mut parts = vec![
+            format!("at: {}", format_time(t.occurred_at)),
+            format!("{}: {}", t.state.name(), t.rule),
+        ];
         if self.starts_at {
             parts.push(format!("starts_at: {}", format_time(t.starts_at)));
         }
         if !t.state.reason().is_empty() {
             parts.push(format!("reason: {}", t.state.reason()));
         }
-        let wanted = |names: &Option<BTreeSet<String>>, name: &str| names.as_ref().is_none_or(|names| names.contains(name));
+        let wanted = |names: &Option<BTreeSet<String>>, name: &str| {
+            names.as_ref().is_none_or(|names| names.contains(name))
+        };
         let labels: Vec<String> = t
             .labels
             .iter()
@@ -137,13 +161,21 @@ impl Details {
         if self.severity {
             parts.push(format!("severity: {}", text(&t.severity)));
         }
-        let annotation = |name: &String| t.annotations.get(name.as_str()).map(|said| (name.clone(), quoted(said)));
-        let mut annotations: Vec<(String, String)> = self.annotations.iter().filter_map(annotation).collect();
+        let annotation = |name: &String| {
+            t.annotations
+                .get(name.as_str())
+                .map(|said| (name.clone(), quoted(said)))
+        };
+        let mut annotations: Vec<(String, String)> =
+            self.annotations.iter().filter_map(annotation).collect();
         if let Some(place) = annotations.iter().position(|(name, _)| name == "summary") {
             parts.push(format!("summary: {}", annotations.remove(place).1));
         }
         if !annotations.is_empty() {
-            let all: Vec<String> = annotations.iter().map(|(name, said)| format!("{name}: {said}")).collect();
+            let all: Vec<String> = annotations
+                .iter()
+                .map(|(name, said)| format!("{name}: {said}"))
+                .collect();
             parts.push(format!("annotations: {{{}}}", all.join(", ")));
         }
         parts.join(", ")
@@ -160,8 +192,11 @@ fn value(value: &Value) -> String {
 /// Bare where YAML reads it back as this text in every place, else in quotes.
 fn text(text: &str) -> String {
     let plain = text.chars().next().is_some_and(|c| c.is_ascii_alphabetic())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '/'))
-        && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&text.to_ascii_lowercase().as_str());
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '/'))
+        && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"]
+            .contains(&text.to_ascii_lowercase().as_str());
     if plain { text.to_owned() } else { quoted(text) }
 }
 

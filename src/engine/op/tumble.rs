@@ -24,9 +24,6 @@ use crate::model::time::Timestamp;
 use crate::model::value::Value;
 use crate::plan::logical::{Aggregate, Expr};
 
-/// A window that nobody names closes after this much silence, or after its own length if longer.
-const IDLE: Duration = Duration::from_secs(60);
-
 /// The operator.
 #[derive(Debug)]
 pub(in crate::engine) struct Tumble {
@@ -92,7 +89,7 @@ impl Tumble {
         Self {
             // A length of zero would close every window before its row.
             length: length.max(Duration::from_micros(1)),
-            idle: ctx.stream.idle.unwrap_or_else(|| length.max(IDLE)),
+            idle: ctx.stream.idle_for(length),
             mode,
             lanes: HashMap::new(),
             quiet: 0,

@@ -52,9 +52,9 @@ function bytes(size) {
 
 function span(seconds) {
   for (const [unit, size] of [["d", 86400], ["h", 3600], ["min", 60]]) {
-    if (seconds >= size) return `${Math.floor(seconds / size)} ${unit}`;
+    if (seconds >= size) return `${Math.floor(seconds / size)}\u00a0${unit}`;
   }
-  return `${Math.floor(seconds)} s`;
+  return `${Math.floor(seconds)}\u00a0s`;
 }
 
 // The labels that are not in the heading already.
