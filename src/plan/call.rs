@@ -20,6 +20,11 @@ const AGGREGATES: &[(&str, AggregateFunction)] = &[
 
 const WINDOW_BOUNDS: &[(&str, Expr)] = &[("window_start", Expr::WindowStart), ("window_end", Expr::WindowEnd)];
 
+/// The names of the aggregates and of the window's bounds.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    AGGREGATES.iter().map(|aggregate| aggregate.0).chain(WINDOW_BOUNDS.iter().map(|bound| bound.0))
+}
+
 impl Binder<'_> {
     pub(super) fn call(&mut self, call: &Call, place: Place, clause: Clause) -> Typed {
         let name = call.name.text.as_str();
@@ -49,8 +54,7 @@ impl Binder<'_> {
             return self.problem(Problem::new("not-yet", call.name.place, message));
         }
         let problem = Problem::new("unknown-function", call.name.place, format!("no function `{name}`"));
-        let all = function::names().chain(AGGREGATES.iter().map(|a| a.0)).chain(WINDOW_BOUNDS.iter().map(|b| b.0));
-        self.problem(match nearest(name, all) {
+        self.problem(match nearest(name, super::function_names()) {
             Some(near) => problem.hint(format!("did you mean `{near}`?")),
             None => problem,
         })

@@ -96,5 +96,11 @@ pub fn compile_text(set_name: &str, yaml: &str, limits: &Limits) -> Compiled {
     compile::compile_text(set_name, yaml, limits)
 }
 
+/// The name of every function that a query can call: scalar functions, aggregates, and the bounds
+/// of the window.
+pub fn function_names() -> impl Iterator<Item = &'static str> {
+    function::names().chain(call::names())
+}
+
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,8 @@
 #[cfg(feature = "demo")]
 mod demo;
 #[cfg(feature = "hub")]
+mod docs;
+#[cfg(feature = "hub")]
 mod hub;
 #[cfg(feature = "hub")]
 mod config;
