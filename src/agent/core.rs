@@ -25,6 +25,10 @@ use crate::plan::logical::Plan;
 use super::redelivery::Redelivery;
 use super::snapshot::{AlertSnapshot, CoreSnapshot, SetSnapshot};
 
+/// A node's clock that shows an earlier time was never set (2025-01-01): `max_future` would call
+/// every reading dated ahead of it.
+const CLOCK_IS_SET: Timestamp = Timestamp::from_millis(1_735_689_600_000);
+
 /// What the core is told.
 #[derive(Debug)]
 pub enum Input {
@@ -87,6 +91,8 @@ pub struct Counts {
     pub bytes: u64,
     /// Messages that the broker delivered again after they had been taken in.
     pub redelivered: u64,
+    /// Messages that no stream reads, such as those of a subscription that outlived its rules.
+    pub unmatched: u64,
 }
 
 /// One rule set that runs.
@@ -156,6 +162,9 @@ impl Core {
     /// Takes one input at a point in time.
     pub fn apply(&mut self, input: Input, now: Now) -> Effects {
         let mut effects = Effects::default();
+        for set in self.sets.values_mut() {
+            set.engine.trust_clock(now.wall >= CLOCK_IS_SET);
+        }
         // What is due at the very instant of a message is due after it, as in a replay.
         let due = if matches!(input, Input::Messages(_)) { just_before(now) } else { now };
         self.run_out(due, &mut effects);
@@ -229,11 +238,15 @@ impl Core {
         self.counts.bytes += message.payload.len() as u64;
         let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
         let mut rows = Vec::new();
+        let mut matched = false;
         for set in self.sets.values_mut() {
             rows.clear();
+            let before = set.decoder.unmatched();
             set.decoder.decode(message, &mut rows);
+            matched |= set.decoder.unmatched() == before;
             set.rows(&rows, idle, now, &mut effects.transitions);
         }
+        self.counts.unmatched += u64::from(!matched);
     }
 
     /// Runs out what is due by `until`, each at its own time: a window that a silence closed may

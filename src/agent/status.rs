@@ -67,6 +67,8 @@ pub struct CoreStatus {
     pub bytes: u64,
     /// Messages delivered again after they had been taken in: acknowledged, not evaluated.
     pub redelivered: u64,
+    /// Messages that no stream reads.
+    pub unmatched: u64,
     /// The rule sets that run.
     pub rulesets: Vec<RuleSetStatus>,
     /// Every stream of every set.
@@ -145,6 +147,8 @@ pub struct RuleStatus {
     pub late: u64,
     /// Rows dated too far ahead.
     pub future: u64,
+    /// Rows from retained messages that it does not use: a window and an occurrence take events.
+    pub retained: u64,
     /// Groups it holds.
     pub groups: u64,
     /// Groups and keys that had no room.
@@ -183,6 +187,7 @@ pub(super) fn of(core: &Core, spool: &Spool) -> CoreStatus {
         messages: counts.messages,
         bytes: counts.bytes,
         redelivered: counts.redelivered,
+        unmatched: counts.unmatched,
         spool: spool.stats(),
         ..CoreStatus::default()
     };
@@ -243,6 +248,7 @@ fn rules(ruleset: &str, set: &Set) -> impl Iterator<Item = RuleStatus> {
         matched: account.matched,
         late: account.late,
         future: account.future,
+        retained: account.retained,
         groups: account.groups as u64,
         refused: account.refused + alerts.refused,
         outdated: alerts.outdated,
@@ -298,6 +304,7 @@ impl Status {
         out.plain("weir_messages_total", "messages taken in", self.core.messages);
         out.plain("weir_message_bytes_total", "payload bytes taken in", self.core.bytes);
         out.plain("weir_redelivered_total", "messages delivered again and not evaluated", self.core.redelivered);
+        out.plain("weir_unmatched_total", "messages that no stream reads", self.core.unmatched);
         for source in &self.sources {
             out.add("weir_source_connected", "whether the broker is connected", &[("source", &source.name)], u64::from(source.connected));
         }
@@ -338,10 +345,11 @@ impl Status {
 
     fn rule_metrics(&self, out: &mut Metrics) {
         type Figure = fn(&RuleStatus) -> u64;
-        let figures: [(&'static str, &'static str, Figure); 8] = [
+        let figures: [(&'static str, &'static str, Figure); 9] = [
             ("weir_rule_matches_total", "output rows of a rule", |r| r.matched),
             ("weir_rule_late_total", "rows too late for their window", |r| r.late),
             ("weir_rule_future_total", "rows dated too far ahead", |r| r.future),
+            ("weir_rule_retained_total", "rows of retained messages, not used", |r| r.retained),
             ("weir_rule_outdated_total", "rows older than one of their key", |r| r.outdated),
             ("weir_rule_refused_total", "keys and groups that had no room", |r| r.refused),
             ("weir_transitions_total", "transitions of a rule's alerts", |r| r.transitions),

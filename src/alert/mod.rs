@@ -99,8 +99,12 @@ impl Book {
     }
 
     /// Takes one observation; what it changes upstream is appended to `out`.
-    pub fn observe(&mut self, seen: Observation, now: Now, out: &mut Vec<Transition>) {
+    pub fn observe(&mut self, mut seen: Observation, now: Now, out: &mut Vec<Transition>) {
         let rule = seen.rule;
+        // An alert is told apart by what its labels say, as everybody upstream tells it.
+        for value in &mut seen.key {
+            *value = as_label(value).map_or(Value::Null, Value::Str);
+        }
         let Some(spec) = self.specs.get(rule).cloned() else { return };
         let occurrence = matches!(spec.kind, RuleKind::Occurrence { .. });
         if occurrence && seen.retained {
@@ -193,6 +197,7 @@ impl Book {
             match target {
                 Some(rule) if keeps_identity(was, &self.specs[rule]) => {
                     instance.rule = rule;
+                    instance.values = carried_over(&instance.values, was, &self.specs[rule]);
                     self.insert(id, instance);
                     // The kept state's rule may count differently from here on.
                     if old.changed.contains(&id) {
@@ -397,7 +402,7 @@ impl Book {
             .annotations
             .iter()
             .map(|(name, text)| {
-                (name.clone(), template::render(text, &instance.values, &labels, &spec.severity).into())
+                (name.clone(), template::render(text, &instance.values, &labels).into())
             })
             .collect();
         Transition {
@@ -422,7 +427,16 @@ fn keeps_identity(old: &AlertSpec, new: &AlertSpec) -> bool {
     std::mem::discriminant(&old.kind) == std::mem::discriminant(&new.kind)
         && old.key == new.key
         && old.labels == new.labels
-        && old.columns == new.columns
+}
+
+/// The values of a row under the columns of another text of the rule; what is new there is NULL
+/// until the next row.
+fn carried_over(values: &[Value], was: &AlertSpec, now: &AlertSpec) -> Box<[Value]> {
+    if was.columns == now.columns || values.is_empty() {
+        return values.into();
+    }
+    let old = |name: &Arc<str>| was.columns.iter().position(|column| column == name);
+    now.columns.iter().map(|name| old(name).and_then(|i| values.get(i)).cloned().unwrap_or_default()).collect()
 }
 
 fn named(spec: &AlertSpec, values: &[Value]) -> Vec<(Arc<str>, Value)> {
@@ -434,12 +448,7 @@ fn named(spec: &AlertSpec, values: &[Value]) -> Vec<(Arc<str>, Value)> {
 fn labels(agent: &Arc<str>, spec: &AlertSpec, key: &[Value]) -> Labels {
     let mut labels = spec.labels.clone();
     for (name, value) in spec.key.iter().zip(key) {
-        let text = match value {
-            Value::Null => continue,
-            Value::Str(text) => text.clone(),
-            other => other.to_string().into(),
-        };
-        if !text.is_empty() {
+        if let Some(text) = as_label(value) {
             labels.insert(name.clone(), text);
         }
     }
@@ -447,6 +456,16 @@ fn labels(agent: &Arc<str>, spec: &AlertSpec, key: &[Value]) -> Labels {
     labels.insert("ruleset".into(), spec.ruleset.clone());
     labels.insert("alertname".into(), spec.rule.clone());
     labels
+}
+
+/// A key value as a label says it. NULL and the empty text are no label.
+fn as_label(value: &Value) -> Option<Arc<str>> {
+    let text = match value {
+        Value::Null => return None,
+        Value::Str(text) => text.clone(),
+        other => other.to_string().into(),
+    };
+    (!text.is_empty()).then_some(text)
 }
 
 fn state_key(agent: &Arc<str>, spec: &AlertSpec, key: &[Value]) -> StateKey {

@@ -5,8 +5,8 @@ use crate::model::label::Labels;
 use crate::model::value::Value;
 
 /// The text, with each place filled. A NULL column shows as `NULL`; a label that is not there is
-/// empty. The name `severity` is a label here, although it is none of the identity.
-pub(super) fn render(template: &Template, values: &[Value], labels: &Labels, severity: &str) -> String {
+/// empty.
+pub(super) fn render(template: &Template, values: &[Value], labels: &Labels) -> String {
     let mut text = String::new();
     for piece in &template.pieces {
         match piece {
@@ -16,11 +16,7 @@ pub(super) fn render(template: &Template, values: &[Value], labels: &Labels, sev
                 Some(value) => text.push_str(&value.to_string()),
                 None => {}
             },
-            Piece::Label(name) => match labels.get(name) {
-                Some(value) => text.push_str(value),
-                None if &**name == "severity" => text.push_str(severity),
-                None => {}
-            },
+            Piece::Label(name) => text.push_str(labels.get(name).map_or("", |value| value)),
         }
     }
     text

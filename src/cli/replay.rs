@@ -276,7 +276,7 @@ fn summary(core: &Core, messages: u64) -> String {
 fn rule_rows(name: &Arc<str>, set: &Set) -> Vec<Vec<String>> {
     let figures = set.accounts().iter().zip(set.alert_counts());
     let row = |(rule, (account, alerts)): (&Arc<plan::logical::RulePlan>, (&crate::engine::Account, &crate::alert::Counts))| {
-        let unused = account.late + account.future + alerts.outdated + account.refused + alerts.refused;
+        let unused = account.late + account.future + account.retained + alerts.outdated + account.refused + alerts.refused;
         let mut row = vec![name.to_string(), rule.alert.rule.to_string()];
         row.extend([account.rows, account.matched, unused, alerts.transitions, alerts.pending, alerts.firing].map(|n| n.to_string()));
         row

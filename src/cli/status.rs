@@ -67,10 +67,11 @@ fn render(status: &AgentStatus) -> String {
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = core.messages as f64 / status.uptime_seconds.max(1) as f64;
     text.push_str(&format!(
-        "in    {} messages, {} ({rate:.1} messages/s since the start), {} delivered again\n",
+        "in    {} messages, {} ({rate:.1} messages/s since the start), {} delivered again, {} read by no stream\n",
         core.messages,
         bytes(core.bytes),
-        core.redelivered
+        core.redelivered,
+        core.unmatched
     ));
     text.push_str(&link(status));
     text.push_str(&format!(
@@ -170,7 +171,7 @@ fn rules(core: &CoreStatus) -> String {
         .rules
         .iter()
         .map(|r| {
-            let unused = r.late + r.future + r.outdated + r.refused;
+            let unused = r.late + r.future + r.retained + r.outdated + r.refused;
             [r.rows, r.matched, unused, r.groups, r.pending, r.firing, r.transitions]
                 .iter()
                 .fold(vec![r.ruleset.clone(), r.rule.clone()], |mut row, n| {

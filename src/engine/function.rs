@@ -234,7 +234,7 @@ mod tests {
         let (i, n) = (Value::Int, Value::Null);
         check(Function::Greatest, &[i(1), n.clone(), Value::Float(2.5)], Value::Float(2.5));
         check(Function::Least, &[i(1), i(0)], i(0));
-        check(Function::Least, &[n.clone()], n.clone());
+        check(Function::Least, std::slice::from_ref(&n), n.clone());
         check(Function::Greatest, &[i(1), Value::str("a")], n.clone());
         check(Function::Coalesce, &[n.clone(), i(2), i(3)], i(2));
         check(Function::NullIf, &[i(1), Value::Float(1.0)], n.clone());

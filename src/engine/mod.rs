@@ -99,7 +99,11 @@ impl<'a> Context<'a> {
     /// What the bytes of a snapshot depend on, besides the rule's text. It only has to differ
     /// where the plan does: after an update of the program, windows may start empty.
     fn shape(self) -> u64 {
-        let text = format!("{:?}{:?}", self.stream, self.rule.window);
+        let window = self.rule.window.as_ref().map(|window| {
+            let aggregates: Vec<_> = window.aggregates.iter().map(|a| (a.function, a.distinct)).collect();
+            (window.kind, window.by_key, window.group.len(), aggregates)
+        });
+        let text = format!("{}{window:?}", self.stream.signature());
         text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         })
@@ -193,8 +197,8 @@ impl Engine {
                 continue;
             };
             let before = &old.plan.rules[was];
-            let same_stream = old.plan.streams[before.stream] == self.plan.streams[rule.stream];
-            if same_stream && before.window == rule.window {
+            let stream = |plan: &Plan, place: usize| plan.streams[place].signature();
+            if stream(&old.plan, before.stream) == stream(&self.plan, rule.stream) {
                 self.operators[index] = operator;
                 self.accounts[index] = account;
             }

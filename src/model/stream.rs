@@ -38,6 +38,15 @@ pub struct StreamSpec {
 const IDLE: Duration = Duration::from_secs(60);
 
 impl StreamSpec {
+    /// What the stream itself says, without the slots that rules happen to use: the same text for
+    /// two specs means that the same messages give the same rows.
+    pub fn signature(&self) -> String {
+        let slot = |place: Option<usize>| place.and_then(|place| self.fields.get(place));
+        let (time, key) = (slot(self.timestamp), slot(self.key));
+        let reads = (&self.name, self.pattern.to_string(), &self.source, self.format, time, key);
+        format!("{reads:?} {:?}", (self.lateness, self.idle, self.max_future))
+    }
+
     /// The silence after which a key's open windows of this length close. The default is the
     /// longer of a minute and the window: shorter than its window, a slow device would be cut off
     /// in between its readings.

@@ -14,7 +14,10 @@ use super::syntax::{Kind, Name, Select};
 use super::text::Text;
 
 /// Labels that every alert has of itself.
-pub(super) const RESERVED_LABELS: &[&str] = &["agent", "ruleset", "alertname"];
+pub(super) const RESERVED_LABELS: &[&str] = &["agent", "ruleset", "alertname", "severity"];
+
+/// Those of them that are part of an alert's identity.
+pub(super) const OWN_LABELS: &[&str] = &["agent", "ruleset", "alertname"];
 
 /// One key column.
 pub(super) struct KeyColumn {

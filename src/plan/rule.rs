@@ -12,7 +12,7 @@ use crate::model::time::parse_span;
 use super::Limits;
 use super::bind::{Binder, Clause};
 use super::definition::RuleDef;
-use super::key::{KeyColumn, RESERVED_LABELS, is_label};
+use super::key::{KeyColumn, OWN_LABELS, RESERVED_LABELS, is_label};
 use super::logical::{Expr, RulePlan, Window, WindowKind};
 use super::parse;
 use super::report::{Problem, Report};
@@ -212,7 +212,7 @@ fn alert(
     let severity: Arc<str> = def.severity.as_ref().map_or("warning", Text::as_str).into();
     let key: Vec<Arc<str>> = key.iter().map(|column| column.label.clone()).collect();
     let known: Vec<Arc<str>> =
-        key.iter().chain(labels.keys()).cloned().chain(RESERVED_LABELS.iter().map(|name| (*name).into())).collect();
+        key.iter().chain(labels.keys()).cloned().chain(OWN_LABELS.iter().map(|name| (*name).into())).collect();
     let names = template::Names { columns: &columns, labels: &known, severity: &severity };
     let annotations = annotations(def, &names, report);
     AlertSpec {

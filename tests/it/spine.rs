@@ -45,7 +45,7 @@ impl Site {
         let hub = HubProgram::start(&dir.path().join("hub"), hub_args);
         let agent = AgentProgram::start(&dir.path().join("agent"), "gw-1", &agent_config(&broker, &hub, config));
         let site = Self { dir, broker, hub, agent };
-        site.agent.until("agent, broker and hub are connected", |s| connected(s)).await;
+        site.agent.until("agent, broker and hub are connected", connected).await;
         site
     }
 
