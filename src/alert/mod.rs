@@ -127,9 +127,13 @@ impl Book {
         let old_timer = instance.deadline(&spec.kind);
         let mut steps = Vec::new();
         instance.expire_before(&spec.kind, seen.at, &mut steps);
-        // What ran out before this observation was decided by the row before it.
-        self.counts[rule].transitions += steps.len() as u64;
-        out.extend(steps.drain(..).map(|step| transition(&self.agent, &spec, instance, step, now)));
+        if !steps.is_empty() {
+            // What ran out before this observation is told with the row that stood then.
+            self.settle(id, before, old_timer, &spec, &steps, now, out);
+            steps.clear();
+        }
+        let Some(instance) = self.instances.get_mut(&id) else { return };
+        let (before, old_timer) = (instance.phase, instance.deadline(&spec.kind));
         instance.apply(&spec.kind, &seen, now.mono, &mut steps);
         instance.expire_until(&spec.kind, seen.at, &mut steps);
         self.settle(id, before, old_timer, &spec, &steps, now, out);
@@ -196,7 +200,7 @@ impl Book {
                     if instance.phase.is_up() {
                         let at = instance.stream_time(now.mono);
                         let step = Step { state: State::Resolved(reason), at, since: instance.since() };
-                        out.push(transition(&self.agent, was, &instance, step, now));
+                        out.push(self.transition(was, &instance, step, now));
                     }
                     if instance.phase != Phase::Quiet {
                         self.gone.push(state_key(&self.agent, was, &instance.key));
@@ -213,7 +217,7 @@ impl Book {
         for id in std::mem::take(&mut self.changed) {
             let Some(instance) = self.instances.get(&id) else { continue };
             let spec = &self.specs[instance.rule];
-            let body = (instance.phase != Phase::Quiet).then(|| SavedState::of(instance).encode());
+            let body = (instance.phase != Phase::Quiet).then(|| SavedState::of(instance, instance.anchor).encode());
             changes.push(StateChange { key: state_key(&self.agent, spec, &instance.key), body });
         }
         changes
@@ -256,12 +260,13 @@ impl Book {
         self.gone.clear();
     }
 
-    /// What a snapshot holds of this book: every instance, also those without an alert.
-    pub fn snapshot(&self) -> Vec<(Arc<str>, SavedState)> {
+    /// What a snapshot holds of this book: every instance, also those without an alert, with
+    /// their timers as far as they have run by `now`.
+    pub fn snapshot(&self, now: Now) -> Vec<(Arc<str>, SavedState)> {
         let mut all: Vec<(&u64, &Instance)> = self.instances.iter().collect();
         all.sort_unstable_by_key(|(id, _)| **id);
         all.into_iter()
-            .map(|(_, i)| (self.specs[i.rule].rule.clone(), SavedState::of(i)))
+            .map(|(_, i)| (self.specs[i.rule].rule.clone(), SavedState::of(i, now.mono)))
             .collect()
     }
 
@@ -363,7 +368,7 @@ impl Book {
         let (rule, after) = (instance.rule, instance.phase);
         let timer = instance.deadline(&spec.kind);
         for step in steps {
-            out.push(transition(&self.agent, spec, instance, *step, now));
+            out.push(self.transition(spec, instance, *step, now));
         }
         self.counts[rule].transitions += steps.len() as u64;
         if timer != old_timer {
@@ -380,31 +385,30 @@ impl Book {
             self.changed.insert(id);
         }
     }
-}
 
-/// What upstream hears of one step, with the row that decided it.
-fn transition(agent: &Arc<str>, spec: &AlertSpec, instance: &Instance, step: Step, now: Now) -> Transition {
-    let labels = labels(agent, spec, &instance.key);
-    let annotations = spec
-        .annotations
-        .iter()
-        .map(|(name, text)| {
-            (name.clone(), template::render(text, &instance.values, &labels, &spec.severity).into())
-        })
-        .collect();
-    Transition {
-        state: step.state,
-        ruleset: spec.ruleset.clone(),
-        rule: spec.rule.clone(),
-        rule_hash: spec.hash,
-        fingerprint: Fingerprint::of(&labels),
-        labels,
-        severity: spec.severity.clone(),
-        annotations,
-        values: named(spec, &instance.values),
-        starts_at: step.since,
-        occurred_at: step.at,
-        recorded_at: now.wall,
+    fn transition(&self, spec: &AlertSpec, instance: &Instance, step: Step, now: Now) -> Transition {
+        let labels = labels(&self.agent, spec, &instance.key);
+        let annotations = spec
+            .annotations
+            .iter()
+            .map(|(name, text)| {
+                (name.clone(), template::render(text, &instance.values, &labels, &spec.severity).into())
+            })
+            .collect();
+        Transition {
+            state: step.state,
+            ruleset: spec.ruleset.clone(),
+            rule: spec.rule.clone(),
+            rule_hash: spec.hash,
+            fingerprint: Fingerprint::of(&labels),
+            labels,
+            severity: spec.severity.clone(),
+            annotations,
+            values: named(spec, &instance.values),
+            starts_at: step.since,
+            occurred_at: step.at,
+            recorded_at: now.wall,
+        }
     }
 }
 

@@ -51,6 +51,10 @@ pub async fn run(config: Config, identity: Identity, mut port: Port, stop: Stop)
             end = session(&dial, &identity, &mut port) => end,
             () = stop.stopped() => break,
         };
+        // The agent lets go of its side before it tells the stop, so either may be seen first.
+        if stop.is_stopped() {
+            break;
+        }
         if clock::wall().since(began) > STABLE {
             backoff.reset();
         }
