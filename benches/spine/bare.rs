@@ -7,7 +7,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use rumqttc::mqttbytes::QoS;
 use rumqttc::{AckMode, AsyncClient, Broker, Event, MqttOptions, NetworkOptions, Packet, SubscribeFilter};
@@ -85,7 +84,7 @@ async fn client(port: u16) {
     let mut options = MqttOptions::new("bare", Broker::tcp("127.0.0.1", port));
     options
         .set_clean_start(true)
-        .set_keep_alive(Duration::from_secs(30))
+        .set_keep_alive(30)
         .set_max_packet_size(Some(1_024 * 1_024))
         .set_receive_maximum(Some(100))
         .set_ack_mode(AckMode::Manual)

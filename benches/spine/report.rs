@@ -35,17 +35,19 @@ impl Report {
 
     pub(crate) fn json(&self) -> Json {
         let runs: Vec<Json> = self.runs.iter().map(|run| self.run(run)).collect();
-        let breach: Vec<Json> = self.breach.iter().map(|(subject, micros)| {
-            json!({
-                "subject": subject.name(), "count": micros.len(), "p50_us": quantile(micros, 50),
-                "p99_us": quantile(micros, 99), "max_us": quantile(micros, 100),
-                "p50_to_client": self.to_client(micros, 50), "p99_to_client": self.to_client(micros, 99),
-            })
-        });
+        let breach: Vec<Json> = self.breach.iter().map(|(subject, micros)| self.breaches(*subject, micros)).collect();
         json!({
             "agent_size_bytes": self.agent_size, "agent_size_aim_bytes": SIZE_AIM,
             "agent_rss_bytes": self.rss(), "agent_rss_aim_bytes": RSS_AIM,
-            "runs": runs, "breach": breach.collect::<Vec<Json>>(),
+            "runs": runs, "breach": breach,
+        })
+    }
+
+    fn breaches(&self, subject: Subject, micros: &[u64]) -> Json {
+        json!({
+            "subject": subject.name(), "count": micros.len(),
+            "p50_us": quantile(micros, 50), "p99_us": quantile(micros, 99), "max_us": quantile(micros, 100),
+            "p50_to_client": self.to_client(micros, 50), "p99_to_client": self.to_client(micros, 99),
         })
     }
 
