@@ -14,6 +14,9 @@ pub(crate) struct Process(pub(crate) u32);
 pub(crate) struct Memory {
     pub(crate) resident_bytes: u64,
     pub(crate) peak_bytes: u64,
+    /// The part that is its own: not the program's and libraries' pages, which the kernel can drop and
+    /// several processes share.
+    pub(crate) anonymous_bytes: u64,
 }
 
 impl Process {
@@ -29,7 +32,7 @@ impl Process {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
             line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1_024
         };
-        Memory { resident_bytes: bytes("VmRSS:"), peak_bytes: bytes("VmHWM:") }
+        Memory { resident_bytes: bytes("VmRSS:"), peak_bytes: bytes("VmHWM:"), anonymous_bytes: bytes("RssAnon:") }
     }
 
     fn scheduled(self) -> Option<u64> {

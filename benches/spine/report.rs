@@ -60,6 +60,7 @@ impl Report {
             "cpu_to_broker": run.cpu() / run.broker_cpu(),
             "rate_to_client": self.beside(run, Subject::Client, Run::rate),
             "rss_bytes": run.memory.resident_bytes, "peak_bytes": run.memory.peak_bytes,
+            "anonymous_bytes": run.memory.anonymous_bytes,
             "transitions": run.transitions,
         })
     }
@@ -104,13 +105,24 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<18}{:<13}{:>9}{:>11}{:>9}{:>9}{:>11}{:>8}{:>8}{:>7}{:>8}",
-            "load", "reader", "messages", "messages/s", "CPU ns", "/ client", "broker ns", "RSS MB", "peak MB", "lost", "alerts"
+            "{:<18}{:<13}{:>9}{:>11}{:>9}{:>9}{:>11}{:>8}{:>8}{:>8}{:>7}{:>8}",
+            "load",
+            "reader",
+            "messages",
+            "messages/s",
+            "CPU ns",
+            "/ client",
+            "broker ns",
+            "RSS MB",
+            "own MB",
+            "peak MB",
+            "lost",
+            "alerts"
         )?;
         for run in &self.runs {
             writeln!(
                 f,
-                "{:<18}{:<13}{:>9}{:>11.0}{:>9.0}{:>9.2}{:>11.0}{:>8.1}{:>8.1}{:>7}{:>8}",
+                "{:<18}{:<13}{:>9}{:>11.0}{:>9.0}{:>9.2}{:>11.0}{:>8.1}{:>8.1}{:>8.1}{:>7}{:>8}",
                 run.load,
                 run.subject.name(),
                 run.offered,
@@ -119,13 +131,22 @@ impl fmt::Display for Report {
                 self.beside(run, Subject::Client, Run::cpu),
                 run.broker_cpu(),
                 megabytes(run.memory.resident_bytes),
+                megabytes(run.memory.anonymous_bytes),
                 megabytes(run.memory.peak_bytes),
                 run.lost(),
                 run.transitions,
             )?;
         }
-        writeln!(f, "CPU and broker: nanoseconds a message, of the whole process; alerts: transitions on the hub\n")?;
-        writeln!(f, "{:<31}{:>9}{:>11}{:>11}{:>9}{:>9}", "published to seen, idle", "times", "p50 us", "p99 us", "max us", "/ client")?;
+        writeln!(
+            f,
+            "CPU and broker: nanoseconds a message, of the whole process. Own: without the pages of program and"
+        )?;
+        writeln!(f, "libraries. Alerts: transitions on the hub.\n")?;
+        writeln!(
+            f,
+            "{:<31}{:>9}{:>11}{:>11}{:>9}{:>9}",
+            "published to seen, idle", "times", "p50 us", "p99 us", "max us", "/ client"
+        )?;
         for (subject, micros) in &self.breach {
             let what = match subject {
                 Subject::Agent => "breach to the hub's events",
@@ -136,7 +157,8 @@ impl fmt::Display for Report {
             writeln!(f, "{what:<31}{:>9}{p50:>11}{p99:>11}{max:>9}{ratio:>9.2}", micros.len())?;
         }
         writeln!(f)?;
-        let aims = [("agent's program", self.agent_size, SIZE_AIM), ("agent's RSS after the recording", self.rss(), RSS_AIM)];
+        let aims =
+            [("agent's program", self.agent_size, SIZE_AIM), ("agent's RSS after the recording", self.rss(), RSS_AIM)];
         for (what, figure, aim) in aims {
             let verdict = if figure < aim { "within" } else { "above" };
             writeln!(f, "{what:<31}{:>9.2} MB, {verdict} the aim of {:.0} MB", megabytes(figure), megabytes(aim))?;
