@@ -25,6 +25,10 @@ lint:
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
 	$(CARGO) deny --locked --log-level error --config .deny.toml check bans licenses sources
 
+## bench: the whole way under load, beside bare subscribers; ARGS="--messages 20000" is shorter
+bench: packages
+	$(CARGO) bench --locked --no-default-features --features hub --bench spine -- $(ARGS)
+
 ## packages: what the tests need from Debian
 packages:
 	@missing=(); for p in $(PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || missing+=($$p); done; \

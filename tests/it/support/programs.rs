@@ -105,6 +105,7 @@ impl Drop for HubProgram {
 
 /// An agent with its state in a directory.
 pub(crate) struct AgentProgram {
+    program: PathBuf,
     child: Option<Child>,
     dir: PathBuf,
 }
@@ -112,6 +113,11 @@ pub(crate) struct AgentProgram {
 impl AgentProgram {
     /// Starts the agent `id`. `config` is appended to a configuration without node metrics.
     pub(crate) fn start(dir: &Path, id: &str, config: &str) -> Self {
+        Self::start_program(Path::new(env!("CARGO_BIN_EXE_weir")), dir, id, config)
+    }
+
+    /// The same with a `weir` that was built elsewhere.
+    pub(crate) fn start_program(program: &Path, dir: &Path, id: &str, config: &str) -> Self {
         std::fs::create_dir_all(dir).unwrap();
         let state = dir.join("state");
         let text = format!(
@@ -119,20 +125,25 @@ impl AgentProgram {
             state.display().to_string()
         );
         std::fs::write(dir.join("weir.toml"), text).unwrap();
-        let mut agent = Self { child: None, dir: dir.to_owned() };
+        let mut agent = Self { program: program.to_owned(), child: None, dir: dir.to_owned() };
         agent.run();
         agent
     }
 
     /// Starts it, or starts it again.
     pub(crate) fn run(&mut self) {
-        let child = Command::new(env!("CARGO_BIN_EXE_weir"))
+        let child = Command::new(&self.program)
             .args(["run".as_ref(), "--config".as_ref(), self.dir.join("weir.toml").as_os_str()])
             .stdout(Stdio::null())
             .stderr(log(&self.dir.join("agent.log")))
             .spawn()
             .unwrap();
         self.child = Some(child);
+    }
+
+    /// Its process, while it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
     /// Ends it without a warning.
@@ -150,7 +161,7 @@ impl AgentProgram {
 
     /// `weir status --json`; `None` while it does not answer.
     pub(crate) fn status(&self) -> Option<Json> {
-        let output = Command::new(env!("CARGO_BIN_EXE_weir"))
+        let output = Command::new(&self.program)
             .args(["status".as_ref(), "--json".as_ref(), "--config".as_ref(), self.dir.join("weir.toml").as_os_str()])
             .output()
             .unwrap();
