@@ -14,7 +14,7 @@ use crate::control::Admitted;
 use crate::decode::{self, Decoder};
 use crate::engine::{self, Engine};
 use crate::model::kept::{Seen, StateChange, StateKey};
-use crate::model::message::{AckToken, Message};
+use crate::model::message::{AckToken, Message, NODE_SOURCE};
 use crate::model::row::{Observation, Row};
 use crate::model::ruleset::{ContentHash, Item, Origin, RunningSet};
 use crate::model::stream::StreamSpec;
@@ -91,7 +91,7 @@ pub struct Counts {
     pub bytes: u64,
     /// Messages that the broker delivered again after they had been taken in.
     pub redelivered: u64,
-    /// Messages that no stream reads, such as those of a subscription that outlived its rules.
+    /// Messages of brokers that no stream reads, such as those of a subscription that outlived its rules.
     pub unmatched: u64,
 }
 
@@ -246,7 +246,8 @@ impl Core {
             matched |= set.decoder.unmatched() == before;
             set.rows(&rows, idle, now, &mut effects.transitions);
         }
-        self.counts.unmatched += u64::from(!matched);
+        // The node's metrics come whether or not a rule asks for them.
+        self.counts.unmatched += u64::from(!matched && *message.source != *NODE_SOURCE);
     }
 
     /// Runs out what is due by `until`, each at its own time: a window that a silence closed may

@@ -1,3 +1,5 @@
+//! The engine through its public face: windows against a naive rescan, snapshots, rule changes.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
