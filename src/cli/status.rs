@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::agent::status::{CoreStatus, Source, Status as AgentStatus};
+use crate::agent::status::{CoreStatus, Source, Status as AgentStatus, StreamStatus};
 use crate::config::{AgentConfig, DEFAULT_PATH};
 
 use super::table::table;
@@ -38,12 +38,18 @@ impl Status {
             println!("{}", serde_json::to_string_pretty(&first)?);
             return Ok(ExitCode::SUCCESS);
         }
-        let text = render(&first);
+        // Rates are those of the next second: what is going on, not what was.
+        let (_open, wait) = std::sync::mpsc::sync_channel::<()>(0);
+        wait.recv_timeout(SAMPLE).ok();
+        let text = render(&ask(&socket)?, &first);
         // A reader such as `head` may close early.
         drop(std::io::stdout().write_all(text.as_bytes()));
         Ok(ExitCode::SUCCESS)
     }
 }
+
+/// The span over which rates are taken.
+const SAMPLE: Duration = Duration::from_secs(1);
 
 fn ask(socket: &PathBuf) -> anyhow::Result<AgentStatus> {
     let mut stream = UnixStream::connect(socket).with_context(|| {
@@ -55,7 +61,7 @@ fn ask(socket: &PathBuf) -> anyhow::Result<AgentStatus> {
     serde_json::from_str(&text).context("understand the agent's answer; is it another version?")
 }
 
-fn render(status: &AgentStatus) -> String {
+fn render(status: &AgentStatus, before: &AgentStatus) -> String {
     let core = &status.core;
     let mut text = format!(
         "agent {}  version {}  up {}  memory {}\n",
@@ -64,12 +70,11 @@ fn render(status: &AgentStatus) -> String {
         span(status.uptime_seconds),
         bytes(status.rss_bytes)
     );
-    #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
-    let rate = core.messages as f64 / status.uptime_seconds.max(1) as f64;
     text.push_str(&format!(
-        "in    {} messages, {} ({rate:.1} messages/s since the start), {} delivered again, {} read by no stream\n",
+        "in    {} messages, {} ({}/s), {} delivered again, {} read by no stream\n",
         core.messages,
         bytes(core.bytes),
+        core.messages.saturating_sub(before.core.messages),
         core.redelivered,
         core.unmatched
     ));
@@ -83,7 +88,7 @@ fn render(status: &AgentStatus) -> String {
     ));
     text.push_str(&sources(&status.sources));
     text.push_str(&rulesets(core));
-    text.push_str(&streams(core));
+    text.push_str(&streams(core, &before.core));
     text.push_str(&rules(core));
     text.push_str(&alerts(core));
     for refused in &status.refused_files {
@@ -145,16 +150,20 @@ fn rulesets(core: &CoreStatus) -> String {
     section("rule sets", &["set", "from", "revision", "rules", "hash", ""], &rows)
 }
 
-fn streams(core: &CoreStatus) -> String {
+fn streams(core: &CoreStatus, before: &CoreStatus) -> String {
+    let rows_before = |s: &StreamStatus| {
+        let was = before.streams.iter().find(|b| b.ruleset == s.ruleset && b.name == s.name);
+        was.map_or(s.rows, |was| was.rows)
+    };
     let rows: Vec<Vec<String>> = core
         .streams
         .iter()
         .map(|s| {
             let rejects: Vec<String> = s.rejects.iter().map(|(why, n)| format!("{why} {n}")).collect();
-            vec![s.ruleset.clone(), s.name.clone(), s.topic.clone(), s.messages.to_string(), s.rows.to_string(), rejects.join(", ")]
+            vec![s.ruleset.clone(), s.name.clone(), s.topic.clone(), s.messages.to_string(), s.rows.to_string(), s.rows.saturating_sub(rows_before(s)).to_string(), rejects.join(", ")]
         })
         .collect();
-    let mut text = section("streams", &["set", "stream", "topic", "messages", "rows", "rejects"], &rows);
+    let mut text = section("streams", &["set", "stream", "topic", "messages", "rows", "rows/s", "rejects"], &rows);
     for stream in &core.streams {
         if let Some(last) = stream.samples.last() {
             text.push_str(&format!(
