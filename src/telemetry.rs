@@ -1,7 +1,9 @@
 //! Logging: to standard error, in the journal's or a person's form.
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt;
+use std::io::{IsTerminal as _, stderr};
+
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
 
 /// The form of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -14,19 +16,21 @@ pub enum LogFormat {
 }
 
 /// Starts logging at `level` (as in `info` or `weir::uplink=debug,info`); the variable `WEIR_LOG`
-/// overrides it. Lines are coloured on a terminal only.
+/// overrides it, and what cannot be read means `info`. Lines are coloured on a terminal only.
 pub fn start(level: &str, format: LogFormat) {
-    use std::io::IsTerminal as _;
     let filter = std::env::var("WEIR_LOG").unwrap_or_else(|_| level.to_owned());
-    let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = fmt::fmt()
-        .with_env_filter(filter)
+    // By target and level alone: filters over fields would bring a regex engine along.
+    let filter: Targets =
+        filter.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
+    let lines = tracing_subscriber::fmt::layer()
         .with_target(false)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal());
+    let registry = tracing_subscriber::registry();
     // A second start, as in tests, keeps the first.
-    drop(match format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    });
+    let started = match format {
+        LogFormat::Text => registry.with(lines.with_filter(filter)).try_init(),
+        LogFormat::Json => registry.with(lines.json().with_filter(filter)).try_init(),
+    };
+    drop(started);
 }
