@@ -82,7 +82,7 @@ impl Reader {
     pub(crate) fn process(&self) -> Process {
         Process(match self {
             Self::Bare(bare) => bare.child.id(),
-            Self::Site(site) => site.agent.pid().expect("it runs"),
+            Self::Site(site) => site.agent.child.as_ref().expect("it runs").id(),
         })
     }
 

@@ -120,7 +120,7 @@ async fn start(subject: Subject, program: &Path) -> (Mosquitto, Reader) {
 }
 
 fn of(broker: &Mosquitto) -> Process {
-    Process(broker.pid().expect("it runs"))
+    Process(broker.child.as_ref().expect("it runs").id())
 }
 
 fn probe(name: &str, v: u32) -> Packets {

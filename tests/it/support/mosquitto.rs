@@ -33,7 +33,7 @@ pub(crate) struct Options {
 pub(crate) struct Mosquitto {
     dir: TempDir,
     port: u16,
-    child: Option<Child>,
+    pub(crate) child: Option<Child>,
 }
 
 impl Mosquitto {
@@ -113,11 +113,6 @@ impl Mosquitto {
     /// The port on 127.0.0.1.
     pub(crate) fn port(&self) -> u16 {
         self.port
-    }
-
-    /// Its process, while it runs.
-    pub(crate) fn pid(&self) -> Option<u32> {
-        self.child.as_ref().map(Child::id)
     }
 
     /// The address for a plain connection.

@@ -106,7 +106,7 @@ impl Drop for HubProgram {
 /// An agent with its state in a directory.
 pub(crate) struct AgentProgram {
     program: PathBuf,
-    child: Option<Child>,
+    pub(crate) child: Option<Child>,
     dir: PathBuf,
 }
 
@@ -139,11 +139,6 @@ impl AgentProgram {
             .spawn()
             .unwrap();
         self.child = Some(child);
-    }
-
-    /// Its process, while it runs.
-    pub(crate) fn pid(&self) -> Option<u32> {
-        self.child.as_ref().map(Child::id)
     }
 
     /// Ends it without a warning.
