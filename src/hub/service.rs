@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -28,6 +29,8 @@ use v1::hub_message::Message as Down;
 
 /// How many messages to an agent may wait; then the session does.
 const OUTBOUND: usize = 16;
+/// Bytes of rules in one message, unless a single set is larger: below what an agent takes.
+const DESIRED_BYTES: usize = 1 << 20;
 /// How long a new stream may take to say who it is.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// How long after a failed report a set is sent again.
@@ -163,6 +166,8 @@ async fn greet(
 fn is_agent_id(id: &str) -> bool {
     (1..=128).contains(&id.len())
         && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:@".contains(c))
+        && id != "."
+        && id != ".."
 }
 
 struct Session<'a> {
@@ -342,6 +347,7 @@ impl<'a> Session<'a> {
     /// Tells the agent what it must do to run what is desired, if anything.
     async fn tell(&mut self, desired: &[DesiredSet]) -> Result<(), Status> {
         let mut message = v1::DesiredRules::default();
+        let mut bytes = 0;
         for action in self.standing.next(desired) {
             match action {
                 Action::Remove(name) => message.removed.push(name),
@@ -356,7 +362,14 @@ impl<'a> Session<'a> {
                         None => Vec::new(),
                     };
                     let known = known.into_iter().map(|hash| hash.0).collect();
-                    message.sets.push(delta(&desired[place], &known));
+                    let set = delta(&desired[place], &known);
+                    // Sets together may be more than an agent takes in one message.
+                    if bytes + set.encoded_len() > DESIRED_BYTES && !message.sets.is_empty() {
+                        self.send(Down::Desired(std::mem::take(&mut message))).await?;
+                        bytes = 0;
+                    }
+                    bytes += set.encoded_len();
+                    message.sets.push(set);
                 }
             }
         }

@@ -177,6 +177,38 @@ async fn a_push_reaches_agents_as_the_change_that_it_is() {
 }
 
 #[tokio::test]
+async fn sets_that_are_large_together_reach_an_agent_that_has_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = Hub::start(dir.path(), |_| ()).await;
+    let desk = hub.desk();
+    let note = "x".repeat(600_000);
+    let text = |id: &str| rules(&[id]).replace("\"id\"", &format!("\"annotations\":{{\"note\":\"{note}\"}},\"id\""));
+    for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+        let (status, said) = desk.put(&format!("/rulesets/{name}"), &text(name)).await;
+        assert_eq!(status, 200, "{said}");
+    }
+    let mut gw = hub.agent("gw-1", Vec::new()).await;
+    let mut names = Vec::new();
+    while names.len() < 8 {
+        names.extend(gw.desired().await.sets.into_iter().map(|set| set.name));
+    }
+    names.sort();
+    assert_eq!(names, ["a", "b", "c", "d", "e", "f", "g", "h"]);
+
+    // One that no message could hold, though its file is small.
+    let many: String = (0..80).map(|i| format!("  - {{id: r{i}, sql: &q{i} 'SELECT t FROM env', annotations: *n}}\n")).collect();
+    let env = "CREATE STREAM env (t FLOAT) WITH (DATASOURCE='env', KEY='t')";
+    let long = "y".repeat(60_000);
+    let grown = format!(
+        "streams: [\"{env}\"]\nrules:\n  - {{id: first, sql: SELECT t FROM env, annotations: &n {{note: {long}}}}}\n{many}"
+    );
+    let (status, said) = desk.put("/rulesets/grown", &grown).await;
+    assert_eq!(status, 422, "{said}");
+    assert!(said["error"].as_str().unwrap().contains("anchors"), "{said}");
+    hub.stop().await;
+}
+
+#[tokio::test]
 async fn a_bad_set_is_not_stored_and_a_forced_one_shows_its_refusal() {
     let dir = tempfile::tempdir().unwrap();
     let hub = Hub::start(dir.path(), |_| ()).await;
