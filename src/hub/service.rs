@@ -196,11 +196,12 @@ impl<'a> Session<'a> {
             at,
         };
         let epoch = hello.epoch;
-        let committed = core
+        let (committed, last) = core
             .store
             .call(move |db| {
                 agents::arrived(db, &arrival)?;
-                transitions::committed(db, &arrival.agent, epoch)
+                let committed = transitions::committed(db, &arrival.agent, epoch)?;
+                Ok((committed, transitions::at(db, &arrival.agent, epoch, committed)?))
             })
             .await
             .map_err(unavailable)?;
@@ -213,6 +214,8 @@ impl<'a> Session<'a> {
                 committed,
                 time: at.micros(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
+                recorded_at: last.as_ref().and_then(|t| Timestamp::parse(&t.recorded_at)).map_or(0, Timestamp::micros),
+                boot_id: last.map(|t| t.boot_id).unwrap_or_default(),
             }))
             .await?;
         Ok(session)
