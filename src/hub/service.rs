@@ -147,7 +147,7 @@ async fn greet(
     let Some(v1::AgentMessage { message: Some(Up::Hello(hello)) }) = first else {
         return Err(Status::invalid_argument("the first message of a session is Hello"));
     };
-    if !is_agent_id(&hello.agent) {
+    if !tokens::is_agent_id(&hello.agent) {
         return Err(Status::invalid_argument(
             "the agent's id must be 1 to 128 letters, digits or `-_.:@`",
         ));
@@ -160,14 +160,6 @@ async fn greet(
         )));
     }
     Ok(hello)
-}
-
-/// Ids go into the paths and headers of what leaves the hub.
-fn is_agent_id(id: &str) -> bool {
-    (1..=128).contains(&id.len())
-        && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:@".contains(c))
-        && id != "."
-        && id != ".."
 }
 
 struct Session<'a> {
