@@ -1,5 +1,6 @@
 //! The agent's figures: what `weir status` shows, `/metrics` exposes, and the hub is told.
 
+use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
@@ -363,15 +364,20 @@ impl Status {
         }
     }
 
-    /// What the hub is told. Figures of single rules stay here: they would make each report as
-    /// large as the rule sets.
+    /// What the hub is told. Figures of single rules go as their set's sums, and only where there
+    /// is something to tell: one by one they would make each report as large as the rule sets.
     pub fn report(&self, running: Vec<RunningSet>) -> AgentReport {
         let of_rule = |m: &Metric| m.labels.iter().any(|(name, _)| *name == "rule");
-        let metrics = self.metrics();
+        let (of_rules, others): (Vec<Metric>, Vec<Metric>) = self.metrics().into_iter().partition(of_rule);
+        let mut sums: BTreeMap<String, f64> = BTreeMap::new();
+        for mut metric in of_rules.into_iter().filter(|m| m.value > 0.0) {
+            metric.labels.retain(|(name, _)| *name != "rule");
+            *sums.entry(metric.key()).or_default() += metric.value;
+        }
         AgentReport {
             uptime_seconds: self.uptime_seconds,
             running,
-            metrics: metrics.iter().filter(|m| !of_rule(m)).map(|m| (m.key(), m.value)).collect(),
+            metrics: others.iter().map(|m| (m.key(), m.value)).chain(sums).collect(),
             sources: self
                 .sources
                 .iter()

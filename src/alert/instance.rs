@@ -72,6 +72,8 @@ pub(super) struct Instance {
     pub(super) carried: Duration,
     /// Its output row; empty while quiet.
     pub(super) values: Box<[Value]>,
+    /// Whether it stands in the book's queue of quiet keys.
+    pub(super) queued: bool,
 }
 
 impl Instance {
@@ -84,6 +86,7 @@ impl Instance {
             anchor: Mono::default(),
             carried: Duration::ZERO,
             values: Box::default(),
+            queued: false,
         }
     }
 

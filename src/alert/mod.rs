@@ -12,7 +12,7 @@ mod instance;
 mod saved;
 mod template;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::model::alerting::{AlertSpec, RuleKind};
@@ -26,8 +26,8 @@ use crate::model::value::Value;
 use instance::{Instance, Phase, Step};
 pub use saved::{SavedState, SavedStateError};
 
-/// How many keys a rule may have in memory. Beyond it the key that was quiet longest and has no
-/// alert is forgotten; a key that finds none to take the place of is refused and counted.
+/// How many keys a rule may have in memory. Beyond it a key that was quiet long and has no alert
+/// is forgotten; a key that finds none to take the place of is refused and counted.
 const MAX_KEYS: usize = 10_000;
 
 /// The alerts of one rule set.
@@ -42,6 +42,10 @@ pub struct Book {
     next_id: u64,
     /// Keys in memory, by rule.
     keys: Vec<usize>,
+    /// Every quiet key by rule, each once, with its newest observation when it was put there. What
+    /// has changed since is seen to when it comes to the front, so that an observation costs
+    /// nothing here and a key that is not known finds room without a look at all others.
+    quiet: Vec<VecDeque<(u64, Timestamp)>>,
     counts: Vec<Counts>,
     changed: BTreeSet<u64>,
     /// States of instances that are gone, to be deleted where they are kept.
@@ -92,6 +96,7 @@ impl Book {
             timers: BTreeSet::new(),
             next_id: 0,
             keys: vec![0; rules],
+            quiet: vec![VecDeque::new(); rules],
             counts: vec![Counts::default(); rules],
             changed: BTreeSet::new(),
             gone: Vec::new(),
@@ -309,17 +314,27 @@ impl Book {
     /// Room for a key that was not seen before. `None` where there is none.
     fn admit(&mut self, rule: usize, seen: &Observation) -> Option<u64> {
         if self.keys[rule] >= MAX_KEYS {
-            let oldest = self
-                .instances
-                .iter()
-                .filter(|(_, i)| i.rule == rule && i.phase == Phase::Quiet)
-                .min_by_key(|(id, i)| (i.last_at, **id))
-                .map(|(id, _)| *id)?;
-            self.remove(oldest);
+            let long_quiet = self.long_quiet(rule)?;
+            self.remove(long_quiet);
         }
         let id = self.fresh_id();
         self.insert(id, Instance::quiet(rule, seen.key.clone()));
         Some(id)
+    }
+
+    /// A quiet key that was not observed since it was last looked at. `None` where none is quiet.
+    fn long_quiet(&mut self, rule: usize) -> Option<u64> {
+        while let Some((id, then)) = self.quiet[rule].pop_front() {
+            let Some(instance) = self.instances.get_mut(&id) else { continue };
+            if instance.phase != Phase::Quiet {
+                instance.queued = false;
+            } else if instance.last_at > then {
+                self.quiet[rule].push_back((id, instance.last_at));
+            } else {
+                return Some(id);
+            }
+        }
+        None
     }
 
     fn fresh_id(&mut self) -> u64 {
@@ -327,8 +342,12 @@ impl Book {
         self.next_id
     }
 
-    fn insert(&mut self, id: u64, instance: Instance) {
+    fn insert(&mut self, id: u64, mut instance: Instance) {
         let rule = instance.rule;
+        instance.queued = instance.phase == Phase::Quiet;
+        if instance.queued {
+            self.quiet[rule].push_back((id, instance.last_at));
+        }
         if let Some(due) = instance.deadline(&self.specs[rule]) {
             self.timers.insert((due, id));
         }
@@ -393,6 +412,12 @@ impl Book {
             self.count_phase(rule, before, false);
             self.count_phase(rule, after, true);
             self.changed.insert(id);
+            if after == Phase::Quiet
+                && let Some(instance) = self.instances.get_mut(&id).filter(|instance| !instance.queued)
+            {
+                instance.queued = true;
+                self.quiet[rule].push_back((id, instance.last_at));
+            }
         }
     }
 
@@ -475,3 +500,6 @@ fn state_key(agent: &Arc<str>, spec: &AlertSpec, key: &[Value]) -> StateKey {
         fingerprint: Fingerprint::of(&labels(agent, spec, key)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,6 +99,7 @@ impl SavedState {
             anchor: mono,
             carried: Duration::from_micros(self.carried),
             values: self.values.into_iter().map(SavedValue::into_value).collect(),
+            queued: false,
         }
     }
 

@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     match weir::cli::Cli::parse().run() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("weir: {error:#}");
+            eprintln!("weir: {}", weir::cli::explain(&error));
             ExitCode::FAILURE
         }
     }

@@ -1,6 +1,6 @@
 //! `weir config`: the reference file, and a check of one's own.
-#![expect(clippy::print_stdout, reason = "this is what the verb is for")]
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -26,16 +26,19 @@ enum What {
 
 impl Config {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        // Not print!, which panics where nothing can be written.
+        let mut out = std::io::stdout().lock();
         match self.what {
-            What::Reference => print!("{REFERENCE}"),
+            What::Reference => out.write_all(REFERENCE.as_bytes())?,
             What::Check { file } => {
                 let config = AgentConfig::load(&file)?;
                 for broker in &config.brokers {
                     broker.check()?;
                 }
-                println!("{}: ok; agent `{}`, {} brokers", file.display(), config.agent.id, config.brokers.len());
+                writeln!(out, "{}: ok; agent `{}`, {} brokers", file.display(), config.agent.id, config.brokers.len())?;
             }
         }
+        out.flush()?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -183,7 +183,7 @@ pub fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // Where even stderr is gone, the exit code has to do.
-            drop(writeln!(std::io::stderr(), "weir-hub: {error:#}"));
+            drop(writeln!(std::io::stderr(), "weir-hub: {}", super::explain(&error)));
             ExitCode::FAILURE
         }
     }
@@ -327,8 +327,8 @@ fn print_transition(transition: &TransitionRecord, json: bool) -> Result<()> {
 fn add_token(agent: &str, data_dir: Option<PathBuf>, file: Option<PathBuf>) -> Result<ExitCode> {
     let mut config = Config { agent_tokens_file: file, ..Config::default() };
     config.data_dir = data_dir.unwrap_or(config.data_dir);
-    if agent.is_empty() || agent.contains(|c: char| c.is_whitespace() || c == '#') {
-        bail!("`{agent}` is no agent id; use letters, digits or `-_.:@`, or `*` for any agent");
+    if agent != "*" && !tokens::is_agent_id(agent) {
+        bail!("`{agent}` is no agent id; use 1 to 128 letters, digits or `-_.:@`, or `*` for any agent");
     }
     let path = config.agent_tokens_path();
     let token = tokens::add(&path, agent).with_context(|| format!("write {}", path.display()))?;

@@ -45,6 +45,20 @@ enum Verb {
     Demo(demo::Demo),
 }
 
+/// An error and its causes in one line. Many errors name their cause in their own words already,
+/// and then it is not told again.
+pub fn explain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        let known = cause.rsplit(": ").next().is_some_and(|last| text.contains(last));
+        if !known {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
 impl Cli {
     /// Carries the command out.
     ///
@@ -60,6 +74,25 @@ impl Cli {
             Verb::Config(config) => config.run(),
             #[cfg(feature = "demo")]
             Verb::Demo(demo) => demo.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::explain;
+    use anyhow::{Context as _, anyhow};
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let plain = || anyhow!("file is not a database").context("Error code 26: file is not a database");
+        for (error, told) in [
+            (anyhow!("no space").context("write the file"), "write the file: no space"),
+            (anyhow!("no space").context("write the file: no space; make room"), "write the file: no space; make room"),
+            (plain().context("it is damaged (file is not a database); move it away"), "it is damaged (file is not a database); move it away"),
+            (Err::<(), _>(anyhow!("c").context("b")).context("x").unwrap_err(), "x: b: c"),
+        ] {
+            assert_eq!(explain(&error), told);
         }
     }
 }

@@ -28,6 +28,9 @@ use crate::tasks;
 
 /// The largest rule file that is read; the language's own cap is smaller.
 const LARGEST_BODY: usize = 1 << 20;
+/// The largest set that is stored, in bytes of its items: an agent takes messages of 4 MiB, and a
+/// file may grow when its anchors are followed.
+const LARGEST_SET: usize = 3 << 20;
 const DEFAULT_LIMIT: u32 = 200;
 const LARGEST_LIMIT: u32 = 1_000;
 
@@ -132,6 +135,14 @@ async fn put_ruleset(
                 "correct what `diagnostics` names, and push again",
             )
         });
+    }
+    let bytes: usize = checked.items.iter().map(|item| item.name.len() + item.body.len()).sum();
+    if bytes > LARGEST_SET {
+        return Err(ApiError::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("the rule set has {bytes} bytes, once its anchors are followed; at most {LARGEST_SET} are taken"),
+            "split it into several sets",
+        ));
     }
     let target = match &query.target {
         Some(target) => Selector::parse(target)
@@ -344,6 +355,9 @@ fn text(body: Result<Bytes, BytesRejection>) -> Result<String, ApiError> {
 fn is_set_name(name: &str) -> bool {
     (1..=100).contains(&name.len())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        // Browsers and proxies take these for steps in a path.
+        && name != "."
+        && name != ".."
 }
 
 fn no_set(name: &str) -> ApiError {
@@ -394,5 +408,20 @@ impl From<store::Error> for ApiError {
 impl From<QueryRejection> for ApiError {
     fn from(rejection: QueryRejection) -> Self {
         Self::new(rejection.status(), rejection.body_text(), "look at the names and values after the `?`")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_set_name;
+
+    #[test]
+    fn a_set_name_is_one_step_of_a_path() {
+        for name in ["a", "cold-chain", "a.b_c", "..a", "A1"] {
+            assert!(is_set_name(name), "{name}");
+        }
+        for name in ["", ".", "..", "a/b", "a b", "é", "a\0", &"a".repeat(101)] {
+            assert!(!is_set_name(name), "{name}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -28,6 +29,8 @@ use v1::hub_message::Message as Down;
 
 /// How many messages to an agent may wait; then the session does.
 const OUTBOUND: usize = 16;
+/// Bytes of rules in one message, unless a single set is larger: below what an agent takes.
+const DESIRED_BYTES: usize = 1 << 20;
 /// How long a new stream may take to say who it is.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// How long after a failed report a set is sent again.
@@ -144,7 +147,7 @@ async fn greet(
     let Some(v1::AgentMessage { message: Some(Up::Hello(hello)) }) = first else {
         return Err(Status::invalid_argument("the first message of a session is Hello"));
     };
-    if !is_agent_id(&hello.agent) {
+    if !tokens::is_agent_id(&hello.agent) {
         return Err(Status::invalid_argument(
             "the agent's id must be 1 to 128 letters, digits or `-_.:@`",
         ));
@@ -157,12 +160,6 @@ async fn greet(
         )));
     }
     Ok(hello)
-}
-
-/// Ids go into the paths and headers of what leaves the hub.
-fn is_agent_id(id: &str) -> bool {
-    (1..=128).contains(&id.len())
-        && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:@".contains(c))
 }
 
 struct Session<'a> {
@@ -191,11 +188,12 @@ impl<'a> Session<'a> {
             at,
         };
         let epoch = hello.epoch;
-        let committed = core
+        let (committed, last) = core
             .store
             .call(move |db| {
                 agents::arrived(db, &arrival)?;
-                transitions::committed(db, &arrival.agent, epoch)
+                let committed = transitions::committed(db, &arrival.agent, epoch)?;
+                Ok((committed, transitions::at(db, &arrival.agent, epoch, committed)?))
             })
             .await
             .map_err(unavailable)?;
@@ -208,6 +206,8 @@ impl<'a> Session<'a> {
                 committed,
                 time: at.micros(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
+                recorded_at: last.as_ref().and_then(|t| Timestamp::parse(&t.recorded_at)).map_or(0, Timestamp::micros),
+                boot_id: last.map(|t| t.boot_id).unwrap_or_default(),
             }))
             .await?;
         Ok(session)
@@ -342,6 +342,7 @@ impl<'a> Session<'a> {
     /// Tells the agent what it must do to run what is desired, if anything.
     async fn tell(&mut self, desired: &[DesiredSet]) -> Result<(), Status> {
         let mut message = v1::DesiredRules::default();
+        let mut bytes = 0;
         for action in self.standing.next(desired) {
             match action {
                 Action::Remove(name) => message.removed.push(name),
@@ -356,7 +357,14 @@ impl<'a> Session<'a> {
                         None => Vec::new(),
                     };
                     let known = known.into_iter().map(|hash| hash.0).collect();
-                    message.sets.push(delta(&desired[place], &known));
+                    let set = delta(&desired[place], &known);
+                    // Sets together may be more than an agent takes in one message.
+                    if bytes + set.encoded_len() > DESIRED_BYTES && !message.sets.is_empty() {
+                        self.send(Down::Desired(std::mem::take(&mut message))).await?;
+                        bytes = 0;
+                    }
+                    bytes += set.encoded_len();
+                    message.sets.push(set);
                 }
             }
         }

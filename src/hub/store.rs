@@ -26,7 +26,7 @@ pub mod transitions;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use rusqlite::{Connection, Row, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Row, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::tasks;
@@ -40,7 +40,7 @@ const GROUP: usize = 128;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be used.
-    #[error("open the hub's database {path}: {source}; is another weir-hub using this directory?")]
+    #[error("open the hub's database {path}: {source}; {}", way_out(source))]
     Open {
         /// The file.
         path: PathBuf,
@@ -72,6 +72,17 @@ pub enum Error {
     /// The database thread has ended.
     #[error("the hub's database is closed")]
     Closed,
+}
+
+/// What a person can do about a file that cannot be used.
+fn way_out(error: &rusqlite::Error) -> &'static str {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "another weir-hub uses this directory",
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            "it is damaged: put a backup in its place, or move it away to start anew, and check the disk"
+        }
+        _ => "check that the directory exists and the hub may write there, and that the disk is not full",
+    }
 }
 
 /// A handle on the store; cheap to clone. The thread ends when the last one is dropped.

@@ -84,6 +84,15 @@ fn sentence(message: &str) -> String {
     if message.contains("budget breached") {
         return "the file repeats too much with anchors and aliases, or holds too many parts".to_owned();
     }
+    // The parser speaks to programmers here.
+    for (theirs, ours) in [
+        ("multiple YAML documents", "the file holds several YAML documents, parted by `---`; a rule file is one"),
+        ("recursive references", "an anchor holds an alias of itself"),
+    ] {
+        if message.contains(theirs) {
+            return ours.to_owned();
+        }
+    }
     let line = message.lines().next().unwrap_or("").trim_start_matches("error: ");
     let line = match line.split_once(": ") {
         Some((place, rest)) if place.starts_with("line ") => rest,
@@ -274,7 +283,8 @@ mod tests {
             ("a: [1, 2\nb: 3", 2, "illegal placement"),
             ("a: 1\na: 2\n", 2, "duplicate mapping key"),
             ("a: *b\n", 1, "anchor"),
-            ("a: 1\n---\nb: 2\n", 3, "multiple YAML documents"),
+            ("a: 1\n---\nb: 2\n", 3, "several YAML documents"),
+            ("&a [*a]\n", 1, "alias of itself"),
         ] {
             let (place, found) = read(file).unwrap_err();
             assert_eq!(place.line, line, "{file}: {found}");

@@ -22,7 +22,7 @@ mod schema;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use crate::model::kept::{SEEN_RING, Seen, StateChange, StateKey};
@@ -69,6 +69,20 @@ impl Default for Config {
 /// not be acknowledged.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// Another process has it.
+    #[error("open the spool {path}: another agent runs on it; stop that one, or give each an `agent.state_dir` of its own")]
+    Taken {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is no spool any more.
+    #[error("open the spool {path}: it is damaged ({source}); move it away to start anew (alerts that wait in it, the states of alerts, and rules until the hub sends them again are then lost), and check the disk")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's own words.
+        source: rusqlite::Error,
+    },
     /// The file cannot be opened or made.
     #[error("open the spool {path}: {source}; check that the directory exists and the agent may write there")]
     Open {
@@ -90,6 +104,21 @@ pub enum Error {
     /// SQLite failed under way: a full or broken disk.
     #[error("write the spool: {0}; check the disk")]
     Sqlite(#[from] rusqlite::Error),
+}
+
+impl Error {
+    /// Tells a file that is taken or damaged from one that cannot be opened for other reasons.
+    fn at(self, path: &Path) -> Self {
+        let (Self::Open { source, .. } | Self::Sqlite(source)) = self else { return self };
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Taken { path },
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged { path, source },
+            // A value that this program never writes.
+            None => Self::Damaged { path, source },
+            Some(_) => Self::Open { path, source },
+        }
+    }
 }
 
 /// What becomes durable together.
@@ -181,6 +210,10 @@ impl Spool {
     /// # Errors
     /// [`Error::Open`], [`Error::Newer`], or SQLite's own while reading.
     pub fn open(path: &Path, config: &Config) -> Result<(Self, Loaded), Error> {
+        Self::read(path, config).map_err(|error| error.at(path))
+    }
+
+    fn read(path: &Path, config: &Config) -> Result<(Self, Loaded), Error> {
         let open = |source| Error::Open { path: path.to_owned(), source };
         let mut db = Connection::open(path).map_err(open)?;
         schema::prepare(&db).map_err(open)?;

@@ -109,6 +109,20 @@ fn peek_is_bounded_by_count_and_bytes_and_always_moves_on() {
 }
 
 #[test]
+fn a_file_that_cannot_be_used_says_why_and_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let path: PathBuf = dir.path().join("spool.db");
+    drop(open(&dir, 1 << 20));
+    std::fs::write(&path, b"no database".repeat(500)).unwrap();
+    let error = Spool::open(&path, &Config::default()).unwrap_err();
+    assert!(error.to_string().contains("damaged") && error.to_string().contains("move it away"), "{error}");
+    std::fs::remove_file(&path).unwrap();
+    let _first = open(&dir, 1 << 20);
+    let error = Spool::open(&path, &Config::default()).unwrap_err();
+    assert!(error.to_string().contains("another agent"), "{error}");
+}
+
+#[test]
 fn a_file_of_a_later_version_is_refused_with_the_way_out() {
     let dir = tempfile::tempdir().unwrap();
     let path: PathBuf = dir.path().join("spool.db");

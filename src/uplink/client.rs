@@ -179,7 +179,11 @@ async fn session(dial: &Dial, identity: &Identity, port: &mut Port, clock: Clock
         Ok(Err(end)) => return end,
         Err(_) => return End::because("the hub does not answer"),
     };
-    if welcome.committed > standing.newest {
+    let restored = match is_older_copy(&welcome, &standing, port).await {
+        Ok(restored) => restored,
+        Err(end) => return end,
+    };
+    if restored {
         tracing::warn!(
             hub = welcome.committed,
             spool = standing.newest,
@@ -205,6 +209,22 @@ async fn session(dial: &Dial, identity: &Identity, port: &mut Port, clock: Clock
         Ok(never) => match never {},
         Err(end) => end,
     }
+}
+
+/// Whether the hub has what this outbox never gave: numbers beyond its own, or another transition
+/// under the newest one that both have.
+async fn is_older_copy(welcome: &v1::Welcome, standing: &Standing, port: &Port) -> Result<bool, End> {
+    if welcome.committed > standing.newest {
+        return Ok(true);
+    }
+    if welcome.committed == 0 || welcome.boot_id.is_empty() {
+        return Ok(false);
+    }
+    let after = welcome.committed - 1;
+    let outbox = ask(&port.requests, |reply| Request::Peek { after, count: 1, bytes: 1, reply }).await?;
+    let own = outbox.rows.first().filter(|(seq, _)| *seq == welcome.committed);
+    let own = own.and_then(|(seq, body)| decode(*seq, body));
+    Ok(own.is_some_and(|own| own.boot_id != welcome.boot_id || own.recorded_at != welcome.recorded_at))
 }
 
 struct Session {

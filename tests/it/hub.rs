@@ -97,6 +97,67 @@ async fn a_session_takes_each_transition_once() {
     hub.stop().await;
 }
 
+/// What no honest agent sends, and a broken one may: it hurts itself at most.
+#[tokio::test]
+async fn absurd_messages_of_an_agent_are_taken_or_refused_and_hurt_nobody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = Hub::start(dir.path(), |_| ()).await;
+    let desk = hub.desk();
+    let mut odd = hub.agent("odd", Vec::new()).await;
+    let mut all = Vec::new();
+    for (i, times) in [i64::MIN, i64::MAX, 0, -1].into_iter().enumerate() {
+        let mut t = transition(i as u64 + 1, "\u{0}\n\"'<b>\u{202e}");
+        (t.starts_at, t.occurred_at, t.recorded_at) = (times, times, times);
+        t.state = i32::MAX - i as i32;
+        t.reason = "<script>".repeat(1_000);
+        t.values.push(v1::NamedValue { name: String::new(), value: None });
+        for kind in [
+            v1::value::Kind::Float(f64::NAN),
+            v1::value::Kind::Float(f64::NEG_INFINITY),
+            v1::value::Kind::Integer(i64::MIN),
+            v1::value::Kind::Time(i64::MAX),
+            v1::value::Kind::Json("[".repeat(5_000)),
+            v1::value::Kind::Data(vec![0xff; 10]),
+        ] {
+            t.values.push(v1::NamedValue { name: "same".to_owned(), value: Some(v1::Value { kind: Some(kind) }) });
+        }
+        all.push(t);
+    }
+    odd.batch(&all).await;
+    assert_eq!(odd.ack().await, 4);
+    assert_eq!(desk.list("/transitions?after=0").await.len(), 4);
+    odd.batch(&[transition(3, "a"), transition(2, "a"), transition(3, "a"), transition(0, "a")]).await;
+    assert_eq!(odd.ack().await, 4);
+    let ranges = (0..1_000).map(|i| v1::SeqRange { first: u64::MAX - i, last: i }).collect();
+    odd.send(v1::agent_message::Message::Batch(v1::Batch { epoch: 0xfeed_0000_0000_0001, transitions: Vec::new(), evicted: ranges })).await;
+    assert_eq!(odd.ack().await, 4);
+    odd.batch(&[transition(u64::MAX, "a"), transition(u64::MAX, "b")]).await;
+    assert_eq!(odd.ack().await, u64::MAX);
+    let status = v1::Status {
+        time: i64::MIN,
+        uptime_seconds: u64::MAX,
+        metrics: [("x\n{}\"".to_owned(), f64::NAN), ("y".to_owned(), f64::INFINITY)].into(),
+        sources: vec![v1::SourceStatus { since: i64::MAX, ..Default::default() }],
+        running: vec![v1::RunningSet { hash: vec![1; 5], name: "../x".to_owned(), ..Default::default() }; 2],
+    };
+    odd.send(v1::agent_message::Message::Status(status)).await;
+    odd.send(v1::agent_message::Message::Rules(v1::RuleReport { outcome: 77, set: "\n".to_owned(), ..Default::default() })).await;
+    desk.until("/agents/odd", |agent| agent["status"].is_object()).await;
+
+    let mut gw = hub.agent("gw-1", Vec::new()).await;
+    gw.batch(&[transition(1, "a")]).await;
+    assert_eq!(gw.ack().await, 1);
+    for path in ["/agents", "/alerts?state=all", "/transitions?after=0", "/rulesets"] {
+        desk.list(path).await;
+    }
+    assert!(desk.text("/metrics").await.contains("weir_hub_"));
+    let mut back = hub.agent("odd", Vec::new()).await;
+    assert_eq!(back.welcome.committed, u64::MAX);
+    back.batch(&[transition(5, "a")]).await;
+    assert_eq!(back.ack().await, u64::MAX);
+    hub.stop().await;
+}
+
 #[tokio::test]
 async fn wrong_tokens_are_turned_away() {
     let dir = tempfile::tempdir().unwrap();
@@ -173,6 +234,38 @@ async fn a_push_reaches_agents_as_the_change_that_it_is() {
     desk.put("/rulesets/all?target=", &rules(&["z"])).await;
     assert_eq!(gw.desired().await.sets[0].name, "all");
     assert_eq!(other.desired().await.sets[0].name, "all");
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn sets_that_are_large_together_reach_an_agent_that_has_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = Hub::start(dir.path(), |_| ()).await;
+    let desk = hub.desk();
+    let note = "x".repeat(600_000);
+    let text = |id: &str| rules(&[id]).replace("\"id\"", &format!("\"annotations\":{{\"note\":\"{note}\"}},\"id\""));
+    for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+        let (status, said) = desk.put(&format!("/rulesets/{name}"), &text(name)).await;
+        assert_eq!(status, 200, "{said}");
+    }
+    let mut gw = hub.agent("gw-1", Vec::new()).await;
+    let mut names = Vec::new();
+    while names.len() < 8 {
+        names.extend(gw.desired().await.sets.into_iter().map(|set| set.name));
+    }
+    names.sort();
+    assert_eq!(names, ["a", "b", "c", "d", "e", "f", "g", "h"]);
+
+    // One that no message could hold, though its file is small.
+    let many: String = (0..80).map(|i| format!("  - {{id: r{i}, sql: &q{i} 'SELECT t FROM env', annotations: *n}}\n")).collect();
+    let env = "CREATE STREAM env (t FLOAT) WITH (DATASOURCE='env', KEY='t')";
+    let long = "y".repeat(60_000);
+    let grown = format!(
+        "streams: [\"{env}\"]\nrules:\n  - {{id: first, sql: SELECT t FROM env, annotations: &n {{note: {long}}}}}\n{many}"
+    );
+    let (status, said) = desk.put("/rulesets/grown", &grown).await;
+    assert_eq!(status, 422, "{said}");
+    assert!(said["error"].as_str().unwrap().contains("anchors"), "{said}");
     hub.stop().await;
 }
 

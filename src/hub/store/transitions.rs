@@ -115,6 +115,18 @@ pub fn committed(db: &Connection, agent: &str, epoch: u64) -> Result<u64, Error>
     Ok(text.and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
+/// The transition that an agent sent under a number of an epoch; `None` where there is none.
+///
+/// # Errors
+/// Those of the database.
+pub fn at(db: &Connection, agent: &str, epoch: u64, seq: u64) -> Result<Option<TransitionRecord>, Error> {
+    db.prepare_cached("SELECT id, record FROM transitions WHERE agent = ? AND epoch = ? AND seq = ?")?
+        .query_row(params![agent, epoch_text(epoch), seq.to_string()], id_and_record)
+        .optional()?
+        .map(read)
+        .transpose()
+}
+
 /// The transitions after a number of the hub's, in its order.
 ///
 /// # Errors

@@ -67,6 +67,43 @@ async fn what_fires_while_hub_and_receiver_are_down_arrives_once_and_in_order() 
     assert_eq!(*received.lock().unwrap(), expected);
 }
 
+/// The copy of a spool gives numbers again that the hub has seen; also where it has given so many
+/// meanwhile that it is not behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_copy_of_the_spool_loses_nothing_that_it_decides() {
+    let mut site = Site::start(&[], "").await;
+    site.push("plain", PLAIN).await;
+    let publish = |site: &Site, device: &str, count: u64| {
+        for i in 0..count {
+            let value = if i % 2 == 0 { 61 } else { 50 };
+            site.broker.publish(&format!("plant/{device}/t"), &format!(r#"{{"v": {value}}}"#), &["-q", "1"]);
+        }
+    };
+    site.agent.stop();
+    let spool = site.path().join("agent/state/spool.db");
+    let copy = std::fs::read(&spool).unwrap();
+    for (restored, device, count) in [(false, "m1", 4), (true, "m2", 6), (true, "m3", 1)] {
+        if restored {
+            site.agent.kill();
+            site.hub.kill();
+            let wal = spool.with_extension("db-wal");
+            std::fs::remove_file(&wal).or_else(|e| if wal.exists() { Err(e) } else { Ok(()) }).unwrap();
+            std::fs::write(&spool, &copy).unwrap();
+        }
+        site.agent.run();
+        site.agent.until("the broker is back", |s| s["sources"][0]["connected"] == true).await;
+        publish(&site, device, count);
+        if restored {
+            site.agent.until("all wait", |s| s["core"]["spool"]["newest"] == count).await;
+            site.hub.run();
+        }
+        site.agent.until("all went", |s| super::connected(s) && s["core"]["spool"]["waiting"] == 0).await;
+        let all = site.transitions(0).await;
+        let of_device = all.iter().filter(|t| t["labels"]["device"] == device).count() as u64;
+        assert_eq!(of_device, count, "{device}: {all:#?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_was_down_costs_no_message_of_qos_1() {
     let mut site = Site::start(&[], "").await;

@@ -1,0 +1,75 @@
+//! The bound on keys.
+
+use super::*;
+use std::time::Duration;
+
+fn book(for_: Duration) -> Book {
+    let spec = AlertSpec {
+        ruleset: "set".into(),
+        rule: "hot".into(),
+        hash: 1,
+        severity: "warning".into(),
+        labels: Labels::new(),
+        key: [Arc::from("device")].into(),
+        columns: [Arc::from("device")].into(),
+        annotations: Vec::new(),
+        kind: RuleKind::State { for_, keep_firing_for: Duration::ZERO },
+        cadence: None,
+    };
+    Book::new("gw".into(), vec![Arc::new(spec)])
+}
+
+fn see(book: &mut Book, device: usize, at: i64, hot: bool) -> usize {
+    let key: Box<[Value]> = [Value::Int(i64::try_from(device).unwrap())].into();
+    let at = Timestamp::from_millis(at);
+    let seen = Observation { rule: 0, values: key.clone(), key, at, raise: Some(hot), clear: Some(!hot), retained: false };
+    let mut out = Vec::new();
+    book.observe(seen, Now { wall: at, mono: Mono::default() }, &mut out);
+    out.len()
+}
+
+#[test]
+fn a_key_beyond_the_bound_takes_the_place_of_a_quiet_one_and_never_that_of_an_alert() {
+    let mut book = book(Duration::ZERO);
+    for device in 0..100 {
+        assert_eq!(see(&mut book, device, 1, true), 1);
+    }
+    // Many more than there is room for, again and again, as fast as one that is known.
+    let mut at = 2;
+    for _ in 0..3 {
+        for device in 100..6 * MAX_KEYS {
+            at += 1;
+            see(&mut book, device, at, false);
+            // One that is heard of all the time is not the one to go.
+            if device % 1_000 == 0 {
+                see(&mut book, 100, at, false);
+            }
+        }
+    }
+    assert_eq!(book.instances.len(), MAX_KEYS);
+    assert_eq!(book.counts()[0].firing, 100);
+    assert_eq!(book.counts()[0].refused, 0);
+    let known: Box<[Value]> = [Value::Int(100)].into();
+    assert!(book.index.contains_key(&(0, known)));
+    for device in 0..100 {
+        assert_eq!(see(&mut book, device, at, false), 1, "alert {device} is still known");
+    }
+}
+
+#[test]
+fn where_every_key_has_an_alert_another_is_refused_until_one_clears() {
+    let mut book = book(Duration::ZERO);
+    for device in 0..MAX_KEYS {
+        assert_eq!(see(&mut book, device, 1, true), 1);
+    }
+    assert_eq!(see(&mut book, MAX_KEYS, 2, true), 0);
+    assert_eq!(book.counts()[0].refused, 1);
+    for round in 0..3 {
+        let at = 3 + 2 * round;
+        let gone = usize::try_from(round).unwrap();
+        assert_eq!(see(&mut book, gone, at, false), 1);
+        assert_eq!(see(&mut book, MAX_KEYS + 1 + gone, at + 1, true), 1, "there is room for one");
+        assert_eq!(see(&mut book, gone, at + 1, true), 0, "and for no more");
+    }
+    assert!(book.quiet[0].len() <= MAX_KEYS);
+}
