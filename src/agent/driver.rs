@@ -13,7 +13,7 @@ use crate::control::{Admitted, store};
 use crate::model::message::{AckToken, Message};
 use crate::model::ruleset::{ContentHash, Item, Origin};
 use crate::model::stream::StreamSpec;
-use crate::model::time::{Mono, Now};
+use crate::model::time::{Mono, Now, Timestamp};
 use crate::model::topic::minimal_cover;
 use crate::spool::{self, Commit, Durability, Loaded, Spool, StoredSetChange};
 use crate::uplink::{self, Outbox, Request, Standing};
@@ -27,6 +27,12 @@ const MAX_TAKEN: usize = 16;
 
 /// A journal of this many inputs is cut short by a snapshot: replaying it at a start stays quick.
 const MAX_JOURNAL: u32 = 2_000;
+
+/// A node's clock that shows an earlier time was never set (2025-01-01).
+const CLOCK_IS_SET: Timestamp = Timestamp::from_millis(1_735_689_600_000);
+
+/// How far the system's clock may have moved away from the one carried on since the start.
+const CLOCK_MOVED: Duration = Duration::from_secs(60);
 
 /// What the rest of the agent asks of the core's owner.
 #[derive(Debug)]
@@ -82,7 +88,6 @@ pub(super) struct Driver {
     lines: Lines,
     /// When open windows are next written down; `None` while nothing changed.
     snapshot_due: Option<Mono>,
-    last_snapshot: Vec<u8>,
     journaled: u32,
 }
 
@@ -114,7 +119,6 @@ impl Driver {
             boot_id,
             lines,
             snapshot_due: None,
-            last_snapshot: Vec::new(),
             journaled: 0,
         }
     }
@@ -143,6 +147,7 @@ impl Driver {
                 Ok((at, messages, connected)) => {
                     let input = match connected {
                         Some(connected) => Input::Connected(connected),
+                        None if messages.is_empty() => Input::Tick,
                         None => Input::Messages(messages),
                     };
                     // What it decided was committed with it.
@@ -226,6 +231,7 @@ impl Driver {
         let now = self.clock.now();
         let journal = (self.durability == Durability::Durable)
             .then(|| Journaled::messages(&messages, now).to_bytes());
+        self.core.trust_clock(trusted(now.wall, clock::wall()));
         let effects = self.core.apply(Input::Messages(messages), now);
         let acks = self.carry_out(effects, journal, now)?;
         self.acknowledge(acks).await;
@@ -305,13 +311,11 @@ impl Driver {
         if durable && self.journaled < MAX_JOURNAL / 10 {
             return Ok(());
         }
-        let bytes = self.core.snapshot(now, durable);
-        if bytes == self.last_snapshot && !durable {
+        if !self.core.take_windows_changed() && !durable {
             return Ok(());
         }
-        self.commit(Commit { snapshot: Some(bytes.clone()), ..Commit::default() })?;
-        self.last_snapshot = bytes;
-        Ok(())
+        let snapshot = Some(self.core.snapshot(now, durable));
+        self.commit(Commit { snapshot, ..Commit::default() })
     }
 
     async fn acknowledge(&self, acks: Vec<AckToken>) {
@@ -429,4 +433,11 @@ impl Driver {
         }
         Ok(())
     }
+}
+
+/// Whether a calendar that was carried on from the start still agrees with the system's, and that
+/// was ever set.
+fn trusted(carried: Timestamp, system: Timestamp) -> bool {
+    let apart = carried.since(system).max(system.since(carried));
+    carried >= CLOCK_IS_SET && apart < CLOCK_MOVED
 }
