@@ -22,8 +22,9 @@ use super::core::{Core, Effects, Input};
 use super::snapshot::Journaled;
 use super::status::{self, CoreStatus};
 
-/// Batches of messages that may be taken together, so that one commit covers them all.
-const MAX_TAKEN: usize = 16;
+/// Messages that are waited for no longer once so many are taken together: one commit covers them
+/// all, and what is taken stands in memory until then.
+const ENOUGH: usize = 1_000;
 
 /// A journal of this many inputs is cut short by a snapshot: replaying it at a start stays quick.
 const MAX_JOURNAL: u32 = 2_000;
@@ -222,7 +223,7 @@ impl Driver {
     }
 
     async fn messages(&mut self, mut messages: Vec<Message>) -> Result<(), spool::Error> {
-        for _ in 1..MAX_TAKEN {
+        while messages.len() < ENOUGH {
             match self.lines.messages.try_recv() {
                 Ok(more) => messages.extend(more),
                 Err(_) => break,
