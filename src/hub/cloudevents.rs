@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::core::Core;
 use super::record::TransitionRecord;
 use super::store::{self, outbox};
+use crate::clock;
 use crate::model::backoff::Backoff;
 use crate::model::time::span_text;
 
@@ -171,7 +172,7 @@ impl Delivery {
                 }
                 Outcome::Refused(why) => {
                     tracing::warn!(target = name, id, why, "the target refuses an event for good");
-                    let at = core.clock.now().wall;
+                    let at = clock::wall();
                     core.store.call(move |db| outbox::dead(db, &name, id, &why, at)).await?;
                     return Ok(true);
                 }

@@ -23,6 +23,7 @@ use super::store::transitions::AlertFilter;
 use super::store::{self, agents, outbox, rulesets, transitions};
 use super::tokens::{self, TokenDigest};
 use super::{events, metrics, overview};
+use crate::clock;
 use crate::model::diagnostic::Diagnostic;
 use crate::tasks;
 
@@ -245,7 +246,7 @@ async fn agent_views(core: &Core, only: Option<String>) -> Result<Vec<overview::
         })
         .await?;
     let desired = Arc::clone(&core.desired.borrow());
-    let now = core.clock.now().wall;
+    let now = clock::wall();
     Ok(overview::agents(records, reports, &desired, &core.sessions.connected(), now))
 }
 

@@ -19,6 +19,7 @@ use super::record::{
 use super::store::transitions::Inbound;
 use super::store::{self, agents, rulesets, transitions};
 use super::tokens::{self, Grant};
+use crate::clock;
 use crate::model::time::Timestamp;
 use crate::tasks;
 use crate::wire::rules::{diagnostic_from_wire, hash_from_wire, item_to_wire, outcome_name};
@@ -127,7 +128,7 @@ async fn open(
         drop(down.try_send(goodbye));
     }
     if core.sessions.leave(&agent, number) {
-        let (gone, at) = (agent.clone(), core.clock.now().wall);
+        let (gone, at) = (agent.clone(), clock::wall());
         if let Err(error) = core.store.call(move |db| agents::heard(db, &gone, at)).await {
             tracing::warn!(%error, agent, "cannot note when the agent was heard last");
         }
@@ -178,7 +179,7 @@ enum Event {
 impl<'a> Session<'a> {
     /// Notes the arrival, and tells the agent where the hub stands.
     async fn start(core: &'a Core, hello: v1::Hello, down: &'a Downlink) -> Result<Self, Status> {
-        let at = core.clock.now().wall;
+        let at = clock::wall();
         let arrival = agents::Arrival {
             agent: hello.agent.clone(),
             version: hello.version,
@@ -241,7 +242,7 @@ impl<'a> Session<'a> {
     }
 
     async fn receive(&mut self, message: v1::AgentMessage) -> Result<(), Status> {
-        let at = self.core.clock.now().wall;
+        let at = clock::wall();
         match message.message {
             Some(Up::Batch(batch)) => self.batch(batch, at).await,
             Some(Up::Rules(report)) => self.report(report, at).await,
@@ -269,18 +270,10 @@ impl<'a> Session<'a> {
                 .collect(),
             received: at,
         };
-        let outcome = self
-            .core
-            .store
-            .call(move |db| transitions::accept(db, &inbound))
-            .await
-            .map_err(unavailable)?;
+        let outcome = self.core.accept(inbound).await.map_err(unavailable)?;
         self.core.counters.duplicates.fetch_add(outcome.duplicates, Ordering::Relaxed);
         if outcome.missing > 0 {
             tracing::warn!(agent = self.agent, missing = outcome.missing, "transitions of the agent are lost");
-        }
-        if let Some(newest) = outcome.newest {
-            self.core.committed(newest);
         }
         self.send(Down::Ack(v1::Ack { epoch, committed: outcome.committed })).await
     }
