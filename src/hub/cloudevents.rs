@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::core::Core;
 use super::record::TransitionRecord;
 use super::store::{self, outbox};
+use crate::clock;
 use crate::model::backoff::Backoff;
 use crate::model::time::span_text;
 
@@ -171,7 +172,7 @@ impl Delivery {
                 }
                 Outcome::Refused(why) => {
                     tracing::warn!(target = name, id, why, "the target refuses an event for good");
-                    let at = core.clock.now().wall;
+                    let at = clock::wall();
                     core.store.call(move |db| outbox::dead(db, &name, id, &why, at)).await?;
                     return Ok(true);
                 }
@@ -236,17 +237,35 @@ fn judge(response: &Response) -> Outcome {
     if status.is_success() {
         return Outcome::Taken;
     }
-    let why = format!("the target answers {status}");
-    let again = status.is_server_error()
-        || status == StatusCode::REQUEST_TIMEOUT
-        || status == StatusCode::TOO_MANY_REQUESTS;
-    if !again {
-        return Outcome::Refused(why);
+    if is_final(status) {
+        return Outcome::Refused(format!("the target answers {status}"));
     }
+    let why = match response.headers().get(LOCATION).and_then(|value| value.to_str().ok()) {
+        Some(place) if status.is_redirection() => {
+            format!("the target answers {status} and names {place}; redirects are not followed, so give that as its url")
+        }
+        _ => format!("the target answers {status}"),
+    };
     let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     // Only the form in seconds: the form with a date would trust two clocks to agree.
     let after = header.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
     Outcome::Later { why, after: after.map(|after| after.min(LONGEST_RETRY_AFTER)) }
+}
+
+/// Whether the answer is about the event, so that a repeat cannot help. Others are about the
+/// target, its address or its token, which a person can put right while the events wait.
+const fn is_final(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_REQUEST
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::GONE
+            | StatusCode::LENGTH_REQUIRED
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNSUPPORTED_MEDIA_TYPE
+            | StatusCode::UNPROCESSABLE_ENTITY
+            | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    )
 }
 
 /// Waits; false when the hub stops before.
@@ -355,6 +374,16 @@ mod tests {
         let whole: serde_json::Value = serde_json::from_slice(&event.structured().unwrap()).unwrap();
         assert_eq!(whole["type"], "dev.weir.alert.firing");
         assert_eq!(whole["data"]["seq"], 7);
+    }
+
+    #[test]
+    fn only_answers_about_the_event_are_final() {
+        for code in [400, 405, 410, 413, 415, 422] {
+            assert!(is_final(StatusCode::from_u16(code).unwrap()), "{code}");
+        }
+        for code in [301, 307, 401, 402, 403, 404, 407, 408, 409, 425, 429, 500, 501, 503] {
+            assert!(!is_final(StatusCode::from_u16(code).unwrap()), "{code}");
+        }
     }
 
     #[test]

@@ -11,9 +11,10 @@ use tokio::sync::{broadcast, watch};
 
 use super::fleet::{DesiredSet, Selector};
 use super::store::rulesets::{self, Put};
+use super::store::transitions::{self, Inbound};
 use super::store::{self, Store};
 use super::tokens::TokenDigest;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::model::ruleset::Item;
 use crate::tasks::{Stop, StopSource};
 
@@ -44,9 +45,6 @@ pub(super) struct Core {
     /// All rule sets, as of the last push.
     pub(super) desired: watch::Sender<Arc<Vec<DesiredSet>>>,
     notices: broadcast::Sender<Notice>,
-    /// Held from a push's commit until everybody can see it, so that pushes are seen in the order
-    /// of their commits.
-    publishing: tokio::sync::Mutex<()>,
 }
 
 /// What was counted since the start.
@@ -67,7 +65,7 @@ impl Core {
         agent_tokens_file: PathBuf,
     ) -> Result<Self, store::Error> {
         let (newest, desired) = store
-            .call(|db| Ok((store::transitions::newest(db)?, rulesets::desired(db)?)))
+            .call(|db| Ok((transitions::newest(db)?, rulesets::desired(db)?)))
             .await?;
         Ok(Self {
             store,
@@ -80,11 +78,11 @@ impl Core {
             newest: watch::Sender::new(newest),
             desired: watch::Sender::new(Arc::new(desired)),
             notices: broadcast::Sender::new(NOTICES),
-            publishing: tokio::sync::Mutex::new(()),
         })
     }
 
-    /// Stores a rule set and tells everyone whom it concerns.
+    /// Stores a rule set and tells everyone whom it concerns, also when the caller goes in
+    /// between.
     pub(super) async fn publish(
         &self,
         name: &str,
@@ -92,44 +90,55 @@ impl Core {
         target: Selector,
         items: Vec<Item>,
     ) -> Result<Put, store::Error> {
-        let order = self.publishing.lock().await;
-        let (set, at) = (name.to_owned(), self.clock.now().wall);
-        let (put, desired) = self
-            .store
-            .call(move |db| {
+        let (set, at) = (name.to_owned(), clock::wall());
+        let (desired, notices) = (self.desired.clone(), self.notices.clone());
+        let notice = Notice::Ruleset(name.to_owned());
+        let stored = self.store.call_then(
+            move |db| {
                 let put = rulesets::put(db, &set, &source, &target, &items, at)?;
-                Ok((put, rulesets::desired(db)?))
-            })
-            .await?;
-        self.desired.send_replace(Arc::new(desired));
-        drop(order);
-        self.notify(Notice::Ruleset(name.to_owned()));
-        Ok(put)
+                Ok((put, Arc::new(rulesets::desired(db)?)))
+            },
+            move |(_, sets)| {
+                desired.send_replace(Arc::clone(sets));
+                // An error means that nobody listens.
+                drop(notices.send(notice));
+            },
+        );
+        Ok(stored.await?.0)
     }
 
     /// Takes a rule set away, also from the agents. False where there is none of that name.
     pub(super) async fn withdraw(&self, name: &str) -> Result<bool, store::Error> {
-        let order = self.publishing.lock().await;
         let set = name.to_owned();
-        let (known, desired) = self
-            .store
-            .call(move |db| Ok((rulesets::delete(db, &set)?, rulesets::desired(db)?)))
-            .await?;
-        self.desired.send_replace(Arc::new(desired));
-        drop(order);
-        if known {
-            self.notify(Notice::Ruleset(name.to_owned()));
-        }
-        Ok(known)
+        let (desired, notices) = (self.desired.clone(), self.notices.clone());
+        let notice = Notice::Ruleset(name.to_owned());
+        let stored = self.store.call_then(
+            move |db| Ok((rulesets::delete(db, &set)?, Arc::new(rulesets::desired(db)?))),
+            move |(known, sets)| {
+                if *known {
+                    desired.send_replace(Arc::clone(sets));
+                    // An error means that nobody listens.
+                    drop(notices.send(notice));
+                }
+            },
+        );
+        Ok(stored.await?.0)
     }
 
-    /// A transition with this number is committed.
-    pub(super) fn committed(&self, id: i64) {
-        self.newest.send_if_modified(|newest| {
-            let news = id > *newest;
-            *newest = id.max(*newest);
-            news
-        });
+    /// Stores what an agent sent, and wakes those who pass transitions on, also when the agent's
+    /// session ends in between.
+    pub(super) async fn accept(&self, inbound: Inbound) -> Result<transitions::Outcome, store::Error> {
+        let newest = self.newest.clone();
+        self.store
+            .call_then(
+                move |db| transitions::accept(db, &inbound),
+                move |accepted| {
+                    if let Some(id) = accepted.newest {
+                        newest.send_replace(id);
+                    }
+                },
+            )
+            .await
     }
 
     pub(super) fn notify(&self, notice: Notice) {

@@ -155,6 +155,7 @@ impl Standing {
         for name in managed {
             if !wanted.contains(name.as_str()) && self.removed.insert(name.clone()) {
                 self.sent.remove(&name);
+                self.failed.remove(&name);
                 actions.push(Action::Remove(name));
             }
         }
@@ -170,7 +171,8 @@ impl Standing {
     /// The agent could not take a set over at the moment. True the first time: it may lack
     /// items, and is sent the whole at once. Later, [`Standing::retry`] does it.
     pub fn failed(&mut self, name: &str, hash: Option<ContentHash>) -> bool {
-        if self.sent.get(name).copied() != hash {
+        // Of something that was not sent, or not last.
+        if hash.is_none() || self.sent.get(name).copied() != hash {
             return false;
         }
         let times = self.failed.entry(name.to_owned()).or_insert(0);
@@ -188,8 +190,17 @@ impl Standing {
         self.failed.keys().cloned().collect()
     }
 
-    /// The agent said again what it runs.
+    /// Whether this is what the agent was sent last under its name, and still is for it. Else it
+    /// is for [`Standing::next`] to say what to do.
+    pub fn is_told(&self, set: &DesiredSet) -> bool {
+        set.target.matches(&self.agent, &self.labels) && self.sent.get(&set.name) == Some(&set.hash)
+    }
+
+    /// The agent said again what it runs. A set that it refused because its own directory has one
+    /// of that name is sent again once the directory has it no more.
     pub fn runs(&mut self, running: BTreeMap<String, RunningSet>) {
+        let from_directory = |sets: &BTreeMap<String, RunningSet>, name: &str| sets.get(name).is_some_and(|set| !set.from_hub);
+        self.sent.retain(|name, _| !from_directory(&self.running, name) || from_directory(&running, name));
         self.removed.retain(|name| running.contains_key(name));
         self.running = running;
     }
@@ -331,6 +342,32 @@ mod tests {
             agent.next(&[set("mine", 1, "")]),
             [Action::Send { place: 0, base: None }]
         );
+    }
+
+    #[test]
+    fn what_was_taken_away_is_not_tried_again() {
+        let mut agent = standing(&[]);
+        let meant = set("set", 1, "site=a");
+        agent.next(std::slice::from_ref(&meant));
+        agent.failed("set", Some(hash(1)));
+        assert!(agent.is_told(&meant));
+        let elsewhere = set("set", 1, "site=b");
+        assert!(!agent.is_told(&elsewhere) && !agent.is_told(&set("set", 2, "site=a")));
+        assert_eq!(agent.next(&[elsewhere]), [Action::Remove("set".to_owned())]);
+        assert!(agent.retry().is_empty() && !agent.is_told(&meant));
+        assert!(!agent.failed("set", None), "a report without an address");
+    }
+
+    #[test]
+    fn a_name_that_the_directory_gave_back_is_tried_again() {
+        let mut agent = standing(&[("set", 7, false)]);
+        let desired = [set("set", 1, "")];
+        assert_eq!(agent.next(&desired).len(), 1);
+        agent.refused("set");
+        agent.runs(runs(&[("set", 7, false)]));
+        assert_eq!(agent.next(&desired), []);
+        agent.runs(runs(&[]));
+        assert_eq!(agent.next(&desired), [Action::Send { place: 0, base: None }]);
     }
 
     #[test]

@@ -29,14 +29,15 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use futures_util::future::select_all;
 use serde::Deserialize;
 use tokio::net::TcpListener;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle};
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, ServerTlsConfig};
 
 use crate::clock::Clock;
-use crate::tasks::{self, Stop};
+use crate::tasks::{self, Stop, StopSource};
 use crate::wire::v1::hub_server::HubServer;
 
 use self::cloudevents::{Delivery, Target};
@@ -171,6 +172,9 @@ pub enum Error {
     /// A listener failed while it ran.
     #[error("serve {0}")]
     Serve(String),
+    /// A part of the hub ended by itself, without which the others are of no use.
+    #[error("serve on: {0} ended before the hub was told to stop; start the hub again, its log says more")]
+    Ended(&'static str),
 }
 
 /// A hub that runs.
@@ -197,6 +201,7 @@ pub async fn start(config: Config, clock: Clock, stop: Stop) -> Result<Running, 
     // An error means that the process has chosen a provider already.
     drop(rustls::crypto::ring::default_provider().install_default());
     let identity = config.identity()?;
+    distinct_names(&config.targets)?;
     let deliveries = config
         .targets
         .iter()
@@ -218,17 +223,26 @@ pub async fn start(config: Config, clock: Clock, stop: Stop) -> Result<Running, 
         let name = target.name.clone();
         store.call(move |db| outbox::register(db, &name)).await?;
     }
+    let (source, within) = StopSource::new();
     let core = Core::open(
         store,
         clock,
-        stop.clone(),
+        within,
         TokenDigest::of(&api_token),
         config.agent_tokens_path(),
     )
     .await?;
-    let parts = Parts { core: Arc::new(core), identity: identity.clone(), deliveries, store_thread };
-    let servers = parts.servers(grpc, http)?;
-    let join = tasks::spawn("hub", serve(parts, servers, stop));
+    let core = Arc::new(core);
+    let mut services = servers(&core, identity.as_ref(), grpc, http)?;
+    for delivery in deliveries {
+        let core = Arc::clone(&core);
+        let task = tasks::spawn("hub-cloudevents", async move {
+            delivery.run(core).await;
+            Ok(())
+        });
+        services.push((DELIVERY, task));
+    }
+    let join = tasks::spawn("hub", serve(core, store_thread, services, source, stop));
     Ok(Running { grpc_addr, http_addr, tls: identity.is_some(), api_token, join })
 }
 
@@ -239,55 +253,70 @@ async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
     Ok((listener, local))
 }
 
-struct Parts {
-    core: Arc<Core>,
-    identity: Option<Identity>,
-    deliveries: Vec<Delivery>,
-    store_thread: thread::JoinHandle<()>,
+/// Each name stands for one place in the outbox.
+fn distinct_names(targets: &[Target]) -> Result<(), Error> {
+    for (place, target) in targets.iter().enumerate() {
+        if targets[..place].iter().any(|other| other.name == target.name) {
+            return Err(Error::Config(format!(
+                "two targets are named `{}`; give each a name of its own",
+                target.name
+            )));
+        }
+    }
+    Ok(())
 }
 
-type ServerTask = JoinHandle<Result<(), Error>>;
+/// A part of the hub that runs until the stop, and what people call it.
+type ServiceTask = (&'static str, JoinHandle<Result<(), Error>>);
 
-impl Parts {
-    /// Starts both listeners; each ends when the hub stops.
-    fn servers(&self, grpc: TcpListener, http: TcpListener) -> Result<[ServerTask; 2], Error> {
-        let stop = self.core.stop.clone();
-        let mut builder = Server::builder()
-            .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
-            .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW);
-        if let Some(identity) = &self.identity {
-            let identity = tonic::transport::Identity::from_pem(&identity.cert, &identity.key);
-            builder = builder
-                .tls_config(ServerTlsConfig::new().identity(identity))
-                .map_err(|error| Error::Tls(error.to_string()))?;
-        }
-        let service = HubServer::new(Service { core: Arc::clone(&self.core) });
-        let incoming = TcpIncoming::from(grpc).with_nodelay(Some(true));
-        let end = stop.clone();
-        let grpc = builder
-            .add_service(service)
-            .serve_with_incoming_shutdown(incoming, async move { end.stopped().await });
-        let router = rest::router(Arc::clone(&self.core));
-        let tls = self.identity.as_ref().map(Identity::server_config).transpose().map_err(Error::Tls)?;
-        let http = match tls {
-            None => {
-                let server = axum::serve(http, router);
-                tasks::spawn("hub-http", settle(server.with_graceful_shutdown(ended(stop)).into_future()))
-            }
-            Some(config) => {
-                let listener = TlsListener::start(http, config, stop.clone())
-                    .map_err(|error| Error::Serve(format!("the API: {error}")))?;
-                let server = axum::serve(listener, router);
-                tasks::spawn("hub-http", settle(server.with_graceful_shutdown(ended(stop)).into_future()))
-            }
-        };
-        let grpc = tasks::spawn("hub-grpc", async move {
-            grpc.await.map_err(|error| Error::Serve(format!("agents: {error}")))
-        });
-        Ok([grpc, http])
+const AGENTS: &str = "the listener for agents";
+const API: &str = "the listener for the API";
+const DELIVERY: &str = "the delivery to a target";
+const DATABASE: &str = "the database's thread";
+
+/// Starts both listeners; each ends when the hub stops.
+fn servers(
+    core: &Arc<Core>,
+    identity: Option<&Identity>,
+    grpc: TcpListener,
+    http: TcpListener,
+) -> Result<Vec<ServiceTask>, Error> {
+    let stop = core.stop.clone();
+    let mut builder = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
+        .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    if let Some(identity) = identity {
+        let identity = tonic::transport::Identity::from_pem(&identity.cert, &identity.key);
+        builder = builder
+            .tls_config(ServerTlsConfig::new().identity(identity))
+            .map_err(|error| Error::Tls(error.to_string()))?;
     }
+    let service = HubServer::new(Service { core: Arc::clone(core) });
+    let incoming = TcpIncoming::from(grpc).with_nodelay(Some(true));
+    let end = stop.clone();
+    let grpc = builder
+        .add_service(service)
+        .serve_with_incoming_shutdown(incoming, async move { end.stopped().await });
+    let router = rest::router(Arc::clone(core));
+    let tls = identity.map(Identity::server_config).transpose().map_err(Error::Tls)?;
+    let http = match tls {
+        None => {
+            let server = axum::serve(http, router);
+            tasks::spawn("hub-http", settle(server.with_graceful_shutdown(ended(stop)).into_future()))
+        }
+        Some(config) => {
+            let listener = TlsListener::start(http, config, stop.clone())
+                .map_err(|error| Error::Serve(format!("the API: {error}")))?;
+            let server = axum::serve(listener, router);
+            tasks::spawn("hub-http", settle(server.with_graceful_shutdown(ended(stop)).into_future()))
+        }
+    };
+    let grpc = tasks::spawn("hub-grpc", async move {
+        grpc.await.map_err(|error| Error::Serve(format!("agents: {error}")))
+    });
+    Ok(vec![(AGENTS, grpc), (API, http)])
 }
 
 async fn ended(stop: Stop) {
@@ -298,30 +327,36 @@ async fn settle(server: impl Future<Output = io::Result<()>>) -> Result<(), Erro
     server.await.map_err(|error| Error::Serve(format!("the API: {error}")))
 }
 
-/// Runs until the stop, then ends in order: what comes in, what goes out, what is kept.
-async fn serve(parts: Parts, servers: [ServerTask; 2], stop: Stop) -> Result<(), Error> {
-    let Parts { core, deliveries, store_thread, .. } = parts;
-    let mut out = JoinSet::new();
-    for delivery in deliveries {
-        let task = tasks::spawn("hub-cloudevents", delivery.run(Arc::clone(&core)));
-        out.spawn(task);
+/// Runs until the stop, or until a part ends that the others need; then ends in order: what comes
+/// in, what goes out, what is kept.
+async fn serve(
+    core: Arc<Core>,
+    store_thread: thread::JoinHandle<()>,
+    mut services: Vec<ServiceTask>,
+    source: StopSource,
+    stop: Stop,
+) -> Result<(), Error> {
+    let mut outcome = tokio::select! {
+        () = stop.stopped() => Ok(()),
+        () = core.store.ended() => Err(Error::Ended(DATABASE)),
+        (ended, place, _) = select_all(services.iter_mut().map(|(_, task)| task)) => {
+            let (name, _) = services.remove(place);
+            settled(ended).and(Err(Error::Ended(name)))
+        }
+    };
+    if let Err(error) = &outcome {
+        tracing::error!(%error, "the hub cannot go on, and stops");
     }
-    stop.stopped().await;
-    let mut outcome = Ok(());
-    for server in servers {
-        let abort = server.abort_handle();
-        match tokio::time::timeout(STEP, server).await {
-            Ok(Ok(served)) => outcome = outcome.and(served),
-            Ok(Err(panicked)) => outcome = outcome.and(Err(Error::Serve(panicked.to_string()))),
+    source.stop();
+    for (name, task) in services {
+        let abort = task.abort_handle();
+        match tokio::time::timeout(STEP, task).await {
+            Ok(ended) => outcome = outcome.and(settled(ended)),
             Err(_) => {
-                tracing::debug!("a client did not let go in time");
+                tracing::debug!(part = name, "did not end in time; what it left undone is repeated after the next start");
                 abort.abort();
             }
         }
-    }
-    let drained = async { while out.join_next().await.is_some() {} };
-    if tokio::time::timeout(STEP, drained).await.is_err() {
-        tracing::warn!("a delivery did not end in time; it is repeated after the next start");
     }
     drop(core);
     let closed = tasks::spawn_blocking(move || store_thread.join());
@@ -331,8 +366,49 @@ async fn serve(parts: Parts, servers: [ServerTask; 2], stop: Stop) -> Result<(),
     outcome
 }
 
+fn settled(ended: Result<Result<(), Error>, JoinError>) -> Result<(), Error> {
+    ended.unwrap_or_else(|panicked| Err(Error::Serve(panicked.to_string())))
+}
+
 fn default_data_dir() -> PathBuf {
     let state = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/state/weir-hub"));
     state.or_else(home).unwrap_or_else(|| PathBuf::from("weir-hub-data"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_hub_that_lost_a_part_ends_with_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        for lost in [API, DATABASE] {
+            let (store, store_thread) = Store::open(&dir.path().join("hub.db")).unwrap();
+            let (source, within) = StopSource::new();
+            let file = dir.path().join("agent-tokens");
+            let core = Core::open(store, Clock::start(), within, TokenDigest::of("t"), file).await.unwrap();
+            let core = Arc::new(core);
+            let local = "127.0.0.1:0".parse().unwrap();
+            let (grpc, http) = (listen(local).await.unwrap().0, listen(local).await.unwrap().0);
+            let mut services = servers(&core, None, grpc, http).unwrap();
+            if lost == DATABASE {
+                let broken = core.store.call(|_| -> Result<(), store::Error> { panic!("a fault of the hub") });
+                broken.await.unwrap_err();
+            } else {
+                services.push((API, tasks::spawn("ends", async { Ok(()) })));
+            }
+            let (_running, stop) = StopSource::new();
+            let error = serve(core, store_thread, services, source, stop).await.unwrap_err();
+            assert!(matches!(error, Error::Ended(name) if name == lost), "{error}");
+        }
+    }
+
+    #[test]
+    fn targets_have_names_of_their_own() {
+        let targets = |names: &[&str]| names.iter().map(|name| Target::new(name, "http://x/")).collect::<Vec<_>>();
+        distinct_names(&targets(&["a", "b"])).unwrap();
+        let error = distinct_names(&targets(&["a", "b", "a"])).unwrap_err();
+        assert!(error.to_string().contains("two targets are named `a`"), "{error}");
+    }
 }

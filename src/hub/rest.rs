@@ -23,14 +23,17 @@ use super::store::transitions::AlertFilter;
 use super::store::{self, agents, outbox, rulesets, transitions};
 use super::tokens::{self, TokenDigest};
 use super::{events, metrics, overview};
+use crate::clock;
 use crate::model::diagnostic::Diagnostic;
 use crate::tasks;
 
 /// The largest rule file that is read; the language's own cap is smaller.
 const LARGEST_BODY: usize = 1 << 20;
-/// The largest set that is stored, in bytes of its items: an agent takes messages of 4 MiB, and a
-/// file may grow when its anchors are followed.
+/// The largest set that is stored, in bytes of its items: a set goes to an agent as one message,
+/// of which an agent takes 4 MiB, and a file may grow when its anchors are followed.
 const LARGEST_SET: usize = 3 << 20;
+/// What an item takes in a message besides its name and body: its hash, and the frames of both.
+const ITEM_FRAME: usize = 48;
 const DEFAULT_LIMIT: u32 = 200;
 const LARGEST_LIMIT: u32 = 1_000;
 
@@ -136,7 +139,7 @@ async fn put_ruleset(
             )
         });
     }
-    let bytes: usize = checked.items.iter().map(|item| item.name.len() + item.body.len()).sum();
+    let bytes: usize = checked.items.iter().map(|item| item.name.len() + item.body.len() + ITEM_FRAME).sum();
     if bytes > LARGEST_SET {
         return Err(ApiError::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -245,7 +248,7 @@ async fn agent_views(core: &Core, only: Option<String>) -> Result<Vec<overview::
         })
         .await?;
     let desired = Arc::clone(&core.desired.borrow());
-    let now = core.clock.now().wall;
+    let now = clock::wall();
     Ok(overview::agents(records, reports, &desired, &core.sessions.connected(), now))
 }
 
@@ -313,10 +316,9 @@ async fn follow(
 ) -> Answer {
     let Query(query) = query?;
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok());
-    let after = last
-        .and_then(|text| text.trim().parse().ok())
-        .or(query.after)
-        .unwrap_or_else(|| *core.newest.borrow());
+    let newest = *core.newest.borrow();
+    // A number beyond the newest is of a database that was started anew.
+    let after = last.and_then(|text| text.trim().parse().ok()).or(query.after).unwrap_or(newest).min(newest);
     let alive = KeepAlive::new().interval(Duration::from_secs(15));
     Ok(Sse::new(events::follow(core, after)).keep_alive(alive).into_response())
 }

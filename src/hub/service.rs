@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -19,6 +18,7 @@ use super::record::{
 use super::store::transitions::Inbound;
 use super::store::{self, agents, rulesets, transitions};
 use super::tokens::{self, Grant};
+use crate::clock;
 use crate::model::time::Timestamp;
 use crate::tasks;
 use crate::wire::rules::{diagnostic_from_wire, hash_from_wire, item_to_wire, outcome_name};
@@ -29,8 +29,6 @@ use v1::hub_message::Message as Down;
 
 /// How many messages to an agent may wait; then the session does.
 const OUTBOUND: usize = 16;
-/// Bytes of rules in one message, unless a single set is larger: below what an agent takes.
-const DESIRED_BYTES: usize = 1 << 20;
 /// How long a new stream may take to say who it is.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 /// How long after a failed report a set is sent again.
@@ -127,7 +125,7 @@ async fn open(
         drop(down.try_send(goodbye));
     }
     if core.sessions.leave(&agent, number) {
-        let (gone, at) = (agent.clone(), core.clock.now().wall);
+        let (gone, at) = (agent.clone(), clock::wall());
         if let Err(error) = core.store.call(move |db| agents::heard(db, &gone, at)).await {
             tracing::warn!(%error, agent, "cannot note when the agent was heard last");
         }
@@ -178,7 +176,7 @@ enum Event {
 impl<'a> Session<'a> {
     /// Notes the arrival, and tells the agent where the hub stands.
     async fn start(core: &'a Core, hello: v1::Hello, down: &'a Downlink) -> Result<Self, Status> {
-        let at = core.clock.now().wall;
+        let at = clock::wall();
         let arrival = agents::Arrival {
             agent: hello.agent.clone(),
             version: hello.version,
@@ -241,7 +239,7 @@ impl<'a> Session<'a> {
     }
 
     async fn receive(&mut self, message: v1::AgentMessage) -> Result<(), Status> {
-        let at = self.core.clock.now().wall;
+        let at = clock::wall();
         match message.message {
             Some(Up::Batch(batch)) => self.batch(batch, at).await,
             Some(Up::Rules(report)) => self.report(report, at).await,
@@ -269,18 +267,10 @@ impl<'a> Session<'a> {
                 .collect(),
             received: at,
         };
-        let outcome = self
-            .core
-            .store
-            .call(move |db| transitions::accept(db, &inbound))
-            .await
-            .map_err(unavailable)?;
+        let outcome = self.core.accept(inbound).await.map_err(unavailable)?;
         self.core.counters.duplicates.fetch_add(outcome.duplicates, Ordering::Relaxed);
         if outcome.missing > 0 {
             tracing::warn!(agent = self.agent, missing = outcome.missing, "transitions of the agent are lost");
-        }
-        if let Some(newest) = outcome.newest {
-            self.core.committed(newest);
         }
         self.send(Down::Ack(v1::Ack { epoch, committed: outcome.committed })).await
     }
@@ -339,45 +329,46 @@ impl<'a> Session<'a> {
         self.tell(&desired).await
     }
 
-    /// Tells the agent what it must do to run what is desired, if anything.
+    /// Tells the agent what it must do to run what is desired, if anything: each set in a message
+    /// of its own, as sets together may be more than an agent takes in one.
     async fn tell(&mut self, desired: &[DesiredSet]) -> Result<(), Status> {
-        let mut message = v1::DesiredRules::default();
-        let mut bytes = 0;
+        let mut removed = Vec::new();
+        let mut changed = Vec::new();
         for action in self.standing.next(desired) {
             match action {
-                Action::Remove(name) => message.removed.push(name),
-                Action::Send { place, base } => {
-                    let known = match base {
-                        Some(base) => self
-                            .core
-                            .store
-                            .call(move |db| rulesets::item_hashes(db, base))
-                            .await
-                            .map_err(unavailable)?,
-                        None => Vec::new(),
-                    };
-                    let known = known.into_iter().map(|hash| hash.0).collect();
-                    let set = delta(&desired[place], &known);
-                    // Sets together may be more than an agent takes in one message.
-                    if bytes + set.encoded_len() > DESIRED_BYTES && !message.sets.is_empty() {
-                        self.send(Down::Desired(std::mem::take(&mut message))).await?;
-                        bytes = 0;
-                    }
-                    bytes += set.encoded_len();
-                    message.sets.push(set);
-                }
+                Action::Remove(name) => removed.push(name),
+                Action::Send { place, base } => changed.push((&desired[place], base)),
             }
         }
-        if message.sets.is_empty() && message.removed.is_empty() {
-            return Ok(());
+        if !removed.is_empty() {
+            self.send(Down::Desired(v1::DesiredRules { sets: Vec::new(), removed })).await?;
         }
-        self.send(Down::Desired(message)).await
+        for (set, base) in changed {
+            let known = match base {
+                Some(base) => self
+                    .core
+                    .store
+                    .call(move |db| rulesets::item_hashes(db, base))
+                    .await
+                    .map_err(unavailable)?,
+                None => Vec::new(),
+            };
+            self.send_set(set, &known.into_iter().map(|hash| hash.0).collect()).await?;
+        }
+        Ok(())
     }
 
+    /// Sends a set again with all its items, unless something else is due for it.
     async fn send_whole(&mut self, name: &str) -> Result<(), Status> {
         let desired = Arc::clone(&self.core.desired.borrow());
-        let Some(set) = desired.iter().find(|set| set.name == name) else { return Ok(()) };
-        let sets = vec![delta(set, &BTreeSet::new())];
+        match desired.iter().find(|set| set.name == name && self.standing.is_told(set)) {
+            Some(set) => self.send_set(set, &BTreeSet::new()).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn send_set(&self, set: &DesiredSet, known: &BTreeSet<[u8; 32]>) -> Result<(), Status> {
+        let sets = vec![delta(set, known)];
         self.send(Down::Desired(v1::DesiredRules { sets, removed: Vec::new() })).await
     }
 

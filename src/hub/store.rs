@@ -91,7 +91,8 @@ pub struct Store {
     jobs: mpsc::Sender<Job>,
 }
 
-type Job = Box<dyn FnOnce(&Connection) -> Answer + Send>;
+/// Is given the database, or nothing where its group failed before its turn.
+type Job = Box<dyn FnOnce(Option<&Connection>) -> Answer + Send>;
 
 struct Answer {
     /// Whether what the command wrote stays.
@@ -132,14 +133,28 @@ impl Store {
         &self,
         command: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        self.call_then(command, |_| ()).await
+    }
+
+    /// As [`Store::call`]; once it is committed, `then` runs on the database's thread, in the
+    /// order of the commits, whether or not the caller still waits. It must not block.
+    ///
+    /// # Errors
+    /// Those of the command and of the commit; `then` does not run after an error.
+    pub async fn call_then<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+        then: impl FnOnce(&T) + Send + 'static,
+    ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |db| {
-            let outcome = command(db);
-            let keep = outcome.is_ok();
+            let outcome = db.map(command);
+            let keep = matches!(outcome, Some(Ok(_)));
             let tell = Box::new(move |failed: Option<String>| {
-                let outcome = match failed {
-                    Some(why) => outcome.and(Err(Error::Commit(why))),
-                    None => outcome,
+                let outcome = match (outcome, failed) {
+                    (Some(outcome), None) => outcome.inspect(then),
+                    (Some(outcome), Some(why)) => outcome.and(Err(Error::Commit(why))),
+                    (None, why) => Err(Error::Commit(why.unwrap_or_default())),
                 };
                 // The caller may have gone; what it asked for is done all the same.
                 drop(reply.send(outcome));
@@ -148,6 +163,11 @@ impl Store {
         });
         self.jobs.send(job).await.map_err(|_| Error::Closed)?;
         answer.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Returns when the thread has ended, which it does of itself only by a panic. Cancel-safe.
+    pub async fn ended(&self) {
+        self.jobs.closed().await;
     }
 }
 
@@ -158,10 +178,13 @@ fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 
 fn carry_out(db: &mut Connection, group: Vec<Job>) {
     let mut tells = Vec::with_capacity(group.len());
-    let failed = commit_group(db, group, &mut tells).err().map(|error| error.to_string());
+    let mut group = group.into_iter();
+    let failed = commit_group(db, &mut group, &mut tells).err().map(|error| error.to_string());
     if let Some(why) = &failed {
         tracing::error!(error = %why, "cannot commit to the hub's database");
     }
+    // Those whose turn did not come hear why as well.
+    tells.extend(group.map(|job| job(None).tell));
     for tell in tells {
         tell(failed.clone());
     }
@@ -169,13 +192,13 @@ fn carry_out(db: &mut Connection, group: Vec<Job>) {
 
 fn commit_group(
     db: &mut Connection,
-    group: Vec<Job>,
+    group: &mut impl Iterator<Item = Job>,
     tells: &mut Vec<Box<dyn FnOnce(Option<String>)>>,
 ) -> rusqlite::Result<()> {
     let mut transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for job in group {
         let savepoint = transaction.savepoint()?;
-        let answer = job(&savepoint);
+        let answer = job(Some(&savepoint));
         tells.push(answer.tell);
         if answer.keep {
             savepoint.commit()?;

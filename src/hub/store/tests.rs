@@ -159,3 +159,58 @@ fn a_second_hub_on_the_same_file_is_refused() {
     let error = Store::open(&path).unwrap_err().to_string();
     assert!(error.contains("another weir-hub"), "{error}");
 }
+
+#[tokio::test]
+async fn a_group_that_fails_midway_tells_all_of_it_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _thread) = Store::open(&dir.path().join("hub.db")).unwrap();
+    let (go, wait) = std::sync::mpsc::sync_channel::<()>(1);
+    let (begun, begins) = oneshot::channel();
+    let busy = store.call(move |_| {
+        begun.send(()).unwrap();
+        Ok(wait.recv().is_ok())
+    });
+    // Both wait while the thread is busy, and so share a group; the first takes its ground away.
+    let breaks = store.call(|db| Ok(db.execute_batch("ROLLBACK")?));
+    let other = store.call(agents_known);
+    let group = async {
+        begins.await.unwrap();
+        tokio::join!(breaks, other, async { go.send(()).unwrap() })
+    };
+    let (busy, (breaks, other, ())) = tokio::join!(busy, group);
+    assert!(busy.unwrap());
+    for error in [breaks.unwrap_err(), other.unwrap_err()] {
+        assert!(matches!(&error, Error::Commit(why) if why.contains("savepoint")), "{error}");
+    }
+    assert_eq!(store.call(agents_known).await.unwrap(), 0);
+}
+
+fn agents_known(db: &Connection) -> Result<usize, Error> {
+    Ok(agents::list(db, None)?.len())
+}
+
+#[tokio::test]
+async fn what_follows_a_commit_does_not_wait_for_the_caller() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _thread) = Store::open(&dir.path().join("hub.db")).unwrap();
+    let (go, wait) = std::sync::mpsc::sync_channel::<()>(1);
+    let (told, hears) = oneshot::channel();
+    let call = store.call_then(
+        move |_| Ok(wait.recv().is_ok()),
+        move |went| told.send(*went).unwrap(),
+    );
+    let gone = tokio::time::timeout(std::time::Duration::ZERO, call).await;
+    assert!(gone.is_err());
+    go.send(()).unwrap();
+    assert!(hears.await.unwrap());
+}
+
+#[tokio::test]
+async fn the_end_of_the_thread_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, thread) = Store::open(&dir.path().join("hub.db")).unwrap();
+    let broken = store.call(|_| -> Result<(), Error> { panic!("a fault of the hub") }).await;
+    assert!(matches!(broken, Err(Error::Closed)));
+    store.ended().await;
+    assert!(thread.join().is_err());
+}
