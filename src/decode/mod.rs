@@ -34,8 +34,10 @@ pub const MAX_DEPTH: usize = 64;
 /// The bounds of decoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The longest payload that is looked at, in bytes; 1 MiB by default. Longer ones are
-    /// rejected as `too_large`. Raising it raises the memory that one message can take.
+    /// The longest payload that is looked at, in bytes; 512 KiB by default. Longer ones are
+    /// rejected as `too_large`. Raising it raises the memory that one message can take. It lies
+    /// below the largest packet that a broker connection takes by default, so that a payload
+    /// which is too long still arrives, and is counted for its stream with a sample.
     pub max_payload: usize,
     /// The longest array of rows in one message; 10,000 by default. A longer one is rejected
     /// whole, as `too_many_rows`.
@@ -47,7 +49,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_payload: 1 << 20, max_rows: 10_000, max_topics: 16_384 }
+        Self { max_payload: 512 << 10, max_rows: 10_000, max_topics: 16_384 }
     }
 }
 
@@ -239,7 +241,7 @@ fn event_time(field: &Field, value: &Value) -> Result<Timestamp, Reject> {
         return Err(Reject::new(RejectReason::MissingTimestamp, detail));
     }
     coerce::timestamp(value, field.unit).ok_or_else(|| {
-        let detail = format!("column `{}`: {} `{value}` is no time", field.name, value.kind());
+        let detail = format!("column `{}`: {} is no time", field.name, typed::shown(value));
         Reject::new(RejectReason::BadTimestamp, detail)
     })
 }

@@ -8,11 +8,15 @@ use std::sync::Arc;
 use crate::model::message::Message;
 use crate::model::time::Timestamp;
 
-/// How many samples a stream keeps: enough to see a pattern, little enough to show on a screen.
-const SAMPLES: usize = 8;
+/// How many samples a stream keeps: one of every reason, and a few more to see a pattern in what
+/// is refused most.
+const SAMPLES: usize = RejectReason::ALL.len() + 6;
 
 /// How much of a payload a sample keeps, in bytes.
 const EXCERPT: usize = 256;
+
+/// How much of the explanation a sample keeps, in bytes: what quotes a payload stays short.
+const DETAIL: usize = 256;
 
 /// Why a message, or one element of an array, became no row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -130,25 +134,47 @@ impl StreamStats {
         self.rejects[reason as usize]
     }
 
-    /// The last refusals, oldest first.
+    /// The last refusal of every reason that occurred, and the last few besides; oldest first.
     pub fn samples(&self) -> impl Iterator<Item = &Sample> {
         self.samples.iter()
     }
 
     pub(super) fn refuse(&mut self, reject: Reject, message: &Message) {
         self.rejects[reject.reason as usize] += 1;
-        if self.samples.len() == SAMPLES {
-            self.samples.pop_front();
-        }
         let excerpt = &message.payload[..message.payload.len().min(EXCERPT)];
         self.samples.push_back(Sample {
             reason: reject.reason,
-            detail: reject.detail,
+            detail: beginning(reject.detail),
             topic: message.topic.clone(),
             payload: String::from_utf8_lossy(excerpt).into_owned(),
             received: message.received,
         });
+        if self.samples.len() > SAMPLES {
+            self.samples.remove(superseded(&self.samples));
+        }
     }
+}
+
+/// The place of the oldest sample whose reason occurs again behind it. With more samples than
+/// reasons there is one.
+fn superseded(samples: &VecDeque<Sample>) -> usize {
+    let mut met = [false; RejectReason::ALL.len()];
+    let mut oldest = 0;
+    for (place, sample) in samples.iter().enumerate().rev() {
+        if std::mem::replace(&mut met[sample.reason as usize], true) {
+            oldest = place;
+        }
+    }
+    oldest
+}
+
+/// As much of an explanation as a sample keeps.
+fn beginning(mut detail: String) -> String {
+    if detail.len() > DETAIL {
+        detail.truncate(detail.floor_char_boundary(DETAIL));
+        detail.push('…');
+    }
+    detail
 }
 
 #[cfg(test)]

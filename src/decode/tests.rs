@@ -120,7 +120,7 @@ fn malformed_payloads_are_rejected_with_a_reason() {
     for (payload, expected) in [
         (Vec::new(), "empty: the payload is empty"),
         (b" \r\n".to_vec(), "empty: the payload is empty"),
-        (vec![b' '; (1 << 20) + 1], "too_large: 1048577 bytes; at most 1048576 are read"),
+        (vec![b' '; (512 << 10) + 1], "too_large: 524289 bytes; at most 524288 are read"),
         (b"{\"v\": \"\xff\"}".to_vec(), "not_utf8: byte 8 is no UTF-8"),
         (b"{\"v\": 1".to_vec(), "not_json: EOF while parsing an object at line 1 column 7"),
         (b"{\"v\": 1} x".to_vec(), "not_json: trailing characters at line 1 column 10"),
@@ -132,9 +132,9 @@ fn malformed_payloads_are_rejected_with_a_reason() {
         (b"[1]".to_vec(), "not_an_object: element 0: no object"),
         (b"[[{\"v\": 1}]]".to_vec(), "not_an_object: element 0: no object"),
         (deep(64).into_bytes(), "too_deep: nested more than 64 levels deep"),
-        (deep(500_000).into_bytes(), "too_deep: nested more than 64 levels deep"),
-        ("[".repeat(1_000_000).into_bytes(), "too_deep: nested more than 64 levels deep"),
-        ("{\"a\":".repeat(200_000).into_bytes(), "too_deep: nested more than 64 levels deep"),
+        (deep(250_000).into_bytes(), "too_deep: nested more than 64 levels deep"),
+        ("[".repeat(500_000).into_bytes(), "too_deep: nested more than 64 levels deep"),
+        ("{\"a\":".repeat(100_000).into_bytes(), "too_deep: nested more than 64 levels deep"),
         (format!("[{}]", vec!["{}"; 10_001].join(",")).into_bytes(), "too_many_rows: more than 10000 elements"),
         (br#"{"v": [true]}"#.to_vec(), "wrong_type: column `v`: ARRAY `[true]` is no FLOAT"),
     ] {
@@ -321,4 +321,42 @@ proptest! {
             prop_assert!(whole.is_err());
         }
     }
+}
+
+#[test]
+fn a_flood_of_one_kind_leaves_a_sample_of_every_other() {
+    let spec = stream("s", "t/x", Format::Json, vec![field("v", DataType::Float)]);
+    let mut decoder = Decoder::new(vec![Arc::new(spec)]);
+    let mut out = Vec::new();
+    for payload in ["", "x", "5"] {
+        decoder.decode(&message("t/x", payload), &mut out);
+    }
+    for i in 0..1_000 {
+        decoder.decode(&message("t/x", format!(r#"{{"v": "{i}"}}"#)), &mut out);
+    }
+    let (_, stats) = decoder.stats().next().unwrap();
+    let kept: Vec<&str> = stats.samples().map(|s| s.reason.name()).collect();
+    assert_eq!(kept[..3], ["empty", "not_json", "not_an_object"]);
+    assert!((5..=20).contains(&kept.len()), "{kept:?}");
+    assert_eq!(stats.samples().last().unwrap().detail, "column `v`: STRING `999` is no FLOAT");
+}
+
+#[test]
+fn a_sample_quotes_no_long_value_whole() {
+    let long = "é".repeat(100_000);
+    let values = [format!("\"{long}\""), format!("[\"{long}\"]"), format!("{{\"{long}\": 1}}")];
+    for ty in [DataType::Float, DataType::Datetime] {
+        for value in &values {
+            let spec = stream("s", "t/x", Format::Json, vec![field("v", ty.clone())]);
+            let said = outcome(spec, format!(r#"{{"v": {value}}}"#));
+            assert!(said[0].contains("éé") && said[0].contains('…') && said[0].len() < 300, "{}", said[0].len());
+        }
+    }
+    let spec = || {
+        let mut spec = stream("s", "t/x", Format::Json, vec![field("ts", DataType::Any)]);
+        spec.timestamp = Some(0);
+        spec
+    };
+    let said = outcome(spec(), format!(r#"{{"ts": "{long}"}}"#));
+    assert!(said[0].starts_with("bad_timestamp") && said[0].len() < 300, "{}", said[0].len());
 }

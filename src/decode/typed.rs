@@ -1,6 +1,7 @@
 //! A payload's value as the type of its column, or the reason why it does not fit. NULL fits
 //! every type.
 
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use super::reject::{Reject, RejectReason};
@@ -76,11 +77,28 @@ fn misfit(value: &Value, ty: &DataType) -> Reject {
     Reject::new(RejectReason::WrongType, format!("{} is no {ty}", shown(value)))
 }
 
-fn shown(value: &Value) -> String {
-    let text = value.to_string();
-    let mut short: String = text.chars().take(SHOWN).collect();
-    if short.len() < text.len() {
-        short.push('…');
+/// A value's type and how it begins, for a person.
+pub(super) fn shown(value: &Value) -> String {
+    let mut head = Head { text: String::new(), left: SHOWN };
+    // The error says that the text is full, and spares writing out the rest of a long value.
+    if write!(head, "{value}").is_err() {
+        head.text.push('…');
     }
-    format!("{} `{short}`", value.kind())
+    format!("{} `{}`", value.kind(), head.text)
+}
+
+/// The beginning of a text: takes so many characters, and fails at the next.
+struct Head {
+    text: String,
+    left: usize,
+}
+
+impl fmt::Write for Head {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        for c in more.chars() {
+            self.left = self.left.checked_sub(1).ok_or(fmt::Error)?;
+            self.text.push(c);
+        }
+        Ok(())
+    }
 }

@@ -475,6 +475,37 @@ fn a_slow_consumer_loses_no_message_of_quality_1() {
 }
 
 #[test]
+fn no_more_messages_are_unacknowledged_than_the_receive_maximum() {
+    let broker = Mosquitto::start();
+    run(async {
+        let few = BrokerConfig {
+            receive_maximum: 5,
+            ..config(&broker, MqttVersion::V5, "few")
+        };
+        let mut subject = Subject::start(few, &["few"]);
+        subject.connected().await;
+        let lines: Vec<String> = (0..20).map(|i| i.to_string()).collect();
+        broker.publish_lines("few", &lines, &["-q", "1"]);
+        let mut held = std::collections::VecDeque::new();
+        for line in &lines[..5] {
+            let message = subject.next().await;
+            assert_eq!(text(&message), line);
+            held.push_back(message.ack.unwrap());
+        }
+        subject.nothing_for(Duration::from_millis(500)).await;
+        // An acknowledgement makes room; for how many, each broker reckons in its own way.
+        for line in &lines[5..] {
+            subject.ack(held.pop_front().unwrap()).await;
+            let message = subject.next().await;
+            assert_eq!((text(&message), message.dup), (line.as_str(), false));
+            held.push_back(message.ack.unwrap());
+        }
+        subject.nothing_for(Duration::from_millis(300)).await;
+        subject.end().await;
+    });
+}
+
+#[test]
 fn retained_messages_are_marked() {
     let broker = Mosquitto::start();
     run(async {

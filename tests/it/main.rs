@@ -11,6 +11,8 @@ mod hub;
 mod config;
 mod ingest;
 #[cfg(feature = "hub")]
+mod replay;
+#[cfg(feature = "hub")]
 mod spine;
 mod support;
 mod tidy;

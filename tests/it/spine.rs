@@ -3,9 +3,11 @@
 //! or repeats one.
 
 mod adversity;
+mod brokers;
 mod figures;
 mod recording;
 mod rules;
+mod spool;
 mod tls;
 
 use std::path::Path;
@@ -40,10 +42,15 @@ struct Site {
 impl Site {
     /// Starts all three; `config` is appended to the agent's configuration.
     async fn start(hub_args: &[&str], config: &str) -> Self {
+        Self::with_broker(hub_args, config, "").await
+    }
+
+    /// The same with further keys of the agent's broker, and what may follow them.
+    async fn with_broker(hub_args: &[&str], config: &str, keys: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let broker = Mosquitto::start();
         let hub = HubProgram::start(&dir.path().join("hub"), hub_args);
-        let agent = AgentProgram::start(&dir.path().join("agent"), "gw-1", &agent_config(&broker, &hub, config));
+        let agent = AgentProgram::start(&dir.path().join("agent"), "gw-1", &(agent_config(&broker, &hub, config) + keys));
         let site = Self { dir, broker, hub, agent };
         site.agent.until("agent, broker and hub are connected", connected).await;
         site
@@ -97,12 +104,21 @@ impl Site {
 
     /// Waits until the hub holds so many transitions, and returns all that it holds.
     async fn transitions(&self, count: usize) -> Vec<Json> {
-        self.desk()
-            .until("/transitions?after=0&limit=10000", |all| all.as_array().unwrap().len() >= count)
-            .await
-            .as_array()
-            .unwrap()
-            .clone()
+        let desk = self.desk();
+        crate::support::within("the transitions", async {
+            let mut all: Vec<Json> = Vec::new();
+            loop {
+                // The hub gives out a page at a time, oldest first.
+                let after = all.last().map_or(0, |t| t["id"].as_i64().unwrap());
+                let page = desk.list(&format!("/transitions?after={after}&limit=1000")).await;
+                match page.is_empty() {
+                    true if all.len() >= count => return all,
+                    true => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+                    false => all.extend(page),
+                }
+            }
+        })
+        .await
     }
 }
 
@@ -117,6 +133,13 @@ fn agent_config(broker: &Mosquitto, hub: &HubProgram, more: &str) -> String {
 
 fn connected(status: &Json) -> bool {
     status["link"]["connected"] == true && status["sources"][0]["connected"] == true
+}
+
+/// A counter of the agent's connection to a broker.
+fn counter(status: &Json, source: &str, name: &str) -> u64 {
+    let sources = status["sources"].as_array().unwrap();
+    let counters = &sources.iter().find(|s| s["name"] == source).unwrap()["counters"];
+    counters.as_array().unwrap().iter().find(|c| c[0] == name).unwrap()[1].as_u64().unwrap()
 }
 
 /// What makes two transitions the same, wherever they were made.

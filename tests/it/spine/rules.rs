@@ -156,3 +156,40 @@ async fn a_file_that_cannot_be_read_keeps_its_rules_and_a_directory_given_up_tak
     site.agent.run();
     site.agent.until("nothing runs", |s| sets(s) == 0).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_that_left_the_directory_while_the_agent_was_dead_resolve_their_alerts() {
+    let rules = tempfile::tempdir().unwrap();
+    let (kept, gone) = (rules.path().join("kept.yaml"), rules.path().join("gone.yaml"));
+    let warm = "  - id: warm\n    sql: SELECT device, v FROM t\n    when: v > 40\n";
+    std::fs::write(&kept, format!("{PLAIN}{warm}")).unwrap();
+    std::fs::write(&gone, PLAIN).unwrap();
+    let mut site = Site::start(&[], &format!("rules.directory = {:?}", rules.path().display().to_string())).await;
+    let sets = |s: &Json| s["core"]["rulesets"].as_array().unwrap().len();
+    site.agent.until("both files run", |s| sets(s) == 2).await;
+    site.broker_has_subscription("kept").await;
+    site.broker.publish("plant/m1/t", r#"{"v": 61}"#, &["-q", "1"]);
+    site.transitions(3).await;
+
+    // One rule leaves its file, and one file the directory.
+    site.agent.kill();
+    std::fs::write(&kept, PLAIN).unwrap();
+    std::fs::remove_file(&gone).unwrap();
+    site.agent.run();
+    let all = site.transitions(5).await;
+    let mut ended: Vec<(&str, &str, &str, &str)> = all[3..]
+        .iter()
+        .map(|t| ["ruleset", "rule", "state", "reason"].map(|member| t[member].as_str().unwrap()).into())
+        .collect();
+    ended.sort_unstable();
+    assert_eq!(ended, [("gone", "hot", "resolved", "rule_removed"), ("kept", "warm", "resolved", "rule_removed")]);
+    let status = site.agent.until("the rest runs", |s| sets(s) == 1 && super::connected(s)).await;
+    let up = status["core"]["alerts"].as_array().unwrap();
+    assert_eq!(up.len(), 1, "{up:?}");
+    assert_eq!(up[0]["labels"]["alertname"], "hot");
+    // The alert that stayed is the same, and ends like any other.
+    site.broker.publish("plant/m1/t", r#"{"v": 30}"#, &["-q", "1"]);
+    let all = site.transitions(6).await;
+    assert_eq!((&all[5]["ruleset"], &all[5]["rule"], &all[5]["reason"]), (&"kept".into(), &"hot".into(), &"recovered".into()));
+    super::assert_gapless(&all);
+}

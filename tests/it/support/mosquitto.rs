@@ -179,6 +179,11 @@ impl Mosquitto {
         );
     }
 
+    /// Publishes bytes that are no text as one message.
+    pub(crate) fn publish_raw(&self, topic: &str, payload: &[u8], flags: &[&str]) {
+        self.publish_bytes(topic, payload, &[&["-s"], flags].concat());
+    }
+
     fn publish_bytes(&self, topic: &str, input: &[u8], flags: &[&str]) {
         let mut child = Command::new(binary("mosquitto_pub"))
             .args([

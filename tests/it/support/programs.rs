@@ -163,6 +163,20 @@ impl AgentProgram {
         output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
     }
 
+    /// `weir status` as a person reads it.
+    pub(crate) fn shown(&self) -> String {
+        let config = self.dir.join("weir.toml");
+        let (ok, out, err) = weir(&["status", "--config", config.to_str().unwrap()]);
+        assert!(ok, "{err}");
+        out
+    }
+
+    /// Sends it a signal, as in `STOP`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.as_ref().expect("it runs").id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+    }
+
     /// Asks until the status holds what is waited for.
     pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Json) -> bool) -> Json {
         within(what, async {
