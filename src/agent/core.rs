@@ -25,10 +25,6 @@ use crate::plan::logical::Plan;
 use super::redelivery::Redelivery;
 use super::snapshot::{AlertSnapshot, CoreSnapshot, SetSnapshot};
 
-/// A node's clock that shows an earlier time was never set (2025-01-01): `max_future` would call
-/// every reading dated ahead of it.
-const CLOCK_IS_SET: Timestamp = Timestamp::from_millis(1_735_689_600_000);
-
 /// What the core is told.
 #[derive(Debug)]
 pub enum Input {
@@ -80,6 +76,7 @@ pub struct Core {
     redelivery: Redelivery,
     counts: Counts,
     idle: IdleClock,
+    clock_trusted: bool,
 }
 
 /// What the core has taken in since the start.
@@ -156,14 +153,26 @@ impl Core {
             redelivery: Redelivery::default(),
             counts: Counts::default(),
             idle: IdleClock::default(),
+            clock_trusted: true,
         }
+    }
+
+    /// Says whether the node's calendar can be believed. While it cannot, no reading is too far in
+    /// the future.
+    pub const fn trust_clock(&mut self, trusted: bool) {
+        self.clock_trusted = trusted;
+    }
+
+    /// Whether the node's calendar is believed.
+    pub const fn is_clock_trusted(&self) -> bool {
+        self.clock_trusted
     }
 
     /// Takes one input at a point in time.
     pub fn apply(&mut self, input: Input, now: Now) -> Effects {
         let mut effects = Effects::default();
         for set in self.sets.values_mut() {
-            set.engine.trust_clock(now.wall >= CLOCK_IS_SET);
+            set.engine.trust_clock(self.clock_trusted);
         }
         // What is due at the very instant of a message is due after it, as in a replay.
         let due = if matches!(input, Input::Messages(_)) { just_before(now) } else { now };
@@ -209,13 +218,6 @@ impl Core {
         for (set, rows) in self.sets.values_mut().zip(decoded) {
             set.rows(&rows, recorded(newest), recorded(newest), &mut effects.transitions);
         }
-        effects.transitions
-    }
-
-    /// Lets recorded time pass without a message.
-    pub fn replay_until(&mut self, clock: Timestamp) -> Vec<Transition> {
-        let mut effects = Effects::default();
-        self.run_out(recorded(clock), &mut effects);
         effects.transitions
     }
 
@@ -346,6 +348,12 @@ impl Core {
     /// What the core has taken in.
     pub const fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Whether open windows changed since this was last asked.
+    pub fn take_windows_changed(&mut self) -> bool {
+        // Every set is asked, as asking resets it.
+        self.sets.values_mut().filter_map(|set| set.engine.take_changed().then_some(())).count() > 0
     }
 
     /// Open windows at a point in time; with `alerts` also every key that alerts know of, which

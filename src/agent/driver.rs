@@ -13,7 +13,7 @@ use crate::control::{Admitted, store};
 use crate::model::message::{AckToken, Message};
 use crate::model::ruleset::{ContentHash, Item, Origin};
 use crate::model::stream::StreamSpec;
-use crate::model::time::{Mono, Now};
+use crate::model::time::{Mono, Now, Timestamp};
 use crate::model::topic::minimal_cover;
 use crate::spool::{self, Commit, Durability, Loaded, Spool, StoredSetChange};
 use crate::uplink::{self, Outbox, Request, Standing};
@@ -22,11 +22,18 @@ use super::core::{Core, Effects, Input};
 use super::snapshot::Journaled;
 use super::status::{self, CoreStatus};
 
-/// Batches of messages that may be taken together, so that one commit covers them all.
-const MAX_TAKEN: usize = 16;
+/// Messages that are waited for no longer once so many are taken together: one commit covers them
+/// all, and what is taken stands in memory until then.
+const ENOUGH: usize = 1_000;
 
 /// A journal of this many inputs is cut short by a snapshot: replaying it at a start stays quick.
 const MAX_JOURNAL: u32 = 2_000;
+
+/// A node's clock that shows an earlier time was never set (2025-01-01).
+const CLOCK_IS_SET: Timestamp = Timestamp::from_millis(1_735_689_600_000);
+
+/// How far the system's clock may have moved away from the one carried on since the start.
+const CLOCK_MOVED: Duration = Duration::from_secs(60);
 
 /// What the rest of the agent asks of the core's owner.
 #[derive(Debug)]
@@ -82,7 +89,6 @@ pub(super) struct Driver {
     lines: Lines,
     /// When open windows are next written down; `None` while nothing changed.
     snapshot_due: Option<Mono>,
-    last_snapshot: Vec<u8>,
     journaled: u32,
 }
 
@@ -114,7 +120,6 @@ impl Driver {
             boot_id,
             lines,
             snapshot_due: None,
-            last_snapshot: Vec::new(),
             journaled: 0,
         }
     }
@@ -143,6 +148,7 @@ impl Driver {
                 Ok((at, messages, connected)) => {
                     let input = match connected {
                         Some(connected) => Input::Connected(connected),
+                        None if messages.is_empty() => Input::Tick,
                         None => Input::Messages(messages),
                     };
                     // What it decided was committed with it.
@@ -217,7 +223,7 @@ impl Driver {
     }
 
     async fn messages(&mut self, mut messages: Vec<Message>) -> Result<(), spool::Error> {
-        for _ in 1..MAX_TAKEN {
+        while messages.len() < ENOUGH {
             match self.lines.messages.try_recv() {
                 Ok(more) => messages.extend(more),
                 Err(_) => break,
@@ -226,6 +232,7 @@ impl Driver {
         let now = self.clock.now();
         let journal = (self.durability == Durability::Durable)
             .then(|| Journaled::messages(&messages, now).to_bytes());
+        self.core.trust_clock(trusted(now.wall, clock::wall()));
         let effects = self.core.apply(Input::Messages(messages), now);
         let acks = self.carry_out(effects, journal, now)?;
         self.acknowledge(acks).await;
@@ -305,13 +312,11 @@ impl Driver {
         if durable && self.journaled < MAX_JOURNAL / 10 {
             return Ok(());
         }
-        let bytes = self.core.snapshot(now, durable);
-        if bytes == self.last_snapshot && !durable {
+        if !self.core.take_windows_changed() && !durable {
             return Ok(());
         }
-        self.commit(Commit { snapshot: Some(bytes.clone()), ..Commit::default() })?;
-        self.last_snapshot = bytes;
-        Ok(())
+        let snapshot = Some(self.core.snapshot(now, durable));
+        self.commit(Commit { snapshot, ..Commit::default() })
     }
 
     async fn acknowledge(&self, acks: Vec<AckToken>) {
@@ -429,4 +434,11 @@ impl Driver {
         }
         Ok(())
     }
+}
+
+/// Whether a calendar that was carried on from the start still agrees with the system's, and that
+/// was ever set.
+fn trusted(carried: Timestamp, system: Timestamp) -> bool {
+    let apart = carried.since(system).max(system.since(carried));
+    carried >= CLOCK_IS_SET && apart < CLOCK_MOVED
 }

@@ -14,7 +14,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::tasks::{self, Stop};
 
@@ -23,6 +23,9 @@ use super::status::exposition;
 
 /// A client that takes longer than this for one answer is let go.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The rest after a connection that could not be taken, as when descriptors have run out.
+const REST: Duration = Duration::from_millis(200);
 
 /// Binds the status socket; a socket that a dead agent left behind is replaced.
 pub(super) fn bind_socket(path: &Path) -> io::Result<UnixListener> {
@@ -40,12 +43,24 @@ pub(super) async fn serve_socket(listener: UnixListener, watcher: Arc<Watcher>, 
             accepted = listener.accept() => accepted,
             () = stop.stopped() => return,
         };
-        let Ok((mut stream, _)) = accepted else { continue };
-        let Some(status) = watcher.status().await else { return };
-        // Serialising plain figures and texts cannot fail, and a reader that went away is its own
-        // affair.
-        let json = serde_json::to_vec(&status).unwrap_or_default();
-        drop(timeout(PATIENCE, async { stream.write_all(&json).await?; stream.shutdown().await }).await);
+        let Ok((mut stream, _)) = accepted else {
+            sleep(REST).await;
+            continue;
+        };
+        let watcher = watcher.clone();
+        let answer = async move {
+            let Some(status) = watcher.status().await else { return };
+            // Serialising plain figures and texts cannot fail, and a reader that went away is its
+            // own affair.
+            let json = serde_json::to_vec(&status).unwrap_or_default();
+            let write = async {
+                stream.write_all(&json).await?;
+                stream.shutdown().await
+            };
+            drop(timeout(PATIENCE, write).await);
+        };
+        // Bounded by the timeout.
+        drop(tasks::spawn("status-answer", answer));
     }
 }
 
@@ -56,7 +71,10 @@ pub(super) async fn serve_http(listener: TcpListener, watcher: Arc<Watcher>, sto
             accepted = listener.accept() => accepted,
             () = stop.stopped() => return,
         };
-        let Ok((stream, _)) = accepted else { continue };
+        let Ok((stream, _)) = accepted else {
+            sleep(REST).await;
+            continue;
+        };
         let watcher = watcher.clone();
         let stop = stop.clone();
         let serve = async move {

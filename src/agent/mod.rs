@@ -40,7 +40,7 @@ use status::{RefusedFile, Source, Status};
 
 /// Batches of messages between sources and core. Few: what waits here is not yet durable, and a
 /// full channel is what tells the sources to hold back.
-const BATCHES: usize = 8;
+const BATCHES: usize = 4;
 
 /// How long a stopping agent goes on sending what waits.
 const FAREWELL: Duration = Duration::from_secs(3);

@@ -64,7 +64,9 @@ impl Redelivery {
             self.stale.push(message.source.clone());
         }
         let entry = (ack.packet, content(message));
-        if message.dup && ring.entries.contains(&entry) {
+        // A packet id that was used again was acknowledged in between: only its latest use counts.
+        let latest = || ring.entries.iter().rev().find(|(packet, _)| *packet == ack.packet);
+        if message.dup && latest() == Some(&entry) {
             return true;
         }
         let serial = ring.next;

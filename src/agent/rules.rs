@@ -45,6 +45,9 @@ impl Rules {
         // The text of each file when it was last tried: a refused file is not tried again and
         // again.
         let mut tried: HashMap<Arc<str>, String> = HashMap::new();
+        if self.directory.is_none() && self.leave_directory().await.is_err() {
+            return;
+        }
         loop {
             let done = tokio::select! {
                 () = stop.stopped() => return,
@@ -58,6 +61,17 @@ impl Rules {
                 return;
             }
         }
+    }
+
+    /// Ends the sets of a directory that is configured no more.
+    async fn leave_directory(&self) -> Result<(), Gone> {
+        for (name, set) in self.running().await? {
+            if set.origin == Origin::Directory {
+                tracing::info!(ruleset = %name, "no rules directory is configured; its rules end");
+                self.ask(|done| Command::Remove(name, done)).await?;
+            }
+        }
+        Ok(())
     }
 
     /// What the hub wants: each set is swapped as a whole, and reported.
@@ -158,10 +172,12 @@ impl Rules {
                 }
             }
         }
+        tried.retain(|name, _| listing.files.contains_key(name));
+        let unreadable: Vec<_> = listing.unreadable.iter().filter_map(|(path, _)| directory::set_name(path)).collect();
         for (name, set) in &running {
-            if set.origin == Origin::Directory && !listing.files.contains_key(name) {
+            let there = listing.files.contains_key(name) || unreadable.contains(name);
+            if set.origin == Origin::Directory && !there {
                 tracing::info!(ruleset = %name, "rule file gone; its rules end");
-                tried.remove(name);
                 self.ask(|done| Command::Remove(name.clone(), done)).await?;
             }
         }

@@ -70,6 +70,9 @@ pub struct CoreStatus {
     pub redelivered: u64,
     /// Messages that no stream reads.
     pub unmatched: u64,
+    /// Whether the node's calendar is believed. While it is not, `MAX_FUTURE` is off, and times
+    /// of arrival are as wrong as the clock was at the start.
+    pub clock_trusted: bool,
     /// The rule sets that run.
     pub rulesets: Vec<RuleSetStatus>,
     /// Every stream of every set.
@@ -189,6 +192,7 @@ pub(super) fn of(core: &Core, spool: &Spool) -> CoreStatus {
         bytes: counts.bytes,
         redelivered: counts.redelivered,
         unmatched: counts.unmatched,
+        clock_trusted: core.is_clock_trusted(),
         spool: spool.stats(),
         ..CoreStatus::default()
     };
@@ -305,6 +309,7 @@ impl Status {
         out.plain("weir_messages_total", "messages taken in", self.core.messages);
         out.plain("weir_message_bytes_total", "payload bytes taken in", self.core.bytes);
         out.plain("weir_redelivered_total", "messages delivered again and not evaluated", self.core.redelivered);
+        out.plain("weir_clock_trusted", "whether the node's calendar is believed", u64::from(self.core.clock_trusted));
         out.plain("weir_unmatched_total", "messages that no stream reads", self.core.unmatched);
         for source in &self.sources {
             out.add("weir_source_connected", "whether the broker is connected", &[("source", &source.name)], u64::from(source.connected));

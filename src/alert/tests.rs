@@ -49,7 +49,7 @@ fn a_key_beyond_the_bound_takes_the_place_of_a_quiet_one_and_never_that_of_an_al
     assert_eq!(book.instances.len(), MAX_KEYS);
     assert_eq!(book.counts()[0].firing, 100);
     assert_eq!(book.counts()[0].refused, 0);
-    let known: Box<[Value]> = [Value::Int(100)].into();
+    let known: Box<[Value]> = [Value::str("100")].into();
     assert!(book.index.contains_key(&(0, known)));
     for device in 0..100 {
         assert_eq!(see(&mut book, device, at, false), 1, "alert {device} is still known");

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -31,10 +32,13 @@ impl Run {
         let config = AgentConfig::load(&self.config)?;
         let clock = Clock::start();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start a runtime")?;
-        runtime.block_on(async {
+        let ended = runtime.block_on(async {
             let stop = stop_on_signal().context("listen to signals")?;
             agent::run(config, clock, stop).await?;
             Ok(ExitCode::SUCCESS)
-        })
+        });
+        // A name that is being resolved while the network is down must not hold the end up.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        ended
     }
 }

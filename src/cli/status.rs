@@ -78,6 +78,9 @@ fn render(status: &AgentStatus, before: &AgentStatus) -> String {
         core.redelivered,
         core.unmatched
     ));
+    if !core.clock_trusted {
+        text.push_str("clock was set since the agent started, or never: restart it; MAX_FUTURE is off until then\n");
+    }
     text.push_str(&link(status));
     text.push_str(&format!(
         "spool {} waiting ({}), newest {}, {} given up\n",

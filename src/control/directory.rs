@@ -4,6 +4,7 @@
 //! ConfigMap, whose files are swapped by a symbolic link.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,21 +37,26 @@ pub struct RuleFile {
 /// Where the directory itself cannot be read.
 pub fn read(directory: &Path) -> io::Result<Listing> {
     let mut listing = Listing::default();
-    for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
+    let mut paths = std::fs::read_dir(directory)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<Vec<PathBuf>>>()?;
+    paths.sort();
+    for path in paths {
         let Some(name) = set_name(&path) else { continue };
         match read_file(&path) {
             Ok(text) => {
                 let file = RuleFile { path, text };
-                if let Some(other) = listing.files.insert(name.clone(), file) {
-                    let why = format!("another file of the directory is named `{name}` as well");
-                    listing.unreadable.push((other.path, why));
+                match listing.files.entry(name) {
+                    Entry::Vacant(free) => drop(free.insert(file)),
+                    Entry::Occupied(first) => {
+                        let why = format!("{} is named `{}` as well", first.get().path.display(), first.key());
+                        listing.unreadable.push((file.path, why));
+                    }
                 }
             }
             Err(why) => listing.unreadable.push((path, why)),
         }
     }
-    listing.unreadable.sort();
     Ok(listing)
 }
 

@@ -79,6 +79,8 @@ pub struct Engine {
     /// Never later than anything becomes due.
     wake: Option<Mark>,
     clock_trusted: bool,
+    /// Whether a window took a row or closed since somebody asked.
+    changed: bool,
 }
 
 /// What an operator needs to know of its rule.
@@ -116,12 +118,7 @@ impl Engine {
         let operators =
             (0..plan.rules.len()).map(|index| Operator::new(Context::new(&plan, index, &config))).collect();
         let accounts = vec![Account::default(); plan.rules.len()];
-        Self { readers: readers(&plan), plan, config, operators, accounts, wake: None, clock_trusted: true }
-    }
-
-    /// The plan it runs.
-    pub fn plan(&self) -> &Arc<Plan> {
-        &self.plan
+        Self { readers: readers(&plan), plan, config, operators, accounts, wake: None, clock_trusted: true, changed: false }
     }
 
     /// Says whether the node's calendar clock is right. While it is not, no row counts as dated
@@ -149,6 +146,7 @@ impl Engine {
             }
             let operator = &mut self.operators[index];
             operator.push(Context::new(&self.plan, index, &self.config), row, mark, account, out);
+            self.changed |= self.plan.rules[index].window.is_some();
             if let Some(wake) = operator.wake() {
                 self.wake = Some(self.wake.map_or(wake, |least| least.min(wake)));
             }
@@ -166,7 +164,13 @@ impl Engine {
             let ctx = Context::new(&self.plan, index, &self.config);
             operator.advance(ctx, mark, &mut self.accounts[index], out);
         }
+        self.changed = true;
         self.wake = self.operators.iter().filter_map(Operator::wake).min();
+    }
+
+    /// Whether open windows changed since this was last asked.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 
     /// When [`Self::advance`] should be called if no row comes before. It may turn out that

@@ -26,6 +26,11 @@ impl Selector {
             let (name, value) = term
                 .split_once('=')
                 .ok_or_else(|| format!("`{term}` is no label selector; write it as in `site=a,role=freezer`"))?;
+            // As in Kubernetes, whose `!=` would otherwise be a label that nobody has.
+            let value = value.strip_prefix('=').unwrap_or(value);
+            if name.ends_with('!') || value.contains('=') {
+                return Err(format!("`{term}` is no label selector; write it as in `site=a,role=freezer`"));
+            }
             if name.trim().is_empty() {
                 return Err(format!("`{term}` names no label; write it as in `site=a`"));
             }
@@ -36,9 +41,10 @@ impl Selector {
 
     /// Whether an agent is meant.
     pub fn matches(&self, agent: &str, labels: &BTreeMap<String, String>) -> bool {
-        self.terms.iter().all(|(name, value)| match labels.get(name) {
-            Some(label) => label == value,
-            None => name == AGENT_LABEL && value == agent,
+        // An agent cannot pass for another one by a label of that name.
+        self.terms.iter().all(|(name, value)| match name.as_str() {
+            AGENT_LABEL => value == agent,
+            _ => labels.get(name) == Some(value),
         })
     }
 }
@@ -270,11 +276,16 @@ mod tests {
             ("site=a,agent=other", false),
             ("site=b", false),
             ("role=x", false),
+            ("site==a", true),
         ] {
             assert_eq!(Selector::parse(text).unwrap().matches("gw", &labels), holds, "{text}");
         }
         assert!(Selector::parse("site").unwrap_err().contains("site=a"));
         assert!(Selector::parse("=a").is_err());
+        assert!(Selector::parse("site!=a").is_err());
+        let pretends = [("agent".to_owned(), "other".to_owned())].into();
+        let by_id = |id: &str| Selector::parse(&format!("agent={id}")).unwrap().matches("gw", &pretends);
+        assert!(by_id("gw") && !by_id("other"));
         assert_eq!(Selector::parse(" a=1, b=2").unwrap().to_string(), "a=1,b=2");
     }
 

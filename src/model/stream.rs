@@ -38,8 +38,9 @@ pub struct StreamSpec {
 const IDLE: Duration = Duration::from_secs(60);
 
 impl StreamSpec {
-    /// What the stream itself says, without the slots that rules happen to use: the same text for
-    /// two specs means that the same messages give the same rows.
+    /// What the stream itself says about which messages it reads and when its windows close,
+    /// without the slots that rules happen to use. Where it is the same for two specs, a window
+    /// may go from one to the other.
     pub fn signature(&self) -> String {
         let slot = |place: Option<usize>| place.and_then(|place| self.fields.get(place));
         let (time, key) = (slot(self.timestamp), slot(self.key));

@@ -140,19 +140,6 @@ pub struct Commit {
     pub rulesets: Vec<StoredSetChange>,
 }
 
-impl Commit {
-    /// Whether there is nothing to write.
-    pub fn is_empty(&self) -> bool {
-        self.transitions.is_empty()
-            && self.states.is_empty()
-            && self.seen.is_empty()
-            && self.forget_seen.is_empty()
-            && self.journal.is_none()
-            && self.snapshot.is_none()
-            && self.rulesets.is_empty()
-    }
-}
-
 /// A change of a kept rule set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredSetChange {

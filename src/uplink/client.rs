@@ -1,7 +1,7 @@
 //! The gRPC session: dial, say hello, then send and receive until it breaks, and again.
 
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use prost::Message as _;
@@ -29,6 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Bytes of transitions in one message; well below the receiver's window.
 const BATCH_BYTES: usize = 128 * 1024;
+
+/// A hub that asks for more is taken at no more than this: a mistake there must not silence a fleet.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 
 /// Keeps a session with the hub until `stop`. Returns at once where no hub is configured.
 ///
@@ -101,7 +104,7 @@ impl From<Status> for End {
 /// Everything that dialling takes, read and checked once.
 struct Dial {
     endpoint: Endpoint,
-    token: MetadataValue<Ascii>,
+    token_file: PathBuf,
 }
 
 impl Dial {
@@ -124,16 +127,23 @@ impl Dial {
             Some("http") => return Err(Error::Plain { url: config.url.clone() }),
             _ => return Err(wrong("it has no scheme that is known here".to_owned())),
         }
-        let file = config
+        let token_file = config
             .token_file
-            .as_deref()
+            .clone()
             .ok_or_else(|| Error::NoToken { agent: identity.agent.to_string() })?;
-        let unusable = |why: String| Error::File { key: "hub.token_file", path: file.to_owned(), why };
+        let dial = Self { endpoint, token_file };
+        dial.token()?;
+        Ok(dial)
+    }
+
+    /// The token as the file has it at the moment: it may have been renewed.
+    fn token(&self) -> Result<MetadataValue<Ascii>, Error> {
+        let file = &self.token_file;
+        let unusable = |why: String| Error::File { key: "hub.token_file", path: file.clone(), why };
         let token = std::fs::read_to_string(file).map_err(|e| unusable(e.to_string()))?;
-        let token = format!("Bearer {}", token.trim())
+        format!("Bearer {}", token.trim())
             .parse()
-            .map_err(|_| unusable("it holds characters that no token has".to_owned()))?;
-        Ok(Self { endpoint, token })
+            .map_err(|_| unusable("it holds characters that no token has".to_owned()))
     }
 }
 
@@ -232,6 +242,8 @@ struct Session {
     up: mpsc::Sender<v1::AgentMessage>,
     down: Streaming<v1::HubMessage>,
     window: Window,
+    /// What the hub wants, until there is room to hand it on.
+    rules: Option<Desired>,
 }
 
 impl Session {
@@ -243,13 +255,14 @@ impl Session {
         up.try_send(message(Up::Hello(hello(identity, standing))))
             .map_err(|_| End::because("the session closed at once"))?;
         let mut request = tonic::Request::new(ReceiverStream::new(outgoing));
-        request.metadata_mut().insert("authorization", dial.token.clone());
+        let token = dial.token().map_err(|error| End::because(error.to_string()))?;
+        request.metadata_mut().insert("authorization", token);
         let mut client = v1::hub_client::HubClient::new(channel);
         let mut down = client.session(request).await?.into_inner();
         match down.message().await?.and_then(|m| m.message) {
             Some(Down::Welcome(welcome)) => {
                 let window = Window::starting(welcome.committed);
-                Ok((Self { epoch: standing.epoch, up, down, window }, welcome))
+                Ok((Self { epoch: standing.epoch, up, down, window, rules: None }, welcome))
             }
             Some(Down::RetryAfter(retry)) => Err(retry_after(&retry)),
             _ => Err(End::because("the hub did not begin with a welcome")),
@@ -282,11 +295,20 @@ impl Session {
         }
     }
 
+    /// Waits for what comes next. While rules wait to be taken nothing more is read from the hub,
+    /// but reports go on: whoever takes the rules may be waiting to report the ones before.
     async fn next(&mut self, port: &mut Port) -> Event {
         tokio::select! {
             biased;
-            received = self.down.message() => Event::FromHub(received),
+            room = port.rules.reserve(), if self.rules.is_some() => {
+                let Ok(room) = room else { return Event::Closed };
+                if let Some(rules) = self.rules.take() {
+                    room.send(rules);
+                }
+                Event::Outbox
+            }
             report = port.reports.recv() => report.map_or(Event::Closed, Event::Report),
+            received = self.down.message(), if self.rules.is_none() => Event::FromHub(received),
             changed = port.newest.changed() => if changed.is_ok() { Event::Outbox } else { Event::Closed },
             changed = port.status.changed() => if changed.is_ok() { Event::Status } else { Event::Closed },
         }
@@ -318,7 +340,7 @@ impl Session {
                 return Ok(());
             };
             let transitions: Vec<v1::Transition> =
-                rows.iter().filter_map(|(seq, body)| decode(*seq, body)).collect();
+                rows.iter().filter_map(|(seq, body)| readable(*seq, body)).collect();
             let sent = transitions.len() as u64;
             self.send(Up::Batch(v1::Batch { epoch: self.epoch, transitions, evicted }), port).await?;
             self.window.send_until(last);
@@ -349,10 +371,7 @@ impl Session {
                     tell(&port.requests, Request::Forget(ack.committed)).await?;
                 }
             }
-            Some(Down::Desired(desired)) => {
-                let desired = desired_rules(desired);
-                port.rules.send(desired).await.map_err(|_| End::because("the agent stops"))?;
-            }
+            Some(Down::Desired(desired)) => self.rules = Some(desired_rules(desired)),
             Some(Down::RetryAfter(retry)) => return Err(retry_after(&retry)),
             // Of another epoch, a second welcome, or from a later protocol.
             Some(Down::Ack(_) | Down::Welcome(_)) | None => {}
@@ -361,10 +380,20 @@ impl Session {
     }
 }
 
+/// A transition of the outbox. What the file's damage has made unreadable is said, and shows on the
+/// hub as a gap.
+fn readable(seq: u64, body: &[u8]) -> Option<v1::Transition> {
+    let transition = decode(seq, body);
+    if transition.is_none() {
+        tracing::error!(seq, "a transition of the spool cannot be read; the disk may be failing");
+    }
+    transition
+}
+
 fn retry_after(retry: &v1::RetryAfter) -> End {
     End {
         why: format!("the hub asks to come back later: {}", retry.why),
-        wait: Duration::from_millis(retry.milliseconds.into()),
+        wait: Duration::from_millis(retry.milliseconds.into()).min(LONGEST_RETRY_AFTER),
         needs_a_person: false,
     }
 }

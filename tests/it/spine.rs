@@ -88,12 +88,12 @@ impl Site {
         };
         let status = self.agent.status().expect("the agent answers");
         let Some(topic) = stream(&status) else { return };
-        let rejects = |s: &Json| s["core"]["messages"].as_u64().unwrap();
-        let before = rejects(&status);
+        let taken = |s: &Json| s["core"]["messages"].as_u64().unwrap();
+        let before = taken(&status);
         let subscribed = async {
             loop {
                 self.broker.publish(&topic, "probe", &["-q", "1"]);
-                if self.agent.status().is_some_and(|s| rejects(&s) > before) {
+                if self.agent.status().is_some_and(|s| taken(&s) > before) {
                     return;
                 }
                 tokio::time::sleep(std::time::Duration::from_millis(100)).await;

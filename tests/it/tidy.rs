@@ -21,18 +21,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("wire", &["model"]),
     ("engine", &["model", "plan"]),
     ("control", &["model", "plan"]),
-    ("ingest", &["model", "clock", "tasks", "telemetry"]),
+    ("ingest", &["model", "clock", "tasks"]),
     ("spool", &["model"]),
-    ("uplink", &["model", "wire", "clock", "tasks", "telemetry"]),
+    ("uplink", &["model", "wire", "clock", "tasks"]),
     ("config", &["ingest", "spool", "uplink"]),
     (
         "agent",
         &[
-            "model", "clock", "tasks", "telemetry", "config", "ingest", "decode", "plan", "engine", "alert", "spool",
-            "uplink", "control",
+            "model", "clock", "tasks", "config", "ingest", "decode", "plan", "engine", "alert", "spool", "uplink",
+            "control",
         ],
     ),
-    ("hub", &["model", "plan", "wire", "clock", "tasks", "telemetry"]),
+    ("hub", &["model", "plan", "wire", "clock", "tasks"]),
     ("demo", &["model", "clock", "tasks", "config", "agent", "hub", "ingest", "uplink", "spool"]),
     (
         "cli",

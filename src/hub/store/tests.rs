@@ -1,3 +1,5 @@
+//! The store through its own functions, and through reopening the file.
+
 use super::*;
 use crate::hub::fleet::Selector;
 use crate::hub::record::{StatusRecord, TransitionRecord};

@@ -14,6 +14,7 @@ mod v5;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
@@ -119,6 +120,8 @@ pub fn start(
             clock,
             longest_pause,
         ));
+        // A name that is being resolved while the network is down must not hold the end up.
+        runtime.shutdown_timeout(Duration::from_secs(1));
     })
     .map_err(refused)?;
     Ok(MqttSource {

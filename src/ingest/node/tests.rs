@@ -1,3 +1,5 @@
+//! The metrics of a machine made of fixture files, and of the real one.
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;

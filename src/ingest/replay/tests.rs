@@ -1,3 +1,5 @@
+//! Recordings in every form, good and bad.
+
 use std::io::Cursor;
 use std::time::Duration;
 
