@@ -29,8 +29,7 @@ pub(super) fn fit(value: &Value, ty: &DataType, unit: TimeUnit) -> Result<Value,
         (DataType::Datetime, _) => time(value, unit),
         (DataType::Bytea, Value::Str(text)) => Ok(Value::Bytes(text.as_bytes().into())),
         (DataType::Array(of), Value::Array(items)) => {
-            let items: Result<Vec<Value>, Reject> =
-                items.iter().map(|item| fit(item, of, unit)).collect();
+            let items: Result<Vec<Value>, Reject> = items.iter().map(|item| fit(item, of, unit)).collect();
             Ok(Value::Array(items?.into()))
         }
         (DataType::Struct(members), Value::Struct(given)) => members

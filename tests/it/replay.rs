@@ -37,7 +37,14 @@ fn files(dir: &Path, csv: &str) -> (PathBuf, PathBuf) {
 fn replay(dir: &Path, csv: &str, flags: &[&str]) -> (bool, String, String) {
     let (rules, recording) = files(dir, csv);
     let (rules, recording) = (rules.to_str().unwrap(), recording.to_str().unwrap());
-    weir(&[&["replay", "--rules", rules, "--topic", "machine/m1", "--time-field", "timestamp"], flags, &[recording]].concat())
+    weir(
+        &[
+            &["replay", "--rules", rules, "--topic", "machine/m1", "--time-field", "timestamp"],
+            flags,
+            &[recording],
+        ]
+        .concat(),
+    )
 }
 
 fn transitions(out: &str) -> Vec<Json> {
@@ -52,7 +59,15 @@ fn a_recording_in_csv_raises_its_alerts_in_its_own_time() {
     let text = |t: &Json, member: &str| t[member].as_str().unwrap().to_owned();
     let all: Vec<String> = transitions(&out)
         .iter()
-        .map(|t| format!("{} {} {} {}", text(t, "occurred_at"), text(t, "rule"), text(t, "state"), t["values"]["value"]))
+        .map(|t| {
+            format!(
+                "{} {} {} {}",
+                text(t, "occurred_at"),
+                text(t, "rule"),
+                text(t, "state"),
+                t["values"]["value"]
+            )
+        })
         .collect();
     assert_eq!(
         all,

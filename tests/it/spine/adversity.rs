@@ -25,7 +25,10 @@ async fn receiver(port: u16) -> Received {
         takes.lock().unwrap().push(headers["ce-id"].to_str().unwrap().to_owned());
     });
     let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
-    drop(tasks::spawn("receiver", async move { axum::serve(listener, Router::new().route("/", take)).await }));
+    drop(tasks::spawn(
+        "receiver",
+        async move { axum::serve(listener, Router::new().route("/", take)).await },
+    ));
     received
 }
 
@@ -62,8 +65,10 @@ async fn what_fires_while_hub_and_receiver_are_down_arrives_once_and_in_order() 
     })
     .await;
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let expected: Vec<String> =
-        all.iter().map(|t| format!("{}/{}/{}", t["agent"].as_str().unwrap(), t["epoch"].as_str().unwrap(), t["seq"])).collect();
+    let expected: Vec<String> = all
+        .iter()
+        .map(|t| format!("{}/{}/{}", t["agent"].as_str().unwrap(), t["epoch"].as_str().unwrap(), t["seq"]))
+        .collect();
     assert_eq!(*received.lock().unwrap(), expected);
 }
 

@@ -84,7 +84,8 @@ async fn messages_in_flight_when_the_broker_stops_are_each_judged_once() {
 
     site.transitions(2_000).await;
     let rows = |s: &Json| s["core"]["streams"][0]["messages"].as_u64().unwrap();
-    let status = site.agent.until("all is taken in", |s| rows(s) >= 2_000 && s["core"]["spool"]["waiting"] == 0).await;
+    let status =
+        site.agent.until("all is taken in", |s| rows(s) >= 2_000 && s["core"]["spool"]["waiting"] == 0).await;
     assert_eq!(counter(&status, "plant", "gaps"), 0, "{}", status["sources"]);
     // What would come twice is here by then.
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -97,7 +98,10 @@ async fn messages_in_flight_when_the_broker_stops_are_each_judged_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_reads_the_broker_that_it_names_or_all() {
     let annex = Mosquitto::start();
-    let other = format!("version = \"5\"\n[[broker]]\nname = \"annex\"\nurl = {:?}\nversion = \"3.1.1\"\n", annex.url());
+    let other = format!(
+        "version = \"5\"\n[[broker]]\nname = \"annex\"\nurl = {:?}\nversion = \"3.1.1\"\n",
+        annex.url()
+    );
     let mut site = Site::with_broker(&[], "", &other).await;
     let rules = "
 streams:
@@ -121,7 +125,9 @@ rules:
     annex.publish("plant/m2/t", r#"{"v": 62}"#, &["-q", "1"]);
     let fired = |all: &[Json]| {
         let pick = |t: &Json, what: &str| t[what].as_str().unwrap().to_owned();
-        all.iter().map(|t| format!("{} {} {}", pick(t, "rule"), pick(&t["labels"], "device"), pick(t, "state"))).collect::<BTreeSet<String>>()
+        all.iter()
+            .map(|t| format!("{} {} {}", pick(t, "rule"), pick(&t["labels"], "device"), pick(t, "state")))
+            .collect::<BTreeSet<String>>()
     };
     let all = site.transitions(4).await;
     let expected = ["near m1 firing", "far m2 firing", "both m1 firing", "both m2 firing"];
@@ -131,7 +137,11 @@ rules:
     tokio::time::sleep(Duration::from_millis(500)).await;
     site.agent.kill();
     site.agent.run();
-    let both = |s: &Json| s["sources"].as_array().is_some_and(|all| all.len() == 2 && all.iter().all(|b| b["connected"] == true));
+    let both = |s: &Json| {
+        s["sources"]
+            .as_array()
+            .is_some_and(|all| all.len() == 2 && all.iter().all(|b| b["connected"] == true))
+    };
     site.agent.until("both brokers are connected", both).await;
     site.broker.publish("plant/m1/t", r#"{"v": 50}"#, &["-q", "1"]);
     annex.publish("plant/m2/t", r#"{"v": 50}"#, &["-q", "1"]);

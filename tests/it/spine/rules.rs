@@ -120,43 +120,6 @@ async fn a_directory_is_loaded_again_when_it_changes() {
     .await;
 }
 
-/// More pushes than the agent has room for at once: rules wait, and reports pass them.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_sets_pushed_in_a_row_all_run_and_the_link_lives_on() {
-    let site = Site::start(&[], "").await;
-    for i in 0..40 {
-        let (code, said) = site.desk().put(&format!("/rulesets/set-{i}"), PLAIN).await;
-        assert_eq!(code, 200, "{said}");
-    }
-    let sets = |s: &Json| s["core"]["rulesets"].as_array().unwrap().len();
-    site.agent.until("all sets run", |s| sets(s) == 40).await;
-    site.broker_has_subscription("set-0").await;
-    site.broker.publish("plant/m1/t", r#"{"v": 61}"#, &["-q", "1"]);
-    assert_eq!(site.transitions(40).await.len(), 40);
-}
-
-/// A directory that is configured no more leaves no rules behind.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_cannot_be_read_keeps_its_rules_and_a_directory_given_up_takes_them_along() {
-    let rules = tempfile::tempdir().unwrap();
-    let file = rules.path().join("local.yaml");
-    std::fs::write(&file, PLAIN).unwrap();
-    let directory = format!("rules.directory = {:?}", rules.path().display().to_string());
-    let mut site = Site::start(&[], &directory).await;
-    let sets = |s: &Json| s["core"]["rulesets"].as_array().unwrap().len();
-    site.agent.until("the file runs", |s| sets(s) == 1).await;
-    std::fs::write(&file, [0xff, 0xfe]).unwrap();
-    let refused = |s: &Json| !s["refused_files"].as_array().unwrap().is_empty();
-    let status = site.agent.until("the file is refused", refused).await;
-    assert_eq!(sets(&status), 1, "what ran runs on");
-    site.agent.stop();
-    let config = site.path().join("agent/weir.toml");
-    let text = std::fs::read_to_string(&config).unwrap().replace(&directory, "");
-    std::fs::write(&config, text).unwrap();
-    site.agent.run();
-    site.agent.until("nothing runs", |s| sets(s) == 0).await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rules_that_left_the_directory_while_the_agent_was_dead_resolve_their_alerts() {
     let rules = tempfile::tempdir().unwrap();
@@ -192,4 +155,41 @@ async fn rules_that_left_the_directory_while_the_agent_was_dead_resolve_their_al
     let all = site.transitions(6).await;
     assert_eq!((&all[5]["ruleset"], &all[5]["rule"], &all[5]["reason"]), (&"kept".into(), &"hot".into(), &"recovered".into()));
     super::assert_gapless(&all);
+}
+
+/// More pushes than the agent has room for at once: rules wait, and reports pass them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_sets_pushed_in_a_row_all_run_and_the_link_lives_on() {
+    let site = Site::start(&[], "").await;
+    for i in 0..40 {
+        let (code, said) = site.desk().put(&format!("/rulesets/set-{i}"), PLAIN).await;
+        assert_eq!(code, 200, "{said}");
+    }
+    let sets = |s: &Json| s["core"]["rulesets"].as_array().unwrap().len();
+    site.agent.until("all sets run", |s| sets(s) == 40).await;
+    site.broker_has_subscription("set-0").await;
+    site.broker.publish("plant/m1/t", r#"{"v": 61}"#, &["-q", "1"]);
+    assert_eq!(site.transitions(40).await.len(), 40);
+}
+
+/// A directory that is configured no more leaves no rules behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_cannot_be_read_keeps_its_rules_and_a_directory_given_up_takes_them_along() {
+    let rules = tempfile::tempdir().unwrap();
+    let file = rules.path().join("local.yaml");
+    std::fs::write(&file, PLAIN).unwrap();
+    let directory = format!("rules.directory = {:?}", rules.path().display().to_string());
+    let mut site = Site::start(&[], &directory).await;
+    let sets = |s: &Json| s["core"]["rulesets"].as_array().unwrap().len();
+    site.agent.until("the file runs", |s| sets(s) == 1).await;
+    std::fs::write(&file, [0xff, 0xfe]).unwrap();
+    let refused = |s: &Json| !s["refused_files"].as_array().unwrap().is_empty();
+    let status = site.agent.until("the file is refused", refused).await;
+    assert_eq!(sets(&status), 1, "what ran runs on");
+    site.agent.stop();
+    let config = site.path().join("agent/weir.toml");
+    let text = std::fs::read_to_string(&config).unwrap().replace(&directory, "");
+    std::fs::write(&config, text).unwrap();
+    site.agent.run();
+    site.agent.until("nothing runs", |s| sets(s) == 0).await;
 }

@@ -58,7 +58,8 @@ async fn a_spool_over_its_bound_gives_up_the_oldest_and_the_hub_is_told_which() 
     let mut site = Site::start(&[], "spool.max_bytes = 20_000").await;
     site.push("plain", PLAIN).await;
     site.hub.kill();
-    let lines: Vec<String> = (0..400).map(|i| format!(r#"{{"v": {}}}"#, if i % 2 == 0 { 61 } else { 50 })).collect();
+    let lines: Vec<String> =
+        (0..400).map(|i| format!(r#"{{"v": {}}}"#, if i % 2 == 0 { 61 } else { 50 })).collect();
     site.broker.publish_lines("plant/m1/t", &lines, &["-q", "1"]);
     let status = site.agent.until("all are decided", |s| s["core"]["spool"]["newest"] == 400).await;
     let figure = |name: &str| status["core"]["spool"][name].as_u64().unwrap();

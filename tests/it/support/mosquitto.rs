@@ -180,6 +180,7 @@ impl Mosquitto {
     }
 
     /// Publishes bytes that are no text as one message.
+    #[cfg(feature = "hub")]
     pub(crate) fn publish_raw(&self, topic: &str, payload: &[u8], flags: &[&str]) {
         self.publish_bytes(topic, payload, &[&["-s"], flags].concat());
     }
