@@ -24,7 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ingest", &["model", "clock", "tasks", "telemetry"]),
     ("spool", &["model"]),
     ("uplink", &["model", "wire", "clock", "tasks", "telemetry"]),
-    ("config", &["ingest", "spool", "uplink"]),
+    ("config", &["model", "ingest", "spool", "uplink"]),
     (
         "agent",
         &[

@@ -1,3 +1,5 @@
+//! The store over a real file: what a reopen finds, and what a failed group leaves.
+
 use super::*;
 use crate::hub::fleet::Selector;
 use crate::hub::record::{StatusRecord, TransitionRecord};
