@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 # The real counterparts of the tests, as Debian names them.
-PACKAGES := mosquitto mosquitto-clients
+PACKAGES := chromium mosquitto mosquitto-clients
 
 .PHONY: demo test lint bench packages
 

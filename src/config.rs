@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::ingest::{self, BrokerConfig};
+use crate::model::id::valid_agent_id;
 use crate::{spool, uplink};
 
 /// The commented reference file, which `weir config reference` prints.
@@ -41,7 +42,8 @@ pub struct AgentConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct Agent {
     /// Who it is: label `agent` of all its alerts, and its name at the hub. Default: the host's
-    /// name. Changing it makes it another agent, with other alerts.
+    /// name. 1 to 128 letters, digits or `-_.:@`. Changing it makes it another agent, with other
+    /// alerts.
     pub id: String,
     /// Labels by which the hub chooses its rules.
     pub labels: BTreeMap<String, String>,
@@ -120,12 +122,7 @@ impl AgentConfig {
                 .filter(|name| !name.is_empty())
                 .ok_or_else(|| Error::Invalid("`agent.id` is missing, and the host has no name".to_owned()))?;
         }
-        if self.agent.id.len() > 255 || self.agent.id.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return Err(Error::Invalid(format!(
-                "`agent.id` is {:?}: at most 255 characters, without blanks",
-                self.agent.id
-            )));
-        }
+        valid_agent_id(&self.agent.id).map_err(|why| Error::Invalid(format!("`agent.id`: {why}")))?;
         for (i, broker) in self.brokers.iter().enumerate() {
             if self.brokers[..i].iter().any(|other| other.name == broker.name) {
                 return Err(Error::Invalid(format!("two brokers are named `{}`", broker.name)));

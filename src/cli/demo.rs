@@ -67,14 +67,8 @@ impl Demo {
             Ok(summary) if timed && summary.counts.all() == 0 => Ok(ExitCode::FAILURE),
             Ok(_) => Ok(ExitCode::SUCCESS),
             // A reader such as `head` has had enough.
-            Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
+            Err(error) if super::is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
             Err(error) => Err(error),
         }
     }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

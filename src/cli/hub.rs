@@ -14,11 +14,13 @@ use clap::{Args, Parser, Subcommand};
 use serde_json::Value as Json;
 
 use self::api::Api;
+use super::is_broken_pipe;
 use super::signal::stop_on_signal;
 use crate::clock::Clock;
 use crate::hub::cloudevents::Target;
 use crate::hub::record::TransitionRecord;
 use crate::hub::{self, Config, tokens};
+use crate::model::id::valid_agent_id;
 use crate::telemetry::{self, LogFormat};
 
 /// Weir's cloud side: keeps agents, rules and alerts.
@@ -327,8 +329,10 @@ fn print_transition(transition: &TransitionRecord, json: bool) -> Result<()> {
 fn add_token(agent: &str, data_dir: Option<PathBuf>, file: Option<PathBuf>) -> Result<ExitCode> {
     let mut config = Config { agent_tokens_file: file, ..Config::default() };
     config.data_dir = data_dir.unwrap_or(config.data_dir);
-    if agent != "*" && !tokens::is_agent_id(agent) {
-        bail!("`{agent}` is no agent id; use 1 to 128 letters, digits or `-_.:@`, or `*` for any agent");
+    if agent != "*"
+        && let Err(why) = valid_agent_id(agent)
+    {
+        bail!("{why}, or `*` for any agent");
     }
     let path = config.agent_tokens_path();
     let token = tokens::add(&path, agent).with_context(|| format!("write {}", path.display()))?;
@@ -342,10 +346,4 @@ fn print(text: &str) -> Result<()> {
     writeln!(out, "{text}")?;
     out.flush()?;
     Ok(())
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -59,6 +59,14 @@ pub fn explain(error: &anyhow::Error) -> String {
     text
 }
 
+/// Whether it only means that whoever reads our output has had enough of it.
+#[cfg(feature = "hub")]
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
 impl Cli {
     /// Carries the command out.
     ///

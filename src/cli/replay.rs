@@ -14,6 +14,7 @@ use crate::agent::core::{Core, Input, Limits, Set};
 use crate::control::{self, directory};
 use crate::ingest::replay::{Format, Options, Pace, Record, Recording};
 use crate::model::diagnostic::Diagnostic;
+use crate::model::label::OWN_LABELS;
 use crate::model::time::{Now, Timestamp};
 use crate::model::transition::{State, Transition};
 use crate::plan;
@@ -225,11 +226,10 @@ fn as_json(t: &Transition) -> Json {
 
 /// A transition as a line for people.
 pub(super) fn as_text(t: &Transition) -> String {
-    let own = ["agent", "ruleset", "alertname"];
     let keys: Vec<String> = t
         .labels
         .iter()
-        .filter(|(k, _)| !own.contains(&&***k))
+        .filter(|(k, _)| !OWN_LABELS.contains(&&***k))
         .map(|(k, v)| format!("{k}={v}"))
         .collect();
     let said = t.annotations.get("summary").map_or_else(

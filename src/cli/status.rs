@@ -11,6 +11,7 @@ use anyhow::Context;
 
 use crate::agent::status::{CoreStatus, Source, Status as AgentStatus, StreamStatus};
 use crate::config::{AgentConfig, DEFAULT_PATH};
+use crate::model::label::OWN_LABELS;
 
 use super::table::table;
 
@@ -201,11 +202,10 @@ fn alerts(core: &CoreStatus) -> String {
         .iter()
         .map(|a| {
             let values: Vec<String> = a.values.iter().map(|(k, v)| format!("{k}={v}")).collect();
-            let own = ["agent", "ruleset", "alertname"];
             let labels: Vec<String> = a
                 .labels
                 .iter()
-                .filter(|(k, _)| !own.contains(&k.as_str()))
+                .filter(|(k, _)| !OWN_LABELS.contains(&k.as_str()))
                 .map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default()))
                 .collect();
             let rule = a.labels.get("alertname").and_then(|v| v.as_str()).unwrap_or_default();

@@ -16,6 +16,7 @@ use super::record::TransitionRecord;
 use super::store::{self, outbox};
 use crate::clock;
 use crate::model::backoff::Backoff;
+use crate::model::causes::with_causes;
 use crate::model::time::span_text;
 
 /// How long a target may take for one event.
@@ -220,8 +221,8 @@ impl Delivery {
         match request.body(body).send().await {
             Ok(response) => judge(&response),
             // A request that cannot be made will not get better.
-            Err(error) if error.is_builder() => Outcome::Refused(chain(&error)),
-            Err(error) => Outcome::Later { why: chain(&error), after: None },
+            Err(error) if error.is_builder() => Outcome::Refused(with_causes(&error)),
+            Err(error) => Outcome::Later { why: with_causes(&error), after: None },
         }
     }
 }
@@ -274,18 +275,6 @@ async fn pause(core: &Core, span: Duration) -> bool {
         () = tokio::time::sleep(span) => true,
         () = core.stop.stopped() => false,
     }
-}
-
-/// An error with its causes: reqwest keeps the part that a person needs in the last of them.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// A transition as a CloudEvent.

@@ -19,6 +19,7 @@ use super::store::transitions::Inbound;
 use super::store::{self, agents, rulesets, transitions};
 use super::tokens::{self, Grant};
 use crate::clock;
+use crate::model::id::valid_agent_id;
 use crate::model::time::Timestamp;
 use crate::tasks;
 use crate::wire::rules::{diagnostic_from_wire, hash_from_wire, item_to_wire, outcome_name};
@@ -145,11 +146,7 @@ async fn greet(
     let Some(v1::AgentMessage { message: Some(Up::Hello(hello)) }) = first else {
         return Err(Status::invalid_argument("the first message of a session is Hello"));
     };
-    if !tokens::is_agent_id(&hello.agent) {
-        return Err(Status::invalid_argument(
-            "the agent's id must be 1 to 128 letters, digits or `-_.:@`",
-        ));
-    }
+    valid_agent_id(&hello.agent).map_err(Status::invalid_argument)?;
     if !grant.allows(&hello.agent) {
         core.counters.refused.fetch_add(1, Ordering::Relaxed);
         return Err(Status::permission_denied(format!(

@@ -73,14 +73,6 @@ pub fn grant(file: &Path, token: &str) -> io::Result<Option<Grant>> {
     Ok((!agents.is_empty()).then_some(Grant { agents }))
 }
 
-/// Whether this can be an agent's id. Ids go into the paths and headers of what leaves the hub.
-pub fn is_agent_id(id: &str) -> bool {
-    (1..=128).contains(&id.len())
-        && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:@".contains(c))
-        && id != "."
-        && id != ".."
-}
-
 /// Makes a token for an agent (`*`: for any) and adds its digest to the file.
 ///
 /// # Errors

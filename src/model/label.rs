@@ -7,6 +7,10 @@ use std::sync::Arc;
 /// Names and values, sorted by name.
 pub type Labels = BTreeMap<Arc<str>, Arc<str>>;
 
+/// The labels that every alert has of itself, as part of its identity: where and by which rule it
+/// was raised.
+pub const OWN_LABELS: [&str; 3] = ["agent", "ruleset", "alertname"];
+
 /// The identity of an alert: 64-bit FNV-1a over the sorted labels, each name and each value
 /// followed by byte 0xFF. Equal to Alertmanager's (`model.LabelSet.Fingerprint` of
 /// prometheus/common), so that both sides name an alert alike.

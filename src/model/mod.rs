@@ -5,8 +5,10 @@
 
 pub mod alerting;
 pub mod backoff;
+pub mod causes;
 pub mod coerce;
 pub mod diagnostic;
+pub mod id;
 pub mod kept;
 pub mod label;
 pub mod link;

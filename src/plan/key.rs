@@ -16,9 +16,6 @@ use super::text::Text;
 /// Labels that every alert has of itself.
 pub(super) const RESERVED_LABELS: &[&str] = &["agent", "ruleset", "alertname", "severity"];
 
-/// Those of them that are part of an alert's identity.
-pub(super) const OWN_LABELS: &[&str] = &["agent", "ruleset", "alertname"];
-
 /// One key column.
 pub(super) struct KeyColumn {
     /// What the label calls it.

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use crate::model::alerting::{AlertSpec, Cadence, RuleKind, Template};
 use crate::model::diagnostic::Place;
-use crate::model::label::Labels;
+use crate::model::label::{Labels, OWN_LABELS};
 use crate::model::stream::idle_for;
 use crate::model::time::parse_span;
 
 use super::Limits;
 use super::bind::{Binder, Clause};
 use super::definition::RuleDef;
-use super::key::{KeyColumn, OWN_LABELS, RESERVED_LABELS, is_label};
+use super::key::{KeyColumn, RESERVED_LABELS, is_label};
 use super::logical::{Expr, RulePlan, Window, WindowKind};
 use super::parse;
 use super::report::{Problem, Report};

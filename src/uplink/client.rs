@@ -14,6 +14,7 @@ use tonic::{Code, Status, Streaming};
 
 use crate::clock::{self, Clock};
 use crate::model::backoff::Backoff;
+use crate::model::causes::with_causes;
 use crate::model::link::AgentReport;
 use crate::model::ruleset::{Desired, DesiredSet, Outcome, RuleReport, RunningSet};
 use crate::tasks::Stop;
@@ -250,7 +251,7 @@ impl Session {
     /// Dials, and exchanges `Hello` and `Welcome`.
     async fn open(dial: &Dial, identity: &Identity, standing: &Standing) -> Result<(Self, v1::Welcome), End> {
         let channel: Channel =
-            dial.endpoint.connect().await.map_err(|e| End::because(format!("dial: {}", causes(&e))))?;
+            dial.endpoint.connect().await.map_err(|e| End::because(format!("dial: {}", with_causes(&e))))?;
         let (up, outgoing) = mpsc::channel(8);
         up.try_send(message(Up::Hello(hello(identity, standing))))
             .map_err(|_| End::because("the session closed at once"))?;
@@ -409,16 +410,6 @@ async fn ask<T>(
     let (reply, answer) = oneshot::channel();
     tell(requests, request(reply)).await?;
     answer.await.map_err(|_| End::because("the agent stops"))
-}
-
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
 
 const fn message(up: Up) -> v1::AgentMessage {

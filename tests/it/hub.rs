@@ -1,6 +1,7 @@
 //! A hub in the process or as the real program, with hand-written agents, people and receivers.
 
 mod agent;
+mod console;
 mod delivery;
 
 use std::path::Path;
@@ -159,6 +160,37 @@ async fn absurd_messages_of_an_agent_are_taken_or_refused_and_hurt_nobody_else()
 }
 
 #[tokio::test]
+async fn an_event_stream_that_knows_more_than_the_hub_hears_what_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = Hub::start(dir.path(), |_| ()).await;
+    let gw = hub.agent("gw-1", Vec::new()).await;
+    // The client's number is of a database that is gone.
+    let mut stream = hub.desk().follow(Some("1000")).await;
+    gw.batch(&[transition(1, "a")]).await;
+    assert_eq!(stream.next("transition").await.data["seq"], 1);
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn a_name_that_an_agents_directory_gives_back_is_the_hubs() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = Hub::start(dir.path(), |_| ()).await;
+    let own = v1::RunningSet {
+        name: "plant".to_owned(),
+        hash: vec![7; 32],
+        origin: "directory".to_owned(),
+        ..Default::default()
+    };
+    let mut gw = hub.agent("gw-1", vec![own]).await;
+    hub.desk().put("/rulesets/plant", &rules(&["a"])).await;
+    let set = gw.desired().await.sets.remove(0);
+    gw.answer(&set, v1::rule_report::Outcome::Rejected, "a rule file of the agent has that name").await;
+    gw.send(v1::agent_message::Message::Status(v1::Status::default())).await;
+    assert_eq!(gw.desired().await.sets, [set]);
+    hub.stop().await;
+}
+
+#[tokio::test]
 async fn wrong_tokens_are_turned_away() {
     let dir = tempfile::tempdir().unwrap();
     let hub = Hub::start(dir.path(), |_| ()).await;
@@ -167,6 +199,8 @@ async fn wrong_tokens_are_turned_away() {
     assert_eq!(status.code(), tonic::Code::Unauthenticated, "{status}");
     let status = FakeAgent::refused(hub.running.grpc_addr, &own, "gw-2").await;
     assert_eq!(status.code(), tonic::Code::PermissionDenied, "{status}");
+    let status = FakeAgent::refused(hub.running.grpc_addr, &hub.token, "gw 1").await;
+    assert_eq!(status.code(), tonic::Code::InvalidArgument, "{status}");
     FakeAgent::connect(hub.running.grpc_addr, &own, "gw-1", Vec::new()).await;
 
     let stranger = Desk::new(&format!("http://{}", hub.running.http_addr), "wrong");

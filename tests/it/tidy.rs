@@ -24,7 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("ingest", &["model", "clock", "tasks"]),
     ("spool", &["model"]),
     ("uplink", &["model", "wire", "clock", "tasks"]),
-    ("config", &["ingest", "spool", "uplink"]),
+    ("config", &["model", "ingest", "spool", "uplink"]),
     (
         "agent",
         &[

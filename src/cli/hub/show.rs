@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 use super::api::Reply;
 use crate::hub::record::TransitionRecord;
 use crate::model::diagnostic::Diagnostic;
+use crate::model::label::OWN_LABELS;
 
 pub(super) fn transition(t: &TransitionRecord) -> String {
     let mut line = format!(
@@ -18,7 +19,7 @@ pub(super) fn transition(t: &TransitionRecord) -> String {
         t.rule
     );
     for (name, value) in &t.labels {
-        if !["agent", "ruleset", "alertname"].contains(&name.as_str()) {
+        if !OWN_LABELS.contains(&name.as_str()) {
             line.push_str(&format!(" {name}={value}"));
         }
     }

@@ -1,6 +1,8 @@
 //! CloudEvents to a receiver that fails, goes away and comes back; and the real program, killed.
 
 use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -187,6 +189,76 @@ async fn the_programs_verbs_speak_to_the_hub() {
     assert_eq!(serde_json::from_str::<Json>(&said).unwrap()["seq"], 1);
     let (_, said) = verb(&["agents"]);
     assert!(said.contains("gw-1") && said.contains("connected"), "{said}");
+    let (_, said) = verb(&["rules", "list", "--json"]);
+    let set: Json = serde_json::from_str(&said).unwrap();
+    assert_eq!((&set["name"], &set["revision"], &set["target"]), (&"plant".into(), &1.into(), &"agent=gw-1".into()));
+    let (_, said) = verb(&["agents", "--json"]);
+    let agent: Json = serde_json::from_str(&said).unwrap();
+    assert_eq!((&agent["agent"], &agent["connected"], &agent["sets"][0]["name"]), (&"gw-1".into(), &true.into(), &"plant".into()));
+}
+
+#[tokio::test]
+async fn the_alerts_verb_follows_what_comes_while_it_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = weir::hub::tokens::add(&dir.path().join("agent-tokens"), "gw-1").unwrap();
+    let program = HubProgram::start(dir.path(), &[]);
+    let mut gw = FakeAgent::connect(program.grpc, &token, "gw-1", Vec::new()).await;
+    gw.batch(&[transition(1, "motor-3")]).await;
+    gw.ack().await;
+    let people = program.follow(&["alerts", "--follow"]);
+    let programs = program.follow(&["alerts", "--follow", "--json"]);
+    assert!(people.line().contains("device=motor-3"));
+    assert_eq!(serde_json::from_str::<Json>(&programs.line()).unwrap()["seq"], 1);
+    gw.batch(&[transition(2, "pump-1")]).await;
+    gw.ack().await;
+    let said = people.line();
+    assert!(said.contains("FIRING") && said.contains("device=pump-1"), "{said}");
+    assert_eq!(serde_json::from_str::<Json>(&programs.line()).unwrap()["seq"], 2);
+}
+
+#[test]
+fn the_tokens_verb_takes_only_what_can_be_an_agents_id() {
+    let dir = tempfile::tempdir().unwrap();
+    for (agent, taken) in [("gw-1", true), ("*", true), ("gw 1", false), ("a/b", false)] {
+        let output = Command::new(env!("CARGO_BIN_EXE_weir-hub"))
+            .args(["tokens", "add", agent, "--data-dir"])
+            .arg(dir.path())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.success(), taken, "{agent}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(taken || said.contains("is no agent id; use 1 to 128"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_person_can_put_right_waits_and_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let received = Received::default();
+    let closed = Arc::new(AtomicBool::new(true));
+    let door = Arc::clone(&closed);
+    let answer = move |_: &Json| if door.load(Ordering::Relaxed) { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
+    let (addr, server) = receiver("127.0.0.1:0".parse().unwrap(), &received, answer).await;
+    let hub = Hub::start(dir.path(), |config| {
+        let mut target = Target::new("people", &format!("http://{addr}/in"));
+        target.backoff = Duration::from_millis(20);
+        target.backoff_max = Duration::from_millis(100);
+        config.targets.push(target);
+    })
+    .await;
+    let mut gw = hub.agent("gw-1", Vec::new()).await;
+    gw.batch(&[transition(1, "a"), transition(2, "a")]).await;
+    gw.ack().await;
+    let desk = hub.desk();
+    let told = |targets: &Json| targets[0]["last_error"].as_str().is_some_and(|why| why.contains("401"));
+    let targets = desk.until("/targets", told).await;
+    assert_eq!((&targets[0]["dead"], &targets[0]["depth"]), (&Json::from(0), &Json::from(2)));
+    closed.store(false, Ordering::Relaxed);
+    came(&received, 2).await;
+    let targets = desk.until("/targets", |targets| targets[0]["depth"] == 0).await;
+    assert_eq!((&targets[0]["dead"], &targets[0]["last_error"]), (&Json::from(0), &Json::from("")));
+    hub.stop().await;
+    server.abort();
 }
 
 #[tokio::test]

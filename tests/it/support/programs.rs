@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use serde_json::Value as Json;
@@ -86,14 +87,51 @@ impl HubProgram {
 
     /// A verb of its own command line: whether it went well, and what it said.
     pub(crate) fn verb(&self, args: &[&str]) -> (bool, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_weir-hub"))
-            .args(args)
-            .args(["--hub", &self.http, "--token-file"])
-            .arg(self.dir.join("api-token"))
-            .output()
-            .unwrap();
+        let output = self.command(args).output().unwrap();
         let text = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8(text).unwrap())
+    }
+
+    /// A verb that goes on by itself.
+    pub(crate) fn follow(&self, args: &[&str]) -> Followed {
+        let mut child = self.command(args).stdout(Stdio::piped()).spawn().unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap());
+        let (tell, lines) = sync_channel(64);
+        weir::tasks::thread("said", move || {
+            for line in said.lines().map_while(Result::ok) {
+                if tell.send(line).is_err() {
+                    return;
+                }
+            }
+        })
+        .unwrap();
+        Followed { child, lines }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir-hub"));
+        command.args(args).args(["--hub", &self.http, "--token-file"]).arg(self.dir.join("api-token"));
+        command
+    }
+}
+
+/// A verb that goes on until it is dropped.
+pub(crate) struct Followed {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Followed {
+    /// The next line that it says.
+    pub(crate) fn line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("the verb says something")
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 }
 
@@ -212,7 +250,7 @@ pub(crate) fn free_port() -> u16 {
 /// Tells a program to end, and waits until it has.
 fn end(mut child: Child, log: &Path) {
     Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-    let (ended, waiting) = std::sync::mpsc::sync_channel(1);
+    let (ended, waiting) = sync_channel(1);
     weir::tasks::thread("wait-for-end", move || ended.send(child.wait().unwrap())).unwrap();
     let status = waiting.recv_timeout(PATIENCE).expect("the program ends when it is told to");
     assert!(status.success(), "{status}: {}", std::fs::read_to_string(log).unwrap());
