@@ -1,8 +1,5 @@
 //! The only place that reads time. Everything else takes it as an argument.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "this is the one place that the ban points to"
-)]
+#![expect(clippy::disallowed_methods, reason = "this is the one place that the ban points to")]
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -104,8 +104,8 @@ impl AgentConfig {
     /// # Errors
     /// As [`Error`] says.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         let config: Self = toml::from_str(&text)
             .map_err(|e| Error::Parse { path: path.to_owned(), message: e.to_string() })?;
         config.checked()
@@ -117,10 +117,10 @@ impl AgentConfig {
     /// [`Error::Invalid`].
     pub fn checked(mut self) -> Result<Self, Error> {
         if self.agent.id.is_empty() {
-            self.agent.id = sysinfo::System::host_name()
-                .ok()
-                .filter(|name| !name.is_empty())
-                .ok_or_else(|| Error::Invalid("`agent.id` is missing, and the host has no name".to_owned()))?;
+            self.agent.id =
+                sysinfo::System::host_name().ok().filter(|name| !name.is_empty()).ok_or_else(|| {
+                    Error::Invalid("`agent.id` is missing, and the host has no name".to_owned())
+                })?;
         }
         valid_agent_id(&self.agent.id).map_err(|why| Error::Invalid(format!("`agent.id`: {why}")))?;
         for (i, broker) in self.brokers.iter().enumerate() {

@@ -1,9 +1,6 @@
 //! The only place that spawns. A task or thread has a name, hears of the stop through [`Stop`],
 //! and is joined by whoever spawned it.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "this is the one place that the ban points to"
-)]
+#![expect(clippy::disallowed_methods, reason = "this is the one place that the ban points to")]
 
 use std::future::Future;
 use std::io;
@@ -66,9 +63,7 @@ where
 }
 
 /// Runs blocking work beside the runtime.
-pub fn spawn_blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> JoinHandle<T> {
+pub fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     tokio::task::spawn_blocking(work)
 }
 

@@ -20,8 +20,7 @@ pub enum LogFormat {
 pub fn start(level: &str, format: LogFormat) {
     let filter = std::env::var("WEIR_LOG").unwrap_or_else(|_| level.to_owned());
     // By target and level alone: filters over fields would bring a regex engine along.
-    let filter: Targets =
-        filter.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
+    let filter: Targets = filter.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
     let lines = tracing_subscriber::fmt::layer()
         .with_target(false)
         .with_writer(stderr)

@@ -30,7 +30,9 @@ pub(crate) struct Request {
 impl Request {
     pub(crate) fn of(args: &[String]) -> Option<Self> {
         match args {
-            [flag, kind, port] if flag == FLAG => Some(Self { kind: kind.clone(), port: port.parse().unwrap() }),
+            [flag, kind, port] if flag == FLAG => {
+                Some(Self { kind: kind.clone(), port: port.parse().unwrap() })
+            }
             _ => None,
         }
     }

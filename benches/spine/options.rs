@@ -24,7 +24,8 @@ impl Options {
     }
 
     pub(crate) fn of(args: &[String]) -> Result<Self, String> {
-        let mut options = Self { recording: 9_995, messages: 100_000, paced: 10_000, rate: 1_000, breaches: 300 };
+        let mut options =
+            Self { recording: 9_995, messages: 100_000, paced: 10_000, rate: 1_000, breaches: 300 };
         if let Ok(count) = std::env::var("SPINE_MESSAGES") {
             options.messages = number("SPINE_MESSAGES", Some(&count), 1_000_000)?;
         }

@@ -32,7 +32,11 @@ impl Process {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
             line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() * 1_024
         };
-        Memory { resident_bytes: bytes("VmRSS:"), peak_bytes: bytes("VmHWM:"), anonymous_bytes: bytes("RssAnon:") }
+        Memory {
+            resident_bytes: bytes("VmRSS:"),
+            peak_bytes: bytes("VmHWM:"),
+            anonymous_bytes: bytes("RssAnon:"),
+        }
     }
 
     fn scheduled(self) -> Option<u64> {

@@ -90,7 +90,9 @@ impl Reader {
     pub(crate) async fn seen(&mut self, name: &str) {
         match self {
             Self::Bare(bare) => within(name, bare.seen(name)).await,
-            Self::Site(site) => while site.events.next("transition").await.data["labels"]["device"] != name {},
+            Self::Site(site) => {
+                while site.events.next("transition").await.data["labels"]["device"] != name {}
+            }
         }
     }
 
@@ -157,7 +159,9 @@ impl Site {
         let dir = tempfile::tempdir().unwrap();
         let hub = HubProgram::start(&dir.path().join("hub"), &[]);
         let desk = hub.desk();
-        for (name, text) in [("environment", std::fs::read_to_string(RULES).unwrap()), ("probes", PROBES.to_owned())] {
+        for (name, text) in
+            [("environment", std::fs::read_to_string(RULES).unwrap()), ("probes", PROBES.to_owned())]
+        {
             let (code, said) = desk.put(&format!("/rulesets/{name}"), &text).await;
             assert_eq!(code, 200, "{said}");
         }

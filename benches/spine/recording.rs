@@ -25,8 +25,10 @@ pub(crate) struct Recording {
 impl Recording {
     pub(crate) fn load() -> Self {
         let packed = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/env_sensors.jsonl.gz");
-        let output =
-            Command::new("gzip").args(["-dc", packed]).output().expect("gzip: install it with `apt-get install gzip`");
+        let output = Command::new("gzip")
+            .args(["-dc", packed])
+            .output()
+            .expect("gzip: install it with `apt-get install gzip`");
         assert!(output.status.success(), "gzip cannot read {packed}");
         let text = String::from_utf8(output.stdout).unwrap();
         let lines: Vec<Line> = text.lines().map(cut).collect();

@@ -35,7 +35,8 @@ impl Report {
 
     pub(crate) fn json(&self) -> Json {
         let runs: Vec<Json> = self.runs.iter().map(|run| self.run(run)).collect();
-        let breach: Vec<Json> = self.breach.iter().map(|(subject, micros)| self.breaches(*subject, micros)).collect();
+        let breach: Vec<Json> =
+            self.breach.iter().map(|(subject, micros)| self.breaches(*subject, micros)).collect();
         json!({
             "agent_size_bytes": self.agent_size, "agent_size_aim_bytes": SIZE_AIM,
             "agent_rss_bytes": self.rss(), "agent_rss_aim_bytes": RSS_AIM,
@@ -73,7 +74,8 @@ impl Report {
 
     fn to_client(&self, micros: &[u64], percent: usize) -> f64 {
         let client = self.breach.iter().find(|(subject, _)| *subject == Subject::Client);
-        client.map_or(1.0, |(_, ceiling)| quantile(micros, percent) as f64 / quantile(ceiling, percent) as f64)
+        client
+            .map_or(1.0, |(_, ceiling)| quantile(micros, percent) as f64 / quantile(ceiling, percent) as f64)
     }
 
     /// Resident memory of the agent after the recording, which is the first load.
@@ -157,11 +159,18 @@ impl fmt::Display for Report {
             writeln!(f, "{what:<31}{:>9}{p50:>11}{p99:>11}{max:>9}{ratio:>9.2}", micros.len())?;
         }
         writeln!(f)?;
-        let aims =
-            [("agent's program", self.agent_size, SIZE_AIM), ("agent's RSS after the recording", self.rss(), RSS_AIM)];
+        let aims = [
+            ("agent's program", self.agent_size, SIZE_AIM),
+            ("agent's RSS after the recording", self.rss(), RSS_AIM),
+        ];
         for (what, figure, aim) in aims {
             let verdict = if figure < aim { "within" } else { "above" };
-            writeln!(f, "{what:<31}{:>9.2} MB, {verdict} the aim of {:.0} MB", megabytes(figure), megabytes(aim))?;
+            writeln!(
+                f,
+                "{what:<31}{:>9.2} MB, {verdict} the aim of {:.0} MB",
+                megabytes(figure),
+                megabytes(aim)
+            )?;
         }
         Ok(())
     }

@@ -55,7 +55,9 @@ pub(crate) async fn load(subject: Subject, program: &Path, load: &Load, recordin
     let rate = load.rate;
     let threads: Vec<_> = publishers
         .into_iter()
-        .map(|(mut publisher, packets)| tasks::thread("publisher", move || publisher.publish(&packets, rate)).unwrap())
+        .map(|(mut publisher, packets)| {
+            tasks::thread("publisher", move || publisher.publish(&packets, rate)).unwrap()
+        })
         .collect();
     for thread in threads {
         thread.join().unwrap();

@@ -134,7 +134,9 @@ impl IdleClock {
 
     fn of(&self, mono: Mono) -> Mono {
         let mono = self.disconnected_at.map_or(mono, |since| since.min(mono));
-        Mono::from_micros(mono.since(Mono::default()).saturating_sub(self.lost).as_micros().try_into().unwrap_or(u64::MAX))
+        Mono::from_micros(
+            mono.since(Mono::default()).saturating_sub(self.lost).as_micros().try_into().unwrap_or(u64::MAX),
+        )
     }
 
     /// When this clock shows `idle`; `None` while it stands.

@@ -230,8 +230,8 @@ impl Driver {
             }
         }
         let now = self.clock.now();
-        let journal = (self.durability == Durability::Durable)
-            .then(|| Journaled::messages(&messages, now).to_bytes());
+        let journal =
+            (self.durability == Durability::Durable).then(|| Journaled::messages(&messages, now).to_bytes());
         self.core.trust_clock(trusted(now.wall, clock::wall()));
         let effects = self.core.apply(Input::Messages(messages), now);
         let acks = self.carry_out(effects, journal, now)?;
@@ -242,8 +242,7 @@ impl Driver {
     fn deadline(&mut self) -> Result<(), spool::Error> {
         let now = self.clock.now();
         if self.core.next_deadline().is_some_and(|due| due <= now.mono) {
-            let journal =
-                (self.durability == Durability::Durable).then(|| Journaled::tick(now).to_bytes());
+            let journal = (self.durability == Durability::Durable).then(|| Journaled::tick(now).to_bytes());
             let effects = self.core.apply(Input::Tick, now);
             self.carry_out(effects, journal, now)?;
         }
@@ -339,10 +338,8 @@ impl Driver {
         match command {
             Command::Uplink(request) => self.uplink(request)?,
             Command::Run(admitted, done) => {
-                let stored = StoredSetChange {
-                    name: admitted.name.clone(),
-                    body: Some(store::encode(&admitted)),
-                };
+                let stored =
+                    StoredSetChange { name: admitted.name.clone(), body: Some(store::encode(&admitted)) };
                 self.swap(Input::Run(admitted), stored, now)?;
                 done.send(()).ok();
             }
@@ -354,11 +351,7 @@ impl Driver {
             Command::Refused(name, hash) => self.core.refused(&name, hash),
             Command::Sets(reply) => {
                 let sets = self.core.sets().map(|(name, set)| {
-                    let items = RunningItems {
-                        origin: set.origin,
-                        hash: set.hash,
-                        items: set.items.clone(),
-                    };
+                    let items = RunningItems { origin: set.origin, hash: set.hash, items: set.items.clone() };
                     (name.clone(), items)
                 });
                 drop(reply.send(sets.collect()));

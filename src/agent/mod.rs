@@ -49,7 +49,9 @@ const FAREWELL: Duration = Duration::from_secs(3);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The state directory cannot be made.
-    #[error("make the state directory {path}: {source}; set `agent.state_dir` to a place that the agent may write to")]
+    #[error(
+        "make the state directory {path}: {source}; set `agent.state_dir` to a place that the agent may write to"
+    )]
     StateDir {
         /// The directory.
         path: PathBuf,
@@ -129,18 +131,30 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
         commands: commands.clone(),
     });
     let (requests, asked) = mpsc::channel(16);
-    let port = Port { requests, rules: desired, newest: newest_seen.clone(), reports: to_hub, status: report_seen, link };
-    let identity = Identity { agent: agent.clone(), boot_id, labels: config.agent.labels.clone().into_iter().collect() };
+    let port = Port {
+        requests,
+        rules: desired,
+        newest: newest_seen.clone(),
+        reports: to_hub,
+        status: report_seen,
+        link,
+    };
+    let identity =
+        Identity { agent: agent.clone(), boot_id, labels: config.agent.labels.clone().into_iter().collect() };
     let directory = config.rules.directory.clone();
     let rules = rules::Rules { directory, desired: wanted, reports, commands: commands.clone(), refused };
 
-    let mut uplink = tasks::spawn("uplink", uplink::run(config.hub.clone(), identity, port, clock, uplink_stop.clone()));
+    let mut uplink =
+        tasks::spawn("uplink", uplink::run(config.hub.clone(), identity, port, clock, uplink_stop.clone()));
     let mut others = vec![
         tasks::spawn("requests", forward(asked, commands.clone())),
         // It holds the channel for reports, which the uplink takes for the agent itself.
         tasks::spawn("rules", rules.run(uplink_stop.clone())),
         tasks::spawn("connected", watch_sources(watcher.sources.clone(), commands.clone(), stop.clone())),
-        tasks::spawn("report", reporting(watcher.clone(), report, config.hub.status_interval, uplink_stop.clone())),
+        tasks::spawn(
+            "report",
+            reporting(watcher.clone(), report, config.hub.status_interval, uplink_stop.clone()),
+        ),
         tasks::spawn("open-until-stop", hold_open(messages, stop.clone())),
     ];
     others.extend(start_local(&config, &watcher, &uplink_stop).await?);
@@ -233,7 +247,8 @@ async fn start_local(
     let path = config.socket_path();
     let failed = |address: String| move |source| Error::Listen { address, source };
     let socket = local::bind_socket(&path).map_err(failed(path.display().to_string()))?;
-    let mut started = vec![tasks::spawn("status", local::serve_socket(socket, watcher.clone(), stop.clone()))];
+    let mut started =
+        vec![tasks::spawn("status", local::serve_socket(socket, watcher.clone(), stop.clone()))];
     if let Some(address) = config.listen.http {
         let listener = local::bind_http(address).await.map_err(failed(address.to_string()))?;
         started.push(tasks::spawn("http", local::serve_http(listener, watcher.clone(), stop.clone())));
@@ -258,7 +273,11 @@ async fn hold_open(messages: mpsc::Sender<Vec<Message>>, stop: Stop) {
 
 /// Tells the core whether every broker is connected. Silence is counted in seconds, so looking a
 /// few times a second is as good as being told.
-async fn watch_sources(sources: Vec<watch::Receiver<SourceStatus>>, commands: mpsc::Sender<Command>, stop: Stop) {
+async fn watch_sources(
+    sources: Vec<watch::Receiver<SourceStatus>>,
+    commands: mpsc::Sender<Command>,
+    stop: Stop,
+) {
     let mut told = true;
     loop {
         let connected = sources.iter().all(|s| s.borrow().connected);
@@ -285,7 +304,9 @@ async fn reporting(watcher: Arc<Watcher>, report: watch::Sender<AgentReport>, ev
             () = stop.stopped() => return,
         }
         wait = every;
-        let (Some(status), Some(standing)) = (watcher.status().await, watcher.standing().await) else { return };
+        let (Some(status), Some(standing)) = (watcher.status().await, watcher.standing().await) else {
+            return;
+        };
         report.send_replace(status.report(standing.running));
     }
 }

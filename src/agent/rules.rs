@@ -161,19 +161,25 @@ impl Rules {
             }
             tried.insert(name.clone(), file.text.clone());
             let (set, text) = (name.clone(), file.text.clone());
-            let compiled = tasks::spawn_blocking(move || control::admit_file(&set, &text, &Limits::default()));
+            let compiled =
+                tasks::spawn_blocking(move || control::admit_file(&set, &text, &Limits::default()));
             match compiled.await.map_err(|_| Gone)? {
                 Ok(admitted) if running.get(name).is_some_and(|set| set.hash == admitted.hash) => {}
                 Ok(admitted) => self.start(admitted).await?,
                 Err(report) => {
                     let why: Vec<String> = report.diagnostics.iter().map(ToString::to_string).collect();
-                    tracing::warn!(file = shown, first = why.first(), "rule file refused; what ran before runs on");
+                    tracing::warn!(
+                        file = shown,
+                        first = why.first(),
+                        "rule file refused; what ran before runs on"
+                    );
                     refused.push(RefusedFile { file: shown, why });
                 }
             }
         }
         tried.retain(|name, _| listing.files.contains_key(name));
-        let unreadable: Vec<_> = listing.unreadable.iter().filter_map(|(path, _)| directory::set_name(path)).collect();
+        let unreadable: Vec<_> =
+            listing.unreadable.iter().filter_map(|(path, _)| directory::set_name(path)).collect();
         for (name, set) in &running {
             let there = listing.files.contains_key(name) || unreadable.contains(name);
             if set.origin == Origin::Directory && !there {

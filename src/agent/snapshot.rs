@@ -92,7 +92,12 @@ impl Journaled {
             received: m.received.micros(),
             retained: m.retained,
         });
-        Self { wall: now.wall.micros(), mono: now.mono.micros(), messages: messages.collect(), connected: None }
+        Self {
+            wall: now.wall.micros(),
+            mono: now.mono.micros(),
+            messages: messages.collect(),
+            connected: None,
+        }
     }
 
     /// A tick.

@@ -1,8 +1,8 @@
 //! The agent's figures: what `weir status` shows, `/metrics` exposes, and the hub is told.
 
-use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
+use std::collections::BTreeMap;
 
 use crate::ingest::SourceStatus;
 use crate::model::link::{AgentReport, LinkStatus, SourceReport};
@@ -308,15 +308,33 @@ impl Status {
         out.plain("weir_resident_bytes", "resident memory of the process", self.rss_bytes);
         out.plain("weir_messages_total", "messages taken in", self.core.messages);
         out.plain("weir_message_bytes_total", "payload bytes taken in", self.core.bytes);
-        out.plain("weir_redelivered_total", "messages delivered again and not evaluated", self.core.redelivered);
-        out.plain("weir_clock_trusted", "whether the node's calendar is believed", u64::from(self.core.clock_trusted));
+        out.plain(
+            "weir_redelivered_total",
+            "messages delivered again and not evaluated",
+            self.core.redelivered,
+        );
+        out.plain(
+            "weir_clock_trusted",
+            "whether the node's calendar is believed",
+            u64::from(self.core.clock_trusted),
+        );
         out.plain("weir_unmatched_total", "messages that no stream reads", self.core.unmatched);
         for source in &self.sources {
-            out.add("weir_source_connected", "whether the broker is connected", &[("source", &source.name)], u64::from(source.connected));
+            out.add(
+                "weir_source_connected",
+                "whether the broker is connected",
+                &[("source", &source.name)],
+                u64::from(source.connected),
+            );
         }
         for source in &self.sources {
             for (counter, count) in &source.counters {
-                out.add("weir_source_total", "what a source counted", &[("source", &source.name), ("what", counter)], *count);
+                out.add(
+                    "weir_source_total",
+                    "what a source counted",
+                    &[("source", &source.name), ("what", counter)],
+                    *count,
+                );
             }
         }
         self.stream_metrics(&mut out);
@@ -337,14 +355,29 @@ impl Status {
 
     fn stream_metrics(&self, out: &mut Metrics) {
         for s in &self.core.streams {
-            out.add("weir_stream_messages_total", "messages that reached a stream", &[("ruleset", &s.ruleset), ("stream", &s.name)], s.messages);
+            out.add(
+                "weir_stream_messages_total",
+                "messages that reached a stream",
+                &[("ruleset", &s.ruleset), ("stream", &s.name)],
+                s.messages,
+            );
         }
         for s in &self.core.streams {
-            out.add("weir_rows_total", "rows made of them", &[("ruleset", &s.ruleset), ("stream", &s.name)], s.rows);
+            out.add(
+                "weir_rows_total",
+                "rows made of them",
+                &[("ruleset", &s.ruleset), ("stream", &s.name)],
+                s.rows,
+            );
         }
         for s in &self.core.streams {
             for (reason, count) in &s.rejects {
-                out.add("weir_rejects_total", "messages and rows refused", &[("ruleset", &s.ruleset), ("stream", &s.name), ("reason", reason)], *count);
+                out.add(
+                    "weir_rejects_total",
+                    "messages and rows refused",
+                    &[("ruleset", &s.ruleset), ("stream", &s.name), ("reason", reason)],
+                    *count,
+                );
             }
         }
     }

@@ -210,8 +210,7 @@ impl Book {
                     }
                 }
                 _ => {
-                    let reason =
-                        if target.is_some() { Reason::RuleChanged } else { Reason::RuleRemoved };
+                    let reason = if target.is_some() { Reason::RuleChanged } else { Reason::RuleRemoved };
                     if instance.phase.is_up() {
                         let at = instance.stream_time(now.mono);
                         let step = Step { state: State::Resolved(reason), at, since: instance.since() };
@@ -232,7 +231,8 @@ impl Book {
         for id in std::mem::take(&mut self.changed) {
             let Some(instance) = self.instances.get(&id) else { continue };
             let spec = &self.specs[instance.rule];
-            let body = (instance.phase != Phase::Quiet).then(|| SavedState::of(instance, instance.anchor).encode());
+            let body =
+                (instance.phase != Phase::Quiet).then(|| SavedState::of(instance, instance.anchor).encode());
             changes.push(StateChange { key: state_key(&self.agent, spec, &instance.key), body });
         }
         changes
@@ -280,9 +280,7 @@ impl Book {
     pub fn snapshot(&self, now: Now) -> Vec<(Arc<str>, SavedState)> {
         let mut all: Vec<(&u64, &Instance)> = self.instances.iter().collect();
         all.sort_unstable_by_key(|(id, _)| **id);
-        all.into_iter()
-            .map(|(_, i)| (self.specs[i.rule].rule.clone(), SavedState::of(i, now.mono)))
-            .collect()
+        all.into_iter().map(|(_, i)| (self.specs[i.rule].rule.clone(), SavedState::of(i, now.mono))).collect()
     }
 
     /// What each rule's alerts did, in the order of the plan.
@@ -294,7 +292,9 @@ impl Book {
     pub fn active(&self) -> Vec<Active> {
         let mut all: Vec<&Instance> =
             self.instances.values().filter(|i| i.phase.is_up() || i.phase.is_pending()).collect();
-        all.sort_by(|a, b| (a.since(), &*self.specs[a.rule].rule).cmp(&(b.since(), &*self.specs[b.rule].rule)));
+        all.sort_by(|a, b| {
+            (a.since(), &*self.specs[a.rule].rule).cmp(&(b.since(), &*self.specs[b.rule].rule))
+        });
         all.into_iter()
             .map(|i| {
                 let spec = &self.specs[i.rule];
@@ -426,9 +426,7 @@ impl Book {
         let annotations = spec
             .annotations
             .iter()
-            .map(|(name, text)| {
-                (name.clone(), template::render(text, &instance.values, &labels).into())
-            })
+            .map(|(name, text)| (name.clone(), template::render(text, &instance.values, &labels).into()))
             .collect();
         Transition {
             state: step.state,
@@ -461,7 +459,10 @@ fn carried_over(values: &[Value], was: &AlertSpec, now: &AlertSpec) -> Box<[Valu
         return values.into();
     }
     let old = |name: &Arc<str>| was.columns.iter().position(|column| column == name);
-    now.columns.iter().map(|name| old(name).and_then(|i| values.get(i)).cloned().unwrap_or_default()).collect()
+    now.columns
+        .iter()
+        .map(|name| old(name).and_then(|i| values.get(i)).cloned().unwrap_or_default())
+        .collect()
 }
 
 fn named(spec: &AlertSpec, values: &[Value]) -> Vec<(Arc<str>, Value)> {

@@ -22,7 +22,15 @@ fn book(for_: Duration) -> Book {
 fn see(book: &mut Book, device: usize, at: i64, hot: bool) -> usize {
     let key: Box<[Value]> = [Value::Int(i64::try_from(device).unwrap())].into();
     let at = Timestamp::from_millis(at);
-    let seen = Observation { rule: 0, values: key.clone(), key, at, raise: Some(hot), clear: Some(!hot), retained: false };
+    let seen = Observation {
+        rule: 0,
+        values: key.clone(),
+        key,
+        at,
+        raise: Some(hot),
+        clear: Some(!hot),
+        retained: false,
+    };
     let mut out = Vec::new();
     book.observe(seen, Now { wall: at, mono: Mono::default() }, &mut out);
     out.len()

@@ -1,5 +1,9 @@
 //! `weir check`: what is wrong with rule files, as a compiler tells it. Reads files, runs nothing.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a verb of the command line prints its result")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a verb of the command line prints its result"
+)]
 
 use std::fs;
 use std::io::{self, IsTerminal, Read};

@@ -35,7 +35,13 @@ impl Config {
                 for broker in &config.brokers {
                     broker.check()?;
                 }
-                writeln!(out, "{}: ok; agent `{}`, {} brokers", file.display(), config.agent.id, config.brokers.len())?;
+                writeln!(
+                    out,
+                    "{}: ok; agent `{}`, {} brokers",
+                    file.display(),
+                    config.agent.id,
+                    config.brokers.len()
+                )?;
             }
         }
         out.flush()?;

@@ -37,25 +37,14 @@ impl Demo {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         telemetry::start("warn", LogFormat::Text);
         let clock = Clock::start();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("start a runtime")?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().context("start a runtime")?;
         let (json, timed) = (self.json, self.length.is_some());
         let program = std::env::args().next().unwrap_or_else(|| "weir".to_owned());
-        let options = demo::Options {
-            program,
-            broker: self.broker,
-            length: self.length,
-            keep: self.keep,
-        };
+        let options = demo::Options { program, broker: self.broker, length: self.length, keep: self.keep };
         let coloured = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let say = |line: &narrate::Line| {
-            let text = if json {
-                narrate::json(line)
-            } else {
-                narrate::text(line, coloured)
-            };
+            let text = if json { narrate::json(line) } else { narrate::text(line, coloured) };
             writeln!(std::io::stdout(), "{text}")
         };
         let summary = runtime.block_on(async {

@@ -62,9 +62,7 @@ pub fn explain(error: &anyhow::Error) -> String {
 /// Whether it only means that whoever reads our output has had enough of it.
 #[cfg(feature = "hub")]
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 impl Cli {
@@ -96,8 +94,14 @@ mod tests {
         let plain = || anyhow!("file is not a database").context("Error code 26: file is not a database");
         for (error, told) in [
             (anyhow!("no space").context("write the file"), "write the file: no space"),
-            (anyhow!("no space").context("write the file: no space; make room"), "write the file: no space; make room"),
-            (plain().context("it is damaged (file is not a database); move it away"), "it is damaged (file is not a database); move it away"),
+            (
+                anyhow!("no space").context("write the file: no space; make room"),
+                "write the file: no space; make room",
+            ),
+            (
+                plain().context("it is damaged (file is not a database); move it away"),
+                "it is damaged (file is not a database); move it away",
+            ),
             (Err::<(), _>(anyhow!("c").context("b")).context("x").unwrap_err(), "x: b: c"),
         ] {
             assert_eq!(explain(&error), told);

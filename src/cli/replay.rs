@@ -94,7 +94,8 @@ impl Replay {
         // Nothing announces this stop; waiting on it with a timeout is the pace's sleep.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let (_source, stop) = StopSource::new();
-        let mut run = Run { core, clock: Timestamp::MIN, out: Output::new(self.json), bad_lines: 0, messages: 0 };
+        let mut run =
+            Run { core, clock: Timestamp::MIN, out: Output::new(self.json), bad_lines: 0, messages: 0 };
         let mut previous = None;
         for message in recording {
             let message = match message {
@@ -248,7 +249,14 @@ pub(super) fn as_text(t: &Transition) -> String {
         "" | "recovered" => String::new(),
         reason => format!(" ({reason})"),
     };
-    format!("{}  {state:8}{reason}  {:8}  {}/{}  {}  {said}", t.occurred_at, t.severity, t.ruleset, t.rule, keys.join(" "))
+    format!(
+        "{}  {state:8}{reason}  {:8}  {}/{}  {}  {said}",
+        t.occurred_at,
+        t.severity,
+        t.ruleset,
+        t.rule,
+        keys.join(" ")
+    )
 }
 
 fn summary(core: &Core, messages: u64) -> String {
@@ -275,10 +283,21 @@ fn summary(core: &Core, messages: u64) -> String {
 
 fn rule_rows(name: &Arc<str>, set: &Set) -> Vec<Vec<String>> {
     let figures = set.accounts().iter().zip(set.alert_counts());
-    let row = |(rule, (account, alerts)): (&Arc<plan::logical::RulePlan>, (&crate::engine::Account, &crate::alert::Counts))| {
-        let unused = account.late + account.future + account.retained + alerts.outdated + account.refused + alerts.refused;
+    let row = |(rule, (account, alerts)): (
+        &Arc<plan::logical::RulePlan>,
+        (&crate::engine::Account, &crate::alert::Counts),
+    )| {
+        let unused = account.late
+            + account.future
+            + account.retained
+            + alerts.outdated
+            + account.refused
+            + alerts.refused;
         let mut row = vec![name.to_string(), rule.alert.rule.to_string()];
-        row.extend([account.rows, account.matched, unused, alerts.transitions, alerts.pending, alerts.firing].map(|n| n.to_string()));
+        row.extend(
+            [account.rows, account.matched, unused, alerts.transitions, alerts.pending, alerts.firing]
+                .map(|n| n.to_string()),
+        );
         row
     };
     set.plan.rules.iter().zip(figures).map(row).collect()

@@ -31,7 +31,8 @@ impl Run {
         telemetry::start(&self.log, self.log_format);
         let config = AgentConfig::load(&self.config)?;
         let clock = Clock::start();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start a runtime")?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().context("start a runtime")?;
         let ended = runtime.block_on(async {
             let stop = stop_on_signal().context("listen to signals")?;
             agent::run(config, clock, stop).await?;

@@ -54,7 +54,10 @@ const SAMPLE: Duration = Duration::from_secs(1);
 
 fn ask(socket: &PathBuf) -> anyhow::Result<AgentStatus> {
     let mut stream = UnixStream::connect(socket).with_context(|| {
-        format!("reach the agent at {}; is it running, and may you read its state directory?", socket.display())
+        format!(
+            "reach the agent at {}; is it running, and may you read its state directory?",
+            socket.display()
+        )
     })?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut text = String::new();
@@ -80,7 +83,9 @@ fn render(status: &AgentStatus, before: &AgentStatus) -> String {
         core.unmatched
     ));
     if !core.clock_trusted {
-        text.push_str("clock was set since the agent started, or never: restart it; MAX_FUTURE is off until then\n");
+        text.push_str(
+            "clock was set since the agent started, or never: restart it; MAX_FUTURE is off until then\n",
+        );
     }
     text.push_str(&link(status));
     text.push_str(&format!(
@@ -139,7 +144,11 @@ fn sources(sources: &[Source]) -> String {
             ]
         })
         .collect();
-    section("brokers", &["broker", "state", "since", "messages", "reconnects", "dropped", "gaps", "error"], &rows)
+    section(
+        "brokers",
+        &["broker", "state", "since", "messages", "reconnects", "dropped", "gaps", "error"],
+        &rows,
+    )
 }
 
 fn rulesets(core: &CoreStatus) -> String {
@@ -148,7 +157,14 @@ fn rulesets(core: &CoreStatus) -> String {
         .iter()
         .map(|s| {
             let note = if s.attempted == s.hash { "" } else { "a newer one was refused" };
-            vec![s.name.clone(), s.origin.clone(), s.revision.to_string(), s.rules.to_string(), s.hash[..12].to_owned(), note.to_owned()]
+            vec![
+                s.name.clone(),
+                s.origin.clone(),
+                s.revision.to_string(),
+                s.rules.to_string(),
+                s.hash[..12].to_owned(),
+                note.to_owned(),
+            ]
         })
         .collect();
     section("rule sets", &["set", "from", "revision", "rules", "hash", ""], &rows)
@@ -164,10 +180,19 @@ fn streams(core: &CoreStatus, before: &CoreStatus) -> String {
         .iter()
         .map(|s| {
             let rejects: Vec<String> = s.rejects.iter().map(|(why, n)| format!("{why} {n}")).collect();
-            vec![s.ruleset.clone(), s.name.clone(), s.topic.clone(), s.messages.to_string(), s.rows.to_string(), s.rows.saturating_sub(rows_before(s)).to_string(), rejects.join(", ")]
+            vec![
+                s.ruleset.clone(),
+                s.name.clone(),
+                s.topic.clone(),
+                s.messages.to_string(),
+                s.rows.to_string(),
+                s.rows.saturating_sub(rows_before(s)).to_string(),
+                rejects.join(", "),
+            ]
         })
         .collect();
-    let mut text = section("streams", &["set", "stream", "topic", "messages", "rows", "rows/s", "rejects"], &rows);
+    let mut text =
+        section("streams", &["set", "stream", "topic", "messages", "rows", "rows/s", "rejects"], &rows);
     for stream in &core.streams {
         if let Some(last) = stream.samples.last() {
             text.push_str(&format!(
@@ -185,15 +210,20 @@ fn rules(core: &CoreStatus) -> String {
         .iter()
         .map(|r| {
             let unused = r.late + r.future + r.retained + r.outdated + r.refused;
-            [r.rows, r.matched, unused, r.groups, r.pending, r.firing, r.transitions]
-                .iter()
-                .fold(vec![r.ruleset.clone(), r.rule.clone()], |mut row, n| {
+            [r.rows, r.matched, unused, r.groups, r.pending, r.firing, r.transitions].iter().fold(
+                vec![r.ruleset.clone(), r.rule.clone()],
+                |mut row, n| {
                     row.push(n.to_string());
                     row
-                })
+                },
+            )
         })
         .collect();
-    section("rules", &["set", "rule", "rows", "matches", "unused", "groups", "pending", "firing", "transitions"], &rows)
+    section(
+        "rules",
+        &["set", "rule", "rows", "matches", "unused", "groups", "pending", "firing", "transitions"],
+        &rows,
+    )
 }
 
 fn alerts(core: &CoreStatus) -> String {
@@ -209,7 +239,14 @@ fn alerts(core: &CoreStatus) -> String {
                 .map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default()))
                 .collect();
             let rule = a.labels.get("alertname").and_then(|v| v.as_str()).unwrap_or_default();
-            vec![a.phase.clone(), a.severity.clone(), rule.to_owned(), labels.join(" "), a.since.clone(), values.join(" ")]
+            vec![
+                a.phase.clone(),
+                a.severity.clone(),
+                rule.to_owned(),
+                labels.join(" "),
+                a.since.clone(),
+                values.join(" "),
+            ]
         })
         .collect();
     section("alerts", &["state", "severity", "rule", "labels", "since", "values"], &rows)

@@ -49,7 +49,8 @@ pub fn read(directory: &Path) -> io::Result<Listing> {
                 match listing.files.entry(name) {
                     Entry::Vacant(free) => drop(free.insert(file)),
                     Entry::Occupied(first) => {
-                        let why = format!("{} is named `{}` as well", first.get().path.display(), first.key());
+                        let why =
+                            format!("{} is named `{}` as well", first.get().path.display(), first.key());
                         listing.unreadable.push((file.path, why));
                     }
                 }

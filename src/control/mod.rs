@@ -8,9 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::model::diagnostic::{Diagnostic, Level, Place};
-use crate::model::ruleset::{
-    ContentHash, DesiredSet, Item, ItemKind, Origin, Outcome, RuleReport, set_hash,
-};
+use crate::model::ruleset::{ContentHash, DesiredSet, Item, ItemKind, Origin, Outcome, RuleReport, set_hash};
 use crate::plan::logical::Plan;
 use crate::plan::{self, Limits, RuleSetDef};
 
@@ -67,7 +65,9 @@ pub fn assemble(desired: &DesiredSet, running: &[Item]) -> Result<Vec<Item>, Rul
     };
     let items = items.ok_or_else(|| failed("items of the set are missing on the agent; send it whole"))?;
     if set_hash(&items) != desired.hash {
-        return Err(failed("the set as put together on the agent has another hash than announced; send it whole"));
+        return Err(failed(
+            "the set as put together on the agent has another hash than announced; send it whole",
+        ));
     }
     Ok(items)
 }
@@ -123,12 +123,7 @@ fn compile(
     }
 }
 
-fn refused(
-    name: &Arc<str>,
-    revision: u64,
-    items: &[Item],
-    diagnostics: Vec<Diagnostic>,
-) -> Box<RuleReport> {
+fn refused(name: &Arc<str>, revision: u64, items: &[Item], diagnostics: Vec<Diagnostic>) -> Box<RuleReport> {
     Box::new(RuleReport {
         set: name.clone(),
         revision,

@@ -30,11 +30,7 @@ struct Body {
 /// A set as bytes.
 pub fn encode(set: &Admitted) -> Vec<u8> {
     let items = set.items.iter().map(|i| (i.kind.to_string(), i.name.to_string(), i.body.to_string()));
-    let body = Body {
-        origin: set.origin.name().to_owned(),
-        revision: set.revision,
-        items: items.collect(),
-    };
+    let body = Body { origin: set.origin.name().to_owned(), revision: set.revision, items: items.collect() };
     // Text, numbers and arrays only: nothing that serialising could fail on.
     serde_json::to_vec(&body).unwrap_or_default()
 }

@@ -54,9 +54,7 @@ impl Projection {
 
     /// Where the value of a path that was asked for lies in an element.
     pub(super) fn place(&self, path: &[Arc<str>]) -> Option<usize> {
-        path.iter()
-            .try_fold(&self.root, |node, name| node.child(name))
-            .and_then(|node| node.whole)
+        path.iter().try_fold(&self.root, |node, name| node.child(name)).and_then(|node| node.whole)
     }
 }
 
@@ -76,10 +74,7 @@ impl Node {
     }
 
     fn child(&self, name: &str) -> Option<&Self> {
-        self.children
-            .binary_search_by(|(n, _)| n.as_ref().cmp(name))
-            .ok()
-            .map(|at| &self.children[at].1)
+        self.children.binary_search_by(|(n, _)| n.as_ref().cmp(name)).ok().map(|at| &self.children[at].1)
     }
 
     /// Takes the wanted parts out of a value that is there as a whole.
@@ -171,7 +166,10 @@ fn check_depth(text: &[u8]) -> Result<(), Reject> {
             _ => {}
         }
         if depth > MAX_DEPTH {
-            return Err(Reject::new(RejectReason::TooDeep, format!("nested more than {MAX_DEPTH} levels deep")));
+            return Err(Reject::new(
+                RejectReason::TooDeep,
+                format!("nested more than {MAX_DEPTH} levels deep"),
+            ));
         }
     }
     Ok(())

@@ -228,9 +228,7 @@ fn row(
 fn captured(target: &Target, n: usize, field: &Field) -> Result<Value, Reject> {
     match (target.captures.get(n), &field.ty) {
         (None, _) => Ok(Value::Null),
-        (Some(text), DataType::String | DataType::Any) => {
-            Ok(Value::Str(text.clone()))
-        }
+        (Some(text), DataType::String | DataType::Any) => Ok(Value::Str(text.clone())),
         (Some(text), ty) => typed::fit_text(text, ty, field.unit),
     }
 }

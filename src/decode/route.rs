@@ -64,10 +64,7 @@ impl Router {
             self.known = 0;
         }
         let route = Arc::new(self.find(streams, message));
-        self.routes
-            .entry(message.source.clone())
-            .or_default()
-            .insert(message.topic.clone(), route.clone());
+        self.routes.entry(message.source.clone()).or_default().insert(message.topic.clone(), route.clone());
         self.known += 1;
         route
     }
@@ -91,10 +88,7 @@ impl Router {
 
     fn reading(&mut self, streams: &[Arc<StreamSpec>], targets: &[Target]) -> Arc<Reading> {
         let set: Box<[usize]> = targets.iter().map(|t| t.stream).collect();
-        self.readings
-            .entry(set)
-            .or_insert_with_key(|set| Arc::new(Reading::new(streams, set)))
-            .clone()
+        self.readings.entry(set).or_insert_with_key(|set| Arc::new(Reading::new(streams, set))).clone()
     }
 }
 

@@ -19,9 +19,10 @@ impl<'p> Scalar<'p> {
     pub(super) fn read(payload: &'p str) -> Self {
         let text = payload.trim();
         if text.starts_with('"')
-            && let Ok(inner) = serde_json::from_str::<String>(text) {
-                return Self { text: Cow::Owned(inner), quoted: true };
-            }
+            && let Ok(inner) = serde_json::from_str::<String>(text)
+        {
+            return Self { text: Cow::Owned(inner), quoted: true };
+        }
         Self { text: Cow::Borrowed(text), quoted: false }
     }
 
@@ -83,7 +84,11 @@ mod tests {
         check("ON", DataType::Boolean, Some(Value::Bool(true)));
         check("0", DataType::Boolean, Some(Value::Bool(false)));
         check("maybe", DataType::Boolean, None);
-        check("1000", DataType::Datetime, Some(Value::Time(crate::model::time::Timestamp::from_millis(1_000_000))));
+        check(
+            "1000",
+            DataType::Datetime,
+            Some(Value::Time(crate::model::time::Timestamp::from_millis(1_000_000))),
+        );
         check("ab", DataType::Bytea, Some(Value::Bytes(b"ab".as_slice().into())));
         check("[1]", DataType::Array(Box::new(DataType::Any)), None);
     }

@@ -86,7 +86,11 @@ fn json_values_in_every_type() {
         (Bigint, r#"{"v": 5.0}"#, "BIGINT:5"),
         (Bigint, r#"{"v": 5.5}"#, "wrong_type: column `v`: FLOAT `5.5` is no BIGINT"),
         (Bigint, r#"{"v": 9223372036854775807}"#, "BIGINT:9223372036854775807"),
-        (Bigint, r#"{"v": 9223372036854775808}"#, "wrong_type: column `v`: FLOAT `9223372036854776000` is no BIGINT"),
+        (
+            Bigint,
+            r#"{"v": 9223372036854775808}"#,
+            "wrong_type: column `v`: FLOAT `9223372036854776000` is no BIGINT",
+        ),
         (Any, r#"{"v": 9223372036854775808}"#, "FLOAT:9223372036854776000"),
         (Any, r#"{"v": 1, "v": "last"}"#, "STRING:last"),
         (Any, r#"{"v": [1, {"a": null}]}"#, r#"ARRAY:[1,{"a":null}]"#),
@@ -135,7 +139,10 @@ fn malformed_payloads_are_rejected_with_a_reason() {
         (deep(250_000).into_bytes(), "too_deep: nested more than 64 levels deep"),
         ("[".repeat(500_000).into_bytes(), "too_deep: nested more than 64 levels deep"),
         ("{\"a\":".repeat(100_000).into_bytes(), "too_deep: nested more than 64 levels deep"),
-        (format!("[{}]", vec!["{}"; 10_001].join(",")).into_bytes(), "too_many_rows: more than 10000 elements"),
+        (
+            format!("[{}]", vec!["{}"; 10_001].join(",")).into_bytes(),
+            "too_many_rows: more than 10000 elements",
+        ),
         (br#"{"v": [true]}"#.to_vec(), "wrong_type: column `v`: ARRAY `[true]` is no FLOAT"),
     ] {
         let spec = stream("s", "t/x", Format::Json, vec![field("v", DataType::Float)]);
@@ -151,7 +158,10 @@ fn nesting_counts_only_outside_of_text() {
     let flat = vec!["[]"; 1_000].join(",");
     check(DataType::Float, &format!(r#"{{"v": 1, "x": [{flat}]}}"#), "FLOAT:1");
     let deep = format!("{}1{}", "[".repeat(63), "]".repeat(63));
-    let got = outcome(stream("s", "t/x", Format::Json, vec![field("v", DataType::Any)]), format!(r#"{{"v": {deep}}}"#));
+    let got = outcome(
+        stream("s", "t/x", Format::Json, vec![field("v", DataType::Any)]),
+        format!(r#"{{"v": {deep}}}"#),
+    );
     assert_eq!(got, [format!("ARRAY:{deep}")]);
 }
 
@@ -168,7 +178,10 @@ fn a_bad_element_takes_nothing_from_the_good_ones() {
         ]
     );
     assert_eq!(outcome(spec(), "[]"), [""; 0]);
-    assert_eq!(outcome(spec(), r#"[{"v": 1}, {"v": 2"#), ["not_json: EOF while parsing an object at line 1 column 18"]);
+    assert_eq!(
+        outcome(spec(), r#"[{"v": 1}, {"v": 2"#),
+        ["not_json: EOF while parsing an object at line 1 column 18"]
+    );
 }
 
 #[test]
@@ -230,13 +243,24 @@ fn event_time_comes_from_its_column() {
 
 #[test]
 fn a_message_feeds_every_stream_that_reads_its_topic() {
-    let on = |source: Option<&str>, spec: StreamSpec| Arc::new(StreamSpec { source: source.map(Into::into), ..spec });
-    let json = |name: &str, column: &str| stream(name, "t/+", Format::Json, vec![field(column, DataType::Any)]);
+    let on = |source: Option<&str>, spec: StreamSpec| {
+        Arc::new(StreamSpec { source: source.map(Into::into), ..spec })
+    };
+    let json =
+        |name: &str, column: &str| stream(name, "t/+", Format::Json, vec![field(column, DataType::Any)]);
     let mut decoder = Decoder::new(vec![
         on(None, json("a", "a")),
         on(Some("plant"), json("b", "b")),
         on(Some("other"), json("c", "a")),
-        on(None, stream("d", "t/x", Format::Scalar, vec![from("v", FieldSource::Path(Vec::new()), DataType::String)])),
+        on(
+            None,
+            stream(
+                "d",
+                "t/x",
+                Format::Scalar,
+                vec![from("v", FieldSource::Path(Vec::new()), DataType::String)],
+            ),
+        ),
         on(Some("node"), json("e", "a")),
     ]);
     let mut out = Vec::new();
@@ -247,7 +271,11 @@ fn a_message_feeds_every_stream_that_reads_its_topic() {
 
     let node = Message { source: "node".into(), ..message("t/x", r#"{"a": 1}"#) };
     decoder.decode(&node, &mut out);
-    assert_eq!(out.iter().map(|(s, _)| *s).collect::<Vec<_>>(), [4], "only a stream that names the node reads it");
+    assert_eq!(
+        out.iter().map(|(s, _)| *s).collect::<Vec<_>>(),
+        [4],
+        "only a stream that names the node reads it"
+    );
 
     decoder.decode(&message("elsewhere", "{}"), &mut out);
     assert_eq!(decoder.unmatched(), 1);
@@ -280,7 +308,24 @@ fn many_topics_are_all_routed() {
 /// JSON text, broken here and there.
 fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
     let pieces = prop::sample::select(vec![
-        "{", "}", "[", "]", ":", ",", "\"v\"", "\"ts\"", "\"a\"", "1", "-0.5e3", "1e999", "null", "true", "\"\\u12\"", " ", "\\", "\"",
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "\"v\"",
+        "\"ts\"",
+        "\"a\"",
+        "1",
+        "-0.5e3",
+        "1e999",
+        "null",
+        "true",
+        "\"\\u12\"",
+        " ",
+        "\\",
+        "\"",
     ]);
     prop_oneof![
         prop::collection::vec(any::<u8>(), 0..200),
@@ -349,7 +394,11 @@ fn a_sample_quotes_no_long_value_whole() {
         for value in &values {
             let spec = stream("s", "t/x", Format::Json, vec![field("v", ty.clone())]);
             let said = outcome(spec, format!(r#"{{"v": {value}}}"#));
-            assert!(said[0].contains("éé") && said[0].contains('…') && said[0].len() < 300, "{}", said[0].len());
+            assert!(
+                said[0].contains("éé") && said[0].contains('…') && said[0].len() < 300,
+                "{}",
+                said[0].len()
+            );
         }
     }
     let spec = || {

@@ -46,12 +46,7 @@ impl Broker {
             .context("start the broker: it takes too long")?
             .context("start the broker: it ended at once")?
             .context("start the broker")?;
-        Ok(Self {
-            addr,
-            shutdown,
-            ended,
-            _thread: thread,
-        })
+        Ok(Self { addr, shutdown, ended, _thread: thread })
     }
 
     /// Where clients connect to.
@@ -72,10 +67,7 @@ type Started = Result<(SocketAddr, BrokerShutdownHandle)>;
 async fn serve(started: oneshot::Sender<Started>) {
     let config = BrokerConfig {
         bind_addresses: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
-        storage_config: StorageConfig {
-            enable_persistence: false,
-            ..StorageConfig::default()
-        },
+        storage_config: StorageConfig { enable_persistence: false, ..StorageConfig::default() },
         sys_topics_enabled: false,
         ..BrokerConfig::default()
     };

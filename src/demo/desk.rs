@@ -32,24 +32,13 @@ pub(super) struct Pushed {
 impl Desk {
     pub(super) fn new(hub: SocketAddr, token: String) -> Result<Self> {
         let client = Client::builder().no_proxy().timeout(TIMEOUT).build()?;
-        Ok(Self {
-            client,
-            base: format!("http://{hub}/api/v1"),
-            token,
-            last: 0,
-        })
+        Ok(Self { client, base: format!("http://{hub}/api/v1"), token, last: 0 })
     }
 
     /// Pushes a rule file under a name.
     pub(super) async fn push(&self, name: &str, text: &str) -> Result<Pushed> {
-        let request = self
-            .client
-            .put(format!("{}/rulesets/{name}", self.base))
-            .body(text.to_owned());
-        let body = self
-            .send(request)
-            .await
-            .with_context(|| format!("push the rule set `{name}`"))?;
+        let request = self.client.put(format!("{}/rulesets/{name}", self.base)).body(text.to_owned());
+        let body = self.send(request).await.with_context(|| format!("push the rule set `{name}`"))?;
         Ok(Pushed {
             rules: body["rules"].as_array().map_or(0, Vec::len),
             revision: body["revision"].as_u64().unwrap_or(0),
@@ -62,18 +51,11 @@ impl Desk {
     /// Also where it refused something.
     pub(super) async fn runs_everything(&self, agent: &str) -> Result<bool> {
         let agents = self.get("/agents").await?;
-        let known = agents
-            .as_array()
-            .into_iter()
-            .flatten()
-            .find(|known| known["agent"] == agent);
+        let known = agents.as_array().into_iter().flatten().find(|known| known["agent"] == agent);
         let Some(known) = known.filter(|known| known["connected"] == true) else {
             return Ok(false);
         };
-        let sets = known["sets"]
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default();
+        let sets = known["sets"].as_array().map(Vec::as_slice).unwrap_or_default();
         if let Some(refused) = sets.iter().find(|set| set["progress"] == "refused") {
             bail!(
                 "the agent refused the rule set `{}`: {}",
@@ -86,9 +68,7 @@ impl Desk {
 
     /// The transitions since the last call, in the order in which the hub received them.
     pub(super) async fn news(&mut self) -> Result<Vec<TransitionRecord>> {
-        let answer = self
-            .get(&format!("/transitions?after={}&limit={PAGE}", self.last))
-            .await?;
+        let answer = self.get(&format!("/transitions?after={}&limit={PAGE}", self.last)).await?;
         let news: Vec<TransitionRecord> =
             serde_json::from_value(answer).context("understand the hub's transitions")?;
         self.last = news.last().map_or(self.last, |last| last.id);
@@ -96,27 +76,15 @@ impl Desk {
     }
 
     async fn get(&self, path: &str) -> Result<Json> {
-        self.send(self.client.get(format!("{}{path}", self.base)))
-            .await
+        self.send(self.client.get(format!("{}{path}", self.base))).await
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Json> {
-        let response = request
-            .bearer_auth(&self.token)
-            .send()
-            .await
-            .context("reach the hub")?;
+        let response = request.bearer_auth(&self.token).send().await.context("reach the hub")?;
         let status = response.status();
-        let body: Json = response
-            .json()
-            .await
-            .context("understand the hub's answer")?;
+        let body: Json = response.json().await.context("understand the hub's answer")?;
         if !status.is_success() {
-            bail!(
-                "the hub says: {} {}",
-                text(&body["error"]),
-                findings(&body["diagnostics"])
-            );
+            bail!("the hub says: {} {}", text(&body["error"]), findings(&body["diagnostics"]));
         }
         Ok(body)
     }
@@ -128,9 +96,5 @@ fn text(value: &Json) -> &str {
 
 fn findings(list: &Json) -> String {
     let found: Vec<Diagnostic> = serde_json::from_value(list.clone()).unwrap_or_default();
-    found
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("; ")
+    found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -91,20 +91,10 @@ impl Schedule {
         let fits = match DEVICES[device].kind {
             Kind::Freezer => &[Fault::DoorOpen, Fault::CompressorOff][..],
             Kind::Motor => &[Fault::Bearing, Fault::Overload],
-            Kind::Room => &[
-                Fault::Smoke,
-                Fault::CarbonMonoxide,
-                Fault::Leak,
-                Fault::Intruder,
-            ],
+            Kind::Room => &[Fault::Smoke, Fault::CarbonMonoxide, Fault::Leak, Fault::Intruder],
         };
         let fault = fits[self.rng.usize(..fits.len())];
         let length = 8.0 + 10.0 * self.rng.f64();
-        self.planned.push(Planned {
-            device,
-            fault,
-            from: at,
-            until: at + length,
-        });
+        self.planned.push(Planned { device, fault, from: at, until: at + length });
     }
 }

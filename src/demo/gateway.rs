@@ -63,12 +63,7 @@ impl Gateway {
             let end = runtime.block_on(agent::run(config, clock, heard));
             drop(ending.send(end));
         })?;
-        Ok(Self {
-            socket,
-            stop,
-            ended,
-            _thread: thread,
-        })
+        Ok(Self { socket, stop, ended, _thread: thread })
     }
 
     /// Where `weir status` finds it.
@@ -86,12 +81,7 @@ impl Gateway {
             bail!("the agent has stopped");
         }
         let mut answer = Vec::new();
-        let asked = async {
-            UnixStream::connect(&self.socket)
-                .await?
-                .read_to_end(&mut answer)
-                .await
-        };
+        let asked = async { UnixStream::connect(&self.socket).await?.read_to_end(&mut answer).await };
         timeout(ANSWER, asked)
             .await
             .context("ask the agent: it does not answer")?
@@ -129,10 +119,7 @@ fn configure(given: &Given<'_>) -> Result<AgentConfig> {
             state_dir: given.dir.to_owned(),
         },
         brokers: vec![broker],
-        node: ingest::node::Config {
-            interval: NODE_INTERVAL,
-            ..ingest::node::Config::default()
-        },
+        node: ingest::node::Config { interval: NODE_INTERVAL, ..ingest::node::Config::default() },
         hub: uplink::Config {
             url: given.hub.clone(),
             token_file: Some(token_file),

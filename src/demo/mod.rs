@@ -77,11 +77,7 @@ pub async fn run(
     let last = stage.tally().await;
     stage.clear().await;
     let kept = place.kept().map(|dir| dir.display().to_string());
-    let summary = Summary {
-        counts: shown?,
-        tally: last.unwrap_or_default(),
-        kept,
-    };
+    let summary = Summary { counts: shown?, tally: last.unwrap_or_default(), kept };
     say(&Line::Summary(summary.clone()))?;
     Ok(summary)
 }

@@ -102,10 +102,7 @@ impl Seen {
     /// A transition as the demo tells it.
     pub fn of(transition: TransitionRecord) -> Self {
         let latency = latency(&transition).as_millis();
-        Self {
-            latency_ms: u64::try_from(latency).unwrap_or(u64::MAX),
-            transition,
-        }
+        Self { latency_ms: u64::try_from(latency).unwrap_or(u64::MAX), transition }
     }
 }
 
@@ -141,15 +138,8 @@ pub fn text(line: &Line, coloured: bool) -> String {
     match line {
         Line::Started(started) => start(started, pen),
         Line::Rules(rules) => {
-            let running = format!(
-                "{} rules pushed to the hub, running on the agent",
-                rules.rules
-            );
-            let which = pen.dim(&format!(
-                "({}, revision {})",
-                rules.sets.join(", "),
-                rules.revision
-            ));
+            let running = format!("{} rules pushed to the hub, running on the agent", rules.rules);
+            let which = pen.dim(&format!("({}, revision {})", rules.sets.join(", "), rules.revision));
             format!("  rules    {running}   {which}\n\n{}", pen.dim(&heading()))
         }
         Line::Alert(seen) => alert(seen, pen),
@@ -159,27 +149,18 @@ pub fn text(line: &Line, coloured: bool) -> String {
 }
 
 fn start(started: &Started, pen: Pen) -> String {
-    let broker = if started.broker_inside {
-        "inside this process"
-    } else {
-        "yours"
-    };
+    let broker = if started.broker_inside { "inside this process" } else { "yours" };
     let stays = match &started.kept {
         Some(dir) => format!("{dir} keeps the files of agent and hub"),
         None => "nothing stays when it ends".to_owned(),
     };
     let lines = [
-        (
-            "broker",
-            pen.bold(&started.broker),
-            format!("{broker}; {} publish there", started.sensors),
-        ),
+        ("broker", pen.bold(&started.broker), format!("{broker}; {} publish there", started.sensors)),
         ("agent", pen.bold(&started.agent), started.status.clone()),
         ("hub", pen.bold(&started.page), String::new()),
     ];
-    let mut text = format!(
-        "weir demo: sensors, broker, agent and hub on this machine. Ctrl-C ends it; {stays}.\n"
-    );
+    let mut text =
+        format!("weir demo: sensors, broker, agent and hub on this machine. Ctrl-C ends it; {stays}.\n");
     for (what, place, about) in lines {
         text.push_str(&format!("\n  {what:<8} {place}"));
         if !about.is_empty() {
@@ -200,17 +181,10 @@ fn alert(seen: &Seen, pen: Pen) -> String {
     let state = paint(pen, &format!("{state:<8}"));
     let subject = clean(&subject(t));
     let what = clean(&what(t));
-    let what = if t.state == "firing" {
-        pen.bold(&what)
-    } else {
-        what
-    };
+    let what = if t.state == "firing" { pen.bold(&what) } else { what };
     let delay = pen.dim(&format!("{:>6}", format!("{} ms", seen.latency_ms)));
     let (severity, rule) = (clean(&t.severity), clean(&t.rule));
-    format!(
-        "{}  {state}  {severity:<8}  {rule:<18}  {subject:<9}  {delay}  {what}",
-        clock(&t.received_at)
-    )
+    format!("{}  {state}  {severity:<8}  {rule:<18}  {subject:<9}  {delay}  {what}", clock(&t.received_at))
 }
 
 /// The columns of [`alert`]. The delay is from the reading to the hub.
@@ -234,11 +208,7 @@ fn subject(t: &TransitionRecord) -> String {
         .filter(|(name, _)| !own(name))
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
-    if labels.is_empty() {
-        t.agent.clone()
-    } else {
-        labels.join(" ")
-    }
+    if labels.is_empty() { t.agent.clone() } else { labels.join(" ") }
 }
 
 fn what(t: &TransitionRecord) -> String {
@@ -254,13 +224,8 @@ fn what(t: &TransitionRecord) -> String {
 
 /// The time of day, as the wall shows it here.
 fn clock(at: &str) -> String {
-    let local = at
-        .parse::<jiff::Timestamp>()
-        .map(|at| at.to_zoned(jiff::tz::TimeZone::system()));
-    local.map_or_else(
-        |_| "--:--:--".to_owned(),
-        |at| at.strftime("%H:%M:%S").to_string(),
-    )
+    let local = at.parse::<jiff::Timestamp>().map(|at| at.to_zoned(jiff::tz::TimeZone::system()));
+    local.map_or_else(|_| "--:--:--".to_owned(), |at| at.strftime("%H:%M:%S").to_string())
 }
 
 fn sums(tally: &Tally) -> String {
@@ -271,26 +236,16 @@ fn sums(tally: &Tally) -> String {
         count(tally.alerts_out, "alert"),
         bytes(tally.bytes_out)
     );
-    if let Some(part) = tally
-        .bytes_in
-        .checked_div(tally.bytes_out)
-        .filter(|part| *part > 1)
-    {
+    if let Some(part) = tally.bytes_in.checked_div(tally.bytes_out).filter(|part| *part > 1) {
         text.push_str(&format!("   (1 of {part} bytes leaves the site)"));
     }
     text
 }
 
 fn close(summary: &Summary, pen: Pen) -> String {
-    let Summary {
-        counts,
-        tally,
-        kept,
-    } = summary;
-    let alerts = format!(
-        "{} fired, {} resolved, {} occurred",
-        counts.fired, counts.resolved, counts.occurred
-    );
+    let Summary { counts, tally, kept } = summary;
+    let alerts =
+        format!("{} fired, {} resolved, {} occurred", counts.fired, counts.resolved, counts.occurred);
     let mut text = format!(
         "\n{}\n  alerts   {alerts}, as the hub received them\n  bytes    {}",
         pen.bold("The demo is over."),
@@ -303,11 +258,7 @@ fn close(summary: &Summary, pen: Pen) -> String {
 }
 
 fn count(n: u64, what: &str) -> String {
-    if n == 1 {
-        format!("1 {what}")
-    } else {
-        format!("{n} {what}s")
-    }
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
 /// A size for people.
@@ -321,9 +272,7 @@ fn bytes(size: u64) -> String {
 }
 
 fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// Colours, where there are any.
@@ -334,11 +283,7 @@ struct Pen {
 
 impl Pen {
     fn paint(self, code: &str, text: &str) -> String {
-        if self.coloured {
-            format!("\u{1b}[{code}m{text}\u{1b}[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.coloured { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
     fn red(self, text: &str) -> String {
@@ -380,19 +325,12 @@ mod tests {
             "starts_at": "2026-01-01T00:00:00Z", "occurred_at": "2026-01-01T00:01:05Z",
             "recorded_at": "2026-01-01T00:01:05Z", "received_at": "2026-01-01T00:01:05.012Z",
         });
-        Line::Alert(Box::new(Seen::of(
-            serde_json::from_value(transition).unwrap(),
-        )))
+        Line::Alert(Box::new(Seen::of(serde_json::from_value(transition).unwrap())))
     }
 
     #[test]
     fn a_line_tells_state_subject_delay_and_reason() {
-        let device = [
-            ("agent", "gw"),
-            ("alertname", "hot"),
-            ("device", "f1"),
-            ("site", "a"),
-        ];
+        let device = [("agent", "gw"), ("alertname", "hot"), ("device", "f1"), ("site", "a")];
         let mount = [("agent", "gw"), ("mount", "/data")];
         let cases: &[(Line, &str)] = &[
             (
@@ -426,23 +364,12 @@ mod tests {
 
     #[test]
     fn sums_tell_the_share_only_where_there_is_one() {
-        let tally = |bytes_in, bytes_out| Tally {
-            readings_in: 412,
-            bytes_in,
-            alerts_out: 1,
-            bytes_out,
-        };
+        let tally = |bytes_in, bytes_out| Tally { readings_in: 412, bytes_in, alerts_out: 1, bytes_out };
         assert_eq!(
             sums(&tally(63_200, 4_100)),
             "in 412 readings, 63.2 kB   out 1 alert, 4.1 kB   (1 of 15 bytes leaves the site)"
         );
-        assert_eq!(
-            sums(&tally(900, 800)),
-            "in 412 readings, 900 B   out 1 alert, 800 B"
-        );
-        assert_eq!(
-            sums(&tally(900, 0)),
-            "in 412 readings, 900 B   out 1 alert, 0 B"
-        );
+        assert_eq!(sums(&tally(900, 800)), "in 412 readings, 900 B   out 1 alert, 800 B");
+        assert_eq!(sums(&tally(900, 0)), "in 412 readings, 900 B   out 1 alert, 0 B");
     }
 }

@@ -19,26 +19,14 @@ impl Place {
     pub(super) fn make(keep: Option<&Path>) -> Result<Self> {
         if let Some(dir) = keep {
             fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
-            if fs::read_dir(dir)
-                .with_context(|| format!("read {}", dir.display()))?
-                .next()
-                .is_some()
-            {
-                bail!(
-                    "{} is not empty; name a directory that is, or that is not there yet",
-                    dir.display()
-                );
+            if fs::read_dir(dir).with_context(|| format!("read {}", dir.display()))?.next().is_some() {
+                bail!("{} is not empty; name a directory that is, or that is not there yet", dir.display());
             }
-            let dir = dir
-                .canonicalize()
-                .with_context(|| format!("read {}", dir.display()))?;
+            let dir = dir.canonicalize().with_context(|| format!("read {}", dir.display()))?;
             return Ok(Self { dir, keep: true });
         }
         let dir = std::env::temp_dir().join(format!("weir-demo-{:012x}", fastrand::u64(..1 << 48)));
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&dir)
-            .with_context(|| format!("make {}", dir.display()))?;
+        fs::DirBuilder::new().mode(0o700).create(&dir).with_context(|| format!("make {}", dir.display()))?;
         Ok(Self { dir, keep: false })
     }
 

@@ -77,12 +77,7 @@ impl Plant {
     pub(super) fn new(seed: u64, start: Timestamp) -> Self {
         let calm = |device: &Device| {
             let (first, second, third) = device.kind.drive(None);
-            State {
-                read_at: start,
-                first: first.0,
-                second: second.0,
-                third: third.0,
-            }
+            State { read_at: start, first: first.0, second: second.0, third: third.0 }
         };
         Self {
             start,
@@ -103,10 +98,7 @@ impl Plant {
             Kind::Motor => ("machine", motor(state, fault, now, &mut self.rng)),
             Kind::Room => ("env", room(state, fault, now, name, &mut self.rng)),
         };
-        Some(Reading {
-            topic: format!("site/demo/{area}/{name}"),
-            payload: payload.to_string(),
-        })
+        Some(Reading { topic: format!("site/demo/{area}/{name}"), payload: payload.to_string() })
     }
 }
 
@@ -134,11 +126,7 @@ impl Kind {
 }
 
 impl State {
-    fn drift(
-        &mut self,
-        (first, second, third): ((f64, f64), (f64, f64), (f64, f64)),
-        now: Timestamp,
-    ) {
+    fn drift(&mut self, (first, second, third): ((f64, f64), (f64, f64), (f64, f64)), now: Timestamp) {
         let seconds = now.since(self.read_at).as_secs_f64();
         self.read_at = now;
         let towards = |from: &mut f64, (target, pace): (f64, f64)| {
@@ -151,11 +139,7 @@ impl State {
 }
 
 fn freezer(state: &State, fault: Option<Fault>, now: Timestamp, rng: &mut Rng) -> Json {
-    let door = if fault == Some(Fault::DoorOpen) {
-        "open"
-    } else {
-        "closed"
-    };
+    let door = if fault == Some(Fault::DoorOpen) { "open" } else { "closed" };
     json!({ "temperature": noisy(state.first, 0.3, 2, rng), "door": door, "ts": seconds(now) })
 }
 
@@ -194,10 +178,7 @@ fn noisy(value: f64, spread: f64, digits: i32, rng: &mut Rng) -> f64 {
 }
 
 /// Seconds since 1970, as the devices of the field write it.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "microseconds of this century fit into 53 bits"
-)]
+#[expect(clippy::cast_precision_loss, reason = "microseconds of this century fit into 53 bits")]
 fn seconds(now: Timestamp) -> f64 {
     now.micros() as f64 / 1e6
 }
@@ -215,17 +196,9 @@ mod tests {
         let mut found = Vec::new();
         for second in 0..seconds {
             for (device, known) in DEVICES.iter().enumerate() {
-                let reading = plant
-                    .read(device, START.plus(Duration::from_secs(second)))
-                    .unwrap();
-                assert!(
-                    reading.topic.starts_with("site/demo/") && reading.topic.ends_with(known.name)
-                );
-                found.push((
-                    second,
-                    device,
-                    serde_json::from_str(&reading.payload).unwrap(),
-                ));
+                let reading = plant.read(device, START.plus(Duration::from_secs(second))).unwrap();
+                assert!(reading.topic.starts_with("site/demo/") && reading.topic.ends_with(known.name));
+                found.push((second, device, serde_json::from_str(&reading.payload).unwrap()));
             }
         }
         found
@@ -241,9 +214,7 @@ mod tests {
     fn the_first_fault_comes_and_goes_in_time() {
         let warm: Vec<u64> = readings(1, 30)
             .into_iter()
-            .filter(|(_, device, reading)| {
-                *device == 1 && reading["temperature"].as_f64().unwrap() > -15.0
-            })
+            .filter(|(_, device, reading)| *device == 1 && reading["temperature"].as_f64().unwrap() > -15.0)
             .map(|(second, ..)| second)
             .collect();
         assert!(*warm.first().unwrap() <= 5, "{warm:?}");
@@ -263,8 +234,7 @@ mod tests {
             move |reading: &Json| reading.pointer(path).unwrap().as_f64().unwrap() > limit
         };
         assert!(any(Kind::Freezer, &|r| r["door"] == "open"));
-        assert!(any(Kind::Freezer, &|r| r["door"] == "closed"
-            && r["temperature"].as_f64().unwrap() > -12.0));
+        assert!(any(Kind::Freezer, &|r| r["door"] == "closed" && r["temperature"].as_f64().unwrap() > -12.0));
         assert!(any(Kind::Motor, &above("/vibration", 8.0)));
         assert!(any(Kind::Motor, &above("/temperature", 85.0)));
         assert!(any(Kind::Motor, &|r| r["state"] == "tripped"));

@@ -33,11 +33,9 @@ pub(super) fn endpoint(url: &str) -> Result<(String, u16)> {
     };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     let (host, port) = match rest.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (
-            host,
-            port.parse()
-                .with_context(|| format!("`{port}` is no port; {form}"))?,
-        ),
+        Some((host, port)) if !port.ends_with(']') => {
+            (host, port.parse().with_context(|| format!("`{port}` is no port; {form}"))?)
+        }
         _ => (rest, 1_883),
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -66,11 +64,7 @@ impl Sensors {
     async fn connected(&mut self) -> Result<()> {
         loop {
             // The error tells its cause itself.
-            let event = self
-                .events
-                .poll()
-                .await
-                .map_err(|error| anyhow!("{error}"))?;
+            let event = self.events.poll().await.map_err(|error| anyhow!("{error}"))?;
             if let Event::Incoming(Packet::ConnAck(_)) = event {
                 return Ok(());
             }
@@ -127,14 +121,7 @@ async fn measure(client: &AsyncClient, mut plant: Plant, clock: Clock, stop: &St
             continue;
         };
         // A full queue means that the broker is away: a sensor does not wait for it.
-        if client
-            .try_publish(
-                reading.topic,
-                reading.payload,
-                PublishOptions::at_least_once(),
-            )
-            .is_err()
-        {
+        if client.try_publish(reading.topic, reading.payload, PublishOptions::at_least_once()).is_err() {
             tracing::debug!(device, "a reading found no way to the broker");
         }
     }
@@ -147,20 +134,11 @@ mod tests {
     #[test]
     fn brokers() {
         let found = |url| endpoint(url).ok();
-        assert_eq!(
-            found("mqtt://127.0.0.1:1884"),
-            Some(("127.0.0.1".to_owned(), 1_884))
-        );
+        assert_eq!(found("mqtt://127.0.0.1:1884"), Some(("127.0.0.1".to_owned(), 1_884)));
         assert_eq!(found("mqtt://broker/"), Some(("broker".to_owned(), 1_883)));
         assert_eq!(found("mqtt://[::1]:1884"), Some(("::1".to_owned(), 1_884)));
         assert_eq!(found("mqtt://[::1]"), Some(("::1".to_owned(), 1_883)));
-        for wrong in [
-            "broker:1883",
-            "mqtts://broker",
-            "mqtt://",
-            "mqtt://b:x",
-            "mqtt://u:p@b",
-        ] {
+        for wrong in ["broker:1883", "mqtts://broker", "mqtt://", "mqtt://b:x", "mqtt://u:p@b"] {
             assert_eq!(found(wrong), None, "{wrong}");
         }
     }

@@ -61,12 +61,9 @@ impl Stage {
             data_dir: place.join("hub"),
             ..hub::Config::default()
         };
-        let token =
-            tokens::add(&config.agent_tokens_path(), AGENT).context("make the agent's token")?;
+        let token = tokens::add(&config.agent_tokens_path(), AGENT).context("make the agent's token")?;
         let (hub_stop, heard) = StopSource::new();
-        let hub = hub::start(config, clock, heard)
-            .await
-            .context("start the hub")?;
+        let hub = hub::start(config, clock, heard).await.context("start the hub")?;
         let agent_dir = place.join("agent");
         let given = Given {
             dir: &agent_dir,
@@ -102,15 +99,9 @@ impl Stage {
                 count(Kind::Motor),
                 count(Kind::Room)
             ),
-            page: format!(
-                "http://{}/#token={}",
-                self.hub.http_addr, self.hub.api_token
-            ),
+            page: format!("http://{}/#token={}", self.hub.http_addr, self.hub.api_token),
             agent: AGENT.to_owned(),
-            status: format!(
-                "{program} status --socket {}",
-                self.gateway.socket().display()
-            ),
+            status: format!("{program} status --socket {}", self.gateway.socket().display()),
             kept: self.kept.clone(),
         }
     }
@@ -132,9 +123,9 @@ impl Stage {
         };
         match timeout(PATIENCE, ready).await {
             Ok(ready) => ready,
-            Err(_) => bail!(
-                "wait for the agent to run the rules: it takes too long; WEIR_LOG=info says more"
-            ),
+            Err(_) => {
+                bail!("wait for the agent to run the rules: it takes too long; WEIR_LOG=info says more")
+            }
         }
     }
 

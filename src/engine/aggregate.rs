@@ -225,7 +225,11 @@ mod tests {
 
     #[track_caller]
     fn check(function: AggregateFunction, values: &[Value], expected: Value) {
-        assert_eq!(format!("{:?}", over(function, false, values)), format!("{expected:?}"), "{function:?} {values:?}");
+        assert_eq!(
+            format!("{:?}", over(function, false, values)),
+            format!("{expected:?}"),
+            "{function:?} {values:?}"
+        );
     }
 
     #[test]
@@ -264,7 +268,8 @@ mod tests {
         assert_eq!(over(Sum, true, &[i(1), i(1), i(2)]), i(3));
 
         let positive = Expr::Binary(BinaryOp::Gt, Box::new(Expr::Field(0)), Box::new(Expr::Const(i(0))));
-        let aggregate = Aggregate { function: Count, argument: None, filter: Some(positive), distinct: false };
+        let aggregate =
+            Aggregate { function: Count, argument: None, filter: Some(positive), distinct: false };
         let mut acc = Accumulator::new(&aggregate);
         for value in [i(1), i(-1), Value::Null] {
             acc.take(&aggregate, &[value], true);
@@ -275,7 +280,8 @@ mod tests {
     #[test]
     fn distinct_says_when_it_has_no_room() {
         let argument = Some(Expr::Field(0));
-        let aggregate = Aggregate { function: AggregateFunction::Count, argument, filter: None, distinct: true };
+        let aggregate =
+            Aggregate { function: AggregateFunction::Count, argument, filter: None, distinct: true };
         let mut acc = Accumulator::new(&aggregate);
         assert_eq!(acc.take(&aggregate, &[Value::Int(1)], true), Taken::Remembered);
         assert_eq!(acc.take(&aggregate, &[Value::Int(1)], false), Taken::Yes);

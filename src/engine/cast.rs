@@ -33,7 +33,8 @@ pub(super) fn cast(value: &Value, ty: &DataType, unit: TimeUnit) -> Value {
         DataType::Struct(members) => match value {
             Value::Struct(given) => {
                 let member = |name: &str| given.get(name).unwrap_or(&Value::Null);
-                let cast = |(name, of): &(String, DataType)| (name.as_str().into(), cast(member(name), of, unit));
+                let cast =
+                    |(name, of): &(String, DataType)| (name.as_str().into(), cast(member(name), of, unit));
                 Value::Struct(Arc::new(members.iter().map(cast).collect()))
             }
             _ => Value::Null,

@@ -282,7 +282,8 @@ mod tests {
 
     #[test]
     fn case_takes_the_first_true_branch() {
-        let case = |branches: Vec<(Expr, Expr)>, otherwise: Option<Box<Expr>>| Expr::Case { branches, otherwise };
+        let case =
+            |branches: Vec<(Expr, Expr)>, otherwise: Option<Box<Expr>>| Expr::Case { branches, otherwise };
         check(case(vec![(*c(None), *c(1)), (*c(Some(true)), *c(2))], None), 2);
         check(case(vec![(*c(None), *c(1))], Some(c(3))), 3);
         check(case(vec![(*c(Some(false)), *c(1))], None), Value::Null);

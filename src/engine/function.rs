@@ -111,7 +111,13 @@ fn round(value: &Value, digits: i64) -> Value {
             let scale = 10_f64.powi(digits.abs());
             let rounded = if digits >= 0 { (x * scale).round() / scale } else { (x / scale).round() * scale };
             // Where the scaled number is beyond every float, `x` has no digit to lose.
-            Value::Float(if rounded.is_finite() { rounded } else if digits > 0 { *x } else { 0.0 })
+            Value::Float(if rounded.is_finite() {
+                rounded
+            } else if digits > 0 {
+                *x
+            } else {
+                0.0
+            })
         }
         _ => Value::Null,
     }

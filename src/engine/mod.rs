@@ -118,7 +118,16 @@ impl Engine {
         let operators =
             (0..plan.rules.len()).map(|index| Operator::new(Context::new(&plan, index, &config))).collect();
         let accounts = vec![Account::default(); plan.rules.len()];
-        Self { readers: readers(&plan), plan, config, operators, accounts, wake: None, clock_trusted: true, changed: false }
+        Self {
+            readers: readers(&plan),
+            plan,
+            config,
+            operators,
+            accounts,
+            wake: None,
+            clock_trusted: true,
+            changed: false,
+        }
     }
 
     /// Says whether the node's calendar clock is right. While it is not, no row counts as dated
@@ -197,7 +206,8 @@ impl Engine {
             })
             .collect();
         for (index, rule) in self.plan.rules.iter().enumerate() {
-            let Some((was, operator, account)) = known.remove(&(rule.alert.rule.clone(), rule.alert.hash)) else {
+            let Some((was, operator, account)) = known.remove(&(rule.alert.rule.clone(), rule.alert.hash))
+            else {
                 continue;
             };
             let before = &old.plan.rules[was];

@@ -279,7 +279,11 @@ fn a_push_does_first_what_is_due() {
 
 #[test]
 fn a_window_that_mixes_keys_waits_for_the_slowest() {
-    let rule = RulePlan { project: vec![Expr::Aggregate(0), Expr::Aggregate(1), Expr::WindowStart], key: vec![], ..mixed() };
+    let rule = RulePlan {
+        project: vec![Expr::Aggregate(0), Expr::Aggregate(1), Expr::WindowStart],
+        key: vec![],
+        ..mixed()
+    };
     let mut bench = Bench::new(stream(), vec![rule]);
     bench.row("a", 1, 3, 0).row("b", 2, 4, 1).row("a", 4, 25, 2).gives(&[]);
     bench.row("b", 8, 11, 3).gives(&["@10 3 2 0 tf"]);
@@ -443,7 +447,11 @@ fn device(n: u8) -> String {
 }
 
 /// What the rules give, where between any two rows the engine is treated by `between`.
-fn run(spec: &StreamSpec, steps: &[Step], mut between: impl FnMut(&mut Engine, Now, &mut Vec<Observation>)) -> (Vec<Observation>, Vec<Account>) {
+fn run(
+    spec: &StreamSpec,
+    steps: &[Step],
+    mut between: impl FnMut(&mut Engine, Now, &mut Vec<Observation>),
+) -> (Vec<Observation>, Vec<Account>) {
     let mut shared = mixed();
     shared.alert = alert("mixed", 1, OCCURRENCE);
     let mut distinct = tumble();

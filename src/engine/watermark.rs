@@ -135,9 +135,10 @@ impl Progress {
     /// A window that ends at `end` was opened by a row of this stream time.
     pub(super) fn opened(&mut self, end: Timestamp, time: Timestamp, lateness: Duration, now: Mark) {
         if let Pace::Arrival(dues) = &mut self.pace
-            && let Err(place) = dues.binary_search_by_key(&end, |due| due.0) {
-                dues.insert(place, (end, now.plus(end.since(time)).plus(lateness)));
-            }
+            && let Err(place) = dues.binary_search_by_key(&end, |due| due.0)
+        {
+            dues.insert(place, (end, now.plus(end.since(time)).plus(lateness)));
+        }
     }
 
     /// When the clock moves the watermark if no row does; `open` says whether a window waits.
@@ -259,9 +260,10 @@ impl Slowest {
     /// An idle key holds nobody up. If it comes back, it is a key like any other.
     fn forget_quietest(&mut self) {
         if let Some((_, name)) = self.by_seen.pop_first()
-            && let Some(key) = self.keys.remove(&name) {
-                self.by_time.remove(&(key.greatest, key.id));
-            }
+            && let Some(key) = self.keys.remove(&name)
+        {
+            self.by_time.remove(&(key.greatest, key.id));
+        }
     }
 }
 

@@ -33,4 +33,3 @@ pub fn check(set_name: &str, source: &str) -> Checked {
     let rules = items.iter().filter(|item| item.kind == ItemKind::Rule).map(|item| item.name.to_string());
     Checked { rules: rules.collect(), items, diagnostics: compiled.diagnostics }
 }
-

@@ -103,7 +103,8 @@ impl Delivery {
     /// A sentence that says what is wrong with it.
     pub(super) fn prepare(target: Target) -> Result<Self, String> {
         let context = |why: String| format!("target `{}`: {why}", target.name);
-        let url = reqwest::Url::parse(&target.url).map_err(|error| context(format!("`{}` is no URL: {error}", target.url)))?;
+        let url = reqwest::Url::parse(&target.url)
+            .map_err(|error| context(format!("`{}` is no URL: {error}", target.url)))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(context(format!("`{url}` is neither http:// nor https://")));
         }
@@ -243,7 +244,9 @@ fn judge(response: &Response) -> Outcome {
     }
     let why = match response.headers().get(LOCATION).and_then(|value| value.to_str().ok()) {
         Some(place) if status.is_redirection() => {
-            format!("the target answers {status} and names {place}; redirects are not followed, so give that as its url")
+            format!(
+                "the target answers {status} and names {place}; redirects are not followed, so give that as its url"
+            )
         }
         _ => format!("the target answers {status}"),
     };

@@ -64,9 +64,8 @@ impl Core {
         api_token: TokenDigest,
         agent_tokens_file: PathBuf,
     ) -> Result<Self, store::Error> {
-        let (newest, desired) = store
-            .call(|db| Ok((transitions::newest(db)?, rulesets::desired(db)?)))
-            .await?;
+        let (newest, desired) =
+            store.call(|db| Ok((transitions::newest(db)?, rulesets::desired(db)?))).await?;
         Ok(Self {
             store,
             clock,

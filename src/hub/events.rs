@@ -107,9 +107,7 @@ fn transition_event(transition: &TransitionRecord) -> Option<Event> {
 
 fn notice_event(notice: &Notice) -> Event {
     match notice {
-        Notice::Agent(agent) => {
-            Event::default().event("agent").data(json!({ "agent": agent }).to_string())
-        }
+        Notice::Agent(agent) => Event::default().event("agent").data(json!({ "agent": agent }).to_string()),
         Notice::Ruleset(name) => {
             Event::default().event("ruleset").data(json!({ "ruleset": name }).to_string())
         }

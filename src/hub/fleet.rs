@@ -23,9 +23,9 @@ impl Selector {
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut terms = Vec::new();
         for term in text.split(',').map(str::trim).filter(|term| !term.is_empty()) {
-            let (name, value) = term
-                .split_once('=')
-                .ok_or_else(|| format!("`{term}` is no label selector; write it as in `site=a,role=freezer`"))?;
+            let (name, value) = term.split_once('=').ok_or_else(|| {
+                format!("`{term}` is no label selector; write it as in `site=a,role=freezer`")
+            })?;
             // As in Kubernetes, whose `!=` would otherwise be a label that nobody has.
             let value = value.strip_prefix('=').unwrap_or(value);
             if name.ends_with('!') || value.contains('=') {
@@ -112,11 +112,7 @@ pub struct Standing {
 
 impl Standing {
     /// The standing of an agent that just said what it runs.
-    pub fn new(
-        agent: &str,
-        labels: BTreeMap<String, String>,
-        running: BTreeMap<String, RunningSet>,
-    ) -> Self {
+    pub fn new(agent: &str, labels: BTreeMap<String, String>, running: BTreeMap<String, RunningSet>) -> Self {
         Self {
             agent: agent.to_owned(),
             labels,
@@ -199,7 +195,8 @@ impl Standing {
     /// The agent said again what it runs. A set that it refused because its own directory has one
     /// of that name is sent again once the directory has it no more.
     pub fn runs(&mut self, running: BTreeMap<String, RunningSet>) {
-        let from_directory = |sets: &BTreeMap<String, RunningSet>, name: &str| sets.get(name).is_some_and(|set| !set.from_hub);
+        let from_directory =
+            |sets: &BTreeMap<String, RunningSet>, name: &str| sets.get(name).is_some_and(|set| !set.from_hub);
         self.sent.retain(|name, _| !from_directory(&self.running, name) || from_directory(&running, name));
         self.removed.retain(|name| running.contains_key(name));
         self.running = running;
@@ -303,7 +300,8 @@ mod tests {
     #[test]
     fn only_what_differs_is_sent_and_only_once() {
         let mut agent = standing(&[("same", 1, true), ("old", 1, true)]);
-        let desired = [set("same", 1, ""), set("old", 2, ""), set("new", 3, "site=a"), set("far", 4, "site=b")];
+        let desired =
+            [set("same", 1, ""), set("old", 2, ""), set("new", 3, "site=a"), set("far", 4, "site=b")];
         let actions = agent.next(&desired);
         assert_eq!(
             actions,
@@ -323,10 +321,7 @@ mod tests {
     fn going_back_to_what_runs_is_told_too() {
         let mut agent = standing(&[("set", 1, true)]);
         assert_eq!(agent.next(&[set("set", 2, "")]).len(), 1);
-        assert_eq!(
-            agent.next(&[set("set", 1, "")]),
-            [Action::Send { place: 0, base: Some(hash(1)) }]
-        );
+        assert_eq!(agent.next(&[set("set", 1, "")]), [Action::Send { place: 0, base: Some(hash(1)) }]);
     }
 
     #[test]
@@ -338,10 +333,7 @@ mod tests {
         agent.runs(runs(&[("mine", 1, true), ("theirs", 2, false)]));
         assert_eq!(agent.next(&[]), []);
         agent.runs(runs(&[("theirs", 2, false)]));
-        assert_eq!(
-            agent.next(&[set("mine", 1, "")]),
-            [Action::Send { place: 0, base: None }]
-        );
+        assert_eq!(agent.next(&[set("mine", 1, "")]), [Action::Send { place: 0, base: None }]);
     }
 
     #[test]

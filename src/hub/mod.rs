@@ -122,9 +122,9 @@ impl Config {
 
     fn identity(&self) -> Result<Option<Identity>, Error> {
         match (&self.tls_cert, &self.tls_key) {
-            (Some(cert), Some(key)) => Identity::read(cert, key)
-                .map(Some)
-                .map_err(|error| Error::Tls(error.to_string())),
+            (Some(cert), Some(key)) => {
+                Identity::read(cert, key).map(Some).map_err(|error| Error::Tls(error.to_string()))
+            }
             (None, None) => {
                 for addr in [self.grpc_listen, self.http_listen] {
                     if !addr.ip().is_loopback() {
@@ -145,7 +145,9 @@ pub enum Error {
     #[error("read the hub's configuration: {0}")]
     Config(String),
     /// Tokens would cross the network readably.
-    #[error("listen on {0} without TLS: tokens would cross the network in plain text; give a certificate and key, or listen on loopback")]
+    #[error(
+        "listen on {0} without TLS: tokens would cross the network in plain text; give a certificate and key, or listen on loopback"
+    )]
     PlainText(SocketAddr),
     /// The certificate or key cannot be used.
     #[error("set up TLS: {0}")]
@@ -224,14 +226,8 @@ pub async fn start(config: Config, clock: Clock, stop: Stop) -> Result<Running, 
         store.call(move |db| outbox::register(db, &name)).await?;
     }
     let (source, within) = StopSource::new();
-    let core = Core::open(
-        store,
-        clock,
-        within,
-        TokenDigest::of(&api_token),
-        config.agent_tokens_path(),
-    )
-    .await?;
+    let core =
+        Core::open(store, clock, within, TokenDigest::of(&api_token), config.agent_tokens_path()).await?;
     let core = Arc::new(core);
     let mut services = servers(&core, identity.as_ref(), grpc, http)?;
     for delivery in deliveries {
@@ -353,7 +349,10 @@ async fn serve(
         match tokio::time::timeout(STEP, task).await {
             Ok(ended) => outcome = outcome.and(settled(ended)),
             Err(_) => {
-                tracing::debug!(part = name, "did not end in time; what it left undone is repeated after the next start");
+                tracing::debug!(
+                    part = name,
+                    "did not end in time; what it left undone is repeated after the next start"
+                );
                 abort.abort();
             }
         }
@@ -393,7 +392,8 @@ mod tests {
             let (grpc, http) = (listen(local).await.unwrap().0, listen(local).await.unwrap().0);
             let mut services = servers(&core, None, grpc, http).unwrap();
             if lost == DATABASE {
-                let broken = core.store.call(|_| -> Result<(), store::Error> { panic!("a fault of the hub") });
+                let broken =
+                    core.store.call(|_| -> Result<(), store::Error> { panic!("a fault of the hub") });
                 broken.await.unwrap_err();
             } else {
                 services.push((API, tasks::spawn("ends", async { Ok(()) })));
@@ -406,7 +406,8 @@ mod tests {
 
     #[test]
     fn targets_have_names_of_their_own() {
-        let targets = |names: &[&str]| names.iter().map(|name| Target::new(name, "http://x/")).collect::<Vec<_>>();
+        let targets =
+            |names: &[&str]| names.iter().map(|name| Target::new(name, "http://x/")).collect::<Vec<_>>();
         distinct_names(&targets(&["a", "b"])).unwrap();
         let error = distinct_names(&targets(&["a", "b", "a"])).unwrap_err();
         assert!(error.to_string().contains("two targets are named `a`"), "{error}");

@@ -120,19 +120,15 @@ pub(super) fn rule_set(
 }
 
 fn by_agent_and_set(reports: Vec<ReportRecord>) -> Reports {
-    reports
-        .into_iter()
-        .map(|report| ((report.agent.clone(), report.ruleset.clone()), report))
-        .collect()
+    reports.into_iter().map(|report| ((report.agent.clone(), report.ruleset.clone()), report)).collect()
 }
 
 fn standing(agent: &AgentRecord, set: &str, hash: &str, reports: &Reports) -> StandingView {
     // A set of this name from the agent's own directory is another set.
-    let own = |running: &&RunningRecord| running.name == set && running.origin == "hub" && !running.hash.is_empty();
+    let own =
+        |running: &&RunningRecord| running.name == set && running.origin == "hub" && !running.hash.is_empty();
     let running = agent.running.iter().find(own);
-    let report = reports
-        .get(&(agent.agent.clone(), set.to_owned()))
-        .filter(|report| report.hash == hash);
+    let report = reports.get(&(agent.agent.clone(), set.to_owned())).filter(|report| report.hash == hash);
     let progress = Progress::of(
         hash,
         running.map(|running| running.hash.as_str()),

@@ -51,16 +51,25 @@ pub(super) fn router(core: Arc<Core>) -> Router {
         .route("/transitions", get(list_transitions))
         .route("/events", get(follow))
         .route("/targets", get(list_targets))
-        .fallback(async || ApiError::not_found("no such path",
+        .fallback(async || {
+            ApiError::not_found(
+                "no such path",
                 "there are /rulesets, /check, /agents, /alerts, /transitions, /events and /targets",
-            ))
+            )
+        })
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn_with_state(Arc::clone(&core), guard));
     Router::new()
         .nest("/api/v1", api)
         .route("/", get(async || page("text/html; charset=utf-8", include_str!("console/console.html"))))
-        .route("/console.css", get(async || page("text/css; charset=utf-8", include_str!("console/console.css"))))
-        .route("/console.js", get(async || page("text/javascript; charset=utf-8", include_str!("console/console.js"))))
+        .route(
+            "/console.css",
+            get(async || page("text/css; charset=utf-8", include_str!("console/console.css"))),
+        )
+        .route(
+            "/console.js",
+            get(async || page("text/javascript; charset=utf-8", include_str!("console/console.js"))),
+        )
         .route("/healthz", get(async || "ok\n"))
         .route("/metrics", get(show_metrics))
         .with_state(core)
@@ -143,13 +152,16 @@ async fn put_ruleset(
     if bytes > LARGEST_SET {
         return Err(ApiError::new(
             StatusCode::UNPROCESSABLE_ENTITY,
-            format!("the rule set has {bytes} bytes, once its anchors are followed; at most {LARGEST_SET} are taken"),
+            format!(
+                "the rule set has {bytes} bytes, once its anchors are followed; at most {LARGEST_SET} are taken"
+            ),
             "split it into several sets",
         ));
     }
     let target = match &query.target {
-        Some(target) => Selector::parse(target)
-            .map_err(|why| ApiError::new(StatusCode::BAD_REQUEST, why, "leave `target` empty for all agents"))?,
+        Some(target) => Selector::parse(target).map_err(|why| {
+            ApiError::new(StatusCode::BAD_REQUEST, why, "leave `target` empty for all agents")
+        })?,
         None => {
             let desired = core.desired.borrow();
             let before = desired.iter().find(|set| set.name == name);
@@ -243,9 +255,7 @@ async fn get_agent(State(core): Shared, Path(id): Path<String>) -> Answer {
 async fn agent_views(core: &Core, only: Option<String>) -> Result<Vec<overview::AgentView>, ApiError> {
     let (records, reports) = core
         .store
-        .call(move |db| {
-            Ok((agents::list(db, only.as_deref())?, agents::reports(db, only.as_deref(), None)?))
-        })
+        .call(move |db| Ok((agents::list(db, only.as_deref())?, agents::reports(db, only.as_deref(), None)?)))
         .await?;
     let desired = Arc::clone(&core.desired.borrow());
     let now = clock::wall();
@@ -270,10 +280,7 @@ enum AlertState {
     All,
 }
 
-async fn list_alerts(
-    State(core): Shared,
-    query: Result<Query<AlertQuery>, QueryRejection>,
-) -> Answer {
+async fn list_alerts(State(core): Shared, query: Result<Query<AlertQuery>, QueryRejection>) -> Answer {
     let Query(query) = query?;
     let filter = AlertFilter {
         firing: query.state == AlertState::Firing,

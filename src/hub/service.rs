@@ -12,9 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::core::{Core, Notice};
 use super::fleet::{Action, DesiredSet, RunningSet, Standing};
 use super::inbox::SeqRange;
-use super::record::{
-    ReportRecord, RuleOutcomeRecord, RunningRecord, StatusRecord, TransitionRecord, hex,
-};
+use super::record::{ReportRecord, RuleOutcomeRecord, RunningRecord, StatusRecord, TransitionRecord, hex};
 use super::store::transitions::Inbound;
 use super::store::{self, agents, rulesets, transitions};
 use super::tokens::{self, Grant};
@@ -61,10 +59,7 @@ impl v1::hub_server::Hub for Service {
         };
         let (down, stream) = mpsc::channel(OUTBOUND);
         // The task ends with its stream, which the server waits for when it stops.
-        drop(tasks::spawn(
-            "hub-session",
-            open(Arc::clone(&self.core), grant, request.into_inner(), down),
-        ));
+        drop(tasks::spawn("hub-session", open(Arc::clone(&self.core), grant, request.into_inner(), down)));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 }
@@ -73,9 +68,7 @@ impl Service {
     async fn authenticate(&self, request: &Request<Streaming<v1::AgentMessage>>) -> Result<Grant, Status> {
         let header = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
         let Some(token) = header.and_then(tokens::bearer).map(str::to_owned) else {
-            return Err(Status::unauthenticated(
-                "no token; send metadata `authorization: Bearer <token>`",
-            ));
+            return Err(Status::unauthenticated("no token; send metadata `authorization: Bearer <token>`"));
         };
         let file = self.core.agent_tokens_file.clone();
         let grant = tasks::spawn_blocking(move || tokens::grant(&file, &token)).await;
@@ -96,12 +89,7 @@ impl Service {
 type Downlink = mpsc::Sender<Result<v1::HubMessage, Status>>;
 
 /// Greets, serves until someone ends it, and says why it ended.
-async fn open(
-    core: Arc<Core>,
-    grant: Grant,
-    mut up: Streaming<v1::AgentMessage>,
-    down: Downlink,
-) {
+async fn open(core: Arc<Core>, grant: Grant, mut up: Streaming<v1::AgentMessage>, down: Downlink) {
     let hello = match greet(&grant, &mut up, &core).await {
         Ok(hello) => hello,
         Err(status) => {
@@ -201,7 +189,10 @@ impl<'a> Session<'a> {
                 committed,
                 time: at.micros(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                recorded_at: last.as_ref().and_then(|t| Timestamp::parse(&t.recorded_at)).map_or(0, Timestamp::micros),
+                recorded_at: last
+                    .as_ref()
+                    .and_then(|t| Timestamp::parse(&t.recorded_at))
+                    .map_or(0, Timestamp::micros),
                 boot_id: last.map(|t| t.boot_id).unwrap_or_default(),
             }))
             .await?;
@@ -267,7 +258,11 @@ impl<'a> Session<'a> {
         let outcome = self.core.accept(inbound).await.map_err(unavailable)?;
         self.core.counters.duplicates.fetch_add(outcome.duplicates, Ordering::Relaxed);
         if outcome.missing > 0 {
-            tracing::warn!(agent = self.agent, missing = outcome.missing, "transitions of the agent are lost");
+            tracing::warn!(
+                agent = self.agent,
+                missing = outcome.missing,
+                "transitions of the agent are lost"
+            );
         }
         self.send(Down::Ack(v1::Ack { epoch, committed: outcome.committed })).await
     }
@@ -292,11 +287,7 @@ impl<'a> Session<'a> {
                 .collect(),
             reported_at: at.to_string(),
         };
-        self.core
-            .store
-            .call(move |db| agents::report(db, &record, at))
-            .await
-            .map_err(unavailable)?;
+        self.core.store.call(move |db| agents::report(db, &record, at)).await.map_err(unavailable)?;
         let hash = hash_from_wire(&report.hash);
         match outcome {
             Outcome::Accepted => self.standing.accepted(&report.set, hash),
@@ -384,20 +375,14 @@ fn delta(set: &DesiredSet, known: &BTreeSet<[u8; 32]>) -> v1::DesiredSet {
         revision: set.revision,
         hash: set.hash.0.to_vec(),
         items: set.items.iter().map(|item| item.hash().0.to_vec()).collect(),
-        added: set
-            .items
-            .iter()
-            .filter(|item| !known.contains(&item.hash().0))
-            .map(item_to_wire)
-            .collect(),
+        added: set.items.iter().filter(|item| !known.contains(&item.hash().0)).map(item_to_wire).collect(),
     }
 }
 
 fn running(sets: &[v1::RunningSet]) -> BTreeMap<String, RunningSet> {
     sets.iter()
         .map(|set| {
-            let running =
-                RunningSet { hash: hash_from_wire(&set.hash), from_hub: set.origin == "hub" };
+            let running = RunningSet { hash: hash_from_wire(&set.hash), from_hub: set.origin == "hub" };
             (set.name.clone(), running)
         })
         .collect()

@@ -48,7 +48,9 @@ pub enum Error {
         source: rusqlite::Error,
     },
     /// The file is of a younger program.
-    #[error("the hub's database {path} has version {found}, and this program knows {known}; run the weir-hub that wrote it, or a younger one")]
+    #[error(
+        "the hub's database {path} has version {found}, and this program knows {known}; run the weir-hub that wrote it, or a younger one"
+    )]
     Younger {
         /// The file.
         path: PathBuf,

@@ -37,7 +37,8 @@ impl Identity {
     /// Where a file cannot be read.
     pub(super) fn read(cert: &Path, key: &Path) -> io::Result<Self> {
         let read = |path: &Path| {
-            fs::read(path).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+            fs::read(path)
+                .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
         };
         Ok(Self { cert: read(cert)?, key: read(key)? })
     }
@@ -48,7 +49,8 @@ impl Identity {
         let chain = CertificateDer::pem_slice_iter(&self.cert)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| format!("the certificate file: {error}"))?;
-        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| format!("the key file: {error}"))?;
+        let key =
+            PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| format!("the key file: {error}"))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

@@ -66,10 +66,8 @@ pub fn grant(file: &Path, token: &str) -> io::Result<Option<Grant>> {
         Err(error) => return Err(error),
     };
     let digest = TokenDigest::of(token);
-    let agents: Vec<String> = lines(&text)
-        .filter(|(_, known)| known.same(&digest))
-        .map(|(agent, _)| agent.to_owned())
-        .collect();
+    let agents: Vec<String> =
+        lines(&text).filter(|(_, known)| known.same(&digest)).map(|(agent, _)| agent.to_owned()).collect();
     Ok((!agents.is_empty()).then_some(Grant { agents }))
 }
 

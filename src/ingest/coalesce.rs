@@ -68,20 +68,10 @@ mod tests {
 
     #[test]
     fn the_pause_follows_the_rate() {
-        let cases = [
-            (1, 1, 0),
-            (400, 1, 0),
-            (1_000, 1, 1),
-            (3_000, 6, 1),
-            (10_000, 20, 2),
-            (200_000, 400, 2),
-        ];
+        let cases =
+            [(1, 1, 0), (400, 1, 0), (1_000, 1, 1), (3_000, 6, 1), (10_000, 20, 2), (200_000, 400, 2)];
         for (rate, group, millis) in cases {
-            assert_eq!(
-                settled(rate, group),
-                Duration::from_millis(millis),
-                "{rate} messages/s"
-            );
+            assert_eq!(settled(rate, group), Duration::from_millis(millis), "{rate} messages/s");
         }
     }
 
@@ -97,10 +87,7 @@ mod tests {
             coalescer.drained(10, Mono::from_micros(i * 1_000));
         }
         assert!(coalescer.drained(10, Mono::from_micros(100_000)) > Duration::ZERO);
-        assert_eq!(
-            coalescer.drained(1, Mono::from_micros(2_000_000)),
-            Duration::ZERO
-        );
+        assert_eq!(coalescer.drained(1, Mono::from_micros(2_000_000)), Duration::ZERO);
     }
 
     #[test]

@@ -131,16 +131,10 @@ impl BrokerConfig {
     }
 
     pub(super) fn resolve(&self) -> Result<Settings, ConfigError> {
-        let wrong = |key: &'static str, why: String| ConfigError::Value {
-            source_name: self.name.clone(),
-            key,
-            why,
-        };
+        let wrong =
+            |key: &'static str, why: String| ConfigError::Value { source_name: self.name.clone(), key, why };
         let named = !self.name.is_empty()
-            && self
-                .name
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+            && self.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
         if !named {
             return Err(wrong("name", "use letters, digits, `-` and `_`".to_owned()));
         }
@@ -157,10 +151,7 @@ impl BrokerConfig {
             _ => return Err(wrong("keep_alive", "must be from 5s to 18h".to_owned())),
         };
         if self.max_packet < 1_024 {
-            return Err(wrong(
-                "max_packet",
-                "must be at least 1024 bytes".to_owned(),
-            ));
+            return Err(wrong("max_packet", "must be at least 1024 bytes".to_owned()));
         }
         if self.receive_maximum == 0 {
             return Err(wrong("receive_maximum", "must be at least 1".to_owned()));
@@ -171,10 +162,7 @@ impl BrokerConfig {
         let client_id = match self.client_id.as_deref() {
             Some(id) if !id.is_empty() => id.to_owned(),
             _ => {
-                return Err(wrong(
-                    "client_id",
-                    "a session that survives a restart needs one".to_owned(),
-                ));
+                return Err(wrong("client_id", "a session that survives a restart needs one".to_owned()));
             }
         };
         Ok(Settings {
@@ -196,10 +184,7 @@ impl BrokerConfig {
                     key: "password_file",
                     why: format!("`{}` holds no UTF-8 text", path.display()),
                 })?;
-                Ok(Some((
-                    user.clone(),
-                    Some(text.trim_end_matches(['\r', '\n']).to_owned()),
-                )))
+                Ok(Some((user.clone(), Some(text.trim_end_matches(['\r', '\n']).to_owned()))))
             }
             (Some(user), None) => Ok(Some((user.clone(), None))),
             (None, Some(_)) => Err(ConfigError::Value {
@@ -212,44 +197,29 @@ impl BrokerConfig {
     }
 
     fn tls_files(&self, tls: bool) -> Result<Option<TlsFiles>, ConfigError> {
-        let wrong = |key, why: &str| ConfigError::Value {
-            source_name: self.name.clone(),
-            key,
-            why: why.to_owned(),
-        };
+        let wrong =
+            |key, why: &str| ConfigError::Value { source_name: self.name.clone(), key, why: why.to_owned() };
         if !tls {
-            let set = [
-                ("ca_file", &self.ca_file),
-                ("cert_file", &self.cert_file),
-                ("key_file", &self.key_file),
-            ]
-            .into_iter()
-            .find(|(_, file)| file.is_some());
+            let set =
+                [("ca_file", &self.ca_file), ("cert_file", &self.cert_file), ("key_file", &self.key_file)]
+                    .into_iter()
+                    .find(|(_, file)| file.is_some());
             return match set {
                 Some((key, _)) => Err(wrong(key, "has a meaning only with a `mqtts://` url")),
                 None => Ok(None),
             };
         }
         let client = match (&self.cert_file, &self.key_file) {
-            (Some(cert), Some(key)) => {
-                Some((self.read("cert_file", cert)?, self.read("key_file", key)?))
-            }
+            (Some(cert), Some(key)) => Some((self.read("cert_file", cert)?, self.read("key_file", key)?)),
             (Some(_), None) => {
-                return Err(wrong(
-                    "cert_file",
-                    "a client certificate needs its `key_file` too",
-                ));
+                return Err(wrong("cert_file", "a client certificate needs its `key_file` too"));
             }
             (None, Some(_)) => {
                 return Err(wrong("key_file", "a private key needs its `cert_file` too"));
             }
             (None, None) => None,
         };
-        let ca = self
-            .ca_file
-            .as_deref()
-            .map(|path| self.read("ca_file", path))
-            .transpose()?;
+        let ca = self.ca_file.as_deref().map(|path| self.read("ca_file", path)).transpose()?;
         Ok(Some(TlsFiles { ca, client }))
     }
 
@@ -318,20 +288,12 @@ impl Endpoint {
             return Err(format!("a broker has no path; {form}"));
         }
         if rest.contains('@') {
-            return Err(
-                "a url is no place for a login; use `username` and `password_file`".to_owned(),
-            );
+            return Err("a url is no place for a login; use `username` and `password_file`".to_owned());
         }
         let (host, port) = match rest.strip_prefix('[') {
             Some(inner) => {
-                let (host, tail) = inner
-                    .split_once(']')
-                    .ok_or_else(|| format!("`[` has no `]`; {form}"))?;
-                (
-                    host,
-                    tail.strip_prefix(':')
-                        .or((!tail.is_empty()).then_some(tail)),
-                )
+                let (host, tail) = inner.split_once(']').ok_or_else(|| format!("`[` has no `]`; {form}"))?;
+                (host, tail.strip_prefix(':').or((!tail.is_empty()).then_some(tail)))
             }
             None => match rest.split_once(':') {
                 Some((host, port)) => (host, Some(port)),
@@ -354,11 +316,7 @@ impl Endpoint {
                 _ => return Err(format!("`{text}` is no port; {form}")),
             },
         };
-        Ok(Self {
-            tls,
-            host: host.to_owned(),
-            port,
-        })
+        Ok(Self { tls, host: host.to_owned(), port })
     }
 }
 
@@ -394,28 +352,16 @@ mod tests {
     use super::*;
 
     fn broker(url: &str) -> BrokerConfig {
-        BrokerConfig {
-            client_id: Some("weir-test".to_owned()),
-            ..BrokerConfig::new("site", url)
-        }
+        BrokerConfig { client_id: Some("weir-test".to_owned()), ..BrokerConfig::new("site", url) }
     }
 
     #[test]
     fn urls() {
         let parsed = |url| Endpoint::parse(url).map(|e| (e.tls, e.host, e.port));
-        assert_eq!(
-            parsed("mqtt://broker"),
-            Ok((false, "broker".to_owned(), 1_883))
-        );
-        assert_eq!(
-            parsed("mqtts://10.0.0.1:9000/"),
-            Ok((true, "10.0.0.1".to_owned(), 9_000))
-        );
+        assert_eq!(parsed("mqtt://broker"), Ok((false, "broker".to_owned(), 1_883)));
+        assert_eq!(parsed("mqtts://10.0.0.1:9000/"), Ok((true, "10.0.0.1".to_owned(), 9_000)));
         assert_eq!(parsed("mqtts://[::1]"), Ok((true, "::1".to_owned(), 8_883)));
-        assert_eq!(
-            parsed("mqtt://[fe80::1]:1884"),
-            Ok((false, "fe80::1".to_owned(), 1_884))
-        );
+        assert_eq!(parsed("mqtt://[fe80::1]:1884"), Ok((false, "fe80::1".to_owned(), 1_884)));
         for wrong in [
             "broker:1883",
             "ws://broker",
@@ -432,77 +378,17 @@ mod tests {
     #[test]
     fn an_error_names_its_key() {
         let cases: &[(BrokerConfig, &str)] = &[
-            (
-                BrokerConfig {
-                    name: "a b".into(),
-                    ..broker("mqtt://b")
-                },
-                "`name`",
-            ),
-            (
-                BrokerConfig {
-                    name: "node".into(),
-                    ..broker("mqtt://b")
-                },
-                "`name`",
-            ),
+            (BrokerConfig { name: "a b".into(), ..broker("mqtt://b") }, "`name`"),
+            (BrokerConfig { name: "node".into(), ..broker("mqtt://b") }, "`name`"),
             (broker("http://b"), "`url`"),
-            (
-                BrokerConfig {
-                    client_id: None,
-                    ..broker("mqtt://b")
-                },
-                "`client_id`",
-            ),
-            (
-                BrokerConfig {
-                    qos: 2,
-                    ..broker("mqtt://b")
-                },
-                "`qos`",
-            ),
-            (
-                BrokerConfig {
-                    keep_alive: Duration::from_secs(1),
-                    ..broker("mqtt://b")
-                },
-                "`keep_alive`",
-            ),
-            (
-                BrokerConfig {
-                    ca_file: Some("/x".into()),
-                    ..broker("mqtt://b")
-                },
-                "`ca_file`",
-            ),
-            (
-                BrokerConfig {
-                    ca_file: Some("/nowhere/ca".into()),
-                    ..broker("mqtts://b")
-                },
-                "/nowhere/ca",
-            ),
-            (
-                BrokerConfig {
-                    cert_file: Some("/x".into()),
-                    ..broker("mqtts://b")
-                },
-                "`key_file`",
-            ),
-            (
-                BrokerConfig {
-                    key_file: Some("/x".into()),
-                    ..broker("mqtts://b")
-                },
-                "`cert_file`",
-            ),
-            (
-                BrokerConfig {
-                    password_file: Some("/x".into()),
-                    ..broker("mqtt://b")
-                },
-                "`username`",
-            ),
+            (BrokerConfig { client_id: None, ..broker("mqtt://b") }, "`client_id`"),
+            (BrokerConfig { qos: 2, ..broker("mqtt://b") }, "`qos`"),
+            (BrokerConfig { keep_alive: Duration::from_secs(1), ..broker("mqtt://b") }, "`keep_alive`"),
+            (BrokerConfig { ca_file: Some("/x".into()), ..broker("mqtt://b") }, "`ca_file`"),
+            (BrokerConfig { ca_file: Some("/nowhere/ca".into()), ..broker("mqtts://b") }, "/nowhere/ca"),
+            (BrokerConfig { cert_file: Some("/x".into()), ..broker("mqtts://b") }, "`key_file`"),
+            (BrokerConfig { key_file: Some("/x".into()), ..broker("mqtts://b") }, "`cert_file`"),
+            (BrokerConfig { password_file: Some("/x".into()), ..broker("mqtt://b") }, "`username`"),
         ];
         for (config, expected) in cases {
             let error = config.check().unwrap_err().to_string();
@@ -518,12 +404,8 @@ mod tests {
             BrokerConfig::new("site", "mqtt://b")
         );
         let set =
-            read(r#"{"name": "site", "url": "mqtt://b", "version": "3.1.1", "keep_alive": "1m"}"#)
-                .unwrap();
-        assert_eq!(
-            (set.version, set.keep_alive),
-            (MqttVersion::V311, Duration::from_secs(60))
-        );
+            read(r#"{"name": "site", "url": "mqtt://b", "version": "3.1.1", "keep_alive": "1m"}"#).unwrap();
+        assert_eq!((set.version, set.keep_alive), (MqttVersion::V311, Duration::from_secs(60)));
         assert!(read(r#"{"name": "site", "url": "mqtt://b", "user": "x"}"#).is_err());
     }
 }

@@ -32,11 +32,7 @@ impl Backoff {
     /// Notes that it was lost, or that an attempt failed. Gives how long to wait; `chance` is
     /// from 0 to 1.
     pub fn lost(&mut self, now: Mono, chance: f64) -> Duration {
-        if self
-            .connected
-            .take()
-            .is_some_and(|since| now.since(since) >= STABLE)
-        {
+        if self.connected.take().is_some_and(|since| now.since(since) >= STABLE) {
             self.failures = 0;
         }
         let doubled = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
@@ -61,31 +57,18 @@ mod tests {
     fn grows_to_half_a_minute_and_starts_again_after_a_stable_one() {
         let mut backoff = backoff();
         let now = Mono::from_micros(0);
-        let waits: Vec<u128> = (0..10)
-            .map(|_| backoff.lost(now, 1.0).as_millis())
-            .collect();
-        assert_eq!(
-            waits,
-            [
-                200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000
-            ]
-        );
+        let waits: Vec<u128> = (0..10).map(|_| backoff.lost(now, 1.0).as_millis()).collect();
+        assert_eq!(waits, [200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000]);
 
         backoff.connected(now);
-        assert_eq!(
-            backoff.lost(now.plus(Duration::from_secs(59)), 1.0),
-            LONGEST
-        );
+        assert_eq!(backoff.lost(now.plus(Duration::from_secs(59)), 1.0), LONGEST);
         backoff.connected(now);
         assert_eq!(backoff.lost(now.plus(STABLE), 1.0), FIRST);
     }
 
     #[test]
     fn jitter_is_full() {
-        assert_eq!(
-            backoff().lost(Mono::default(), 0.0),
-            Duration::ZERO
-        );
+        assert_eq!(backoff().lost(Mono::default(), 0.0), Duration::ZERO);
         assert_eq!(backoff().lost(Mono::default(), 0.5), FIRST / 2);
     }
 }

@@ -63,7 +63,12 @@ mod tests {
             "d8637760e21c95f2"
         );
         assert_eq!(
-            fp(&[("alertname", "freezer-too-warm"), ("device", "f1"), ("severity", "critical"), ("team", "cold-chain")]),
+            fp(&[
+                ("alertname", "freezer-too-warm"),
+                ("device", "f1"),
+                ("severity", "critical"),
+                ("team", "cold-chain")
+            ]),
             "e37e92dc2e3a72e6"
         );
     }

@@ -91,7 +91,10 @@ pub const NODE_STREAMS: &[NodeStream] = &[
             float("swap_used_pct", "swap in use, %; NULL without swap"),
             int("uptime", "time since boot, s"),
             int("processes", "processes and threads that exist"),
-            float("psi_cpu_some", "pressure stall: share of the last 10 s in which something waited for CPU, %"),
+            float(
+                "psi_cpu_some",
+                "pressure stall: share of the last 10 s in which something waited for CPU, %",
+            ),
             float("psi_memory_some", "the same for memory, %"),
             float("psi_memory_full", "share in which everything waited for memory, %"),
             float("psi_io_some", "share in which something waited for disks, %"),

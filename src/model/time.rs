@@ -106,10 +106,7 @@ impl Mono {
     /// This point moved into the future by `span`; saturates.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(micros(span)).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(u64::try_from(micros(span)).unwrap_or(u64::MAX)))
     }
 
     /// How long after `earlier` this is; zero if it is not after it.
@@ -141,21 +138,18 @@ pub fn parse_span(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
-    let wrong = || format!("`{text}` is no duration; write a number and a unit, as in `30s`, `5m`, `1h30m`, `250ms`");
+    let wrong =
+        || format!("`{text}` is no duration; write a number and a unit, as in `30s`, `5m`, `1h30m`, `250ms`");
     let mut rest = text;
     let mut total = Duration::ZERO;
     if rest.is_empty() {
         return Err(wrong());
     }
     while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit())
-            .ok_or_else(wrong)?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
         let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
         rest = &rest[digits..];
-        let unit_len = rest
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(rest.len());
+        let unit_len = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
         let millis = match &rest[..unit_len] {
             "ms" => 1,
             "s" => 1_000,
@@ -165,9 +159,7 @@ pub fn parse_span(text: &str) -> Result<Duration, String> {
             _ => return Err(wrong()),
         };
         let part = number.checked_mul(millis).ok_or_else(wrong)?;
-        total = total
-            .checked_add(Duration::from_millis(part))
-            .ok_or_else(wrong)?;
+        total = total.checked_add(Duration::from_millis(part)).ok_or_else(wrong)?;
         rest = &rest[unit_len..];
     }
     Ok(total)

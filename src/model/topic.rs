@@ -180,10 +180,7 @@ mod tests {
 
     fn captured(pattern: &str, topic: &str) -> Option<Vec<String>> {
         let mut out = Vec::new();
-        TopicPattern::parse(pattern)
-            .unwrap()
-            .matches(topic, |c| out.push(c.to_owned()))
-            .then_some(out)
+        TopicPattern::parse(pattern).unwrap().matches(topic, |c| out.push(c.to_owned())).then_some(out)
     }
 
     #[test]
@@ -197,7 +194,10 @@ mod tests {
         assert_eq!(caught("+/x", "/x").as_deref(), Some(""));
         assert_eq!(caught("#", "$SYS/x"), None);
         assert_eq!(caught("{all...}", "$hw/x"), None);
-        assert_eq!(caught("$hw/events/device/{id}/twin/update", "$hw/events/device/d/twin/update").as_deref(), Some("d"));
+        assert_eq!(
+            caught("$hw/events/device/{id}/twin/update", "$hw/events/device/d/twin/update").as_deref(),
+            Some("d")
+        );
     }
 
     #[test]

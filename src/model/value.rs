@@ -163,8 +163,7 @@ fn compare_int_float(int: i64, float: f64) -> Ordering {
     }
     #[expect(clippy::cast_possible_truncation, reason = "the range was checked above")]
     let whole = float.trunc() as i64;
-    int.cmp(&whole)
-        .then_with(|| 0.0_f64.partial_cmp(&float.fract()).unwrap_or(Ordering::Equal))
+    int.cmp(&whole).then_with(|| 0.0_f64.partial_cmp(&float.fract()).unwrap_or(Ordering::Equal))
 }
 
 /// Sameness, as GROUP BY and DISTINCT need it: NULL is the same as NULL, 1 the same as 1.0.
@@ -234,9 +233,7 @@ impl Value {
             Self::Str(s) => Json::from(s.as_ref()),
             Self::Time(_) | Self::Bytes(_) => Json::from(self.to_string()),
             Self::Array(a) => Json::Array(a.iter().map(Self::to_json).collect()),
-            Self::Struct(s) => Json::Object(
-                s.iter().map(|(k, v)| (k.to_string(), v.to_json())).collect(),
-            ),
+            Self::Struct(s) => Json::Object(s.iter().map(|(k, v)| (k.to_string(), v.to_json())).collect()),
         }
     }
 
@@ -269,7 +266,10 @@ mod tests {
         let big = 9_007_199_254_740_993; // 2^53 + 1: no float holds it
         assert_eq!(Value::Int(big).compare(&Value::Float(9_007_199_254_740_992.0)), Some(Ordering::Greater));
         assert_eq!(Value::Int(i64::MAX).compare(&Value::Float(9.3e18)), Some(Ordering::Less));
-        assert_eq!(Value::Int(i64::MIN).compare(&Value::Float(-9_223_372_036_854_775_808.0)), Some(Ordering::Equal));
+        assert_eq!(
+            Value::Int(i64::MIN).compare(&Value::Float(-9_223_372_036_854_775_808.0)),
+            Some(Ordering::Equal)
+        );
         assert_eq!(Value::Int(-1).compare(&Value::Float(-1.5)), Some(Ordering::Greater));
         assert_eq!(Value::Float(1.5).compare(&Value::Int(1)), Some(Ordering::Greater));
     }

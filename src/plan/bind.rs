@@ -215,8 +215,10 @@ impl Binder<'_> {
         match self.schema.resolve(names) {
             Ok(_) if self.blurred => nothing(),
             Ok(field) => {
-                let message = format!("column `{}` is neither grouped by nor inside an aggregate", field.name);
-                let hint = format!("add it to GROUP BY, or take one value of the window, as in max({})", field.name);
+                let message =
+                    format!("column `{}` is neither grouped by nor inside an aggregate", field.name);
+                let hint =
+                    format!("add it to GROUP BY, or take one value of the window, as in max({})", field.name);
                 self.problem(Problem::new("not-grouped", place, message).hint(hint))
             }
             Err(problem) => self.problem(problem),
@@ -225,7 +227,9 @@ impl Binder<'_> {
 
     /// The expression of an earlier output column, again.
     fn output_inline(&mut self, first: &Name, rest: &[Name]) -> Typed {
-        let Some((_, found)) = self.outputs.iter().find(|(name, _)| *name == first.text) else { return nothing() };
+        let Some((_, found)) = self.outputs.iter().find(|(name, _)| *name == first.text) else {
+            return nothing();
+        };
         let found = found.clone();
         if !self.charge(&found.expr, first.place) {
             return nothing();
@@ -267,8 +271,10 @@ impl Binder<'_> {
             DataType::Struct(members) => match members.iter().find(|(member, _)| *member == name.text) {
                 Some((_, ty)) => ty.clone(),
                 None => {
-                    let problem = Problem::new("unknown-member", name.place, format!("no member `{}`", name.text));
-                    let problem = problem.did_you_mean(&name.text, members.iter().map(|(member, _)| member.as_str()));
+                    let problem =
+                        Problem::new("unknown-member", name.place, format!("no member `{}`", name.text));
+                    let problem =
+                        problem.did_you_mean(&name.text, members.iter().map(|(member, _)| member.as_str()));
                     return self.problem(problem);
                 }
             },
@@ -331,7 +337,9 @@ impl Binder<'_> {
 
     /// Checks that two sides have an order, and reads text beside DATETIME as a time.
     fn compare(&mut self, a: &mut Typed, b: &mut Typed, place: Place) {
-        if a.ty == DataType::Datetime && !self.as_time(b, place) || b.ty == DataType::Datetime && !self.as_time(a, place) {
+        if a.ty == DataType::Datetime && !self.as_time(b, place)
+            || b.ty == DataType::Datetime && !self.as_time(a, place)
+        {
             return;
         }
         if typing::comparable(&a.ty, &b.ty) {
@@ -339,7 +347,8 @@ impl Binder<'_> {
         }
         let problem = Problem::new("wrong-type", place, format!("cannot compare {} with {}", a.ty, b.ty));
         let problem = match (&a.ty, &b.ty) {
-            (DataType::String, DataType::Bigint | DataType::Float) | (DataType::Bigint | DataType::Float, DataType::String) => {
+            (DataType::String, DataType::Bigint | DataType::Float)
+            | (DataType::Bigint | DataType::Float, DataType::String) => {
                 problem.hint("put a text in quotes, or turn it into a number with CAST(… AS FLOAT)")
             }
             (DataType::Datetime, _) | (_, DataType::Datetime) => {
@@ -370,7 +379,8 @@ impl Binder<'_> {
     pub(super) fn number(&mut self, found: &Typed, place: Place, what: &str) -> bool {
         let fits = typing::may_be_number(&found.ty);
         if !fits {
-            let problem = Problem::new("wrong-type", place, format!("{what} takes a number, this is {}", found.ty));
+            let problem =
+                Problem::new("wrong-type", place, format!("{what} takes a number, this is {}", found.ty));
             self.problem(match found.ty {
                 DataType::String => problem.hint("turn it into a number with CAST(… AS FLOAT)"),
                 _ => problem,
@@ -383,7 +393,8 @@ impl Binder<'_> {
     pub(super) fn text(&mut self, found: &Typed, place: Place, what: &str) -> bool {
         let fits = typing::may_be_text(&found.ty);
         if !fits {
-            let problem = Problem::new("wrong-type", place, format!("{what} takes STRING, this is {}", found.ty));
+            let problem =
+                Problem::new("wrong-type", place, format!("{what} takes STRING, this is {}", found.ty));
             self.problem(problem.hint("turn it into text with CAST(… AS STRING)"));
         }
         fits
@@ -413,7 +424,13 @@ impl Binder<'_> {
         boolean(Expr::And(vec![side(BinaryOp::Ge, least), side(BinaryOp::Le, most)]))
     }
 
-    fn case(&mut self, operand: Option<&Node>, list: &[(Node, Node)], otherwise: Option<&Node>, clause: Clause) -> Typed {
+    fn case(
+        &mut self,
+        operand: Option<&Node>,
+        list: &[(Node, Node)],
+        otherwise: Option<&Node>,
+        clause: Clause,
+    ) -> Typed {
         let mut operand = operand.map(|node| (self.bind(node, clause), node.place));
         let mut ty: Option<DataType> = None;
         let mut join = |found: &Typed| {

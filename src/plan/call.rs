@@ -18,7 +18,8 @@ const AGGREGATES: &[(&str, AggregateFunction)] = &[
     ("max", AggregateFunction::Max),
 ];
 
-const WINDOW_BOUNDS: &[(&str, Expr)] = &[("window_start", Expr::WindowStart), ("window_end", Expr::WindowEnd)];
+const WINDOW_BOUNDS: &[(&str, Expr)] =
+    &[("window_start", Expr::WindowStart), ("window_end", Expr::WindowEnd)];
 
 /// The names of the aggregates and of the window's bounds.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
@@ -67,7 +68,11 @@ impl Binder<'_> {
         if args.len() < signature.least || signature.most.is_some_and(|most| args.len() > most) {
             let takes = match signature.most {
                 Some(1) => "1 argument".to_owned(),
-                None => format!("at least {} argument{}", signature.least, if signature.least == 1 { "" } else { "s" }),
+                None => format!(
+                    "at least {} argument{}",
+                    signature.least,
+                    if signature.least == 1 { "" } else { "s" }
+                ),
                 Some(most) if most == signature.least => format!("{most} arguments"),
                 Some(most) => format!("{} to {most} arguments", signature.least),
             };
@@ -123,12 +128,14 @@ impl Binder<'_> {
         match clause {
             Clause::Select | Clause::Having if self.windowed => {}
             Clause::Select | Clause::Having => {
-                let problem = Problem::new("no-window", place, format!("`{name}` needs a window to aggregate over"));
+                let problem =
+                    Problem::new("no-window", place, format!("`{name}` needs a window to aggregate over"));
                 return self.problem(problem.hint("add GROUP BY …, TUMBLINGWINDOW(ss, 10)"));
             }
             Clause::Where | Clause::GroupBy => {
                 let clause = if clause == Clause::Where { "WHERE" } else { "GROUP BY" };
-                let problem = Problem::new("misplaced-aggregate", place, format!("`{name}` cannot stand in {clause}"));
+                let problem =
+                    Problem::new("misplaced-aggregate", place, format!("`{name}` cannot stand in {clause}"));
                 return self.problem(problem.hint("rows are chosen before they are aggregated; use HAVING"));
             }
             Clause::Argument => {
@@ -156,7 +163,8 @@ impl Binder<'_> {
         let ty = self.aggregate_type(function, &name, argument.as_ref());
         let filter = call.filter.as_ref().map(|node: &Node| self.condition(node, Clause::Argument, "FILTER"));
         let distinct = call.distinct;
-        let wanted = Aggregate { function, argument: argument.map(|(found, _)| found.expr), filter, distinct };
+        let wanted =
+            Aggregate { function, argument: argument.map(|(found, _)| found.expr), filter, distinct };
         let i = self.aggregates.iter().position(|known| *known == wanted).unwrap_or_else(|| {
             self.aggregates.push(wanted);
             self.aggregates.len() - 1
@@ -164,7 +172,12 @@ impl Binder<'_> {
         Typed { expr: Expr::Aggregate(i), ty }
     }
 
-    fn aggregate_type(&mut self, function: AggregateFunction, name: &str, argument: Option<&(Typed, Place)>) -> DataType {
+    fn aggregate_type(
+        &mut self,
+        function: AggregateFunction,
+        name: &str,
+        argument: Option<&(Typed, Place)>,
+    ) -> DataType {
         let Some((found, place)) = argument else { return DataType::Bigint };
         let what = format!("`{name}`");
         match function {
@@ -174,7 +187,11 @@ impl Binder<'_> {
                 DataType::Float
             }
             AggregateFunction::Sum => {
-                if self.number(found, *place, &what) { found.ty.clone() } else { DataType::Any }
+                if self.number(found, *place, &what) {
+                    found.ty.clone()
+                } else {
+                    DataType::Any
+                }
             }
             AggregateFunction::Min | AggregateFunction::Max => match &found.ty {
                 DataType::Struct(_) => {
@@ -187,4 +204,3 @@ impl Binder<'_> {
         }
     }
 }
-

@@ -35,10 +35,12 @@ pub(super) fn compile(set_name: &str, def: &RuleSetDef, limits: &Limits) -> Comp
 pub(super) fn compile_text(set_name: &str, yaml: &str, limits: &Limits) -> Compiled {
     let (def, structural) = file::read(yaml, limits);
     // Where a stream could not be read, whether a rule may use it is anyone's guess.
-    let about_streams = |d: &Diagnostic| d.item.is_empty() && *d.code != *"not-yet" || d.item.starts_with("stream");
+    let about_streams =
+        |d: &Diagnostic| d.item.is_empty() && *d.code != *"not-yet" || d.item.starts_with("stream");
     let blind = structural.iter().any(about_streams);
     if blind {
-        let outcomes = def.rules.iter().map(|rule| Outcome { rule: rule.id.as_str().into(), ok: false }).collect();
+        let outcomes =
+            def.rules.iter().map(|rule| Outcome { rule: rule.id.as_str().into(), ok: false }).collect();
         return Compiled { plan: None, diagnostics: sorted(structural), outcomes };
     }
     let mut compiled = compile(set_name, &def, limits);
@@ -95,7 +97,13 @@ impl Compiler<'_> {
             }
         }
         let mut found = std::mem::take(&mut self.found);
-        if def.streams.iter().map(|stream| &stream.sql).chain(def.rules.iter().map(|rule| &rule.sql)).any(Text::is_from_file) {
+        if def
+            .streams
+            .iter()
+            .map(|stream| &stream.sql)
+            .chain(def.rules.iter().map(|rule| &rule.sql))
+            .any(Text::is_from_file)
+        {
             found = sorted(found);
         }
         let failed = found.iter().any(|d| d.level == Level::Error);
@@ -105,10 +113,15 @@ impl Compiler<'_> {
 
     fn too_many(&mut self, def: &RuleSetDef) {
         let mut report = Report::new(String::new());
-        let message = format!("the set has {} rules; at most {} are taken", def.rules.len(), self.limits.rules);
+        let message =
+            format!("the set has {} rules; at most {} are taken", def.rules.len(), self.limits.rules);
         if let Some(rule) = def.rules.get(self.limits.rules) {
             let place = Place { line: 1, column: 1, length: 1 };
-            report.error_at_start("", &rule.id, Problem::new("too-large", place, message).hint("split the set"));
+            report.error_at_start(
+                "",
+                &rule.id,
+                Problem::new("too-large", place, message).hint("split the set"),
+            );
         }
         self.found.extend(report.into_found());
     }
@@ -183,7 +196,10 @@ impl Compiler<'_> {
             let mut names: Vec<&str> = names.collect();
             names.sort_unstable();
             let problem = problem.did_you_mean(&name.text, names);
-            let hint = problem.hint.clone().unwrap_or_else(|| "declare it under `streams` with CREATE STREAM".to_owned());
+            let hint = problem
+                .hint
+                .clone()
+                .unwrap_or_else(|| "declare it under `streams` with CREATE STREAM".to_owned());
             report.error("sql", &def.sql, problem.hint(hint));
         }
         found

@@ -15,7 +15,16 @@ use super::stream::{Column, Schema};
 use super::syntax::{Create, Name};
 
 const OPTIONS: &[&str] = &[
-    "DATASOURCE", "FORMAT", "TIMESTAMP", "TIMESTAMP_FORMAT", "KEY", "SOURCE", "LATENESS", "IDLE", "MAX_FUTURE", "TYPE",
+    "DATASOURCE",
+    "FORMAT",
+    "TIMESTAMP",
+    "TIMESTAMP_FORMAT",
+    "KEY",
+    "SOURCE",
+    "LATENESS",
+    "IDLE",
+    "MAX_FUTURE",
+    "TYPE",
     "SHARED",
 ];
 
@@ -77,7 +86,12 @@ fn pattern(topic: &Name, problems: &mut Vec<Problem>) -> Option<TopicPattern> {
 }
 
 /// Declared columns, then what the topic captures beyond them.
-fn columns(create: &Create, pattern: &TopicPattern, format: Format, problems: &mut Vec<Problem>) -> Vec<Column> {
+fn columns(
+    create: &Create,
+    pattern: &TopicPattern,
+    format: Format,
+    problems: &mut Vec<Problem>,
+) -> Vec<Column> {
     let captures: Vec<&Arc<str>> = pattern.captures().collect();
     let mut columns: Vec<Column> = Vec::new();
     let mut payload = 0;
@@ -92,7 +106,9 @@ fn columns(create: &Create, pattern: &TopicPattern, format: Format, problems: &m
             (Some(n), _) => {
                 if !matches!(ty, DataType::String | DataType::Bigint) {
                     let message = format!("`{}` is captured from the topic and cannot be {ty}", name.text);
-                    problems.push(Problem::new("wrong-type", name.place, message).hint("declare it STRING or BIGINT"));
+                    problems.push(
+                        Problem::new("wrong-type", name.place, message).hint("declare it STRING or BIGINT"),
+                    );
                 }
                 FieldSource::Capture(n)
             }
@@ -107,7 +123,11 @@ fn columns(create: &Create, pattern: &TopicPattern, format: Format, problems: &m
     }
     for (n, capture) in captures.into_iter().enumerate() {
         if !columns.iter().any(|column| column.name == *capture) {
-            columns.push(Column { name: capture.clone(), ty: DataType::String, from: FieldSource::Capture(n) });
+            columns.push(Column {
+                name: capture.clone(),
+                ty: DataType::String,
+                from: FieldSource::Capture(n),
+            });
         }
     }
     if format == Format::Scalar && payload == 0 {
@@ -139,7 +159,9 @@ impl<'a> Options<'a> {
             if found.iter().any(|(name, _)| *name == upper) {
                 problems.push(Problem::new("bad-option", key.place, format!("{upper} is there twice")));
             } else if let Some((_, why)) = REFUSED.iter().find(|(name, _)| *name == upper) {
-                problems.push(Problem::new("unsupported", key.place, format!("{upper} is not supported")).hint(*why));
+                problems.push(
+                    Problem::new("unsupported", key.place, format!("{upper} is not supported")).hint(*why),
+                );
             } else if OPTIONS.contains(&upper.as_str()) {
                 found.push((upper, value));
             } else {
@@ -238,7 +260,5 @@ fn named(schema: &Schema, name: &Name, problems: &mut Vec<Problem>) -> Option<Fi
     } else {
         schema.field(&name.text.split('.').collect::<Vec<_>>())
     };
-    found
-        .map_err(|(_, problem)| problems.push(Problem { place: Place { ..name.place }, ..problem }))
-        .ok()
+    found.map_err(|(_, problem)| problems.push(Problem { place: Place { ..name.place }, ..problem })).ok()
 }

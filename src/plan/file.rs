@@ -15,7 +15,17 @@ use super::yaml::{self, Node, START, Value};
 
 const FILE_FIELDS: &[&str] = &["streams", "rules"];
 const RULE_FIELDS: &[&str] = &[
-    "id", "sql", "when", "clear", "for", "keep_firing_for", "repeat", "severity", "labels", "annotations", "key",
+    "id",
+    "sql",
+    "when",
+    "clear",
+    "for",
+    "keep_firing_for",
+    "repeat",
+    "severity",
+    "labels",
+    "annotations",
+    "key",
 ];
 /// Fields that the language has and this version does not: to pass over one would change what a
 /// rule means.
@@ -58,23 +68,38 @@ pub(super) fn from_items(items: &[Item]) -> Result<RuleSetDef, Vec<Diagnostic>> 
     for item in items {
         let label = format!("{} {}", item.kind, item.name);
         match item.kind {
-            ItemKind::Stream => set.streams.push(StreamDef {
-                name: item.name.to_string(),
-                sql: Text::own(item.body.as_ref()),
-            }),
+            ItemKind::Stream => set
+                .streams
+                .push(StreamDef { name: item.name.to_string(), sql: Text::own(item.body.as_ref()) }),
             ItemKind::Table => {
-                reader.error(&label, "", "not-yet", START, "tables are not supported by this version".to_owned(), None);
+                reader.error(
+                    &label,
+                    "",
+                    "not-yet",
+                    START,
+                    "tables are not supported by this version".to_owned(),
+                    None,
+                );
             }
             ItemKind::Rule => match serde_json::from_str(&item.body) {
                 Ok(json) => set.rules.extend(reader.rule(&Node::from_json(json), &item.name)),
-                Err(e) => reader.error(&label, "", "bad-item", START, format!("the item is no JSON: {e}"), None),
+                Err(e) => {
+                    reader.error(&label, "", "bad-item", START, format!("the item is no JSON: {e}"), None)
+                }
             },
         }
     }
     if reader.found.is_empty() { Ok(set) } else { Err(reader.found) }
 }
 
-fn finding(item: &str, field: &str, code: &str, place: Place, message: String, hint: Option<String>) -> Diagnostic {
+fn finding(
+    item: &str,
+    field: &str,
+    code: &str,
+    place: Place,
+    message: String,
+    hint: Option<String>,
+) -> Diagnostic {
     Diagnostic {
         level: Level::Error,
         code: code.into(),
@@ -93,7 +118,15 @@ struct Reader {
 }
 
 impl Reader {
-    fn error(&mut self, item: &str, field: &str, code: &str, place: Place, message: String, hint: Option<String>) {
+    fn error(
+        &mut self,
+        item: &str,
+        field: &str,
+        code: &str,
+        place: Place,
+        message: String,
+        hint: Option<String>,
+    ) {
         self.found.push(finding(item, field, code, place, message, hint));
     }
 

@@ -27,7 +27,8 @@ pub(super) struct KeyColumn {
 /// Whether Prometheus takes this as a label's name.
 pub(super) fn is_label(name: &str) -> bool {
     let mut chars = name.chars();
-    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_') && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 impl Binder<'_> {
@@ -72,7 +73,8 @@ impl Binder<'_> {
             return match grouped {
                 Some(i) => Ok(Expr::Group(i)),
                 None if self.schema.declares(name) => {
-                    let problem = Problem::new("bad-key", place, format!("the key `{name}` is not grouped by"));
+                    let problem =
+                        Problem::new("bad-key", place, format!("the key `{name}` is not grouped by"));
                     Err(problem.hint(format!("add `{name}` to GROUP BY")))
                 }
                 None => Err(self.unknown_key(name, place)),
@@ -130,13 +132,17 @@ impl Binder<'_> {
 
     /// A state that readings of several devices share goes up and down with each of them.
     pub(super) fn doubt_key(&mut self, select: &Select) {
-        let mut captures = self.schema.columns.iter().filter(|column| matches!(column.from, FieldSource::Capture(_)));
+        let mut captures =
+            self.schema.columns.iter().filter(|column| matches!(column.from, FieldSource::Capture(_)));
         let Some(capture) = captures.next_back() else { return };
         let message = format!(
             "all readings of `{}` share one alert: neither the stream's KEY nor the rule's `key` tells them apart",
             self.schema.name
         );
-        let hint = format!("add KEY='{}' to the stream; or `key: []` to the rule, if one alert is meant", capture.name);
+        let hint = format!(
+            "add KEY='{}' to the stream; or `key: []` to the rule, if one alert is meant",
+            capture.name
+        );
         self.doubts.push(Problem::new("no-key", select.stream.place, message).hint(hint));
     }
 
@@ -157,7 +163,8 @@ impl Binder<'_> {
 
 fn label_problem(name: &str, place: Place) -> Option<Problem> {
     if RESERVED_LABELS.contains(&name) {
-        let problem = Problem::new("reserved-name", place, format!("every alert has a label `{name}` of its own"));
+        let problem =
+            Problem::new("reserved-name", place, format!("every alert has a label `{name}` of its own"));
         return Some(problem.hint("select the column under another name"));
     }
     (!is_label(name)).then(|| {

@@ -159,7 +159,11 @@ impl Expr {
         match self {
             Self::Const(_) | Self::Field(_) | Self::Group(_) | Self::Aggregate(_) | Self::Column(_) => {}
             Self::WindowStart | Self::WindowEnd => {}
-            Self::Unary(_, a) | Self::IsNull(a) | Self::IsBool(a, _) | Self::Cast(a, ..) | Self::Member(a, _) => {
+            Self::Unary(_, a)
+            | Self::IsNull(a)
+            | Self::IsBool(a, _)
+            | Self::Cast(a, ..)
+            | Self::Member(a, _) => {
                 a.walk(visit);
             }
             Self::Binary(_, a, b) | Self::Element(a, b) => {

@@ -17,7 +17,9 @@ pub(super) fn nearest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>)
     names
         .into_iter()
         .filter(|name| name.len() <= LONGEST * 4)
-        .map(|name| (slips(&wrong, &name.chars().flat_map(char::to_lowercase).collect::<Vec<_>>(), bound), name))
+        .map(|name| {
+            (slips(&wrong, &name.chars().flat_map(char::to_lowercase).collect::<Vec<_>>(), bound), name)
+        })
         .filter(|(slips, _)| *slips <= bound)
         .min_by_key(|(slips, _)| *slips)
         .map(|(_, name)| name)

@@ -12,7 +12,8 @@ use super::report::Problem;
 use super::syntax::{Call, Item, Kind, Name, Node, Select};
 
 /// The units of a window's length, with their milliseconds.
-const UNITS: &[(&str, u64)] = &[("DD", 86_400_000), ("HH", 3_600_000), ("MI", 60_000), ("SS", 1_000), ("MS", 1)];
+const UNITS: &[(&str, u64)] =
+    &[("DD", 86_400_000), ("HH", 3_600_000), ("MI", 60_000), ("SS", 1_000), ("MS", 1)];
 
 /// A query, bound. Its output columns are the binder's.
 pub(super) struct Query {
@@ -77,7 +78,9 @@ impl Binder<'_> {
 
     fn window(&mut self, call: &Call) -> Option<WindowKind> {
         let place = call.name.place;
-        let wrong = |place, message: &str| Problem::new("bad-window", place, message).hint("write TUMBLINGWINDOW(ss, 10)");
+        let wrong = |place, message: &str| {
+            Problem::new("bad-window", place, message).hint("write TUMBLINGWINDOW(ss, 10)")
+        };
         let [unit, length] = call.args.as_slice() else {
             self.problem(wrong(place, "the window takes a unit and a length"));
             return None;
@@ -101,7 +104,10 @@ impl Binder<'_> {
         match millis {
             Some(ms @ 1..=LONGEST_MS) => Some(WindowKind::Tumbling { length: Duration::from_millis(ms) }),
             _ => {
-                self.problem(wrong(length.place, "the length of a window is a whole number above 0, at most 366 days"));
+                self.problem(wrong(
+                    length.place,
+                    "the length of a window is a whole number above 0, at most 366 days",
+                ));
                 None
             }
         }
@@ -149,7 +155,8 @@ impl Binder<'_> {
 
     fn give(&mut self, name: String, bound: Typed, place: Place) {
         if self.outputs.iter().any(|(known, _)| *known == name) {
-            let problem = Problem::new("duplicate-column", place, format!("two output columns are called `{name}`"));
+            let problem =
+                Problem::new("duplicate-column", place, format!("two output columns are called `{name}`"));
             self.problem(problem.hint("name one of them with AS"));
             return;
         }

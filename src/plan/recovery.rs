@@ -42,10 +42,15 @@ impl Binder<'_> {
                 }
                 let mut found = Depends::default();
                 self.depends(expr, &mut found);
-                let field = found.fields.iter().find(|f| judged.fields.contains(f) && !keys.fields.contains(f));
+                let field =
+                    found.fields.iter().find(|f| judged.fields.contains(f) && !keys.fields.contains(f));
                 let what = match field {
-                    Some(slot) => format!("`{}`", self.slots.fields.get(*slot).map_or("", |field| &field.name)),
-                    None if !found.aggregates.is_disjoint(&judged.aggregates) => "the same aggregate".to_owned(),
+                    Some(slot) => {
+                        format!("`{}`", self.slots.fields.get(*slot).map_or("", |field| &field.name))
+                    }
+                    None if !found.aggregates.is_disjoint(&judged.aggregates) => {
+                        "the same aggregate".to_owned()
+                    }
                     None => continue,
                 };
                 let message = format!(

@@ -58,14 +58,20 @@ pub(super) fn kind(def: &RuleDef, report: &mut Report) -> RuleKind {
     if def.when.is_some() {
         if let Some(text) = &def.repeat {
             let problem = whole("field-without-when", "`repeat` is for rules without `when`");
-            report.error_at_start("repeat", text, problem.hint("leave it out: an alert with a state is sent when it changes"));
+            report.error_at_start(
+                "repeat",
+                text,
+                problem.hint("leave it out: an alert with a state is sent when it changes"),
+            );
         }
         return RuleKind::State {
             for_: for_.unwrap_or(Duration::ZERO),
             keep_firing_for: keep_firing_for.unwrap_or(Duration::ZERO),
         };
     }
-    for (field, text) in [("clear", &def.clear), ("for", &def.for_), ("keep_firing_for", &def.keep_firing_for)] {
+    for (field, text) in
+        [("clear", &def.clear), ("for", &def.for_), ("keep_firing_for", &def.keep_firing_for)]
+    {
         if let Some(text) = text {
             let problem = whole("field-without-when", format!("`{field}` is for rules with `when`"));
             report.error_at_start(field, text, problem.hint("add `when`, or leave it out"));
@@ -91,9 +97,17 @@ pub(super) fn labels(def: &RuleDef, report: &mut Report) -> Labels {
             report.error_at_start(&field, name, problem.hint("use letters, digits and `_`"));
         } else if value.as_str().contains("{{") {
             let problem = whole("bad-template", "a label is the same for all alerts of its rule");
-            report.error_at_start(&field, value, problem.hint("add the column to `key`, or put the text into an annotation"));
+            report.error_at_start(
+                &field,
+                value,
+                problem.hint("add the column to `key`, or put the text into an annotation"),
+            );
         } else if labels.insert(name.as_str().into(), value.as_str().into()).is_some() {
-            report.error_at_start(&field, name, whole("bad-name", format!("the label `{}` is there twice", name.as_str())));
+            report.error_at_start(
+                &field,
+                name,
+                whole("bad-name", format!("the label `{}` is there twice", name.as_str())),
+            );
         }
     }
     labels
@@ -186,7 +200,13 @@ impl Binder<'_> {
         }
     }
 
-    fn judge(&mut self, field: &str, text: Option<&Text>, node: Option<&Node>, report: &mut Report) -> Option<Expr> {
+    fn judge(
+        &mut self,
+        field: &str,
+        text: Option<&Text>,
+        node: Option<&Node>,
+        report: &mut Report,
+    ) -> Option<Expr> {
         let (text, node) = (text?, node?);
         let found = self.condition(node, Clause::Condition, &format!("`{field}`"));
         self.flush(field, text, report);
@@ -205,14 +225,23 @@ fn alert(
 ) -> AlertSpec {
     for (name, _) in &def.labels {
         if key.iter().any(|column| *column.label == *name.as_str()) {
-            let problem = whole("reserved-name", format!("`{}` is already the name of a key column", name.as_str()));
-            report.error_at_start(&format!("labels.{}", name.as_str()), name, problem.hint("rename the label"));
+            let problem =
+                whole("reserved-name", format!("`{}` is already the name of a key column", name.as_str()));
+            report.error_at_start(
+                &format!("labels.{}", name.as_str()),
+                name,
+                problem.hint("rename the label"),
+            );
         }
     }
     let severity: Arc<str> = def.severity.as_ref().map_or("warning", Text::as_str).into();
     let key: Vec<Arc<str>> = key.iter().map(|column| column.label.clone()).collect();
-    let known: Vec<Arc<str>> =
-        key.iter().chain(labels.keys()).cloned().chain(OWN_LABELS.iter().map(|name| (*name).into())).collect();
+    let known: Vec<Arc<str>> = key
+        .iter()
+        .chain(labels.keys())
+        .cloned()
+        .chain(OWN_LABELS.iter().map(|name| (*name).into()))
+        .collect();
     let names = template::Names { columns: &columns, labels: &known, severity: &severity };
     let annotations = annotations(def, &names, report);
     AlertSpec {

@@ -104,7 +104,9 @@ impl Schema {
         };
         let (from, ty) = match self.index.get(*first).and_then(|i| self.columns.get(*i)) {
             Some(column) => member(column, rest)?,
-            None if self.open => (FieldSource::Path(path.iter().map(|name| (*name).into()).collect()), DataType::Any),
+            None if self.open => {
+                (FieldSource::Path(path.iter().map(|name| (*name).into()).collect()), DataType::Any)
+            }
             None => return Err((0, self.unknown(first))),
         };
         let unit = match &self.timestamp {
@@ -116,8 +118,7 @@ impl Schema {
 
     fn unknown(&self, name: &str) -> Problem {
         let message = format!("no column `{name}` in stream `{}`", self.name);
-        Problem::new("unknown-column", Place::default(), message)
-            .did_you_mean(name, self.names())
+        Problem::new("unknown-column", Place::default(), message).did_you_mean(name, self.names())
     }
 
     /// Its slots before any rule: event time and key.
@@ -166,7 +167,10 @@ fn member(column: &Column, rest: &[&str]) -> Result<(FieldSource, DataType), (us
                 let Some((_, ty)) = found else {
                     let message = format!("no member `{name}` in `{}`", column.name);
                     let problem = Problem::new("unknown-member", nowhere, message);
-                    return Err((i + 1, problem.did_you_mean(name, members.iter().map(|(member, _)| member.as_str()))));
+                    return Err((
+                        i + 1,
+                        problem.did_you_mean(name, members.iter().map(|(member, _)| member.as_str())),
+                    ));
                 };
                 ty
             }

@@ -186,7 +186,12 @@ impl Node {
     pub(super) fn each<'n>(&'n self, visit: &mut dyn FnMut(&'n Self)) {
         match &self.kind {
             Kind::Const(_) | Kind::Path { .. } => {}
-            Kind::Member(a, _) | Kind::Not(a) | Kind::Neg(a) | Kind::IsNull(a) | Kind::IsBool(a, _) | Kind::Cast(a, _) => {
+            Kind::Member(a, _)
+            | Kind::Not(a)
+            | Kind::Neg(a)
+            | Kind::IsNull(a)
+            | Kind::IsBool(a, _)
+            | Kind::Cast(a, _) => {
                 visit(a);
             }
             Kind::Element(a, b) | Kind::Binary(_, a, b) | Kind::Like(a, b, _) => {
@@ -232,7 +237,12 @@ impl Node {
                 }
                 *dotted = 1;
             }
-            Kind::Member(a, _) | Kind::Not(a) | Kind::Neg(a) | Kind::IsNull(a) | Kind::IsBool(a, _) | Kind::Cast(a, _) => {
+            Kind::Member(a, _)
+            | Kind::Not(a)
+            | Kind::Neg(a)
+            | Kind::IsNull(a)
+            | Kind::IsBool(a, _)
+            | Kind::Cast(a, _) => {
                 a.unqualify(own);
             }
             Kind::Element(a, b) | Kind::Binary(_, a, b) | Kind::Like(a, b, _) => {

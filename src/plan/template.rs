@@ -29,7 +29,8 @@ pub(super) fn parse(text: &str, names: &Names<'_>, problems: &mut Vec<Problem>) 
         let at = text.len() - rest.len() + open;
         let inner = &rest[open + 2..];
         let Some(close) = inner.find("}}") else {
-            let problem = Problem::new("bad-template", Place { length: 2, ..place_of(text, at) }, "`{{` is not closed");
+            let problem =
+                Problem::new("bad-template", Place { length: 2, ..place_of(text, at) }, "`{{` is not closed");
             problems.push(problem.hint("write {{ name }}"));
             return Template { pieces };
         };
@@ -73,7 +74,8 @@ impl Names<'_> {
             return Problem::new("bad-template", place, "`{{ }}` names nothing").hint("write {{ name }}");
         }
         let all = self.columns.iter().chain(self.labels).map(AsRef::as_ref).chain(["severity"]);
-        let problem = Problem::new("unknown-template-name", place, format!("no output column or label `{name}`"));
+        let problem =
+            Problem::new("unknown-template-name", place, format!("no output column or label `{name}`"));
         match nearest(name, all) {
             Some(near) => problem.hint(format!("did you mean `{near}`?")),
             None => problem.hint("add it to SELECT"),

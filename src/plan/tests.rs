@@ -76,7 +76,10 @@ fn a_whole_rule() {
     assert_eq!(stream.fields[0].unit, TimeUnit::Millis);
     assert_eq!(stream.fields[1].from, FieldSource::Capture(1));
     assert_eq!(stream.lateness, Duration::from_secs(5));
-    assert_eq!((stream.idle, stream.max_future), (Some(Duration::from_secs(60)), Some(Duration::from_secs(3600))));
+    assert_eq!(
+        (stream.idle, stream.max_future),
+        (Some(Duration::from_secs(60)), Some(Duration::from_secs(3600)))
+    );
     assert_eq!(rule.filter, Some(binary(BinaryOp::Gt, Expr::Field(2), int(0))));
     let window = rule.window.as_ref().unwrap();
     assert_eq!(window.kind, WindowKind::Tumbling { length: Duration::from_secs(10) });
@@ -85,10 +88,7 @@ fn a_whole_rule() {
     let aggregate = |function, argument| Aggregate { function, argument, filter: None, distinct: false };
     assert_eq!(
         window.aggregates,
-        [
-            aggregate(AggregateFunction::Avg, Some(Expr::Field(3))),
-            aggregate(AggregateFunction::Count, None),
-        ]
+        [aggregate(AggregateFunction::Avg, Some(Expr::Field(3))), aggregate(AggregateFunction::Count, None),]
     );
     assert_eq!(window.having, Some(binary(BinaryOp::Gt, Expr::Aggregate(1), int(2))));
     assert_eq!(rule.project, [Expr::Group(0), Expr::Aggregate(0), Expr::Aggregate(1)]);
@@ -96,7 +96,10 @@ fn a_whole_rule() {
     assert_eq!(rule.when, Some(binary(BinaryOp::Gt, Expr::Column(1), int(5))));
     assert_eq!(rule.clear, Some(binary(BinaryOp::Lt, Expr::Column(1), Expr::Const(Value::Float(4.5)))));
     let alert = &rule.alert;
-    assert_eq!((alert.ruleset.as_ref(), alert.rule.as_ref(), alert.severity.as_ref()), ("set", "too-warm", "critical"));
+    assert_eq!(
+        (alert.ruleset.as_ref(), alert.rule.as_ref(), alert.severity.as_ref()),
+        ("set", "too-warm", "critical")
+    );
     let state = RuleKind::State { for_: Duration::from_secs(120), keep_firing_for: Duration::from_secs(30) };
     assert_eq!(alert.kind, state);
     assert_eq!(alert.key.as_slice(), ["device".into()]);
@@ -167,7 +170,9 @@ fn streams_of_every_kind() {
 #[test]
 fn event_time_and_key_of_every_kind() {
     let plan = |with: &str, columns: &str, sql: &str| {
-        let yaml = format!("streams:\n  - CREATE STREAM s ({columns}) WITH (DATASOURCE='t/{{device}}', {with})\nrules:\n  - {{id: r, sql: '{sql}'}}\n");
+        let yaml = format!(
+            "streams:\n  - CREATE STREAM s ({columns}) WITH (DATASOURCE='t/{{device}}', {with})\nrules:\n  - {{id: r, sql: '{sql}'}}\n"
+        );
         let compiled = compile_text("set", &yaml, &Limits::default());
         compiled.plan.unwrap_or_else(|| panic!("{}", show(&compiled.diagnostics)))
     };
@@ -178,12 +183,19 @@ fn event_time_and_key_of_every_kind() {
     let found = plan("TIMESTAMP='ts', TIMESTAMP_FORMAT='s'", "ts BIGINT", "SELECT ts FROM s");
     assert_eq!(
         fields(&found),
-        [("ts".to_owned(), DataType::Datetime, TimeUnit::Seconds), ("ts".to_owned(), DataType::Bigint, TimeUnit::Seconds)]
+        [
+            ("ts".to_owned(), DataType::Datetime, TimeUnit::Seconds),
+            ("ts".to_owned(), DataType::Bigint, TimeUnit::Seconds)
+        ]
     );
-    let found = plan("TIMESTAMP='ts', TIMESTAMP_FORMAT='s'", "ts DATETIME, u DATETIME", "SELECT ts, u FROM s");
+    let found =
+        plan("TIMESTAMP='ts', TIMESTAMP_FORMAT='s'", "ts DATETIME, u DATETIME", "SELECT ts, u FROM s");
     assert_eq!(
         fields(&found),
-        [("ts".to_owned(), DataType::Datetime, TimeUnit::Seconds), ("u".to_owned(), DataType::Datetime, TimeUnit::Auto)]
+        [
+            ("ts".to_owned(), DataType::Datetime, TimeUnit::Seconds),
+            ("u".to_owned(), DataType::Datetime, TimeUnit::Auto)
+        ]
     );
     let found = plan("timestamp=\"data.ts\", KEY='data.id'", "", "SELECT x FROM s");
     let stream = &found.streams[0];
@@ -211,7 +223,8 @@ type Expected<'a> = &'a dyn Fn(&dyn Fn(&str) -> Expr) -> Expr;
 fn expressions() {
     let same = |text: &str, expected: Expected<'_>| {
         let (plan, rule) = rule(&format!("SELECT 1 AS one FROM env WHERE {text}"));
-        let slot = |name: &str| Expr::Field(plan.streams[0].fields.iter().position(|f| *f.name == *name).unwrap());
+        let slot =
+            |name: &str| Expr::Field(plan.streams[0].fields.iter().position(|f| *f.name == *name).unwrap());
         assert_eq!(rule.filter.unwrap(), expected(&slot), "{text}");
     };
     let not = |e| Expr::Unary(UnaryOp::Not, Box::new(e));
@@ -251,11 +264,25 @@ fn expressions() {
     });
     // Everything else only has to be taken.
     for text in [
-        "-n - -1 = 0", "n > -9223372036854775808", "CAST(room AS FLOAT) > 1.5e3", "room || n || '!' = 'it''s'",
-        "coalesce(n, temperature, 0) > greatest(1, 2.5)", "substring(lower(trim(room)), 0, 2) = 'ab'", "(((n))) = 1",
-        "env.n = 1", "\"room\" = 'x' /* so */", "round(temperature, 1) = 1", "ts BETWEEN '2026-01-01' AND '2026-02-01 00:00:00'",
-        "(CASE WHEN n > 1 THEN 'a' WHEN n > 0 THEN NULL END) IS NULL", "n IN (1, 2.5, NULL)", "TRUE", "startswith(room, 'a');",
-        "indexof(room, 'x') >= 0 AND length(room) DIV 2 < 3", "data->temp > 3", "data.list[-1] = 4", "nullif(n, 0) IS NULL",
+        "-n - -1 = 0",
+        "n > -9223372036854775808",
+        "CAST(room AS FLOAT) > 1.5e3",
+        "room || n || '!' = 'it''s'",
+        "coalesce(n, temperature, 0) > greatest(1, 2.5)",
+        "substring(lower(trim(room)), 0, 2) = 'ab'",
+        "(((n))) = 1",
+        "env.n = 1",
+        "\"room\" = 'x' /* so */",
+        "round(temperature, 1) = 1",
+        "ts BETWEEN '2026-01-01' AND '2026-02-01 00:00:00'",
+        "(CASE WHEN n > 1 THEN 'a' WHEN n > 0 THEN NULL END) IS NULL",
+        "n IN (1, 2.5, NULL)",
+        "TRUE",
+        "startswith(room, 'a');",
+        "indexof(room, 'x') >= 0 AND length(room) DIV 2 < 3",
+        "data->temp > 3",
+        "data.list[-1] = 4",
+        "nullif(n, 0) IS NULL",
     ] {
         let (_, rule) = rule(&format!("SELECT n, temperature, room, ok, ts FROM env\nWHERE {text}"));
         assert!(rule.filter.is_some(), "{text}");
@@ -281,7 +308,9 @@ fn aliases_stand_for_their_expressions() {
 
 #[test]
 fn items_come_back_as_they_went() {
-    let yaml = format!("{STREAMS}rules:\n  - {{sql: ' SELECT n FROM env ', when: n > 1, id: r, labels: {{b: 2, a: x}}}}\n");
+    let yaml = format!(
+        "{STREAMS}rules:\n  - {{sql: ' SELECT n FROM env ', when: n > 1, id: r, labels: {{b: 2, a: x}}}}\n"
+    );
     let def = file::parse(&yaml).unwrap();
     let items = def.items();
     assert_eq!(items.len(), 4);
@@ -324,7 +353,9 @@ fn caps_hold_without_overflowing_the_stack() {
     check(format!("n{} > 0", " + n".repeat(200)), "");
     check(format!("n{} > 0", " + n".repeat(2_000)), "too-deep");
     check(format!("{}n{} > 0", "(".repeat(40), ")".repeat(40)), "");
-    for (open, close) in [("(", ")"), ("NOT ", ""), ("- ", ""), ("+ ", ""), ("abs(", ")"), ("CASE WHEN ", ""), ("n[", "]")] {
+    for (open, close) in
+        [("(", ")"), ("NOT ", ""), ("- ", ""), ("+ ", ""), ("abs(", ")"), ("CASE WHEN ", ""), ("n[", "]")]
+    {
         check(format!("{}n{}", open.repeat(5_000), close.repeat(5_000)), "too-deep");
     }
     check(format!("n{} IS NULL", ".a".repeat(5_000)), "too-deep");

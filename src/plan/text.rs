@@ -62,7 +62,8 @@ impl Text {
         let found = styles.iter().find_map(|style| align(&self.text, tail, at.place, *style));
         match found {
             Some(spots) => {
-                let (line, column) = spots.get(offset).or(spots.last()).copied().unwrap_or((begin.line, begin.column));
+                let (line, column) =
+                    spots.get(offset).or(spots.last()).copied().unwrap_or((begin.line, begin.column));
                 Place { line, column, length: local.length }
             }
             None => begin,
@@ -99,11 +100,7 @@ fn offset_of(text: &str, place: Place) -> usize {
 pub(super) fn place_of(text: &str, byte: usize) -> Place {
     let head = text.get(..byte).unwrap_or(text);
     let line_start = head.rfind('\n').map_or(0, |i| i + 1);
-    Place {
-        line: head.matches('\n').count() + 1,
-        column: head[line_start..].chars().count() + 1,
-        length: 1,
-    }
+    Place { line: head.matches('\n').count() + 1, column: head[line_start..].chars().count() + 1, length: 1 }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -132,7 +129,8 @@ fn align(text: &str, tail: &str, at: Place, style: Style) -> Option<Vec<(usize, 
             continue;
         }
         leading = false;
-        let spot = if c.is_whitespace() { file.take_space(c, indent, style)? } else { file.take_shown(c, style)? };
+        let spot =
+            if c.is_whitespace() { file.take_space(c, indent, style)? } else { file.take_shown(c, style)? };
         spots.push(spot);
     }
     spots.push((file.line, file.column));
@@ -257,6 +255,9 @@ mod tests {
         let source: Arc<str> = "sql: \"\\u0041 !\"\n".into();
         let at = At { place: Place { line: 1, column: 6, length: 10 }, byte: 5 };
         let text = Text::in_file("A !".to_owned(), &source, at);
-        assert_eq!(text.place(Place { line: 1, column: 3, length: 1 }), Place { line: 1, column: 6, length: 1 });
+        assert_eq!(
+            text.place(Place { line: 1, column: 3, length: 1 }),
+            Place { line: 1, column: 6, length: 1 }
+        );
     }
 }

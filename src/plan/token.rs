@@ -175,7 +175,9 @@ impl Token {
     /// How a message names it.
     pub(super) fn shown(&self) -> String {
         match &self.kind {
-            Kind::Word(text) | Kind::Quoted(text) | Kind::Number(text) | Kind::Other(text) => format!("`{text}`"),
+            Kind::Word(text) | Kind::Quoted(text) | Kind::Number(text) | Kind::Other(text) => {
+                format!("`{text}`")
+            }
             Kind::Text(text) => format!("'{}'", text.chars().take(40).collect::<String>()),
             Kind::Symbol(text) => format!("`{text}`"),
             Kind::End => "the end of the text".to_owned(),

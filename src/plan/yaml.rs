@@ -86,7 +86,10 @@ fn sentence(message: &str) -> String {
     }
     // The parser speaks to programmers here.
     for (theirs, ours) in [
-        ("multiple YAML documents", "the file holds several YAML documents, parted by `---`; a rule file is one"),
+        (
+            "multiple YAML documents",
+            "the file holds several YAML documents, parted by `---`; a rule file is one",
+        ),
         ("recursive references", "an anchor holds an alias of itself"),
     ] {
         if message.contains(theirs) {
@@ -146,7 +149,8 @@ impl Node {
             Json::String(text) => Value::Text(text),
             Json::Array(list) => Value::List(list.into_iter().map(Self::from_json).collect()),
             Json::Object(members) => {
-                let pair = |(key, value)| (Self { value: Value::Text(key), at: None }, Self::from_json(value));
+                let pair =
+                    |(key, value)| (Self { value: Value::Text(key), at: None }, Self::from_json(value));
                 Value::Map(members.into_iter().map(pair).collect())
             }
         };
@@ -251,7 +255,9 @@ mod tests {
 
     #[test]
     fn scalars_keep_their_spelling_and_place() {
-        let Value::Map(members) = read("a: 5.0\nyes: [no, 0x1F, é]\n").unwrap().value else { panic!("no mapping") };
+        let Value::Map(members) = read("a: 5.0\nyes: [no, 0x1F, é]\n").unwrap().value else {
+            panic!("no mapping")
+        };
         assert_eq!(members[0].1.text(), Some("5.0"));
         assert_eq!(members[1].0.text(), Some("yes"));
         let Value::List(list) = &members[1].1.value else { panic!("no list") };

@@ -70,13 +70,17 @@ impl Default for Config {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Another process has it.
-    #[error("open the spool {path}: another agent runs on it; stop that one, or give each an `agent.state_dir` of its own")]
+    #[error(
+        "open the spool {path}: another agent runs on it; stop that one, or give each an `agent.state_dir` of its own"
+    )]
     Taken {
         /// The file.
         path: PathBuf,
     },
     /// The file is no spool any more.
-    #[error("open the spool {path}: it is damaged ({source}); move it away to start anew (alerts that wait in it, the states of alerts, and rules until the hub sends them again are then lost), and check the disk")]
+    #[error(
+        "open the spool {path}: it is damaged ({source}); move it away to start anew (alerts that wait in it, the states of alerts, and rules until the hub sends them again are then lost), and check the disk"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -92,7 +96,9 @@ pub enum Error {
         source: rusqlite::Error,
     },
     /// A later version wrote the file.
-    #[error("open the spool {path}: it has schema {found}, this version knows {known}; run the newer version, or move the file away (alerts that wait in it are then not sent)")]
+    #[error(
+        "open the spool {path}: it has schema {found}, this version knows {known}; run the newer version, or move the file away (alerts that wait in it are then not sent)"
+    )]
     Newer {
         /// The file.
         path: PathBuf,
@@ -206,11 +212,10 @@ impl Spool {
         schema::prepare(&db).map_err(open)?;
         schema::migrate(&mut db, path)?;
         let epoch = schema::meta(&db, "epoch")?;
-        let (waiting, waiting_bytes) = db.query_row(
-            "SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox",
-            [],
-            |row| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?))),
-        )?;
+        let (waiting, waiting_bytes) =
+            db.query_row("SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox", [], |row| {
+                Ok((unsigned(row.get(0)?), unsigned(row.get(1)?)))
+            })?;
         let stats = Stats {
             newest: schema::meta(&db, "newest")?,
             waiting,
@@ -283,9 +288,8 @@ impl Spool {
     /// # Errors
     /// SQLite's.
     pub fn peek(&self, after: u64, count: usize, bytes: usize) -> Result<Vec<(u64, Vec<u8>)>, Error> {
-        let mut query = self
-            .db
-            .prepare_cached("SELECT seq, body FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+        let mut query =
+            self.db.prepare_cached("SELECT seq, body FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         let mut rows = query.query(params![signed(after), count])?;
         let mut out: Vec<(u64, Vec<u8>)> = Vec::new();
@@ -380,7 +384,8 @@ fn evict(tx: &Connection, max_bytes: u64, stats: &mut Stats) -> Result<(), Error
     let Some((first, last)) = gone else { return Ok(()) };
     tx.execute("DELETE FROM outbox WHERE seq <= ?1", [signed(last)])?;
     // The oldest go first, so ranges only ever grow at their end.
-    let grown = tx.execute("UPDATE evicted SET last = ?1 WHERE last = ?2", [signed(last), signed(first) - 1])?;
+    let grown =
+        tx.execute("UPDATE evicted SET last = ?1 WHERE last = ?2", [signed(last), signed(first) - 1])?;
     if grown == 0 {
         tx.execute("INSERT INTO evicted (first, last) VALUES (?1, ?2)", [signed(first), signed(last)])?;
     }
@@ -391,8 +396,8 @@ fn write_states(tx: &Connection, states: &[StateChange]) -> Result<(), Error> {
     let mut keep = tx.prepare_cached(
         "INSERT OR REPLACE INTO states (ruleset, rule, fingerprint, body) VALUES (?1, ?2, ?3, ?4)",
     )?;
-    let mut drop_ = tx
-        .prepare_cached("DELETE FROM states WHERE ruleset = ?1 AND rule = ?2 AND fingerprint = ?3")?;
+    let mut drop_ =
+        tx.prepare_cached("DELETE FROM states WHERE ruleset = ?1 AND rule = ?2 AND fingerprint = ?3")?;
     for StateChange { key, body } in states {
         let fingerprint = key.fingerprint.0.cast_signed();
         match body {
@@ -450,8 +455,7 @@ fn load(db: &Connection) -> Result<Loaded, Error> {
         .prepare("SELECT name, body FROM rulesets ORDER BY name")?
         .query_map([], |row| Ok((text(row.get(0)?), row.get(1)?)))?
         .collect::<Result<_, _>>()?;
-    let snapshot =
-        db.query_row("SELECT body FROM snapshot WHERE id = 0", [], |row| row.get(0)).optional()?;
+    let snapshot = db.query_row("SELECT body FROM snapshot WHERE id = 0", [], |row| row.get(0)).optional()?;
     let journal = db
         .prepare("SELECT body FROM journal ORDER BY id")?
         .query_map([], |row| row.get(0))?

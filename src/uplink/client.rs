@@ -38,7 +38,13 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 ///
 /// # Errors
 /// Only what no retry can mend: a wrong address or an unusable file.
-pub async fn run(config: Config, identity: Identity, mut port: Port, clock: Clock, stop: Stop) -> Result<(), Error> {
+pub async fn run(
+    config: Config,
+    identity: Identity,
+    mut port: Port,
+    clock: Clock,
+    stop: Stop,
+) -> Result<(), Error> {
     if config.url.is_empty() {
         stop.stopped().await;
         return Ok(());
@@ -128,10 +134,8 @@ impl Dial {
             Some("http") => return Err(Error::Plain { url: config.url.clone() }),
             _ => return Err(wrong("it has no scheme that is known here".to_owned())),
         }
-        let token_file = config
-            .token_file
-            .clone()
-            .ok_or_else(|| Error::NoToken { agent: identity.agent.to_string() })?;
+        let token_file =
+            config.token_file.clone().ok_or_else(|| Error::NoToken { agent: identity.agent.to_string() })?;
         let dial = Self { endpoint, token_file };
         dial.token()?;
         Ok(dial)
@@ -180,7 +184,13 @@ enum Event {
 }
 
 /// One session, from the dial to its end.
-async fn session(dial: &Dial, identity: &Identity, port: &mut Port, clock: Clock, backoff: &mut Backoff) -> End {
+async fn session(
+    dial: &Dial,
+    identity: &Identity,
+    port: &mut Port,
+    clock: Clock,
+    backoff: &mut Backoff,
+) -> End {
     let standing = match ask(&port.requests, Request::Standing).await {
         Ok(standing) => standing,
         Err(end) => return end,
@@ -324,13 +334,9 @@ impl Session {
                 return Ok(());
             }
             let after = self.window.sent();
-            let Outbox { rows, evicted } = ask(&port.requests, |reply| Request::Peek {
-                after,
-                count,
-                bytes: BATCH_BYTES,
-                reply,
-            })
-            .await?;
+            let Outbox { rows, evicted } =
+                ask(&port.requests, |reply| Request::Peek { after, count, bytes: BATCH_BYTES, reply })
+                    .await?;
             let last = rows.last().map(|(seq, _)| *seq);
             let evicted: Vec<v1::SeqRange> = evicted
                 .into_iter()
@@ -459,10 +465,10 @@ fn rule_report(report: &RuleReport) -> v1::RuleReport {
         Outcome::Rejected => v1::rule_report::Outcome::Rejected,
         Outcome::Failed => v1::rule_report::Outcome::Failed,
     };
-    let rules = report.rules.iter().map(|(rule, became)| v1::RuleOutcome {
-        rule: rule.to_string(),
-        outcome: outcome(*became).into(),
-    });
+    let rules = report
+        .rules
+        .iter()
+        .map(|(rule, became)| v1::RuleOutcome { rule: rule.to_string(), outcome: outcome(*became).into() });
     v1::RuleReport {
         set: report.set.to_string(),
         revision: report.revision,

@@ -69,7 +69,11 @@ mod tests {
             labels,
             severity: "critical".into(),
             annotations: Labels::new(),
-            values: values.into_iter().enumerate().map(|(i, value)| (format!("c{i}").into(), value)).collect(),
+            values: values
+                .into_iter()
+                .enumerate()
+                .map(|(i, value)| (format!("c{i}").into(), value))
+                .collect(),
             starts_at: Timestamp::default(),
             occurred_at: Timestamp::default(),
             recorded_at: Timestamp::default(),
@@ -89,7 +93,11 @@ mod tests {
             let kind = |place: usize| back.values[place].value.as_ref().unwrap().kind.clone();
             assert_eq!(kind(texts), Some(Kind::Integer(7)));
             let Some(Kind::Text(first)) = kind(0) else { panic!("no text") };
-            assert!(first.starts_with("éé") && first.ends_with(&format!("… ({bytes} bytes)")), "{}", first.len());
+            assert!(
+                first.starts_with("éé") && first.ends_with(&format!("… ({bytes} bytes)")),
+                "{}",
+                first.len()
+            );
         }
     }
 

@@ -71,13 +71,17 @@ pub enum Error {
         why: String,
     },
     /// Plain text to somewhere else.
-    #[error("`hub.url` is {url}: plain http is taken for loopback addresses only, as the agent's token would travel readable; use https://")]
+    #[error(
+        "`hub.url` is {url}: plain http is taken for loopback addresses only, as the agent's token would travel readable; use https://"
+    )]
     Plain {
         /// What was written.
         url: String,
     },
     /// No token.
-    #[error("`hub.token_file` is missing: make a token on the hub with `weir-hub tokens add {agent}` and name its file")]
+    #[error(
+        "`hub.token_file` is missing: make a token on the hub with `weir-hub tokens add {agent}` and name its file"
+    )]
     NoToken {
         /// The agent.
         agent: String,

@@ -5,7 +5,12 @@ pub mod rules;
 pub mod transition;
 
 /// The generated messages, client and (with feature `hub`) server of `proto/weir/v1`.
-#[expect(missing_docs, clippy::all, clippy::allow_attributes, reason = "generated; the comments are in the proto file")]
+#[expect(
+    missing_docs,
+    clippy::all,
+    clippy::allow_attributes,
+    reason = "generated; the comments are in the proto file"
+)]
 pub mod v1 {
     tonic::include_proto!("weir.v1");
 }

@@ -27,10 +27,7 @@ pub fn transition_to_wire(seq: u64, boot_id: &str, transition: &Transition) -> v
         values: transition
             .values
             .iter()
-            .map(|(name, value)| v1::NamedValue {
-                name: name.to_string(),
-                value: Some(value_to_wire(value)),
-            })
+            .map(|(name, value)| v1::NamedValue { name: name.to_string(), value: Some(value_to_wire(value)) })
             .collect(),
         starts_at: transition.starts_at.micros(),
         occurred_at: transition.occurred_at.micros(),
@@ -94,10 +91,7 @@ fn state_to_wire(state: State) -> v1::transition::State {
 }
 
 fn labels_to_wire(labels: &Labels) -> BTreeMap<String, String> {
-    labels
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.to_string()))
-        .collect()
+    labels.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
 }
 
 #[cfg(test)]

@@ -37,7 +37,8 @@ fn main() -> ExitCode {
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    let mut found: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
     found.sort();
     found
 }
@@ -51,5 +52,6 @@ fn case(path: &Path, runner: fn(&Path, &str) -> Result<String, Failed>) -> Resul
     if std::env::var_os("UPDATE").is_some() {
         return Ok(fs::write(path, right)?);
     }
-    Err(format!("{} is not as expected; found:\n{right}\n(UPDATE=1 writes it into the file)", path.display()).into())
+    Err(format!("{} is not as expected; found:\n{right}\n(UPDATE=1 writes it into the file)", path.display())
+        .into())
 }

@@ -10,10 +10,13 @@ fn everything_in_force() -> String {
     let key = |line: &str| {
         let rest = line.strip_prefix("# ")?;
         let is_key = rest.starts_with('[')
-            || rest.split_once(" = ").is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
+            || rest
+                .split_once(" = ")
+                .is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
         is_key.then(|| rest.to_owned())
     };
-    let lines: Vec<String> = REFERENCE.lines().map(|line| key(line).unwrap_or_else(|| line.to_owned())).collect();
+    let lines: Vec<String> =
+        REFERENCE.lines().map(|line| key(line).unwrap_or_else(|| line.to_owned())).collect();
     lines.join("\n")
 }
 
@@ -68,7 +71,9 @@ fn it_names_every_key_with_its_default() {
     assert_eq!(config.agent.state_dir, default.agent.state_dir);
     let plain = BrokerConfig::new("plant", "mqtt://127.0.0.1:1883");
     let shown = &config.brokers[0];
-    let defaults = |b: &BrokerConfig| (b.version, b.keep_alive, b.session_expiry, b.max_packet, b.receive_maximum, b.qos);
+    let defaults = |b: &BrokerConfig| {
+        (b.version, b.keep_alive, b.session_expiry, b.max_packet, b.receive_maximum, b.qos)
+    };
     assert_eq!(defaults(shown), defaults(&plain));
 }
 

@@ -10,7 +10,8 @@ use weir::model::node::NODE_STREAMS;
 use crate::support::programs::weir;
 
 /// The row that the examples of the language reference are evaluated over, as it shows it.
-const ROW: &str = r#"{"device": "f1", "t": 21.5, "n": 7, "door": "open", "pos": {"lat": 52.5}, "list": [10, 20, 30]}"#;
+const ROW: &str =
+    r#"{"device": "f1", "t": 21.5, "n": 7, "door": "open", "pos": {"lat": 52.5}, "list": [10, 20, 30]}"#;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
@@ -23,7 +24,8 @@ fn reference() -> String {
 /// The documents for people.
 fn documents() -> Vec<PathBuf> {
     let entries = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let mut found: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|end| end == "md")).collect();
+    let mut found: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|end| end == "md")).collect();
     found.sort();
     found.push(root().join("README.md"));
     found
@@ -131,7 +133,11 @@ fn the_reference_names_every_function() {
 fn what_is_not_yet_is_refused_as_such() {
     let reference = reference();
     let (_, section) = reference.split_once("\n## Not yet\n").expect("a section of what is not yet");
-    let list = section.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a list of functions");
+    let list = section
+        .split("```text\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .expect("a list of functions");
     let rules: Vec<Json> = list
         .split_whitespace()
         .map(|name| serde_json::json!({"id": name, "sql": format!("SELECT {name}(cpu) AS x FROM node")}))

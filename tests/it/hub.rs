@@ -12,9 +12,9 @@ use weir::hub::{self, Config, Running, tokens};
 use weir::tasks::StopSource;
 use weir::wire::v1;
 
-use agent::{FakeAgent, transition};
 use crate::support::desk::Desk;
 use crate::support::within;
+use agent::{FakeAgent, transition};
 
 struct Hub {
     running: Running,
@@ -53,10 +53,8 @@ impl Hub {
 
 /// A rule file with these rules.
 fn rules(ids: &[&str]) -> String {
-    let rules: Vec<Json> = ids
-        .iter()
-        .map(|id| json!({ "id": id, "sql": "SELECT device, t FROM env WHERE t > 50" }))
-        .collect();
+    let rules: Vec<Json> =
+        ids.iter().map(|id| json!({ "id": id, "sql": "SELECT device, t FROM env WHERE t > 50" })).collect();
     json!({
         "streams": ["CREATE STREAM env (device STRING, t FLOAT) WITH (DATASOURCE='env', FORMAT='json')"],
         "rules": rules,
@@ -78,7 +76,8 @@ async fn a_session_takes_each_transition_once() {
     assert_eq!(gw.ack().await, 6);
 
     let desk = hub.desk();
-    let seqs: Vec<u64> = desk.list("/transitions?after=0").await.iter().map(|t| t["seq"].as_u64().unwrap()).collect();
+    let seqs: Vec<u64> =
+        desk.list("/transitions?after=0").await.iter().map(|t| t["seq"].as_u64().unwrap()).collect();
     assert_eq!(seqs, [1, 2, 3, 6]);
     let known = desk.get("/agents/gw-1").await;
     assert_eq!(known["connected"], true);
@@ -120,7 +119,10 @@ async fn absurd_messages_of_an_agent_are_taken_or_refused_and_hurt_nobody_else()
             v1::value::Kind::Json("[".repeat(5_000)),
             v1::value::Kind::Data(vec![0xff; 10]),
         ] {
-            t.values.push(v1::NamedValue { name: "same".to_owned(), value: Some(v1::Value { kind: Some(kind) }) });
+            t.values.push(v1::NamedValue {
+                name: "same".to_owned(),
+                value: Some(v1::Value { kind: Some(kind) }),
+            });
         }
         all.push(t);
     }
@@ -130,7 +132,12 @@ async fn absurd_messages_of_an_agent_are_taken_or_refused_and_hurt_nobody_else()
     odd.batch(&[transition(3, "a"), transition(2, "a"), transition(3, "a"), transition(0, "a")]).await;
     assert_eq!(odd.ack().await, 4);
     let ranges = (0..1_000).map(|i| v1::SeqRange { first: u64::MAX - i, last: i }).collect();
-    odd.send(v1::agent_message::Message::Batch(v1::Batch { epoch: 0xfeed_0000_0000_0001, transitions: Vec::new(), evicted: ranges })).await;
+    odd.send(v1::agent_message::Message::Batch(v1::Batch {
+        epoch: 0xfeed_0000_0000_0001,
+        transitions: Vec::new(),
+        evicted: ranges,
+    }))
+    .await;
     assert_eq!(odd.ack().await, 4);
     odd.batch(&[transition(u64::MAX, "a"), transition(u64::MAX, "b")]).await;
     assert_eq!(odd.ack().await, u64::MAX);
@@ -142,7 +149,12 @@ async fn absurd_messages_of_an_agent_are_taken_or_refused_and_hurt_nobody_else()
         running: vec![v1::RunningSet { hash: vec![1; 5], name: "../x".to_owned(), ..Default::default() }; 2],
     };
     odd.send(v1::agent_message::Message::Status(status)).await;
-    odd.send(v1::agent_message::Message::Rules(v1::RuleReport { outcome: 77, set: "\n".to_owned(), ..Default::default() })).await;
+    odd.send(v1::agent_message::Message::Rules(v1::RuleReport {
+        outcome: 77,
+        set: "\n".to_owned(),
+        ..Default::default()
+    }))
+    .await;
     desk.until("/agents/odd", |agent| agent["status"].is_object()).await;
 
     let mut gw = hub.agent("gw-1", Vec::new()).await;
@@ -277,7 +289,8 @@ async fn sets_that_are_large_together_reach_an_agent_that_has_none() {
     let hub = Hub::start(dir.path(), |_| ()).await;
     let desk = hub.desk();
     let note = "x".repeat(600_000);
-    let text = |id: &str| rules(&[id]).replace("\"id\"", &format!("\"annotations\":{{\"note\":\"{note}\"}},\"id\""));
+    let text =
+        |id: &str| rules(&[id]).replace("\"id\"", &format!("\"annotations\":{{\"note\":\"{note}\"}},\"id\""));
     for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
         let (status, said) = desk.put(&format!("/rulesets/{name}"), &text(name)).await;
         assert_eq!(status, 200, "{said}");
@@ -291,7 +304,9 @@ async fn sets_that_are_large_together_reach_an_agent_that_has_none() {
     assert_eq!(names, ["a", "b", "c", "d", "e", "f", "g", "h"]);
 
     // One that no message could hold, though its file is small.
-    let many: String = (0..80).map(|i| format!("  - {{id: r{i}, sql: &q{i} 'SELECT t FROM env', annotations: *n}}\n")).collect();
+    let many: String = (0..80)
+        .map(|i| format!("  - {{id: r{i}, sql: &q{i} 'SELECT t FROM env', annotations: *n}}\n"))
+        .collect();
     let env = "CREATE STREAM env (t FLOAT) WITH (DATASOURCE='env', KEY='t')";
     let long = "y".repeat(60_000);
     let grown = format!(

@@ -32,19 +32,10 @@ impl Subject {
         let (out, messages) = mpsc::channel(batches);
         let filters = filters.iter().map(|f| (*f).to_owned()).collect();
         let source = start(config, 3, filters, out, Clock::start(), heard).unwrap();
-        Self {
-            source,
-            messages,
-            stop,
-            waiting: std::collections::VecDeque::new(),
-        }
+        Self { source, messages, stop, waiting: std::collections::VecDeque::new() }
     }
 
-    async fn until(
-        &mut self,
-        what: &str,
-        holds: impl FnMut(&SourceStatus) -> bool,
-    ) -> SourceStatus {
+    async fn until(&mut self, what: &str, holds: impl FnMut(&SourceStatus) -> bool) -> SourceStatus {
         let found = tokio::time::timeout(PATIENCE, self.source.status.wait_for(holds))
             .await
             .map(|s| s.unwrap().clone());
@@ -61,8 +52,7 @@ impl Subject {
     async fn next(&mut self) -> Message {
         if self.waiting.is_empty() {
             let batch = tokio::time::timeout(PATIENCE, self.messages.recv()).await;
-            let batch =
-                batch.unwrap_or_else(|_| panic!("no message: {:?}", self.source.status.borrow()));
+            let batch = batch.unwrap_or_else(|_| panic!("no message: {:?}", self.source.status.borrow()));
             let batch = batch.expect("the source ended");
             assert!((1..=1_000).contains(&batch.len()));
             self.waiting.extend(batch);
@@ -86,33 +76,17 @@ impl Subject {
         drop(self.messages);
         let thread = self.source.thread;
         let joined = weir::tasks::spawn_blocking(move || thread.join());
-        tokio::time::timeout(Duration::from_secs(6), joined)
-            .await
-            .expect("ends in time")
-            .unwrap()
-            .unwrap();
+        tokio::time::timeout(Duration::from_secs(6), joined).await.expect("ends in time").unwrap().unwrap();
     }
 }
 
 fn config(broker: &Mosquitto, version: MqttVersion, id: &str) -> BrokerConfig {
-    BrokerConfig {
-        version,
-        client_id: Some(id.to_owned()),
-        ..BrokerConfig::new("site", broker.url())
-    }
+    BrokerConfig { version, client_id: Some(id.to_owned()), ..BrokerConfig::new("site", broker.url()) }
 }
 
 fn run<F: Future<Output = ()>>(test: F) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(90), test)
-            .await
-            .expect("in time")
-    });
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(90), test).await.expect("in time") });
 }
 
 fn text(message: &Message) -> &str {
@@ -124,25 +98,16 @@ fn receives_both_qualities_of_service() {
     let broker = Mosquitto::start();
     run(async {
         for version in BOTH {
-            let mut subject = Subject::start(
-                config(&broker, version, &format!("both-{version:?}")),
-                &["plant/#"],
-            );
+            let mut subject =
+                Subject::start(config(&broker, version, &format!("both-{version:?}")), &["plant/#"]);
             subject.connected().await;
             broker.publish("plant/1", "{\"t\":1}", &["-q", "0"]);
             let message = subject.next().await;
-            assert_eq!(
-                (&*message.source, &*message.topic, text(&message)),
-                ("site", "plant/1", "{\"t\":1}")
-            );
+            assert_eq!((&*message.source, &*message.topic, text(&message)), ("site", "plant/1", "{\"t\":1}"));
             assert!(message.ack.is_none() && !message.retained && !message.dup);
             assert!(message.received.micros() > 0);
 
-            broker.publish(
-                "plant/2",
-                "two",
-                &["-q", "1", "-D", "PUBLISH", "user-property", "unit", "C"],
-            );
+            broker.publish("plant/2", "two", &["-q", "1", "-D", "PUBLISH", "user-property", "unit", "C"]);
             let message = subject.next().await;
             assert_eq!((&*message.topic, text(&message)), ("plant/2", "two"));
             let token = message.ack.expect("QoS 1 waits for an acknowledgement");
@@ -154,14 +119,8 @@ fn receives_both_qualities_of_service() {
             assert_eq!(&*message.properties, properties);
             subject.ack(token).await;
 
-            let counters = subject
-                .until("counts", |s| s.counters.messages == 2)
-                .await
-                .counters;
-            assert_eq!(
-                (counters.bytes, counters.dropped, counters.stale_acks),
-                (10, 0, 0)
-            );
+            let counters = subject.until("counts", |s| s.counters.messages == 2).await.counters;
+            assert_eq!((counters.bytes, counters.dropped, counters.stale_acks), (10, 0, 0));
             subject.end().await;
         }
     });
@@ -181,9 +140,7 @@ fn what_was_not_acknowledged_comes_again_on_the_same_session() {
             tokio::time::sleep(Duration::from_millis(300)).await;
 
             broker.stop();
-            subject
-                .until("loses the broker", |s| !s.connected && s.error.is_some())
-                .await;
+            subject.until("loses the broker", |s| !s.connected && s.error.is_some()).await;
             broker.run();
             let status = subject.connected().await;
             assert_eq!(status.counters.gaps, 0, "{version:?}");
@@ -191,10 +148,7 @@ fn what_was_not_acknowledged_comes_again_on_the_same_session() {
             assert_eq!(text(&again), "two");
             assert!(again.dup);
             let (before, after) = (two.ack.unwrap(), again.ack.unwrap());
-            assert_eq!(
-                (before.session, before.packet),
-                (after.session, after.packet)
-            );
+            assert_eq!((before.session, before.packet), (after.session, after.packet));
             assert_eq!(before.generation + 1, after.generation);
 
             subject.ack(before).await;
@@ -305,10 +259,7 @@ fn a_restart_of_the_broker_loses_nothing() {
 
 #[test]
 fn tls_with_a_private_authority_and_a_client_certificate() {
-    let broker = Mosquitto::with(&Options {
-        tls: true,
-        ..Options::default()
-    });
+    let broker = Mosquitto::with(&Options { tls: true, ..Options::default() });
     let url = format!("mqtts://127.0.0.1:{}", broker.port());
     run(async {
         for version in BOTH {
@@ -324,15 +275,8 @@ fn tls_with_a_private_authority_and_a_client_certificate() {
             subject.end().await;
 
             for lacking in [
-                BrokerConfig {
-                    cert_file: None,
-                    key_file: None,
-                    ..full.clone()
-                },
-                BrokerConfig {
-                    ca_file: None,
-                    ..full.clone()
-                },
+                BrokerConfig { cert_file: None, key_file: None, ..full.clone() },
+                BrokerConfig { ca_file: None, ..full.clone() },
             ] {
                 let mut subject = Subject::start(lacking, &["x"]);
                 let status = subject.until("is refused", |s| s.error.is_some()).await;
@@ -345,10 +289,7 @@ fn tls_with_a_private_authority_and_a_client_certificate() {
 
 #[test]
 fn a_wrong_password_shows_in_the_status() {
-    let broker = Mosquitto::with(&Options {
-        login: Some(("weir", "right")),
-        ..Options::default()
-    });
+    let broker = Mosquitto::with(&Options { login: Some(("weir", "right")), ..Options::default() });
     let file = broker.file("password");
     run(async {
         for version in BOTH {
@@ -374,29 +315,16 @@ fn a_wrong_password_shows_in_the_status() {
 #[test]
 fn a_refused_subscription_shows_in_the_status() {
     // The broker answers a denied subscription with a refusal to MQTT 5 clients.
-    let broker = Mosquitto::with(&Options {
-        acl: Some("topic read open/#\n"),
-        ..Options::default()
-    });
+    let broker = Mosquitto::with(&Options { acl: Some("topic read open/#\n"), ..Options::default() });
     run(async {
-        let mut subject = Subject::start(
-            config(&broker, MqttVersion::V5, "acl"),
-            &["open/a", "secret/a", "wrong/#/x"],
-        );
+        let mut subject =
+            Subject::start(config(&broker, MqttVersion::V5, "acl"), &["open/a", "secret/a", "wrong/#/x"]);
         subject.connected().await;
-        let status = subject
-            .until("tells of the refusal", |s| s.error.is_some())
-            .await;
+        let status = subject.until("tells of the refusal", |s| s.error.is_some()).await;
         let error = status.error.unwrap();
         assert!(status.connected && error.contains("`wrong/#/x`"), "{error}");
-        subject
-            .source
-            .filters
-            .send(vec!["open/a".to_owned()])
-            .unwrap();
-        subject
-            .until("forgets the refusal", |s| s.error.is_none())
-            .await;
+        subject.source.filters.send(vec!["open/a".to_owned()]).unwrap();
+        subject.until("forgets the refusal", |s| s.error.is_none()).await;
         subject.end().await;
     });
 }
@@ -406,10 +334,7 @@ fn large_packets_pass_and_larger_ones_are_got_rid_of() {
     let broker = Mosquitto::start();
     run(async {
         for version in BOTH {
-            let small = BrokerConfig {
-                max_packet: 400_000,
-                ..config(&broker, version, "large")
-            };
+            let small = BrokerConfig { max_packet: 400_000, ..config(&broker, version, "large") };
             let mut subject = Subject::start(small, &["big"]);
             subject.connected().await;
             broker.publish("big", &"x".repeat(300_000), &["-q", "1"]);
@@ -431,10 +356,7 @@ fn large_packets_pass_and_larger_ones_are_got_rid_of() {
 
 #[test]
 fn a_slow_consumer_loses_no_message_of_quality_1() {
-    let broker = Mosquitto::with(&Options {
-        max_inflight: Some(100),
-        ..Options::default()
-    });
+    let broker = Mosquitto::with(&Options { max_inflight: Some(100), ..Options::default() });
     run(async {
         for version in BOTH {
             let quick = BrokerConfig {
@@ -478,10 +400,7 @@ fn a_slow_consumer_loses_no_message_of_quality_1() {
 fn no_more_messages_are_unacknowledged_than_the_receive_maximum() {
     let broker = Mosquitto::start();
     run(async {
-        let few = BrokerConfig {
-            receive_maximum: 5,
-            ..config(&broker, MqttVersion::V5, "few")
-        };
+        let few = BrokerConfig { receive_maximum: 5, ..config(&broker, MqttVersion::V5, "few") };
         let mut subject = Subject::start(few, &["few"]);
         subject.connected().await;
         let lines: Vec<String> = (0..20).map(|i| i.to_string()).collect();
@@ -511,10 +430,8 @@ fn retained_messages_are_marked() {
     run(async {
         for version in BOTH {
             broker.publish("state/door", "open", &["-q", "1", "-r"]);
-            let mut subject = Subject::start(
-                config(&broker, version, &format!("ret-{version:?}")),
-                &["state/#"],
-            );
+            let mut subject =
+                Subject::start(config(&broker, version, &format!("ret-{version:?}")), &["state/#"]);
             let kept = subject.next().await;
             assert!(kept.retained);
             subject.ack(kept.ack.unwrap()).await;
@@ -533,26 +450,17 @@ fn filters_change_while_it_runs() {
     let broker = Mosquitto::start();
     run(async {
         for version in BOTH {
-            let mut subject =
-                Subject::start(config(&broker, version, &format!("live-{version:?}")), &[]);
+            let mut subject = Subject::start(config(&broker, version, &format!("live-{version:?}")), &[]);
             subject.connected().await;
             broker.publish("a", "unheard", &["-q", "0"]);
             subject.nothing_for(Duration::from_millis(200)).await;
 
-            subject
-                .source
-                .filters
-                .send(vec!["a".to_owned(), "b".to_owned()])
-                .unwrap();
+            subject.source.filters.send(vec!["a".to_owned(), "b".to_owned()]).unwrap();
             tokio::time::sleep(Duration::from_millis(300)).await;
             broker.publish("a", "first", &["-q", "0"]);
             assert_eq!(text(&subject.next().await), "first");
 
-            subject
-                .source
-                .filters
-                .send(vec!["b".to_owned(), "c".to_owned()])
-                .unwrap();
+            subject.source.filters.send(vec!["b".to_owned(), "c".to_owned()]).unwrap();
             tokio::time::sleep(Duration::from_millis(300)).await;
             broker.publish("a", "gone", &["-q", "0"]);
             broker.publish("c", "second", &["-q", "0"]);

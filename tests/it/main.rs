@@ -1,14 +1,14 @@
 //! The integration tests: the stages against their real counterparts, and whole programs.
 #![cfg(test)]
 
+#[cfg(feature = "hub")]
+mod config;
 #[cfg(feature = "demo")]
 mod demo;
 #[cfg(feature = "hub")]
 mod docs;
 #[cfg(feature = "hub")]
 mod hub;
-#[cfg(feature = "hub")]
-mod config;
 mod ingest;
 #[cfg(feature = "hub")]
 mod replay;

@@ -50,7 +50,11 @@ impl Site {
         let dir = tempfile::tempdir().unwrap();
         let broker = Mosquitto::start();
         let hub = HubProgram::start(&dir.path().join("hub"), hub_args);
-        let agent = AgentProgram::start(&dir.path().join("agent"), "gw-1", &(agent_config(&broker, &hub, config) + keys));
+        let agent = AgentProgram::start(
+            &dir.path().join("agent"),
+            "gw-1",
+            &(agent_config(&broker, &hub, config) + keys),
+        );
         let site = Self { dir, broker, hub, agent };
         site.agent.until("agent, broker and hub are connected", connected).await;
         site
@@ -82,7 +86,8 @@ impl Site {
         let stream = |s: &Json| {
             s["core"]["streams"].as_array().unwrap().iter().find(|x| x["ruleset"] == set).map(|x| {
                 let topic = x["topic"].as_str().unwrap();
-                let levels: Vec<&str> = topic.split('/').map(|l| if l.starts_with('{') { "probe" } else { l }).collect();
+                let levels: Vec<&str> =
+                    topic.split('/').map(|l| if l.starts_with('{') { "probe" } else { l }).collect();
                 levels.join("/")
             })
         };
@@ -144,8 +149,19 @@ fn counter(status: &Json, source: &str, name: &str) -> u64 {
 
 /// What makes two transitions the same, wherever they were made.
 fn essence(t: &Json) -> String {
-    let pick = ["rule", "labels", "state", "reason", "severity", "starts_at", "occurred_at", "values", "annotations"];
-    let picked: serde_json::Map<String, Json> = pick.iter().map(|k| ((*k).to_owned(), t[*k].clone())).collect();
+    let pick = [
+        "rule",
+        "labels",
+        "state",
+        "reason",
+        "severity",
+        "starts_at",
+        "occurred_at",
+        "values",
+        "annotations",
+    ];
+    let picked: serde_json::Map<String, Json> =
+        pick.iter().map(|k| ((*k).to_owned(), t[*k].clone())).collect();
     Json::Object(picked).to_string()
 }
 

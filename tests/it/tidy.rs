@@ -28,8 +28,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "agent",
         &[
-            "model", "clock", "tasks", "config", "ingest", "decode", "plan", "engine", "alert", "spool", "uplink",
-            "control",
+            "model", "clock", "tasks", "config", "ingest", "decode", "plan", "engine", "alert", "spool",
+            "uplink", "control",
         ],
     ),
     ("hub", &["model", "plan", "wire", "clock", "tasks"]),
@@ -37,8 +37,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "model", "clock", "tasks", "telemetry", "config", "ingest", "decode", "plan", "engine", "alert", "spool",
-            "control", "agent", "hub", "demo",
+            "model",
+            "clock",
+            "tasks",
+            "telemetry",
+            "config",
+            "ingest",
+            "decode",
+            "plan",
+            "engine",
+            "alert",
+            "spool",
+            "control",
+            "agent",
+            "hub",
+            "demo",
         ],
     ),
     ("bin", &["cli"]),
@@ -62,7 +75,8 @@ impl<'ast> Visit<'ast> for Paths {
     fn visit_use_path(&mut self, path: &'ast UsePath) {
         if path.ident == "crate" || path.ident == "weir" {
             first_names(&path.tree, &mut self.named);
-        } else if path.ident == "super" && matches!(&*path.tree, UseTree::Path(next) if next.ident == "super") {
+        } else if path.ident == "super" && matches!(&*path.tree, UseTree::Path(next) if next.ident == "super")
+        {
             self.ups += 1;
         }
         syn::visit::visit_use_path(self, path);
@@ -82,7 +96,8 @@ impl<'ast> Visit<'ast> for Paths {
 }
 
 fn is_test(attribute: &Attribute) -> bool {
-    attribute.path().is_ident("cfg") && matches!(&attribute.meta, syn::Meta::List(list) if list.tokens.to_string() == "test")
+    attribute.path().is_ident("cfg")
+        && matches!(&attribute.meta, syn::Meta::List(list) if list.tokens.to_string() == "test")
 }
 
 fn first_names(tree: &UseTree, into: &mut BTreeSet<String>) {
@@ -132,14 +147,18 @@ fn imports_run_one_way() {
         }
         let mut paths = Paths::default();
         paths.visit_file(&syn::parse_file(&std::fs::read_to_string(&path).unwrap()).unwrap());
-        let allowed = ALLOWED.iter().find(|(name, _)| *name == module).map_or(&[][..], |(_, allowed)| allowed);
+        let allowed =
+            ALLOWED.iter().find(|(name, _)| *name == module).map_or(&[][..], |(_, allowed)| allowed);
         for named in paths.named {
             if named != module && !allowed.contains(&named.as_str()) {
                 wrong.push(format!("{}: `{module}` may not name `{named}`", path.display()));
             }
         }
         if paths.ups > 0 {
-            wrong.push(format!("{}: `super::super` hides where a path leads; write `crate::…`", path.display()));
+            wrong.push(format!(
+                "{}: `super::super` hides where a path leads; write `crate::…`",
+                path.display()
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -163,7 +182,16 @@ fn every_file_begins_with_what_it_is_for() {
 #[test]
 fn the_lean_agent_links_neither_hub_nor_demo() {
     let output = std::process::Command::new(env!("CARGO"))
-        .args(["tree", "--offline", "--locked", "--no-default-features", "--edges", "normal", "--prefix", "none"])
+        .args([
+            "tree",
+            "--offline",
+            "--locked",
+            "--no-default-features",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+        ])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();

@@ -9,15 +9,8 @@ use crate::model::diagnostic::Diagnostic;
 use crate::model::label::OWN_LABELS;
 
 pub(super) fn transition(t: &TransitionRecord) -> String {
-    let mut line = format!(
-        "{}  {:<9} {:<9} {}  {}/{}",
-        t.occurred_at,
-        state(t),
-        t.severity,
-        t.agent,
-        t.ruleset,
-        t.rule
-    );
+    let mut line =
+        format!("{}  {:<9} {:<9} {}  {}/{}", t.occurred_at, state(t), t.severity, t.agent, t.ruleset, t.rule);
     for (name, value) in &t.labels {
         if !OWN_LABELS.contains(&name.as_str()) {
             line.push_str(&format!(" {name}={value}"));

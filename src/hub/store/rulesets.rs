@@ -38,9 +38,7 @@ pub fn put(
             "SELECT s.revision, s.target, s.deleted, r.source, r.hash FROM rulesets AS s
              JOIN revisions AS r ON r.name = s.name AND r.revision = s.revision WHERE s.name = ?",
         )?
-        .query_row([name], |row| {
-            Ok((unsigned(row, 0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-        })
+        .query_row([name], |row| Ok((unsigned(row, 0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
         .optional()?;
     let same_text = before
         .as_ref()
@@ -48,8 +46,8 @@ pub fn put(
     let last = before.as_ref().map_or(0, |(revision, ..)| *revision);
     let revision = if same_text { last } else { last + 1 };
     let stored = i64::try_from(revision).unwrap_or(i64::MAX);
-    let changed = !same_text
-        || before.is_none_or(|(_, old_target, deleted, ..)| deleted || old_target != target);
+    let changed =
+        !same_text || before.is_none_or(|(_, old_target, deleted, ..)| deleted || old_target != target);
     if !same_text {
         store_items(db, hash, items)?;
         db.prepare_cached(

@@ -195,10 +195,7 @@ async fn what_follows_a_commit_does_not_wait_for_the_caller() {
     let (store, _thread) = Store::open(&dir.path().join("hub.db")).unwrap();
     let (go, wait) = std::sync::mpsc::sync_channel::<()>(1);
     let (told, hears) = oneshot::channel();
-    let call = store.call_then(
-        move |_| Ok(wait.recv().is_ok()),
-        move |went| told.send(*went).unwrap(),
-    );
+    let call = store.call_then(move |_| Ok(wait.recv().is_ok()), move |went| told.send(*went).unwrap());
     let gone = tokio::time::timeout(std::time::Duration::ZERO, call).await;
     assert!(gone.is_err());
     go.send(()).unwrap();

@@ -174,13 +174,14 @@ pub fn alerts(db: &Connection, filter: &AlertFilter) -> Result<Vec<TransitionRec
 }
 
 fn insert(db: &Connection, transition: &TransitionRecord) -> Result<i64, Error> {
-    db.prepare_cached("INSERT INTO transitions (agent, epoch, seq, record) VALUES (?, ?, ?, ?)")?
-        .execute(params![
+    db.prepare_cached("INSERT INTO transitions (agent, epoch, seq, record) VALUES (?, ?, ?, ?)")?.execute(
+        params![
             transition.agent,
             transition.epoch,
             transition.seq.to_string(),
             serde_json::to_string(transition)?
-        ])?;
+        ],
+    )?;
     let id = db.last_insert_rowid();
     db.prepare_cached(
         "INSERT INTO alerts (agent, fingerprint, rule, state, transition_id) VALUES (?, ?, ?, ?, ?)

@@ -23,20 +23,12 @@ pub(super) struct Cork {
 
 impl Cork {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self {
-            stream,
-            held: Vec::new(),
-            written: 0,
-        }
+        Self { stream, held: Vec::new(), written: 0 }
     }
 
     /// Writes what is held back.
     fn release(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(rest) = self
-            .held
-            .get(self.written..)
-            .filter(|rest| !rest.is_empty())
-        {
+        while let Some(rest) = self.held.get(self.written..).filter(|rest| !rest.is_empty()) {
             let count = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -50,11 +42,7 @@ impl Cork {
 }
 
 impl AsyncRead for Cork {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         // A socket that takes no more must not keep us from reading: the other side may be waiting
         // for that.
@@ -66,11 +54,7 @@ impl AsyncRead for Cork {
 }
 
 impl AsyncWrite for Cork {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.held.len() >= HELD {
             ready!(this.release(cx))?;
@@ -93,11 +77,7 @@ impl AsyncWrite for Cork {
 /// The last packet is a goodbye, and no read follows it.
 impl Drop for Cork {
     fn drop(&mut self) {
-        if let Some(rest) = self
-            .held
-            .get(self.written..)
-            .filter(|rest| !rest.is_empty())
-        {
+        if let Some(rest) = self.held.get(self.written..).filter(|rest| !rest.is_empty()) {
             // Best effort: a broker that hears no goodbye notices the closed connection.
             drop(self.stream.try_write(rest));
         }
@@ -115,22 +95,14 @@ mod tests {
 
     async fn pair() -> (Cork, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let near = TcpStream::connect(listener.local_addr().unwrap())
-            .await
-            .unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         (Cork::new(near), listener.accept().await.unwrap().0)
     }
 
     fn run<F: Future<Output = ()>>(test: F) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            tokio::time::timeout(Duration::from_secs(10), test)
-                .await
-                .expect("in time")
-        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime
+            .block_on(async { tokio::time::timeout(Duration::from_secs(10), test).await.expect("in time") });
     }
 
     #[test]
@@ -141,11 +113,7 @@ mod tests {
             near.flush().await.unwrap();
             near.write_all(b"two").await.unwrap();
             let mut got = [0; 8];
-            assert!(
-                tokio::time::timeout(Duration::from_millis(50), far.read(&mut got))
-                    .await
-                    .is_err()
-            );
+            assert!(tokio::time::timeout(Duration::from_millis(50), far.read(&mut got)).await.is_err());
             far.write_all(b"x").await.unwrap();
             assert_eq!(near.read_u8().await.unwrap(), b'x');
             assert_eq!(far.read(&mut got).await.unwrap(), 6);

@@ -230,10 +230,7 @@ impl Desk {
         let asked = self.asked.pop_front().unwrap_or_default();
         for (i, answer) in answers.iter().enumerate() {
             if let Some(why) = answer {
-                let filter = asked
-                    .get(i)
-                    .cloned()
-                    .unwrap_or_else(|| "a filter".to_owned());
+                let filter = asked.get(i).cloned().unwrap_or_else(|| "a filter".to_owned());
                 self.refused.push((filter, why.clone()));
             }
         }
@@ -242,20 +239,10 @@ impl Desk {
 
     /// Other filters are wanted.
     pub(super) fn change_filters(&mut self, wanted: Vec<String>) {
-        let fresh: Vec<String> = wanted
-            .iter()
-            .filter(|f| !self.filters.contains(f))
-            .cloned()
-            .collect();
-        let gone: Vec<String> = self
-            .filters
-            .iter()
-            .filter(|f| !wanted.contains(f))
-            .cloned()
-            .collect();
+        let fresh: Vec<String> = wanted.iter().filter(|f| !self.filters.contains(f)).cloned().collect();
+        let gone: Vec<String> = self.filters.iter().filter(|f| !wanted.contains(f)).cloned().collect();
         self.filters = wanted;
-        self.refused
-            .retain(|(filter, _)| self.filters.contains(filter));
+        self.refused.retain(|(filter, _)| self.filters.contains(filter));
         if self.status.connected {
             // The wider subscription stands before the narrower one ends, so that nothing is
             // missed between them.
@@ -269,27 +256,14 @@ impl Desk {
     }
 
     fn subscribe(&mut self, filters: Vec<String>) {
-        let (good, bad): (Vec<_>, Vec<_>) =
-            filters.into_iter().partition(|f| rumqttc::valid_filter(f));
-        self.refused.extend(
-            bad.into_iter()
-                .map(|f| (f, "no valid MQTT topic filter".to_owned())),
-        );
-        self.outbox.extend(
-            good.chunks(FILTERS)
-                .map(|part| Request::Subscribe(part.to_vec())),
-        );
+        let (good, bad): (Vec<_>, Vec<_>) = filters.into_iter().partition(|f| rumqttc::valid_filter(f));
+        self.refused.extend(bad.into_iter().map(|f| (f, "no valid MQTT topic filter".to_owned())));
+        self.outbox.extend(good.chunks(FILTERS).map(|part| Request::Subscribe(part.to_vec())));
     }
 
     fn unsubscribe(&mut self, filters: Vec<String>) {
-        let good: Vec<_> = filters
-            .into_iter()
-            .filter(|f| rumqttc::valid_filter(f))
-            .collect();
-        self.outbox.extend(
-            good.chunks(FILTERS)
-                .map(|part| Request::Unsubscribe(part.to_vec())),
-        );
+        let good: Vec<_> = filters.into_iter().filter(|f| rumqttc::valid_filter(f)).collect();
+        self.outbox.extend(good.chunks(FILTERS).map(|part| Request::Unsubscribe(part.to_vec())));
     }
 
     /// Hands the library what it has room for. Gives whether there was anything to hand over: then
@@ -346,9 +320,7 @@ impl Desk {
             batch
         };
         self.last_open = batch.iter().filter(|m| m.ack.is_some()).count();
-        let pause = self
-            .coalescer
-            .drained(std::mem::take(&mut self.drained), now);
+        let pause = self.coalescer.drained(std::mem::take(&mut self.drained), now);
         self.tell();
         (batch, pause)
     }
@@ -399,15 +371,9 @@ impl Desk {
 
     fn tell_refusals(&mut self) {
         self.status.error = (!self.refused.is_empty()).then(|| {
-            let list: Vec<String> = self
-                .refused
-                .iter()
-                .map(|(filter, why)| format!("`{filter}` ({why})"))
-                .collect();
-            format!(
-                "the broker refused to subscribe to {}; check its access rules",
-                list.join(", ")
-            )
+            let list: Vec<String> =
+                self.refused.iter().map(|(filter, why)| format!("`{filter}` ({why})")).collect();
+            format!("the broker refused to subscribe to {}; check its access rules", list.join(", "))
         });
         self.tell();
     }

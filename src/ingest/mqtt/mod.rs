@@ -66,25 +66,14 @@ pub fn start(
     stop: Stop,
 ) -> Result<MqttSource, Error> {
     let settings = config.resolve()?;
-    let tls = settings
-        .tls
-        .as_ref()
-        .map(|files| tls::client(&config.name, files))
-        .transpose()?;
-    let (requests, events) =
-        face::open(&config, &settings, tls).map_err(|why| ConfigError::Value {
-            source_name: config.name.clone(),
-            key: "url",
-            why,
-        })?;
-    let refused = |source| Error::Thread {
-        name: config.name.clone(),
-        source,
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(refused)?;
+    let tls = settings.tls.as_ref().map(|files| tls::client(&config.name, files)).transpose()?;
+    let (requests, events) = face::open(&config, &settings, tls).map_err(|why| ConfigError::Value {
+        source_name: config.name.clone(),
+        key: "url",
+        why,
+    })?;
+    let refused = |source| Error::Thread { name: config.name.clone(), source };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refused)?;
 
     let name: Arc<str> = config.name.as_str().into();
     let (told, status) = watch::channel(SourceStatus {
@@ -105,30 +94,13 @@ pub fn start(
         filters,
         told,
     });
-    let lines = Lines {
-        out,
-        acks: taken_acks,
-        filters: taken_filters,
-    };
+    let lines = Lines { out, acks: taken_acks, filters: taken_filters };
     let longest_pause = config.keep_alive / 4;
     let thread = tasks::thread(&format!("mqtt-{name}"), move || {
-        runtime.block_on(session::run(
-            desk,
-            events,
-            lines,
-            stop,
-            clock,
-            longest_pause,
-        ));
+        runtime.block_on(session::run(desk, events, lines, stop, clock, longest_pause));
         // A name that is being resolved while the network is down must not hold the end up.
         runtime.shutdown_timeout(Duration::from_secs(1));
     })
     .map_err(refused)?;
-    Ok(MqttSource {
-        name,
-        acks,
-        filters: wanted,
-        status,
-        thread,
-    })
+    Ok(MqttSource { name, acks, filters: wanted, status, thread })
 }

@@ -112,13 +112,7 @@ pub(super) async fn run(
                         reading = after_batch(reading, &desk, pause, clock);
                     }
                     Turn::Drained => reading = settle(&desk, longest_pause, clock),
-                    Turn::Wake => {
-                        reading = if must_pause(&desk) {
-                            Reading::Once
-                        } else {
-                            Reading::Open
-                        }
-                    }
+                    Turn::Wake => reading = if must_pause(&desk) { Reading::Once } else { Reading::Open },
                 }
             }
         };
@@ -182,11 +176,7 @@ fn rest(pause: Duration) {
 
 /// How to go on when nothing more can be read, or so much waits that it should not be.
 fn settle(desk: &Desk, longest_pause: Duration, clock: Clock) -> Reading {
-    if must_pause(desk) {
-        Reading::Blocked(clock.mono().plus(longest_pause))
-    } else {
-        Reading::Open
-    }
+    if must_pause(desk) { Reading::Blocked(clock.mono().plus(longest_pause)) } else { Reading::Open }
 }
 
 /// Connecting brings no messages, and must not be held up.

@@ -14,11 +14,8 @@ use crate::ingest::config::{ConfigError, TlsFiles};
 /// # Errors
 /// The key whose file holds nothing usable.
 pub(super) fn client(source: &str, files: &TlsFiles) -> Result<Arc<ClientConfig>, ConfigError> {
-    let wrong = |key: &'static str, why: String| ConfigError::Value {
-        source_name: source.to_owned(),
-        key,
-        why,
-    };
+    let wrong =
+        |key: &'static str, why: String| ConfigError::Value { source_name: source.to_owned(), key, why };
     let roots = match &files.ca {
         Some(pem) => private_roots(pem).map_err(|why| wrong("ca_file", why))?,
         None => system_roots().map_err(|why| wrong("ca_file", why))?,
@@ -32,12 +29,8 @@ pub(super) fn client(source: &str, files: &TlsFiles) -> Result<Arc<ClientConfig>
         return Ok(Arc::new(builder.with_no_client_auth()));
     };
     let chain = certificates(cert).map_err(|why| wrong("cert_file", why))?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| {
-        wrong(
-            "key_file",
-            format!("it holds no private key in PEM form ({e})"),
-        )
-    })?;
+    let key = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|e| wrong("key_file", format!("it holds no private key in PEM form ({e})")))?;
     let config = builder
         .with_client_auth_cert(chain, key)
         .map_err(|e| wrong("key_file", format!("it does not go with `cert_file` ({e})")))?;
@@ -66,12 +59,10 @@ fn private_roots(pem: &[u8]) -> Result<RootCertStore, String> {
 
 fn system_roots() -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    let (taken, _) =
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let (taken, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if taken == 0 {
         return Err(
-            "the system trusts no certificate at all; install `ca-certificates`, or name a file"
-                .to_owned(),
+            "the system trusts no certificate at all; install `ca-certificates`, or name a file".to_owned()
         );
     }
     Ok(roots)

@@ -15,10 +15,7 @@ pub(super) struct Topics {
 
 impl Topics {
     pub(super) fn new() -> Self {
-        Self {
-            slots: vec![None; SLOTS],
-            hasher: RandomState::new(),
-        }
+        Self { slots: vec![None; SLOTS], hasher: RandomState::new() }
     }
 
     /// The topic as shared text; `None` where it is no UTF-8.

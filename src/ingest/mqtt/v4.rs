@@ -4,16 +4,14 @@ use std::sync::Arc;
 
 use rumqttc_v4::mqttbytes::{Error as PacketError, QoS};
 use rumqttc_v4::{
-    AckMode, AsyncClient, Broker, ConnectReturnCode, ConnectionError, Event, EventLoop,
-    MqttOptions, NetworkOptions, Packet, Publish as Packet3, StateError, SubscribeFilter,
-    SubscribeReasonCode, TlsConfiguration, Transport,
+    AckMode, AsyncClient, Broker, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions,
+    NetworkOptions, Packet, Publish as Packet3, StateError, SubscribeFilter, SubscribeReasonCode,
+    TlsConfiguration, Transport,
 };
 use rustls::ClientConfig;
 
 use super::cork::Cork;
-use super::face::{
-    CONNECT_TIMEOUT, HARD_LIMIT, Happening, Lost, OUTGOING, Publish, READ_BATCH, REQUESTS,
-};
+use super::face::{CONNECT_TIMEOUT, HARD_LIMIT, Happening, Lost, OUTGOING, Publish, READ_BATCH, REQUESTS};
 use crate::ingest::config::{BrokerConfig, Settings};
 
 /// A subscription is far smaller, and nothing else of size is sent.
@@ -58,14 +56,10 @@ pub(super) fn open(
         options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls)));
     }
     options.set_socket_connector(|host, network| async move {
-        Ok(Cork::new(
-            rumqttc_v4::default_socket_connect(host, network).await?,
-        ))
+        Ok(Cork::new(rumqttc_v4::default_socket_connect(host, network).await?))
     });
-    let (client, mut events) = AsyncClient::builder(options)
-        .capacity(REQUESTS)
-        .try_build()
-        .map_err(|e| e.to_string())?;
+    let (client, mut events) =
+        AsyncClient::builder(options).capacity(REQUESTS).try_build().map_err(|e| e.to_string())?;
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
     network.set_connection_timeout(CONNECT_TIMEOUT);
@@ -81,16 +75,12 @@ impl Requests {
     }
 
     pub(super) fn subscribe(&self, filters: &[String], level: u8) -> bool {
-        let list = filters
-            .iter()
-            .map(|filter| SubscribeFilter::new(filter.clone(), qos(level)));
+        let list = filters.iter().map(|filter| SubscribeFilter::new(filter.clone(), qos(level)));
         self.client.try_subscribe_many(list).is_ok()
     }
 
     pub(super) fn unsubscribe(&self, filters: &[String]) -> bool {
-        self.client
-            .try_unsubscribe_many(filters.iter().cloned())
-            .is_ok()
+        self.client.try_unsubscribe_many(filters.iter().cloned()).is_ok()
     }
 
     pub(super) fn disconnect(&self) -> bool {
@@ -111,18 +101,12 @@ impl Events {
     }
 
     pub(super) fn raise_limit(&mut self, limit: u32) {
-        self.events
-            .mqtt_options
-            .set_max_packet_size(size(limit.min(HARD_LIMIT)), MAX_OUTGOING);
+        self.events.mqtt_options.set_max_packet_size(size(limit.min(HARD_LIMIT)), MAX_OUTGOING);
     }
 }
 
 fn qos(level: u8) -> QoS {
-    if level == 0 {
-        QoS::AtMostOnce
-    } else {
-        QoS::AtLeastOnce
-    }
+    if level == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce }
 }
 
 fn size(bytes: u32) -> usize {
@@ -139,9 +123,7 @@ fn happening(event: Event) -> Happening {
             dup: publish.dup,
             properties: Box::default(),
         }),
-        Event::Incoming(Packet::ConnAck(ack)) => Happening::Connected {
-            resumed: ack.session_present,
-        },
+        Event::Incoming(Packet::ConnAck(ack)) => Happening::Connected { resumed: ack.session_present },
         Event::Incoming(Packet::SubAck(ack)) => Happening::Subscribed(
             ack.return_codes
                 .iter()
@@ -157,9 +139,9 @@ fn happening(event: Event) -> Happening {
 
 fn lost(error: &ConnectionError) -> Lost {
     let too_large = match error {
-        ConnectionError::MqttState(StateError::Deserialization(
-            PacketError::PayloadSizeLimitExceeded(size),
-        )) => Some(*size),
+        ConnectionError::MqttState(StateError::Deserialization(PacketError::PayloadSizeLimitExceeded(
+            size,
+        ))) => Some(*size),
         _ => None,
     };
     let why = match error {

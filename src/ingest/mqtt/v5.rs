@@ -9,18 +9,15 @@ use std::sync::Arc;
 
 use rumqttc::mqttbytes::{Error as PacketError, QoS};
 use rumqttc::{
-    AckMode, AsyncClient, Broker, BrokerSessionResumePolicy, ConnectReturnCode, ConnectionError,
-    Event, EventLoop, IncomingPacketSizeLimit, MqttOptions, NetworkOptions, Packet,
-    PersistedAckMode, PersistedSession, Publish as Packet5, RetainForwardRule, SessionStore,
-    SessionStoreError, SessionStoreKey, StateError, SubscribeFilter, SubscribeReasonCode,
-    TlsConfiguration, Transport,
+    AckMode, AsyncClient, Broker, BrokerSessionResumePolicy, ConnectReturnCode, ConnectionError, Event,
+    EventLoop, IncomingPacketSizeLimit, MqttOptions, NetworkOptions, Packet, PersistedAckMode,
+    PersistedSession, Publish as Packet5, RetainForwardRule, SessionStore, SessionStoreError,
+    SessionStoreKey, StateError, SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
 };
 use rustls::ClientConfig;
 
 use super::cork::Cork;
-use super::face::{
-    CONNECT_TIMEOUT, HARD_LIMIT, Happening, Lost, OUTGOING, Publish, READ_BATCH, REQUESTS,
-};
+use super::face::{CONNECT_TIMEOUT, HARD_LIMIT, Happening, Lost, OUTGOING, Publish, READ_BATCH, REQUESTS};
 use crate::ingest::config::{BrokerConfig, Settings};
 
 pub(super) struct Requests {
@@ -68,34 +65,22 @@ pub(super) fn open(
         options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls)));
     }
     options.set_socket_connector(|host, network| async move {
-        Ok(Cork::new(
-            rumqttc::default_socket_connect(host, network).await?,
-        ))
+        Ok(Cork::new(rumqttc::default_socket_connect(host, network).await?))
     });
-    let (client, events) = AsyncClient::builder(options)
-        .capacity(REQUESTS)
-        .try_build()
-        .map_err(|e| e.to_string())?;
+    let (client, events) =
+        AsyncClient::builder(options).capacity(REQUESTS).try_build().map_err(|e| e.to_string())?;
     Ok((Requests { client }, Events { events }))
 }
 
 impl Requests {
     pub(super) fn ack(&self, packet: u16) -> bool {
-        let publish = Packet5 {
-            qos: QoS::AtLeastOnce,
-            pkid: packet,
-            ..Packet5::default()
-        };
+        let publish = Packet5 { qos: QoS::AtLeastOnce, pkid: packet, ..Packet5::default() };
         self.client.try_ack(&publish).is_ok()
     }
 
     pub(super) fn subscribe(&self, filters: &[String], level: u8) -> bool {
         let list = filters.iter().map(|filter| {
-            let qos = if level == 0 {
-                QoS::AtMostOnce
-            } else {
-                QoS::AtLeastOnce
-            };
+            let qos = if level == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
             let mut filter = SubscribeFilter::new(filter.clone(), qos);
             // Without this a broker clears the retained flag on what it forwards later.
             filter.preserve_retain = false;
@@ -106,9 +91,7 @@ impl Requests {
     }
 
     pub(super) fn unsubscribe(&self, filters: &[String]) -> bool {
-        self.client
-            .try_unsubscribe_many(filters.iter().cloned())
-            .is_ok()
+        self.client.try_unsubscribe_many(filters.iter().cloned()).is_ok()
     }
 
     pub(super) fn disconnect(&self) -> bool {
@@ -146,8 +129,7 @@ impl Events {
 #[derive(Debug)]
 struct NothingInFlight;
 
-type Stored<'a, T> =
-    std::pin::Pin<Box<dyn Future<Output = Result<T, SessionStoreError>> + Send + 'a>>;
+type Stored<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, SessionStoreError>> + Send + 'a>>;
 
 impl SessionStore for NothingInFlight {
     fn load<'a>(&'a self, key: &'a SessionStoreKey) -> Stored<'a, Option<PersistedSession>> {
@@ -183,14 +165,9 @@ fn happening(event: Event) -> Happening {
             payload: publish.payload,
             retained: publish.retain,
             dup: publish.dup,
-            properties: publish
-                .properties
-                .map(|p| p.user_properties.into_boxed_slice())
-                .unwrap_or_default(),
+            properties: publish.properties.map(|p| p.user_properties.into_boxed_slice()).unwrap_or_default(),
         }),
-        Event::Incoming(Packet::ConnAck(ack)) => Happening::Connected {
-            resumed: ack.session_present,
-        },
+        Event::Incoming(Packet::ConnAck(ack)) => Happening::Connected { resumed: ack.session_present },
         Event::Incoming(Packet::SubAck(ack)) => Happening::Subscribed(
             ack.return_codes
                 .iter()
@@ -207,9 +184,10 @@ fn happening(event: Event) -> Happening {
 
 fn lost(error: &ConnectionError) -> Lost {
     let too_large = match error {
-        ConnectionError::MqttState(StateError::Deserialization(
-            PacketError::PayloadSizeLimitExceeded { pkt_size, .. },
-        )) => Some(*pkt_size),
+        ConnectionError::MqttState(StateError::Deserialization(PacketError::PayloadSizeLimitExceeded {
+            pkt_size,
+            ..
+        })) => Some(*pkt_size),
         _ => None,
     };
     let why = match error {

@@ -30,10 +30,7 @@ pub(super) struct Core {
 
 impl Core {
     pub(super) fn row(&self) -> Row {
-        Row::default()
-            .text("core", &self.name)
-            .float("cpu", self.busy)
-            .int("frequency", self.megahertz)
+        Row::default().text("core", &self.name).float("cpu", self.busy).int("frequency", self.megahertz)
     }
 }
 
@@ -51,22 +48,16 @@ impl Cores {
         let mut total = Shares::default();
         let mut cores = Vec::new();
         for (name, ticks) in &current {
-            let shares = self
-                .last
-                .get(name)
-                .map(|last| shares(last, ticks))
-                .unwrap_or_default();
+            let shares = self.last.get(name).map(|last| shares(last, ticks)).unwrap_or_default();
             match name.strip_prefix("cpu") {
                 Some("") => total = shares,
                 Some(number) => {
-                    let khz: Option<u64> = root::value(&roots.sys(&format!(
-                        "devices/system/cpu/{name}/cpufreq/scaling_cur_freq"
-                    )));
+                    let khz: Option<u64> = root::value(
+                        &roots.sys(&format!("devices/system/cpu/{name}/cpufreq/scaling_cur_freq")),
+                    );
                     cores.push(Core {
                         busy: shares.busy,
-                        megahertz: khz
-                            .map(|khz| khz / 1_000)
-                            .or_else(|| clocks.get(number).copied()),
+                        megahertz: khz.map(|khz| khz / 1_000).or_else(|| clocks.get(number).copied()),
                         name: name.clone(),
                     });
                 }
@@ -128,12 +119,7 @@ fn clocks(cpuinfo: &str) -> HashMap<String, u64> {
         match key.trim() {
             "processor" => core = value.trim(),
             "cpu MHz" => {
-                if let Some(whole) = value
-                    .trim()
-                    .split('.')
-                    .next()
-                    .and_then(|text| text.parse().ok())
-                {
+                if let Some(whole) = value.trim().split('.').next().and_then(|text| text.parse().ok()) {
                     clocks.insert(core.to_owned(), whole);
                 }
             }

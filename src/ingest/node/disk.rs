@@ -45,10 +45,7 @@ fn row(mount: &Mount, stat: &StatVfs) -> Row {
         .int("total", Some(bytes(stat.f_blocks)))
         .int("used", Some(bytes(used)))
         .int("available", Some(bytes(stat.f_bavail)))
-        .float(
-            "used_pct",
-            percent(Some(used), Some(used.saturating_add(stat.f_bavail))),
-        )
+        .float("used_pct", percent(Some(used), Some(used.saturating_add(stat.f_bavail))))
         .int("inodes_total", inodes)
         .int("inodes_used", inodes_used)
         .float("inodes_used_pct", percent(inodes_used, inodes))
@@ -67,14 +64,8 @@ fn mounts(table: &str) -> Vec<Mount> {
         if super::diskio::is_virtual(name) {
             continue;
         }
-        let mount = Mount {
-            device: unescape(device),
-            at: unescape(at),
-            fs: fs.to_owned(),
-        };
-        let known = by_device
-            .entry(mount.device.clone())
-            .or_insert_with(|| mount.clone());
+        let mount = Mount { device: unescape(device), at: unescape(at), fs: fs.to_owned() };
+        let known = by_device.entry(mount.device.clone()).or_insert_with(|| mount.clone());
         if mount.at.len() < known.at.len() {
             *known = mount;
         }
@@ -116,10 +107,7 @@ mod tests {
     fn a_device_is_listed_once_and_pseudo_file_systems_not_at_all() {
         let table = "proc /proc proc rw 0 0\n/dev/sda2 /var/lib/kubelet/x ext4 rw 0 0\n/dev/sda2 / ext4 rw 0 0\n\
                      /dev/loop3 /snap/core squashfs ro 0 0\ntmpfs /run tmpfs rw 0 0\n/dev/sdb1 /mnt/my\\040data vfat rw 0 0\nbroken\n";
-        let found: Vec<(String, String)> = mounts(table)
-            .into_iter()
-            .map(|m| (m.device, m.at))
-            .collect();
+        let found: Vec<(String, String)> = mounts(table).into_iter().map(|m| (m.device, m.at)).collect();
         let expected = [("/dev/sda2", "/"), ("/dev/sdb1", "/mnt/my data")];
         assert_eq!(found, expected.map(|(d, m)| (d.to_owned(), m.to_owned())));
     }
@@ -129,22 +117,14 @@ mod tests {
         let mut stat = statvfs("/").unwrap();
         (stat.f_frsize, stat.f_blocks, stat.f_bfree, stat.f_bavail) = (4_096, 1_000, 400, 350);
         (stat.f_files, stat.f_ffree) = (200, 50);
-        let mount = Mount {
-            device: "/dev/sda1".into(),
-            at: "/".into(),
-            fs: "ext4".into(),
-        };
+        let mount = Mount { device: "/dev/sda1".into(), at: "/".into(), fs: "ext4".into() };
         let json = row(&mount, &stat).into_json();
         assert_eq!(json["total"], 4_096_000);
         assert_eq!(json["used"], 2_457_600);
         assert_eq!(json["available"], 1_433_600);
         assert_eq!(json["used_pct"], 63.158);
         assert_eq!(
-            (
-                &json["inodes_total"],
-                &json["inodes_used"],
-                &json["inodes_used_pct"]
-            ),
+            (&json["inodes_total"], &json["inodes_used"], &json["inodes_used_pct"]),
             (&200.into(), &150.into(), &75.0.into())
         );
 

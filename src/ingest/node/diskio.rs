@@ -45,8 +45,7 @@ impl Devices {
 /// Whether a device is no hardware of its own: backed by a file or by memory.
 pub(super) fn is_virtual(name: &str) -> bool {
     ["loop", "ram", "zram"].iter().any(|kind| {
-        name.strip_prefix(kind)
-            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        name.strip_prefix(kind).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
     })
 }
 

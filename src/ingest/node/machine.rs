@@ -9,10 +9,7 @@ pub(super) fn row(roots: &Roots, cpu: &Shares, cores: usize) -> Row {
     let load = roots.proc_text("loadavg");
     let loads: Vec<&str> = load.split_ascii_whitespace().collect();
     let average = |i: usize| loads.get(i).and_then(|text| text.parse().ok());
-    let processes = loads
-        .get(3)
-        .and_then(|text| text.split_once('/'))
-        .and_then(|(_, all)| all.parse().ok());
+    let processes = loads.get(3).and_then(|text| text.split_once('/')).and_then(|(_, all)| all.parse().ok());
 
     let memory = roots.proc_text("meminfo");
     let bytes = |key: &str| kilobytes(&memory, key).map(|kb| kb.saturating_mul(1_024));
@@ -56,19 +53,12 @@ pub(super) fn row(roots: &Roots, cpu: &Shares, cores: usize) -> Row {
 }
 
 fn kilobytes(meminfo: &str, key: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+    let line = meminfo.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
     line.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// The share of the last 10 s from a pressure file, %.
 fn stalled(pressure: &str, kind: &str) -> Option<f64> {
-    let line = pressure
-        .lines()
-        .find(|line| line.split_ascii_whitespace().next() == Some(kind))?;
-    line.split_ascii_whitespace()
-        .find_map(|word| word.strip_prefix("avg10="))?
-        .parse()
-        .ok()
+    let line = pressure.lines().find(|line| line.split_ascii_whitespace().next() == Some(kind))?;
+    line.split_ascii_whitespace().find_map(|word| word.strip_prefix("avg10="))?.parse().ok()
 }

@@ -94,11 +94,7 @@ impl Collector {
     /// A sample: one message for each of [`NODE_STREAMS`], in their order. Each holds a JSON array
     /// of objects with exactly the stream's columns.
     pub fn collect(&mut self, now: Now) -> Vec<Message> {
-        let span = self
-            .last
-            .replace(now.mono)
-            .map(|last| now.mono.since(last))
-            .unwrap_or_default();
+        let span = self.last.replace(now.mono).map(|last| now.mono.since(last)).unwrap_or_default();
         let (total, cores) = self.cpu.sample(&self.roots);
         NODE_STREAMS
             .iter()
@@ -148,14 +144,8 @@ pub fn start(
     if !config.enabled {
         return Ok(None);
     }
-    let refused = |source| Error::Thread {
-        name: NODE_SOURCE.to_owned(),
-        source,
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .map_err(refused)?;
+    let refused = |source| Error::Thread { name: NODE_SOURCE.to_owned(), source };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(refused)?;
     let mut collector = Collector::new(config);
     let interval = config.interval.max(Duration::from_secs(1));
     let run = async move {

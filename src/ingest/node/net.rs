@@ -58,10 +58,8 @@ fn parse(dev: &str) -> Vec<(String, [u64; 8])> {
             if name == "lo" {
                 return None;
             }
-            let numbers: Vec<u64> = numbers
-                .split_ascii_whitespace()
-                .map_while(|word| word.parse().ok())
-                .collect();
+            let numbers: Vec<u64> =
+                numbers.split_ascii_whitespace().map_while(|word| word.parse().ok()).collect();
             match numbers.as_slice() {
                 [rb, rp, re, rd, _, _, _, _, tb, tp, te, td, ..] => {
                     Some((name.to_owned(), [*rb, *rp, *re, *rd, *tb, *tp, *te, *td]))

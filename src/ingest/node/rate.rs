@@ -11,9 +11,7 @@ pub(super) struct Counted<const N: usize> {
 
 impl<const N: usize> Default for Counted<N> {
     fn default() -> Self {
-        Self {
-            last: HashMap::new(),
-        }
+        Self { last: HashMap::new() }
     }
 }
 
@@ -21,11 +19,7 @@ impl<const N: usize> Counted<N> {
     /// The increase of each counter, per second, and the state remembered for the next time. A counter that
     /// went back was reset or wrapped: its increase is not known. Devices that are gone are
     /// forgotten.
-    pub(super) fn rates(
-        &mut self,
-        current: &[(String, [u64; N])],
-        span: Duration,
-    ) -> Vec<[Option<f64>; N]> {
+    pub(super) fn rates(&mut self, current: &[(String, [u64; N])], span: Duration) -> Vec<[Option<f64>; N]> {
         let seconds = span.as_secs_f64();
         let rates = current
             .iter()
@@ -35,9 +29,7 @@ impl<const N: usize> Counted<N> {
                     && seconds > 0.0
                 {
                     for ((rate, now), before) in rates.iter_mut().zip(counters).zip(last) {
-                        *rate = now
-                            .checked_sub(*before)
-                            .map(|increase| increase as f64 / seconds);
+                        *rate = now.checked_sub(*before).map(|increase| increase as f64 / seconds);
                     }
                 }
                 rates

@@ -23,11 +23,7 @@ impl Roots {
             proc_root: config.proc_root.clone(),
             sys_root: config.sys_root.clone(),
             host_root: config.host_root.clone(),
-            process: if config.proc_root == Path::new("/proc") {
-                "self"
-            } else {
-                "1"
-            },
+            process: if config.proc_root == Path::new("/proc") { "self" } else { "1" },
         }
     }
 
@@ -39,11 +35,7 @@ impl Roots {
     /// A file of the process that stands for the machine, or else the one at the top.
     pub(super) fn process_text(&self, name: &str) -> String {
         let own = self.proc_text(&format!("{}/{name}", self.process));
-        if own.is_empty() {
-            self.proc_text(name)
-        } else {
-            own
-        }
+        if own.is_empty() { self.proc_text(name) } else { own }
     }
 
     /// A path below `/sys`.
@@ -59,9 +51,7 @@ impl Roots {
 
 /// A file's text, or nothing.
 pub(super) fn read(path: &Path) -> String {
-    fs::read(path)
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .unwrap_or_default()
+    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
 /// The only value in a file.

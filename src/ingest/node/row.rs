@@ -17,16 +17,14 @@ impl Row {
     /// With a column of whole numbers.
     pub(super) fn int(mut self, name: &str, value: Option<u64>) -> Self {
         let value = value.map(|v| Value::from(i64::try_from(v).unwrap_or(i64::MAX)));
-        self.columns
-            .insert(name.to_owned(), value.unwrap_or(Value::Null));
+        self.columns.insert(name.to_owned(), value.unwrap_or(Value::Null));
         self
     }
 
     /// With a column of numbers, rounded to thousandths: what is measured is no finer.
     pub(super) fn float(mut self, name: &str, value: Option<f64>) -> Self {
         let value = value.map(|v| Value::from((v * 1_000.0).round() / 1_000.0));
-        self.columns
-            .insert(name.to_owned(), value.unwrap_or(Value::Null));
+        self.columns.insert(name.to_owned(), value.unwrap_or(Value::Null));
         self
     }
 

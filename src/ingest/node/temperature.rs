@@ -68,9 +68,7 @@ fn zones(roots: &Roots) -> Vec<Reading> {
             celsius: degrees(&zone.join("temp")),
             critical: (0..16)
                 .take_while(|i| zone.join(format!("trip_point_{i}_type")).exists())
-                .find(|i| {
-                    root::read(&zone.join(format!("trip_point_{i}_type"))).trim() == "critical"
-                })
+                .find(|i| root::read(&zone.join(format!("trip_point_{i}_type"))).trim() == "critical")
                 .and_then(|i| degrees(&zone.join(format!("trip_point_{i}_temp")))),
         })
         .collect()
@@ -97,15 +95,9 @@ fn inputs(monitor: &Path) -> Vec<Reading> {
     (1..=64)
         .filter(|i| monitor.join(format!("temp{i}_input")).exists())
         .map(|i| {
-            let label = root::read(&monitor.join(format!("temp{i}_label")))
-                .trim()
-                .to_owned();
+            let label = root::read(&monitor.join(format!("temp{i}_label"))).trim().to_owned();
             Reading {
-                sensor: if label.is_empty() {
-                    format!("{name} temp{i}")
-                } else {
-                    format!("{name} {label}")
-                },
+                sensor: if label.is_empty() { format!("{name} temp{i}") } else { format!("{name} {label}") },
                 celsius: degrees(&monitor.join(format!("temp{i}_input"))),
                 critical: degrees(&monitor.join(format!("temp{i}_crit"))),
             }

@@ -57,28 +57,13 @@ fn fixture() -> (TempDir, Collector) {
                 "Inter-| Receive | Transmit\n face |bytes packets errs drop fifo frame compressed multicast|bytes packets errs drop\n\
                  \x20   lo: 9 9 0 0 0 0 0 0 9 9 0 0 0 0 0 0\n  eth0: 1000 10 1 2 0 0 0 0 2000 20 3 4 0 0 0 0\n",
             ),
-            (
-                "sys/devices/system/cpu/cpu1/cpufreq/scaling_cur_freq",
-                "1800000\n",
-            ),
+            ("sys/devices/system/cpu/cpu1/cpufreq/scaling_cur_freq", "1800000\n"),
             ("sys/class/thermal/thermal_zone0/type", "cpu-thermal\n"),
             ("sys/class/thermal/thermal_zone0/temp", "45500\n"),
-            (
-                "sys/class/thermal/thermal_zone0/trip_point_0_type",
-                "passive\n",
-            ),
-            (
-                "sys/class/thermal/thermal_zone0/trip_point_0_temp",
-                "80000\n",
-            ),
-            (
-                "sys/class/thermal/thermal_zone0/trip_point_1_type",
-                "critical\n",
-            ),
-            (
-                "sys/class/thermal/thermal_zone0/trip_point_1_temp",
-                "95000\n",
-            ),
+            ("sys/class/thermal/thermal_zone0/trip_point_0_type", "passive\n"),
+            ("sys/class/thermal/thermal_zone0/trip_point_0_temp", "80000\n"),
+            ("sys/class/thermal/thermal_zone0/trip_point_1_type", "critical\n"),
+            ("sys/class/thermal/thermal_zone0/trip_point_1_temp", "95000\n"),
             ("sys/class/hwmon/hwmon0/name", "nvme\n"),
             ("sys/class/hwmon/hwmon0/temp1_input", "38000\n"),
             ("sys/class/hwmon/hwmon0/temp1_label", "Composite\n"),
@@ -99,10 +84,7 @@ fn fixture() -> (TempDir, Collector) {
 }
 
 fn at(seconds: u64) -> Now {
-    Now {
-        wall: Timestamp::from_millis(1_000),
-        mono: Mono::from_micros(seconds * 1_000_000),
-    }
+    Now { wall: Timestamp::from_millis(1_000), mono: Mono::from_micros(seconds * 1_000_000) }
 }
 
 fn rows(messages: &[Message], stream: &str) -> Vec<Value> {
@@ -118,10 +100,7 @@ fn has_exactly_the_declared_columns(messages: &[Message]) {
     assert_eq!(messages.len(), NODE_STREAMS.len());
     for (message, stream) in messages.iter().zip(NODE_STREAMS) {
         assert_eq!(&*message.topic, stream.topic);
-        assert_eq!(
-            (&*message.source, message.ack, message.retained),
-            (NODE_SOURCE, None, false)
-        );
+        assert_eq!((&*message.source, message.ack, message.retained), (NODE_SOURCE, None, false));
         for row in rows(messages, stream.name) {
             let mut found: Vec<&String> = row.as_object().unwrap().keys().collect();
             let mut declared: Vec<&str> = stream.columns.iter().map(|c| c.name).collect();
@@ -189,29 +168,16 @@ fn the_second_sample_has_shares_and_rates() {
                 "proc/stat",
                 "cpu  120 10 120 930 10 5 3 2 0 0\ncpu0 60 0 60 480 0 0 0 0 0 0\ncpu1 40 0 50 400 0 0 0 0 0 0\n",
             ),
-            (
-                "proc/diskstats",
-                "8 0 sda 150 0 4000 5 60 0 1500 5 0 4400 9\n",
-            ),
-            (
-                "proc/1/net/dev",
-                "  eth0: 3000 30 1 12 0 0 0 0 1500 40 5 4 0 0 0 0\n",
-            ),
+            ("proc/diskstats", "8 0 sda 150 0 4000 5 60 0 1500 5 0 4400 9\n"),
+            ("proc/1/net/dev", "  eth0: 3000 30 1 12 0 0 0 0 1500 40 5 4 0 0 0 0\n"),
             ("sys/class/thermal/thermal_zone0/temp", "40000\n"),
         ],
     );
     let sample = collector.collect(at(10));
     has_exactly_the_declared_columns(&sample);
     let node = &rows(&sample, "node")[0];
-    let shares = [
-        "cpu",
-        "cpu_user",
-        "cpu_system",
-        "cpu_iowait",
-        "cpu_irq",
-        "cpu_steal",
-    ]
-    .map(|c| node[c].as_f64().unwrap());
+    let shares = ["cpu", "cpu_user", "cpu_system", "cpu_iowait", "cpu_irq", "cpu_steal"]
+        .map(|c| node[c].as_f64().unwrap());
     assert_eq!(shares, [30.0, 15.0, 10.0, 5.0, 4.0, 1.0]);
     assert_eq!(rows(&sample, "node_cpu")[0]["cpu"], 20.0);
     assert_eq!(
@@ -228,10 +194,7 @@ fn the_second_sample_has_shares_and_rates() {
         })]
     );
     let zone = &rows(&sample, "node_temp")[0];
-    assert_eq!(
-        (&zone["celsius"], &zone["max"]),
-        (&json!(40.0), &json!(45.5))
-    );
+    assert_eq!((&zone["celsius"], &zone["max"]), (&json!(40.0), &json!(45.5)));
 }
 
 #[test]
@@ -240,10 +203,7 @@ fn counters_that_went_back_are_null() {
     collector.collect(at(0));
     write(
         dir.path(),
-        &[
-            ("proc/stat", "cpu  1 0 1 8 0 0 0 0 0 0\n"),
-            ("proc/diskstats", "8 0 sda 1 0 1 5 1 0 1 5 0 1 9\n"),
-        ],
+        &[("proc/stat", "cpu  1 0 1 8 0 0 0 0 0 0\n"), ("proc/diskstats", "8 0 sda 1 0 1 5 1 0 1 5 0 1 9\n")],
     );
     let sample = collector.collect(at(10));
     assert!(rows(&sample, "node")[0]["cpu"].is_null());
@@ -262,13 +222,7 @@ fn a_machine_that_offers_nothing_gives_nulls() {
     };
     let sample = Collector::new(&config).collect(at(0));
     has_exactly_the_declared_columns(&sample);
-    assert!(
-        rows(&sample, "node")[0]
-            .as_object()
-            .unwrap()
-            .values()
-            .all(Value::is_null)
-    );
+    assert!(rows(&sample, "node")[0].as_object().unwrap().values().all(Value::is_null));
     assert!(rows(&sample, "node_disk").is_empty());
 }
 
@@ -284,44 +238,24 @@ fn this_machine_is_plausible() {
     let sample = collector.collect(clock.now());
     has_exactly_the_declared_columns(&sample);
     let node = &rows(&sample, "node")[0];
-    assert!(
-        node["cpu"]
-            .as_f64()
-            .is_some_and(|share| share > 0.0 && share <= 100.0),
-        "{node}"
-    );
-    assert!(
-        node["mem_used"].as_i64().unwrap() > 0
-            && node["mem_used"].as_i64() < node["mem_total"].as_i64()
-    );
+    assert!(node["cpu"].as_f64().is_some_and(|share| share > 0.0 && share <= 100.0), "{node}");
+    assert!(node["mem_used"].as_i64().unwrap() > 0 && node["mem_used"].as_i64() < node["mem_total"].as_i64());
     assert!(node["uptime"].as_i64().unwrap() > 0);
-    assert_eq!(
-        node["cores"].as_i64().unwrap(),
-        rows(&sample, "node_cpu").len() as i64
-    );
-    assert!(
-        rows(&sample, "node_net")
-            .iter()
-            .all(|row| row["interface"] != "lo")
-    );
+    assert_eq!(node["cores"].as_i64().unwrap(), rows(&sample, "node_cpu").len() as i64);
+    assert!(rows(&sample, "node_net").iter().all(|row| row["interface"] != "lo"));
 }
 
 #[test]
 fn it_samples_at_once_and_stops_at_once() {
     let (stop, heard) = crate::tasks::StopSource::new();
     let (out, mut messages) = mpsc::channel(4);
-    let thread = start(&Config::default(), out, Clock::start(), heard)
-        .unwrap()
-        .unwrap();
+    let thread = start(&Config::default(), out, Clock::start(), heard).unwrap().unwrap();
     assert_eq!(messages.blocking_recv().unwrap().len(), NODE_STREAMS.len());
     stop.stop();
     thread.join().unwrap();
     let (out, _messages) = mpsc::channel(4);
     let (_stop, heard) = crate::tasks::StopSource::new();
-    let off = Config {
-        enabled: false,
-        ..Config::default()
-    };
+    let off = Config { enabled: false, ..Config::default() };
     assert!(start(&off, out, Clock::start(), heard).unwrap().is_none());
 }
 
@@ -329,9 +263,6 @@ fn it_samples_at_once_and_stops_at_once() {
 fn configuration_reads_with_defaults() {
     let read = |text: &str| serde_json::from_str::<Config>(text);
     assert_eq!(read("{}").unwrap(), Config::default());
-    assert_eq!(
-        read(r#"{"interval": "30s"}"#).unwrap().interval,
-        Duration::from_secs(30)
-    );
+    assert_eq!(read(r#"{"interval": "30s"}"#).unwrap().interval, Duration::from_secs(30));
     assert!(read(r#"{"intervall": "30s"}"#).is_err());
 }

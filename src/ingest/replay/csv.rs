@@ -28,16 +28,10 @@ impl Records {
         let header: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();
         for (i, name) in header.iter().enumerate() {
             if name.is_empty() {
-                return Err(ReplayError::new(
-                    line,
-                    format!("column {} has no name", i + 1),
-                ));
+                return Err(ReplayError::new(line, format!("column {} has no name", i + 1)));
             }
             if header.iter().take(i).any(|earlier| earlier == name) {
-                return Err(ReplayError::new(
-                    line,
-                    format!("column `{name}` is there twice"),
-                ));
+                return Err(ReplayError::new(line, format!("column `{name}` is there twice")));
             }
         }
         Ok(Self { lines, header })
@@ -48,21 +42,11 @@ impl Records {
         let read = fields(&mut self.lines)?;
         Some(read.and_then(|(line, fields)| {
             if fields.len() != self.header.len() {
-                let what = format!(
-                    "{} fields, but the header names {} columns",
-                    fields.len(),
-                    self.header.len()
-                );
+                let what =
+                    format!("{} fields, but the header names {} columns", fields.len(), self.header.len());
                 return Err(ReplayError::new(line, what));
             }
-            Ok((
-                line,
-                self.header
-                    .iter()
-                    .cloned()
-                    .zip(fields.into_iter().map(value))
-                    .collect(),
-            ))
+            Ok((line, self.header.iter().cloned().zip(fields.into_iter().map(value)).collect()))
         }))
     }
 }
@@ -137,9 +121,7 @@ fn split(record: &[u8]) -> Split {
             [] => return Split::Whole(fields),
             [b',', tail @ ..] => tail,
             _ => {
-                return Split::Wrong(
-                    "text follows a quoted field; double the quotes inside it".to_owned(),
-                );
+                return Split::Wrong("text follows a quoted field; double the quotes inside it".to_owned());
             }
         };
     }

@@ -15,11 +15,7 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn new(from: Box<dyn BufRead + Send>) -> Self {
-        Self {
-            from,
-            line: 0,
-            ended: false,
-        }
+        Self { from, line: 0, ended: false }
     }
 
     /// The next line that is not blank, without its end.
@@ -57,10 +53,7 @@ impl Lines {
             }
             Err(error) => {
                 self.ended = true;
-                Some(Err(ReplayError::new(
-                    self.line,
-                    format!("read the recording: {error}"),
-                )))
+                Some(Err(ReplayError::new(self.line, format!("read the recording: {error}"))))
             }
         }
     }

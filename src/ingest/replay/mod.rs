@@ -71,10 +71,7 @@ pub struct ReplayError {
 
 impl ReplayError {
     fn new(line: u64, what: impl Into<String>) -> Self {
-        Self {
-            line,
-            what: what.into(),
-        }
+        Self { line, what: what.into() }
     }
 }
 
@@ -107,31 +104,21 @@ impl Recording {
     /// # Errors
     /// A file that cannot be read, a topic that is none, a CSV header that names no columns.
     pub fn open(path: &Path, options: Options) -> Result<Self, ReplayError> {
-        let file = File::open(path).map_err(|e| {
-            ReplayError::new(0, format!("open recording `{}`: {e}", path.display()))
-        })?;
+        let file = File::open(path)
+            .map_err(|e| ReplayError::new(0, format!("open recording `{}`: {e}", path.display())))?;
         let by_name = match path.extension() {
             Some(end) if end.eq_ignore_ascii_case("csv") => Format::Csv,
             _ => Format::JsonLines,
         };
         let format = options.format.unwrap_or(by_name);
-        Self::read(
-            BufReader::new(file),
-            Options {
-                format: Some(format),
-                ..options
-            },
-        )
+        Self::read(BufReader::new(file), Options { format: Some(format), ..options })
     }
 
     /// Reads from anything; without a format, JSON lines.
     ///
     /// # Errors
     /// A topic that is none, a CSV header that names no columns.
-    pub fn read(
-        from: impl BufRead + Send + 'static,
-        options: Options,
-    ) -> Result<Self, ReplayError> {
+    pub fn read(from: impl BufRead + Send + 'static, options: Options) -> Result<Self, ReplayError> {
         let topic = options.topic.as_deref().map(Template::parse).transpose();
         let topic = topic.map_err(|what| ReplayError::new(0, what))?;
         let lines = Lines::new(Box::new(from));
@@ -139,17 +126,11 @@ impl Recording {
             Format::JsonLines => Records::Json(lines),
             Format::Csv => Records::Csv(csv::Records::open(lines)?),
         };
-        let source = if options.source.is_empty() {
-            "replay"
-        } else {
-            options.source.as_str()
-        };
+        let source = if options.source.is_empty() { "replay" } else { options.source.as_str() };
         Ok(Self {
             records,
             topic,
-            time_path: options
-                .time_field
-                .map(|path| path.split('.').map(str::to_owned).collect()),
+            time_path: options.time_field.map(|path| path.split('.').map(str::to_owned).collect()),
             source: source.into(),
             last: Timestamp::default(),
         })
@@ -157,28 +138,15 @@ impl Recording {
 
     fn record(&mut self, line: u64, content: Content) -> Result<Record, ReplayError> {
         let wrong = |what: String| ReplayError::new(line, what);
-        let Content {
-            topic,
-            payload,
-            bytes,
-            time,
-            retained,
-        } = content;
+        let Content { topic, payload, bytes, time, retained } = content;
         let topic = match (topic, &self.topic) {
             (Some(topic), _) => topic,
             (None, Some(template)) => template.fill(&payload).map_err(wrong)?,
             (None, None) => {
-                return Err(wrong(
-                    "the record names no topic, and none was given".to_owned(),
-                ));
+                return Err(wrong("the record names no topic, and none was given".to_owned()));
             }
         };
-        let at = time.or_else(|| {
-            self.time_path
-                .as_deref()
-                .and_then(|path| member(&payload, path))
-                .cloned()
-        });
+        let at = time.or_else(|| self.time_path.as_deref().and_then(|path| member(&payload, path)).cloned());
         let recorded = match at {
             None | Some(Value::Null) => None,
             Some(value) => match time::read(&value) {
@@ -212,12 +180,12 @@ impl Iterator for Recording {
 
     fn next(&mut self) -> Option<Self::Item> {
         let read = match &mut self.records {
-            Records::Json(lines) => lines
-                .next_filled()?
-                .and_then(|(line, bytes)| Ok((line, Content::from_json(line, bytes)?))),
-            Records::Csv(records) => records
-                .next()?
-                .map(|(line, members)| (line, Content::from_members(members))),
+            Records::Json(lines) => {
+                lines.next_filled()?.and_then(|(line, bytes)| Ok((line, Content::from_json(line, bytes)?)))
+            }
+            Records::Csv(records) => {
+                records.next()?.map(|(line, members)| (line, Content::from_members(members)))
+            }
         };
         Some(read.and_then(|(line, content)| self.record(line, content)))
     }
@@ -234,18 +202,11 @@ struct Content {
 
 impl Content {
     fn from_json(line: u64, bytes: Vec<u8>) -> Result<Self, ReplayError> {
-        let value: Value = serde_json::from_slice(&bytes).map_err(|e| {
-            ReplayError::new(line, format!("not JSON, at column {}: {e}", e.column()))
-        })?;
+        let value: Value = serde_json::from_slice(&bytes)
+            .map_err(|e| ReplayError::new(line, format!("not JSON, at column {}: {e}", e.column())))?;
         match value {
             Value::Object(members) if is_envelope(&members) => Ok(Self::from_envelope(members)),
-            payload => Ok(Self {
-                topic: None,
-                payload,
-                bytes: bytes.into(),
-                time: None,
-                retained: false,
-            }),
+            payload => Ok(Self { topic: None, payload, bytes: bytes.into(), time: None, retained: false }),
         }
     }
 
@@ -255,32 +216,14 @@ impl Content {
             Value::String(text) => Bytes::copy_from_slice(text.as_bytes()),
             other => Bytes::from(other.to_string()),
         };
-        let topic = members
-            .get("topic")
-            .and_then(Value::as_str)
-            .map(str::to_owned);
-        let retained = members
-            .get("retained")
-            .and_then(Value::as_bool)
-            .unwrap_or(false);
-        Self {
-            topic,
-            payload,
-            bytes,
-            time: members.remove("time"),
-            retained,
-        }
+        let topic = members.get("topic").and_then(Value::as_str).map(str::to_owned);
+        let retained = members.get("retained").and_then(Value::as_bool).unwrap_or(false);
+        Self { topic, payload, bytes, time: members.remove("time"), retained }
     }
 
     fn from_members(members: Map<String, Value>) -> Self {
         let payload = Value::Object(members);
-        Self {
-            topic: None,
-            bytes: Bytes::from(payload.to_string()),
-            payload,
-            time: None,
-            retained: false,
-        }
+        Self { topic: None, bytes: Bytes::from(payload.to_string()), payload, time: None, retained: false }
     }
 }
 
@@ -289,9 +232,7 @@ impl Content {
 fn is_envelope(members: &Map<String, Value>) -> bool {
     members.get("topic").is_some_and(Value::is_string)
         && members.contains_key("payload")
-        && members
-            .keys()
-            .all(|key| matches!(key.as_str(), "topic" | "payload" | "time" | "retained"))
+        && members.keys().all(|key| matches!(key.as_str(), "topic" | "payload" | "time" | "retained"))
 }
 
 fn member<'v>(value: &'v Value, path: &[String]) -> Option<&'v Value> {

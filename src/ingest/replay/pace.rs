@@ -25,11 +25,7 @@ impl Pace {
         match self {
             Self::AsFast => Duration::ZERO,
             Self::Recorded { speed } => {
-                let speed = if speed.is_finite() && speed > 0.0 {
-                    speed
-                } else {
-                    1.0
-                };
+                let speed = if speed.is_finite() && speed > 0.0 { speed } else { 1.0 };
                 Duration::try_from_secs_f64(next.since(previous).as_secs_f64() / speed)
                     .unwrap_or(Duration::MAX)
             }

@@ -26,22 +26,17 @@ impl Template {
                 return Err(format!("topic `{topic}`: a `{{` has no `}}`"));
             };
             if name.is_empty() || name.contains('{') {
-                return Err(format!(
-                    "topic `{topic}`: write the name of a column between `{{` and `}}`"
-                ));
+                return Err(format!("topic `{topic}`: write the name of a column between `{{` and `}}`"));
             }
             parts.push(Part::Text(text.to_owned()));
             parts.push(Part::Member(name.to_owned()));
             rest = after;
         }
         parts.push(Part::Text(rest.to_owned()));
-        let wild = parts
-            .iter()
-            .any(|part| matches!(part, Part::Text(text) if text.contains(['+', '#', '}', '\0'])));
+        let wild =
+            parts.iter().any(|part| matches!(part, Part::Text(text) if text.contains(['+', '#', '}', '\0'])));
         if wild {
-            return Err(format!(
-                "topic `{topic}`: a message is published on one topic, without `+` and `#`"
-            ));
+            return Err(format!("topic `{topic}`: a message is published on one topic, without `+` and `#`"));
         }
         Ok(Self { parts })
     }
@@ -63,20 +58,14 @@ fn level(name: &str, payload: &Value) -> Result<String, String> {
         Some(Value::String(text)) => text.clone(),
         Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string(),
         Some(_) => {
-            return Err(format!(
-                "the topic needs `{name}`, which holds no text and no number"
-            ));
+            return Err(format!("the topic needs `{name}`, which holds no text and no number"));
         }
         None => {
-            return Err(format!(
-                "the topic needs `{name}`, which the record does not have"
-            ));
+            return Err(format!("the topic needs `{name}`, which the record does not have"));
         }
     };
     if text.is_empty() || text.contains(['/', '+', '#', '\0']) {
-        return Err(format!(
-            "the topic needs `{name}`, and `{text}` is no level of a topic"
-        ));
+        return Err(format!("the topic needs `{name}`, and `{text}` is no level of a topic"));
     }
     Ok(text)
 }

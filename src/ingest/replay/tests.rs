@@ -69,8 +69,7 @@ fn json_lines() {
 
 #[test]
 fn only_the_marked_are_retained_and_a_topic_is_needed() {
-    let text =
-        "{\"topic\":\"a\",\"payload\":1,\"retained\":true}\n{\"topic\":\"a\",\"payload\":1}\n5\n";
+    let text = "{\"topic\":\"a\",\"payload\":1,\"retained\":true}\n{\"topic\":\"a\",\"payload\":1}\n5\n";
     let read: Vec<_> = open(text, Options::default()).unwrap().collect();
     let retained: Vec<bool> = read.iter().flatten().map(|r| r.message.retained).collect();
     assert_eq!(retained, [true, false]);
@@ -107,23 +106,12 @@ fn what_makes_no_recording() {
     }
     for topic in ["", "a/{b", "a/{}", "a/+", "a/#"] {
         assert!(
-            open(
-                "",
-                Options {
-                    topic: Some(topic.to_owned()),
-                    ..Options::default()
-                }
-            )
-            .is_err(),
+            open("", Options { topic: Some(topic.to_owned()), ..Options::default() }).is_err(),
             "{topic:?}"
         );
     }
     let error = Recording::open(Path::new("/nowhere/x.csv"), Options::default()).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("open recording `/nowhere/x.csv`")
-    );
+    assert!(error.to_string().starts_with("open recording `/nowhere/x.csv`"));
 }
 
 #[test]
@@ -132,15 +120,9 @@ fn the_ending_tells_the_format() {
     let (csv, json) = (dir.path().join("a.CSV"), dir.path().join("a.jsonl"));
     std::fs::write(&csv, "device\nd1\n").unwrap();
     std::fs::write(&json, "{\"device\":\"d1\"}\n").unwrap();
-    let topic = || Options {
-        topic: Some("{device}".to_owned()),
-        ..Options::default()
-    };
+    let topic = || Options { topic: Some("{device}".to_owned()), ..Options::default() };
     for path in [csv, json] {
-        let records: Vec<Record> = Recording::open(&path, topic())
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
+        let records: Vec<Record> = Recording::open(&path, topic()).unwrap().map(Result::unwrap).collect();
         assert_eq!(&*records[0].message.topic, "d1");
         assert_eq!(&records[0].message.payload[..], b"{\"device\":\"d1\"}");
     }
@@ -148,19 +130,13 @@ fn the_ending_tells_the_format() {
 
 #[test]
 fn a_dotted_path_leads_to_the_time() {
-    let given = Options {
-        topic: Some("t".to_owned()),
-        time_field: Some("meta.at".to_owned()),
-        ..Options::default()
-    };
+    let given =
+        Options { topic: Some("t".to_owned()), time_field: Some("meta.at".to_owned()), ..Options::default() };
     assert_eq!(
         play("{\"meta\":{\"at\":1600000000000000}}", given.clone()),
         ["t {\"meta\":{\"at\":1600000000000000}} 1600000000000"]
     );
-    let csv = Options {
-        format: Some(Format::Csv),
-        ..given
-    };
+    let csv = Options { format: Some(Format::Csv), ..given };
     assert_eq!(
         play("meta.at\n1600000000000000000\n", csv),
         ["t {\"meta.at\":1600000000000000000} 1600000000000"]
@@ -169,16 +145,9 @@ fn a_dotted_path_leads_to_the_time() {
 
 #[test]
 fn a_line_without_end_is_an_error_of_that_line() {
-    let text = format!(
-        "{}\n{{\"device\":\"d\"}}\n",
-        "x".repeat(lines::LONGEST + 10)
-    );
+    let text = format!("{}\n{{\"device\":\"d\"}}\n", "x".repeat(lines::LONGEST + 10));
     let read = play(&text, options(Format::JsonLines));
-    assert!(
-        read[0].starts_with("! line 1: the line is longer"),
-        "{}",
-        &read[0][..60]
-    );
+    assert!(read[0].starts_with("! line 1: the line is longer"), "{}", &read[0][..60]);
     assert_eq!(read[1], "env/d {\"device\":\"d\"} ~0");
 }
 
@@ -187,17 +156,8 @@ fn the_pace() {
     let at = Timestamp::from_millis;
     let recorded = |speed| Pace::Recorded { speed };
     assert_eq!(Pace::AsFast.delay(at(0), at(5_000)), Duration::ZERO);
-    assert_eq!(
-        recorded(1.0).delay(at(0), at(5_000)),
-        Duration::from_secs(5)
-    );
-    assert_eq!(
-        recorded(10.0).delay(at(0), at(5_000)),
-        Duration::from_millis(500)
-    );
-    assert_eq!(
-        recorded(0.0).delay(at(0), at(5_000)),
-        Duration::from_secs(5)
-    );
+    assert_eq!(recorded(1.0).delay(at(0), at(5_000)), Duration::from_secs(5));
+    assert_eq!(recorded(10.0).delay(at(0), at(5_000)), Duration::from_millis(500));
+    assert_eq!(recorded(0.0).delay(at(0), at(5_000)), Duration::from_secs(5));
     assert_eq!(recorded(1.0).delay(at(5_000), at(0)), Duration::ZERO);
 }

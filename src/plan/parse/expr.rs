@@ -11,8 +11,8 @@ use crate::plan::token::{Kind, Token};
 
 /// Words that cannot stand for a column unless quoted.
 const RESERVED: &[&str] = &[
-    "SELECT", "FROM", "WHERE", "GROUP", "HAVING", "AND", "OR", "NOT", "IN", "BETWEEN", "LIKE", "IS", "WHEN", "THEN",
-    "ELSE", "END", "AS", "BY",
+    "SELECT", "FROM", "WHERE", "GROUP", "HAVING", "AND", "OR", "NOT", "IN", "BETWEEN", "LIKE", "IS", "WHEN",
+    "THEN", "ELSE", "END", "AS", "BY",
 ];
 
 impl Parser<'_> {
@@ -314,7 +314,9 @@ impl Parser<'_> {
         }
         match upper.as_str() {
             "CAST" => self.cast(),
-            "EXISTS" => Err(Problem::new("unsupported", token.place, "queries inside a query are not supported")),
+            "EXISTS" => {
+                Err(Problem::new("unsupported", token.place, "queries inside a query are not supported"))
+            }
             _ => self.call(),
         }
     }

@@ -70,7 +70,8 @@ struct Parser<'a> {
 impl<'a> Parser<'a> {
     fn new(text: &'a str, limits: &'a Limits) -> Result<Self, Problem> {
         if text.len() > limits.text_bytes {
-            let message = format!("the text has {} bytes; at most {} are taken", text.len(), limits.text_bytes);
+            let message =
+                format!("the text has {} bytes; at most {} are taken", text.len(), limits.text_bytes);
             return Err(Problem::new("too-large", Place { line: 1, column: 1, length: 1 }, message));
         }
         Ok(Self { text, tokens: tokens(text)?, at: 0, nodes: 0, depth: 0, limits })
@@ -114,7 +115,11 @@ impl<'a> Parser<'a> {
     }
 
     fn expect(&mut self, symbol: &str) -> Result<Place, Problem> {
-        if self.peek().is(symbol) { Ok(self.next().place) } else { Err(self.expected(&format!("`{symbol}`"))) }
+        if self.peek().is(symbol) {
+            Ok(self.next().place)
+        } else {
+            Err(self.expected(&format!("`{symbol}`")))
+        }
     }
 
     fn expect_word(&mut self, word: &str) -> Result<Place, Problem> {

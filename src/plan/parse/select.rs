@@ -7,12 +7,33 @@ use crate::plan::syntax::{Call, Item, Kind as NodeKind, Name, Node, Select};
 use crate::plan::token::Kind;
 
 /// Windows of the language that this version does not have.
-const LATER_WINDOWS: &[&str] = &["HOPPINGWINDOW", "SLIDINGWINDOW", "SESSIONWINDOW", "COUNTWINDOW", "STATEWINDOW"];
+const LATER_WINDOWS: &[&str] =
+    &["HOPPINGWINDOW", "SLIDINGWINDOW", "SESSIONWINDOW", "COUNTWINDOW", "STATEWINDOW"];
 
 /// Words that begin a part of a query, and so cannot be an alias without AS.
 const CLAUSES: &[&str] = &[
-    "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "OFFSET", "UNION", "EXCEPT", "INTERSECT", "JOIN", "INNER", "LEFT",
-    "RIGHT", "FULL", "CROSS", "ON", "WINDOW", "FETCH", "FOR", "AS", "FROM", "SELECT",
+    "WHERE",
+    "GROUP",
+    "HAVING",
+    "ORDER",
+    "LIMIT",
+    "OFFSET",
+    "UNION",
+    "EXCEPT",
+    "INTERSECT",
+    "JOIN",
+    "INNER",
+    "LEFT",
+    "RIGHT",
+    "FULL",
+    "CROSS",
+    "ON",
+    "WINDOW",
+    "FETCH",
+    "FOR",
+    "AS",
+    "FROM",
+    "SELECT",
 ];
 
 impl Parser<'_> {
@@ -73,7 +94,9 @@ impl Parser<'_> {
             return self.name("the stream's alias after AS").map(Some);
         }
         match &self.peek().kind {
-            Kind::Word(word) if !CLAUSES.iter().any(|c| word.eq_ignore_ascii_case(c)) => self.name("an alias").map(Some),
+            Kind::Word(word) if !CLAUSES.iter().any(|c| word.eq_ignore_ascii_case(c)) => {
+                self.name("an alias").map(Some)
+            }
             Kind::Quoted(_) => self.name("an alias").map(Some),
             _ => Ok(None),
         }
@@ -129,7 +152,8 @@ impl Parser<'_> {
                     }
                     if LATER_WINDOWS.contains(&upper.as_str()) {
                         let message = format!("{upper} is not supported by this version");
-                        return Err(Problem::new("not-yet", call.name.place, message).hint("TUMBLINGWINDOW(ss, 10) is"));
+                        return Err(Problem::new("not-yet", call.name.place, message)
+                            .hint("TUMBLINGWINDOW(ss, 10) is"));
                     }
                     if window.is_some() {
                         return Err(Problem::new("unsupported", call.name.place, "a query has one window"));

@@ -23,7 +23,12 @@ pub(super) struct FakeAgent {
 }
 
 impl FakeAgent {
-    pub(super) async fn connect(hub: SocketAddr, token: &str, id: &str, running: Vec<v1::RunningSet>) -> Self {
+    pub(super) async fn connect(
+        hub: SocketAddr,
+        token: &str,
+        id: &str,
+        running: Vec<v1::RunningSet>,
+    ) -> Self {
         Self::over(plain(hub).await, token, id, running).await
     }
 
@@ -59,7 +64,8 @@ impl FakeAgent {
     }
 
     pub(super) async fn answer(&self, set: &v1::DesiredSet, outcome: v1::rule_report::Outcome, why: &str) {
-        let finding = v1::Diagnostic { message: why.to_owned(), line: 1, column: 1, length: 1, ..Default::default() };
+        let finding =
+            v1::Diagnostic { message: why.to_owned(), line: 1, column: 1, length: 1, ..Default::default() };
         self.send(Up::Rules(v1::RuleReport {
             set: set.name.clone(),
             revision: set.revision,

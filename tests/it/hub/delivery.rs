@@ -16,10 +16,10 @@ use tokio::task::JoinHandle;
 use weir::hub::cloudevents::Target;
 use weir::tasks;
 
+use super::Hub;
 use super::agent::{FakeAgent, transition};
 use crate::support::programs::HubProgram;
 use crate::support::within;
-use super::Hub;
 
 type Received = Arc<Mutex<Vec<(HeaderMap, Json)>>>;
 
@@ -80,7 +80,8 @@ async fn a_receiver_that_was_down_gets_all_in_order_once() {
         gw.ack().await;
     }
     let desk = hub.desk();
-    desk.until("/targets", |targets| targets[0]["retries"].as_u64() > Some(0) && targets[0]["depth"] == 19).await;
+    desk.until("/targets", |targets| targets[0]["retries"].as_u64() > Some(0) && targets[0]["depth"] == 19)
+        .await;
     // The hub goes too, and comes back before the receiver does.
     hub.stop().await;
     let hub = Hub::start(dir.path(), |config| config.targets.push(target(true))).await;
@@ -97,10 +98,7 @@ async fn a_receiver_that_was_down_gets_all_in_order_once() {
     })
     .await;
     came(&received, 19).await;
-    let targets = hub
-        .desk()
-        .until("/targets", |targets| targets[0]["depth"] == 0)
-        .await;
+    let targets = hub.desk().until("/targets", |targets| targets[0]["depth"] == 0).await;
     assert_eq!((&targets[0]["delivered"], &targets[0]["dead"]), (&Json::from(19), &Json::from(1)));
     let events = received.lock().unwrap().clone();
     let seqs: Vec<u64> = events
@@ -191,10 +189,16 @@ async fn the_programs_verbs_speak_to_the_hub() {
     assert!(said.contains("gw-1") && said.contains("connected"), "{said}");
     let (_, said) = verb(&["rules", "list", "--json"]);
     let set: Json = serde_json::from_str(&said).unwrap();
-    assert_eq!((&set["name"], &set["revision"], &set["target"]), (&"plant".into(), &1.into(), &"agent=gw-1".into()));
+    assert_eq!(
+        (&set["name"], &set["revision"], &set["target"]),
+        (&"plant".into(), &1.into(), &"agent=gw-1".into())
+    );
     let (_, said) = verb(&["agents", "--json"]);
     let agent: Json = serde_json::from_str(&said).unwrap();
-    assert_eq!((&agent["agent"], &agent["connected"], &agent["sets"][0]["name"]), (&"gw-1".into(), &true.into(), &"plant".into()));
+    assert_eq!(
+        (&agent["agent"], &agent["connected"], &agent["sets"][0]["name"]),
+        (&"gw-1".into(), &true.into(), &"plant".into())
+    );
 }
 
 #[tokio::test]
@@ -237,7 +241,8 @@ async fn what_a_person_can_put_right_waits_and_is_told() {
     let received = Received::default();
     let closed = Arc::new(AtomicBool::new(true));
     let door = Arc::clone(&closed);
-    let answer = move |_: &Json| if door.load(Ordering::Relaxed) { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
+    let answer =
+        move |_: &Json| if door.load(Ordering::Relaxed) { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
     let (addr, server) = receiver("127.0.0.1:0".parse().unwrap(), &received, answer).await;
     let hub = Hub::start(dir.path(), |config| {
         let mut target = Target::new("people", &format!("http://{addr}/in"));
@@ -275,10 +280,11 @@ async fn both_listeners_speak_tls() {
     .await;
     assert!(hub.running.tls);
     let ca = tonic::transport::Certificate::from_pem(made.cert.pem());
-    let channel = tonic::transport::Channel::from_shared(format!("https://localhost:{}", hub.running.grpc_addr.port()))
-        .unwrap()
-        .tls_config(tonic::transport::ClientTlsConfig::new().ca_certificate(ca))
-        .unwrap();
+    let channel =
+        tonic::transport::Channel::from_shared(format!("https://localhost:{}", hub.running.grpc_addr.port()))
+            .unwrap()
+            .tls_config(tonic::transport::ClientTlsConfig::new().ca_certificate(ca))
+            .unwrap();
     let channel = within("a TLS connection", channel.connect()).await.unwrap();
     FakeAgent::over(channel, &hub.token, "gw-1", Vec::new()).await;
 

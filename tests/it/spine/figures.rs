@@ -21,8 +21,14 @@ async fn the_same_figures_show_on_the_port_in_the_status_and_on_the_hub() {
     assert_eq!(get("/nothing").await.status(), 404);
     let text = get("/metrics").await.text().await.unwrap();
     let figure = |name: &str| {
-        let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
-        line.unwrap_or_else(|| panic!("{name} is missing in {text}")).rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+        let line =
+            text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
+        line.unwrap_or_else(|| panic!("{name} is missing in {text}"))
+            .rsplit(' ')
+            .next()
+            .unwrap()
+            .parse::<f64>()
+            .unwrap()
     };
     assert_eq!(figure(r#"weir_rows_total{ruleset="plain",stream="t"}"#), 2.0);
     assert_eq!(figure(r#"weir_alerts_firing{ruleset="plain",rule="hot"}"#), 1.0);
@@ -40,6 +46,7 @@ async fn the_same_figures_show_on_the_port_in_the_status_and_on_the_hub() {
     }
 
     let of_agent = |agents: &serde_json::Value| agents[0]["status"]["metrics"].clone();
-    let agents = site.desk().until("/agents", |agents| of_agent(agents)["weir_spool_waiting"].is_number()).await;
+    let agents =
+        site.desk().until("/agents", |agents| of_agent(agents)["weir_spool_waiting"].is_number()).await;
     assert_eq!(of_agent(&agents)["weir_spool_waiting"], 0.0, "{agents}");
 }

@@ -16,7 +16,10 @@ const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rules/environment.yaml
 /// The recording's lines; also as a file in `dir`.
 fn recording(dir: &std::path::Path) -> (PathBuf, Vec<String>) {
     let packed = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/env_sensors.jsonl.gz");
-    let output = Command::new("gzip").args(["-dc", packed]).output().expect("gzip: install it with `apt-get install gzip`");
+    let output = Command::new("gzip")
+        .args(["-dc", packed])
+        .output()
+        .expect("gzip: install it with `apt-get install gzip`");
     assert!(output.status.success());
     let file = dir.join("env_sensors.jsonl");
     std::fs::write(&file, &output.stdout).unwrap();
@@ -28,7 +31,8 @@ fn recording(dir: &std::path::Path) -> (PathBuf, Vec<String>) {
 fn replayed(file: &std::path::Path) -> Vec<String> {
     let topic = "site/lab/env/{device}";
     let file = file.to_str().unwrap();
-    let (ok, out, err) = weir(&["replay", "--json", "--agent", "gw-1", "--rules", RULES, "--topic", topic, file]);
+    let (ok, out, err) =
+        weir(&["replay", "--json", "--agent", "gw-1", "--rules", RULES, "--topic", topic, file]);
     assert!(ok, "{err}");
     let mut all: Vec<String> =
         out.lines().map(|line| essence(&serde_json::from_str::<Json>(line).unwrap())).collect();

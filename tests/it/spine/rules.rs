@@ -94,14 +94,19 @@ async fn a_directory_is_loaded_again_when_it_changes() {
     let file = rules.path().join("local.yaml");
     std::fs::write(&file, PLAIN).unwrap();
     let site = Site::start(&[], &format!("rules.directory = {:?}", rules.path().display().to_string())).await;
-    let runs = |s: &Json, rules: u64| s["core"]["rulesets"][0]["rules"] == rules && s["core"]["rulesets"][0]["origin"] == "directory";
+    let runs = |s: &Json, rules: u64| {
+        s["core"]["rulesets"][0]["rules"] == rules && s["core"]["rulesets"][0]["origin"] == "directory"
+    };
     site.agent.until("the file runs", |s| runs(s, 1)).await;
     let two = format!("{PLAIN}  - id: cold\n    sql: SELECT device, v FROM t\n    when: v < 0\n");
     std::fs::write(&file, &two).unwrap();
     site.agent.until("the changed file runs", |s| runs(s, 2)).await;
 
     std::fs::write(&file, two.replace("v < 0", "w < 0")).unwrap();
-    let status = site.agent.until("the bad file is refused", |s| !s["refused_files"].as_array().unwrap().is_empty()).await;
+    let status = site
+        .agent
+        .until("the bad file is refused", |s| !s["refused_files"].as_array().unwrap().is_empty())
+        .await;
     let line = 1 + two.lines().position(|l| l.contains("v < 0")).unwrap();
     let why = status["refused_files"][0]["why"][0].as_str().unwrap();
     assert!(why.starts_with(&format!("{line}:11: error")), "{why}");
@@ -127,7 +132,8 @@ async fn rules_that_left_the_directory_while_the_agent_was_dead_resolve_their_al
     let warm = "  - id: warm\n    sql: SELECT device, v FROM t\n    when: v > 40\n";
     std::fs::write(&kept, format!("{PLAIN}{warm}")).unwrap();
     std::fs::write(&gone, PLAIN).unwrap();
-    let mut site = Site::start(&[], &format!("rules.directory = {:?}", rules.path().display().to_string())).await;
+    let mut site =
+        Site::start(&[], &format!("rules.directory = {:?}", rules.path().display().to_string())).await;
     let sets = |s: &Json| s["core"]["rulesets"].as_array().unwrap().len();
     site.agent.until("both files run", |s| sets(s) == 2).await;
     site.broker_has_subscription("kept").await;
@@ -145,7 +151,10 @@ async fn rules_that_left_the_directory_while_the_agent_was_dead_resolve_their_al
         .map(|t| ["ruleset", "rule", "state", "reason"].map(|member| t[member].as_str().unwrap()).into())
         .collect();
     ended.sort_unstable();
-    assert_eq!(ended, [("gone", "hot", "resolved", "rule_removed"), ("kept", "warm", "resolved", "rule_removed")]);
+    assert_eq!(
+        ended,
+        [("gone", "hot", "resolved", "rule_removed"), ("kept", "warm", "resolved", "rule_removed")]
+    );
     let status = site.agent.until("the rest runs", |s| sets(s) == 1 && super::connected(s)).await;
     let up = status["core"]["alerts"].as_array().unwrap();
     assert_eq!(up.len(), 1, "{up:?}");
@@ -153,7 +162,10 @@ async fn rules_that_left_the_directory_while_the_agent_was_dead_resolve_their_al
     // The alert that stayed is the same, and ends like any other.
     site.broker.publish("plant/m1/t", r#"{"v": 30}"#, &["-q", "1"]);
     let all = site.transitions(6).await;
-    assert_eq!((&all[5]["ruleset"], &all[5]["rule"], &all[5]["reason"]), (&"kept".into(), &"hot".into(), &"recovered".into()));
+    assert_eq!(
+        (&all[5]["ruleset"], &all[5]["rule"], &all[5]["reason"]),
+        (&"kept".into(), &"hot".into(), &"recovered".into())
+    );
     super::assert_gapless(&all);
 }
 

@@ -12,7 +12,8 @@ async fn rules_go_down_and_alerts_up_under_tls_and_a_wrong_token_is_refused() {
     let file = |name: &str| dir.path().join(name).display().to_string();
     let broker = Mosquitto::start();
     let hub_dir = dir.path().join("hub");
-    let hub = HubProgram::start(&hub_dir, &["--tls-cert", &file("server.pem"), "--tls-key", &file("server.key")]);
+    let hub =
+        HubProgram::start(&hub_dir, &["--tls-cert", &file("server.pem"), "--tls-key", &file("server.key")]);
     assert!(hub.http.starts_with("https://"), "{}", hub.http);
     let config = |agent: &str, ca: &str| {
         format!(

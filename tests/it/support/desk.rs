@@ -98,7 +98,9 @@ impl Events {
                 let (event, rest) = (event.to_owned(), rest.to_owned());
                 self.buffer = rest;
                 let field = |name: &str| {
-                    event.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ").map(str::to_owned))
+                    event
+                        .lines()
+                        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": ").map(str::to_owned))
                 };
                 if field("event").as_deref() == Some(kind) {
                     let data = serde_json::from_str(&field("data").unwrap()).unwrap();

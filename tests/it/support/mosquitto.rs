@@ -44,15 +44,8 @@ impl Mosquitto {
 
     /// A broker set up with `options`.
     pub(crate) fn with(options: &Options) -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("weir-mosquitto")
-            .tempdir()
-            .unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let dir = tempfile::Builder::new().prefix("weir-mosquitto").tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let at = dir.path();
         let mut text = format!(
             "user {}\nlistener {port} 127.0.0.1\npersistence true\npersistence_location {}/\nmax_queued_messages 0\nmax_queued_bytes 0\nset_tcp_nodelay true\nlog_dest file {}\nlog_type all\n",
@@ -73,12 +66,7 @@ impl Mosquitto {
                     .args([user, password])
                     .status();
                 assert!(made.unwrap().success());
-                writeln!(
-                    text,
-                    "allow_anonymous false\npassword_file {}",
-                    file.display()
-                )
-                .unwrap();
+                writeln!(text, "allow_anonymous false\npassword_file {}", file.display()).unwrap();
             }
             None => text.push_str("allow_anonymous true\n"),
         }
@@ -101,11 +89,7 @@ impl Mosquitto {
         }
         text.push_str(options.extra);
         fs::write(at.join("mosquitto.conf"), text).unwrap();
-        let mut broker = Self {
-            dir,
-            port,
-            child: None,
-        };
+        let mut broker = Self { dir, port, child: None };
         broker.run();
         broker
     }
@@ -158,10 +142,7 @@ impl Mosquitto {
             }
             pause(25);
         }
-        panic!(
-            "mosquitto does not listen: {}",
-            fs::read_to_string(self.file("log")).unwrap_or_default()
-        );
+        panic!("mosquitto does not listen: {}", fs::read_to_string(self.file("log")).unwrap_or_default());
     }
 
     /// Publishes one message and waits until the broker has it.
@@ -172,11 +153,7 @@ impl Mosquitto {
 
     /// Publishes each line as a message of its own.
     pub(crate) fn publish_lines(&self, topic: &str, lines: &[String], flags: &[&str]) {
-        self.publish_bytes(
-            topic,
-            (lines.join("\n") + "\n").as_bytes(),
-            &[&["-l"], flags].concat(),
-        );
+        self.publish_bytes(topic, (lines.join("\n") + "\n").as_bytes(), &[&["-l"], flags].concat());
     }
 
     /// Publishes bytes that are no text as one message.
@@ -187,16 +164,7 @@ impl Mosquitto {
 
     fn publish_bytes(&self, topic: &str, input: &[u8], flags: &[&str]) {
         let mut child = Command::new(binary("mosquitto_pub"))
-            .args([
-                "-h",
-                "127.0.0.1",
-                "-p",
-                &self.port.to_string(),
-                "-V",
-                "mqttv5",
-                "-t",
-                topic,
-            ])
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-V", "mqttv5", "-t", topic])
             .args(flags)
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
@@ -205,12 +173,7 @@ impl Mosquitto {
         child.stdin.take().unwrap().write_all(input).unwrap();
         let status = child.wait().unwrap();
         let mut said = String::new();
-        child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut said)
-            .unwrap();
+        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         assert!(status.success(), "mosquitto_pub: {said}");
     }
 }
@@ -238,7 +201,5 @@ fn user() -> String {
 /// Waits a little for another process.
 fn pause(millis: u64) {
     let (_keep, never) = std::sync::mpsc::sync_channel::<()>(0);
-    never
-        .recv_timeout(Duration::from_millis(millis))
-        .unwrap_err();
+    never.recv_timeout(Duration::from_millis(millis)).unwrap_err();
 }

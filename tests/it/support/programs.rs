@@ -195,7 +195,12 @@ impl AgentProgram {
     /// `weir status --json`; `None` while it does not answer.
     pub(crate) fn status(&self) -> Option<Json> {
         let output = Command::new(&self.program)
-            .args(["status".as_ref(), "--json".as_ref(), "--config".as_ref(), self.dir.join("weir.toml").as_os_str()])
+            .args([
+                "status".as_ref(),
+                "--json".as_ref(),
+                "--config".as_ref(),
+                self.dir.join("weir.toml").as_os_str(),
+            ])
             .output()
             .unwrap();
         output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
