@@ -5,12 +5,8 @@ pub mod rules;
 pub mod transition;
 
 /// The generated messages, client and (with feature `hub`) server of `proto/weir/v1`.
-#[expect(
-    missing_docs,
-    clippy::all,
-    clippy::allow_attributes,
-    reason = "generated; the comments are in the proto file"
-)]
+#[expect(missing_docs, clippy::all, reason = "generated; the comments are in the proto file")]
+#[cfg_attr(feature = "hub", expect(clippy::allow_attributes, reason = "the generated server has some"))]
 pub mod v1 {
     tonic::include_proto!("weir.v1");
 }
