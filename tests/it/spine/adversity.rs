@@ -42,9 +42,8 @@ async fn what_fires_while_hub_and_receiver_are_down_arrives_once_and_in_order() 
     for i in 0..40 {
         let value = if i % 2 == 0 { 61 + i } else { 50 };
         site.broker.publish("plant/m1/t", &format!(r#"{{"v": {value}}}"#), &["-q", "1"]);
-        if i % 10 == 0 {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
+        // A minute in all: long enough for every wait between tries to reach its longest.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
     }
     let status = site.agent.until("all wait", |s| s["core"]["spool"]["waiting"] == 40).await;
     assert_eq!(status["link"]["connected"], false);
