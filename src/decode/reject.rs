@@ -129,11 +129,6 @@ impl StreamStats {
         RejectReason::ALL.into_iter().zip(self.rejects)
     }
 
-    /// How often this reason occurred.
-    pub fn rejected(&self, reason: RejectReason) -> u64 {
-        self.rejects[reason as usize]
-    }
-
     /// The last refusal of every reason that occurred, and the last few besides; oldest first.
     pub fn samples(&self) -> impl Iterator<Item = &Sample> {
         self.samples.iter()

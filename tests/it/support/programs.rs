@@ -60,10 +60,7 @@ impl HubProgram {
 
     /// Ends it without a warning.
     pub(crate) fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
+        kill(&mut self.child);
     }
 
     /// Ends it in order; it must end well, and in time.
@@ -181,10 +178,7 @@ impl AgentProgram {
 
     /// Ends it without a warning.
     pub(crate) fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
+        kill(&mut self.child);
     }
 
     /// Ends it in order; it must end well, and in time.
@@ -250,6 +244,14 @@ pub(crate) fn weir(args: &[&str]) -> (bool, String, String) {
 /// A port that is free at the moment.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Ends a program without a warning, if it runs.
+fn kill(child: &mut Option<Child>) {
+    if let Some(mut child) = child.take() {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }
 
 /// Tells a program to end, and waits until it has.
