@@ -4,8 +4,10 @@
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
+use super::budget::Budget;
 use super::expr::{Scope, eval, holds};
 use super::snapshot::{Reader, SnapshotError, Writer};
+use crate::model::time::Timestamp;
 use crate::model::value::Value;
 use crate::plan::logical::{Aggregate, AggregateFunction};
 
@@ -38,15 +40,17 @@ struct Sum {
     only_integers: bool,
 }
 
-/// Whether a value was taken in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Taken {
-    /// It was, or does not count for this aggregate.
-    Yes,
-    /// It was, and DISTINCT remembers it from here on.
-    Remembered,
-    /// DISTINCT has no room to remember it, so it was left out.
-    Refused,
+/// What one row gives one aggregate: the values of its arguments, NULL where it has fewer; `None` where
+/// FILTER holds the row back.
+pub(super) type Input = Option<[Value; 2]>;
+
+/// Evaluates what a row gives an aggregate.
+pub(super) fn input(aggregate: &Aggregate, scope: Scope<'_>) -> Input {
+    if aggregate.filter.as_ref().is_some_and(|filter| !holds(filter, scope)) {
+        return None;
+    }
+    let argument = |n: usize| aggregate.args.get(n).map_or(Value::Null, |arg| eval(arg, scope).into_owned());
+    Some([argument(0), argument(1)])
 }
 
 impl Accumulator {
@@ -58,40 +62,41 @@ impl Accumulator {
             AggregateFunction::Sum => State::Sum(sum),
             AggregateFunction::Avg => State::Mean(sum),
             AggregateFunction::Min => State::Least(Value::Null),
-            AggregateFunction::Max => State::Greatest(Value::Null),
+            _ => State::Greatest(Value::Null),
         };
         Self { state, seen: aggregate.distinct.then(HashSet::new) }
     }
 
-    /// Takes a row in. `room` says whether DISTINCT may remember one more value.
-    pub(super) fn take(&mut self, aggregate: &Aggregate, row: &[Value], room: bool) -> Taken {
-        let scope = Scope::Row(row);
-        if aggregate.filter.as_ref().is_some_and(|filter| !holds(filter, scope)) {
-            return Taken::Yes;
-        }
-        let Some(argument) = &aggregate.argument else {
+    /// Takes in what a row of this time gives. What it must remember of it is taken from the budget;
+    /// false where there was no room, and the row was left out.
+    pub(super) fn add(
+        &mut self,
+        aggregate: &Aggregate,
+        input: &[Value; 2],
+        _at: Timestamp,
+        budget: &mut Budget,
+    ) -> bool {
+        let [value, _] = input;
+        if aggregate.args.is_empty() {
             if let State::Count(n) = &mut self.state {
                 *n += 1;
             }
-            return Taken::Yes;
-        };
-        let value = eval(argument, scope);
+            return true;
+        }
         if value.is_null() {
-            return Taken::Yes;
+            return true;
         }
-        let Some(seen) = &mut self.seen else {
-            self.state.add(&value);
-            return Taken::Yes;
-        };
-        if seen.contains(&*value) {
-            return Taken::Yes;
+        if let Some(seen) = &mut self.seen {
+            if seen.contains(value) {
+                return true;
+            }
+            if !budget.take(value.bytes()) {
+                return false;
+            }
+            seen.insert(value.clone());
         }
-        if !room {
-            return Taken::Refused;
-        }
-        seen.insert(value.clone().into_owned());
-        self.state.add(&value);
-        Taken::Remembered
+        self.state.add(value);
+        true
     }
 
     /// The aggregate's value so far.
@@ -104,9 +109,9 @@ impl Accumulator {
         }
     }
 
-    /// How many values DISTINCT remembers.
-    pub(super) fn remembered(&self) -> usize {
-        self.seen.as_ref().map_or(0, HashSet::len)
+    /// What it took from the budget.
+    pub(super) fn bytes(&self) -> usize {
+        self.seen.iter().flatten().map(Value::bytes).sum()
     }
 
     /// Writes the state.
@@ -212,13 +217,15 @@ impl Sum {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::expr::Env;
     use crate::plan::logical::{BinaryOp, Expr};
 
     fn over(function: AggregateFunction, distinct: bool, values: &[Value]) -> Value {
-        let aggregate = Aggregate { function, argument: Some(Expr::Field(0)), filter: None, distinct };
+        let aggregate = Aggregate { function, args: vec![Expr::Field(0, 0)], filter: None, distinct };
         let mut acc = Accumulator::new(&aggregate);
+        let mut budget = Budget::new(1 << 20);
         for value in values {
-            acc.take(&aggregate, std::slice::from_ref(value), true);
+            assert!(acc.add(&aggregate, &[value.clone(), Value::Null], Timestamp::default(), &mut budget));
         }
         acc.value()
     }
@@ -267,25 +274,25 @@ mod tests {
         assert_eq!(over(Count, true, &[i(1), x(1.0), i(2)]), i(2));
         assert_eq!(over(Sum, true, &[i(1), i(1), i(2)]), i(3));
 
-        let positive = Expr::Binary(BinaryOp::Gt, Box::new(Expr::Field(0)), Box::new(Expr::Const(i(0))));
-        let aggregate =
-            Aggregate { function: Count, argument: None, filter: Some(positive), distinct: false };
-        let mut acc = Accumulator::new(&aggregate);
-        for value in [i(1), i(-1), Value::Null] {
-            acc.take(&aggregate, &[value], true);
-        }
-        assert_eq!(acc.value(), i(1));
+        let positive = Expr::Binary(BinaryOp::Gt, Box::new(Expr::Field(0, 0)), Box::new(Expr::Const(i(0))));
+        let aggregate = Aggregate { function: Count, args: vec![], filter: Some(positive), distinct: false };
+        let env = Env::default();
+        let passes = |value: Value| input(&aggregate, Scope::row(&[&[value]], &[], &env)).is_some();
+        assert!(passes(i(1)) && !passes(i(-1)) && !passes(Value::Null));
     }
 
     #[test]
     fn distinct_says_when_it_has_no_room() {
-        let argument = Some(Expr::Field(0));
-        let aggregate =
-            Aggregate { function: AggregateFunction::Count, argument, filter: None, distinct: true };
+        let args = vec![Expr::Field(0, 0)];
+        let aggregate = Aggregate { function: AggregateFunction::Count, args, filter: None, distinct: true };
         let mut acc = Accumulator::new(&aggregate);
-        assert_eq!(acc.take(&aggregate, &[Value::Int(1)], true), Taken::Remembered);
-        assert_eq!(acc.take(&aggregate, &[Value::Int(1)], false), Taken::Yes);
-        assert_eq!(acc.take(&aggregate, &[Value::Int(2)], false), Taken::Refused);
+        let mut budget = Budget::new(Value::Int(1).bytes());
+        let mut add =
+            |n: i64| acc.add(&aggregate, &[Value::Int(n), Value::Null], Timestamp::default(), &mut budget);
+        assert!(add(1));
+        assert!(add(1));
+        assert!(!add(2));
         assert_eq!(acc.value(), Value::Int(1));
+        assert_eq!(acc.bytes(), budget.used());
     }
 }

@@ -2,6 +2,7 @@
 //! nothing here fails, and no value of a row stops a rule.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::cmp::Ordering;
 
 use super::{arithmetic, cast, function, like};
@@ -10,17 +11,35 @@ use crate::model::value::Value;
 use crate::plan::function::Function;
 use crate::plan::logical::{BinaryOp, Expr, UnaryOp};
 
+/// What an expression is evaluated over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scope<'a> {
+    /// What its names stand for.
+    pub(super) names: Names<'a>,
+    /// What is around the row.
+    pub(super) env: &'a Env,
+    /// The element that `unnest` is at.
+    pub(super) element: Option<&'a Value>,
+}
+
 /// What an expression's names stand for.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Scope<'a> {
-    /// A row of the stream.
-    Row(&'a [Value]),
+pub(super) enum Names<'a> {
+    /// A row.
+    Row {
+        /// The slots of each side of FROM; none where a side has no row.
+        sides: &'a [&'a [Value]],
+        /// The values of the analytic functions so far.
+        analytics: &'a [Value],
+    },
     /// A closed window of one group.
     Window {
         /// The values of GROUP BY.
         group: &'a [Value],
         /// The values of the aggregates.
         aggregates: &'a [Value],
+        /// The values of the analytic functions over groups so far.
+        analytics: &'a [Value],
         /// Inclusive.
         start: Timestamp,
         /// Exclusive.
@@ -30,13 +49,43 @@ pub(super) enum Scope<'a> {
     Output(&'a [Value]),
 }
 
+/// What is around a row.
+#[derive(Debug, Default)]
+pub(super) struct Env {
+    /// The node's clock.
+    pub(super) now: Timestamp,
+    /// The row's own time; the end of the window over groups.
+    pub(super) at: Timestamp,
+    /// How often a value that exists was asked for something that has none: overflow, division by
+    /// zero, what is not finite.
+    pub(super) undefined: Cell<u64>,
+    /// The state of the generator behind `rand` and `newuuid`.
+    pub(super) random: Cell<u64>,
+}
+
+impl<'a> Scope<'a> {
+    /// Over one row.
+    pub(super) fn row(sides: &'a [&'a [Value]], analytics: &'a [Value], env: &'a Env) -> Self {
+        Self { names: Names::Row { sides, analytics }, env, element: None }
+    }
+
+    /// Over the output columns.
+    pub(super) fn output(columns: &'a [Value], env: &'a Env) -> Self {
+        Self { names: Names::Output(columns), env, element: None }
+    }
+}
+
 /// Evaluates. What is merely read is not copied.
 pub(super) fn eval<'a>(expr: &'a Expr, scope: Scope<'a>) -> Cow<'a, Value> {
     match expr {
         Expr::Const(value) => Cow::Borrowed(value),
-        Expr::Field(_)
+        Expr::Field(..)
         | Expr::Group(_)
         | Expr::Aggregate(_)
+        | Expr::Analytic(_)
+        | Expr::Unnested
+        | Expr::EventTime
+        | Expr::Now
         | Expr::WindowStart
         | Expr::WindowEnd
         | Expr::Column(_) => name(expr, scope),
@@ -69,6 +118,7 @@ pub(super) fn eval<'a>(expr: &'a Expr, scope: Scope<'a>) -> Cow<'a, Value> {
             part(eval(a, scope), |value| element(value, &index))
         }
         Expr::Call(function, args) => call(*function, args, scope),
+        Expr::Slice(..) | Expr::InArray(..) => Cow::Owned(Value::Null),
     }
 }
 
@@ -90,13 +140,19 @@ fn logical(truth: Option<bool>) -> Value {
 }
 
 fn name<'a>(expr: &Expr, scope: Scope<'a>) -> Cow<'a, Value> {
-    let slot = match (expr, scope) {
-        (Expr::Field(i), Scope::Row(row)) => row.get(*i),
-        (Expr::Group(i), Scope::Window { group, .. }) => group.get(*i),
-        (Expr::Aggregate(i), Scope::Window { aggregates, .. }) => aggregates.get(*i),
-        (Expr::Column(i), Scope::Output(columns)) => columns.get(*i),
-        (Expr::WindowStart, Scope::Window { start, .. }) => return Cow::Owned(Value::Time(start)),
-        (Expr::WindowEnd, Scope::Window { end, .. }) => return Cow::Owned(Value::Time(end)),
+    let slot = match (expr, scope.names) {
+        (Expr::Field(side, i), Names::Row { sides, .. }) => sides.get(*side).and_then(|row| row.get(*i)),
+        (Expr::Group(i), Names::Window { group, .. }) => group.get(*i),
+        (Expr::Aggregate(i), Names::Window { aggregates, .. }) => aggregates.get(*i),
+        (Expr::Analytic(i), Names::Row { analytics, .. } | Names::Window { analytics, .. }) => {
+            analytics.get(*i)
+        }
+        (Expr::Column(i), Names::Output(columns)) => columns.get(*i),
+        (Expr::Unnested, _) => scope.element,
+        (Expr::WindowStart, Names::Window { start, .. }) => return Cow::Owned(Value::Time(start)),
+        (Expr::WindowEnd, Names::Window { end, .. }) => return Cow::Owned(Value::Time(end)),
+        (Expr::EventTime, _) => return Cow::Owned(Value::Time(scope.env.at)),
+        (Expr::Now, _) => return Cow::Owned(Value::Time(scope.env.now)),
         _ => None,
     };
     slot.map_or(Cow::Owned(Value::Null), Cow::Borrowed)
@@ -244,7 +300,7 @@ mod tests {
 
     #[track_caller]
     fn check(expr: Expr, expected: impl Into<Constant>) {
-        let got = eval(&expr, Scope::Row(&[])).into_owned();
+        let got = eval(&expr, Scope::row(&[], &[], &Env::default())).into_owned();
         let expected = expected.into().0;
         assert_eq!(format!("{got:?}"), format!("{expected:?}"), "{expr:?}");
     }
@@ -295,7 +351,7 @@ mod tests {
         let row = [Value::from_json(&json)];
         let member = |e: Expr, name: &str| Expr::Member(Box::new(e), name.into());
         let at = |e: Expr, i: i64| Expr::Element(Box::new(e), c(i));
-        let a = || member(Expr::Field(0), "a");
+        let a = || member(Expr::Field(0, 0), "a");
         for (expr, expected) in [
             (at(a(), 0), Value::Int(10)),
             (at(a(), -2), Value::Int(20)),
@@ -304,9 +360,10 @@ mod tests {
             (at(a(), -4), Value::Null),
             (at(a(), i64::MIN), Value::Null),
             (member(a(), "b"), Value::Null),
-            (Expr::Field(7), Value::Null),
+            (Expr::Field(0, 7), Value::Null),
         ] {
-            assert_eq!(*eval(&expr, Scope::Row(&row)), expected, "{expr:?}");
+            let env = Env::default();
+            assert_eq!(*eval(&expr, Scope::row(&[&row], &[], &env)), expected, "{expr:?}");
         }
     }
 

@@ -14,7 +14,7 @@ pub(super) fn observe(ctx: Context<'_>, scope: Scope<'_>, at: Timestamp, retaine
         exprs.iter().map(|expr| eval(expr, scope).into_owned()).collect()
     };
     let (values, key) = (row(&ctx.rule.project), row(&ctx.rule.key));
-    let says = |expr: &Expr| truth(&eval(expr, Scope::Output(&values)));
+    let says = |expr: &Expr| truth(&eval(expr, Scope::output(&values, scope.env)));
     let raise = match (&ctx.rule.alert.kind, &ctx.rule.when) {
         (RuleKind::State { .. }, Some(when)) => says(when),
         (RuleKind::State { .. }, None) | (RuleKind::Occurrence { .. }, _) => Some(true),

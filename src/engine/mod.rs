@@ -6,7 +6,9 @@
 //! the rule's [`Account`].
 
 mod aggregate;
+mod analytic;
 mod arithmetic;
+mod budget;
 mod cast;
 mod expr;
 mod function;
@@ -37,14 +39,16 @@ pub struct Config {
     /// remembered; 10,000 by default. Beyond it, keys that wait for nothing are forgotten, the
     /// longest quiet first; if there are none, the rows of further groups are refused.
     pub max_groups: usize,
-    /// The most open windows of all groups together, and values that DISTINCT remembers in them;
-    /// 100,000 by default. It bounds what a long `lateness` over a short window can take.
+    /// The most open windows of all groups together; 100,000 by default. It bounds what a long
+    /// `lateness` over a short window can take.
     pub max_states: usize,
+    /// The most bytes that a rule's state may take, by estimate; 16 MiB by default.
+    pub max_bytes: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_groups: 10_000, max_states: 100_000 }
+        Self { max_groups: 10_000, max_states: 100_000, max_bytes: 16 << 20 }
     }
 }
 
@@ -95,7 +99,7 @@ struct Context<'a> {
 impl<'a> Context<'a> {
     fn new(plan: &'a Plan, index: usize, config: &'a Config) -> Self {
         let rule = &plan.rules[index];
-        Self { index, rule, stream: &plan.streams[rule.stream], config }
+        Self { index, rule, stream: &plan.streams[rule.stream()], config }
     }
 
     /// What the bytes of a snapshot depend on, besides the rule's text. It only has to differ
@@ -103,7 +107,7 @@ impl<'a> Context<'a> {
     fn shape(self) -> u64 {
         let window = self.rule.window.as_ref().map(|window| {
             let aggregates: Vec<_> = window.aggregates.iter().map(|a| (a.function, a.distinct)).collect();
-            (window.kind, window.by_key, window.group.len(), aggregates)
+            (window.kind.clone(), window.by_key, window.group.len(), aggregates)
         });
         let text = format!("{}{window:?}", self.stream.signature());
         text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
@@ -212,7 +216,7 @@ impl Engine {
             };
             let before = &old.plan.rules[was];
             let stream = |plan: &Plan, place: usize| plan.streams[place].signature();
-            if stream(&old.plan, before.stream) == stream(&self.plan, rule.stream) {
+            if stream(&old.plan, before.stream()) == stream(&self.plan, rule.stream()) {
                 self.operators[index] = operator;
                 self.accounts[index] = account;
             }
@@ -288,7 +292,7 @@ impl Engine {
 fn readers(plan: &Plan) -> Vec<Vec<usize>> {
     let mut readers = vec![Vec::new(); plan.streams.len()];
     for (index, rule) in plan.rules.iter().enumerate() {
-        readers[rule.stream].push(index);
+        rule.streams().for_each(|(_, stream)| readers[stream].push(index));
     }
     readers
 }

@@ -11,7 +11,9 @@ use crate::model::stream::{Field, FieldSource, Format, TimeUnit};
 use crate::model::time::Timestamp;
 use crate::model::topic::TopicPattern;
 use crate::model::value::{DataType, Value};
-use crate::plan::logical::{Aggregate, AggregateFunction, BinaryOp, Expr, Window, WindowKind};
+use crate::plan::logical::{
+    Aggregate, AggregateFunction, BinaryOp, Expr, From, Gives, Side, Window, WindowKind,
+};
 
 const SECOND: i64 = 1_000_000;
 
@@ -62,11 +64,15 @@ fn compare(op: BinaryOp, a: Expr, b: i64) -> Expr {
 /// `SELECT v FROM s`, `when: v > 10`.
 fn each() -> RulePlan {
     RulePlan {
-        stream: 0,
+        state: 0,
+        from: From { sides: vec![Side::Stream(0)], joins: Vec::new(), at_close: false },
+        analytics: Vec::new(),
+        visible: 1,
+        unnest: None,
         filter: None,
         window: None,
-        project: vec![Expr::Field(1)],
-        key: vec![Expr::Field(0)],
+        project: vec![Expr::Field(0, 1)],
+        key: vec![Expr::Field(0, 0)],
         when: Some(compare(BinaryOp::Gt, Expr::Column(0), 10)),
         clear: None,
         alert: alert("each", 1, STATE),
@@ -77,17 +83,25 @@ fn each() -> RulePlan {
 fn tumble() -> RulePlan {
     let sum = Aggregate {
         function: AggregateFunction::Sum,
-        argument: Some(Expr::Field(1)),
+        args: vec![Expr::Field(0, 1)],
         filter: None,
         distinct: false,
     };
-    let count = Aggregate { function: AggregateFunction::Count, argument: None, ..sum.clone() };
+    let count = Aggregate { function: AggregateFunction::Count, args: vec![], ..sum.clone() };
     RulePlan {
-        stream: 0,
+        state: 0,
+        from: From { sides: vec![Side::Stream(0)], joins: Vec::new(), at_close: false },
+        analytics: Vec::new(),
+        visible: 1,
+        unnest: None,
         filter: None,
         window: Some(Window {
             kind: WindowKind::Tumbling { length: Duration::from_secs(10) },
-            group: vec![Expr::Field(0)],
+            filter: None,
+            gives: Gives::Groups,
+            analytics: Vec::new(),
+            arrange: None,
+            group: vec![Expr::Field(0, 0)],
             aggregates: vec![sum, count],
             having: None,
             by_key: true,
@@ -110,7 +124,11 @@ fn mixed() -> RulePlan {
 }
 
 fn plan(stream: StreamSpec, rules: Vec<RulePlan>) -> Arc<Plan> {
-    Arc::new(Plan { streams: vec![Arc::new(stream)], rules: rules.into_iter().map(Arc::new).collect() })
+    Arc::new(Plan {
+        streams: vec![Arc::new(stream)],
+        tables: Vec::new(),
+        rules: rules.into_iter().map(Arc::new).collect(),
+    })
 }
 
 /// An engine, and what came out of it, written short.
@@ -191,7 +209,7 @@ fn without_a_window_every_row_is_judged_at_once() {
     bench.row("a", 11, 1, 0).row("a", 9, 2, 0).row("a", 7, 3, 0).row("a", None, 4, 0);
     bench.gives(&["@1 11 tf", "@2 9 ff", "@3 7 ft", "@4 NULL ??"]);
 
-    let filtered = RulePlan { filter: Some(compare(BinaryOp::Gt, Expr::Field(1), 8)), ..each() };
+    let filtered = RulePlan { filter: Some(compare(BinaryOp::Gt, Expr::Field(0, 1), 8)), ..each() };
     let mut bench = Bench::new(stream(), vec![filtered]);
     bench.row("a", 7, 1, 0).row("a", None, 2, 0).row("a", 9, 3, 0).gives(&["@3 9 ft"]);
     assert_eq!(bench.account(), Account { rows: 3, matched: 1, ..Account::default() });
@@ -236,7 +254,7 @@ fn lateness_keeps_windows_open() {
 
 #[test]
 fn rows_held_back_by_where_tell_the_time() {
-    let hot = RulePlan { filter: Some(compare(BinaryOp::Gt, Expr::Field(1), 10)), ..tumble() };
+    let hot = RulePlan { filter: Some(compare(BinaryOp::Gt, Expr::Field(0, 1), 10)), ..tumble() };
     let mut bench = Bench::new(stream(), vec![hot]);
     bench.row("a", 11, 3, 0).row("a", 1, 9, 0).row("a", 1, 12, 0).gives(&["@10 a 11 1 0 tf"]);
     bench.row("b", 1, 12, 0);
@@ -297,7 +315,7 @@ fn a_window_that_mixes_keys_waits_for_the_slowest() {
 #[test]
 fn groups_close_in_the_order_of_their_first_rows() {
     let mut rule = mixed();
-    rule.window.as_mut().unwrap().group = vec![Expr::Field(1)];
+    rule.window.as_mut().unwrap().group = vec![Expr::Field(0, 1)];
     let spec = StreamSpec { key: None, ..stream() };
     let mut bench = Bench::new(spec, vec![rule]);
     for v in [5, 3, 9, 1] {
@@ -309,7 +327,7 @@ fn groups_close_in_the_order_of_their_first_rows() {
 #[test]
 fn several_groups_of_one_key_share_its_watermark() {
     let mut rule = tumble();
-    rule.window.as_mut().unwrap().group.push(Expr::Field(1));
+    rule.window.as_mut().unwrap().group.push(Expr::Field(0, 1));
     let mut bench = Bench::new(stream(), vec![rule]);
     bench.row("a", 1, 3, 0).row("a", 2, 4, 0).row("a", 2, 12, 0);
     bench.gives(&["@10 a 1 1 0 tf", "@10 a 2 1 0 tf"]);
@@ -355,7 +373,7 @@ fn rows_from_the_future_are_not_used() {
 
 #[test]
 fn ceilings_refuse_and_count() {
-    let config = Config { max_groups: 2, max_states: 3 };
+    let config = Config { max_groups: 2, max_states: 3, ..Config::default() };
     let spec = StreamSpec { lateness: Duration::from_secs(100), ..stream() };
     let mut bench = Bench::with(spec, vec![tumble()], config);
     bench.row("a", 1, 0, 0).row("b", 1, 0, 0).row("c", 1, 0, 0);
@@ -375,7 +393,11 @@ fn ceilings_refuse_and_count() {
 fn distinct_counts_against_the_ceiling() {
     let mut rule = tumble();
     rule.window.as_mut().unwrap().aggregates[0].distinct = true;
-    let mut bench = Bench::with(stream(), vec![rule], Config { max_states: 3, ..Config::default() });
+    let mut bench = Bench::with(
+        stream(),
+        vec![rule],
+        Config { max_bytes: 2 * Value::Int(0).bytes(), ..Config::default() },
+    );
     for v in [1, 2, 2, 3, 1] {
         bench.row("a", v, 0, 0);
     }
@@ -457,7 +479,7 @@ fn run(
     let mut distinct = tumble();
     distinct.window.as_mut().unwrap().aggregates[0].distinct = true;
     distinct.alert = alert("distinct", 1, OCCURRENCE);
-    let config = Config { max_groups: 3, max_states: 12 };
+    let config = Config { max_groups: 3, max_states: 12, ..Config::default() };
     let mut engine = Engine::new(plan(spec.clone(), vec![tumble(), shared, distinct]), config);
     let (mut out, mut mono) = (Vec::new(), 0);
     for (n, v, at, wait) in steps {

@@ -107,6 +107,21 @@ impl Value {
         }
     }
 
+    /// About how many bytes it takes, for ceilings of state. What is shared counts each time.
+    pub fn bytes(&self) -> usize {
+        let own = size_of::<Self>();
+        own + match self {
+            Self::Null | Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Time(_) => 0,
+            Self::Str(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Array(items) => items.iter().map(Self::bytes).sum(),
+            // A node of the tree holds names and values side by side, not all of it in use.
+            Self::Struct(members) => {
+                members.iter().map(|(name, value)| own + name.len() + value.bytes()).sum()
+            }
+        }
+    }
+
     /// What kind of value this is, as a diagnostic names it.
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -173,7 +173,7 @@ impl Binder<'_> {
                     self.doubt_alias(first, clause);
                 }
                 let ty = field.ty.clone();
-                Typed { expr: Expr::Field(self.slots.take(field)), ty }
+                Typed { expr: Expr::Field(0, self.slots.take(field)), ty }
             }
             Err(problem) => {
                 let alias = self.aliases.iter().any(|(alias, _)| *alias == first.text);

@@ -163,8 +163,12 @@ impl Binder<'_> {
         let ty = self.aggregate_type(function, &name, argument.as_ref());
         let filter = call.filter.as_ref().map(|node: &Node| self.condition(node, Clause::Argument, "FILTER"));
         let distinct = call.distinct;
-        let wanted =
-            Aggregate { function, argument: argument.map(|(found, _)| found.expr), filter, distinct };
+        let wanted = Aggregate {
+            function,
+            args: argument.map(|(found, _)| found.expr).into_iter().collect(),
+            filter,
+            distinct,
+        };
         let i = self.aggregates.iter().position(|known| *known == wanted).unwrap_or_else(|| {
             self.aggregates.push(wanted);
             self.aggregates.len() - 1
@@ -193,7 +197,7 @@ impl Binder<'_> {
                     DataType::Any
                 }
             }
-            AggregateFunction::Min | AggregateFunction::Max => match &found.ty {
+            _ => match &found.ty {
                 DataType::Struct(_) => {
                     let message = format!("{what} needs values with an order, this is {}", found.ty);
                     self.problem(Problem::new("wrong-type", *place, message));

@@ -107,7 +107,7 @@ impl Compiler<'_> {
             found = sorted(found);
         }
         let failed = found.iter().any(|d| d.level == Level::Error);
-        let plan = (!failed).then(|| Plan { streams: self.specs(), rules });
+        let plan = (!failed).then(|| Plan { streams: self.specs(), tables: Vec::new(), rules });
         Compiled { plan, diagnostics: found, outcomes }
     }
 

@@ -81,7 +81,7 @@ impl Binder<'_> {
             };
         }
         match self.schema.resolve(&[Name { text: name.to_owned(), place }]) {
-            Ok(field) => Ok(Expr::Field(self.slots.take(field))),
+            Ok(field) => Ok(Expr::Field(0, self.slots.take(field))),
             Err(_) => Err(self.unknown_key(name, place)),
         }
     }
@@ -104,7 +104,7 @@ impl Binder<'_> {
         if self.windowed {
             exprs.extend(self.groups.iter().enumerate().map(|(i, (node, _))| (Expr::Group(i), node.place)));
         } else if let Some(slot) = self.slots.key {
-            exprs.push((Expr::Field(slot), Place { line: 1, column: 1, length: 1 }));
+            exprs.push((Expr::Field(0, slot), Place { line: 1, column: 1, length: 1 }));
         }
         let mut key: Vec<KeyColumn> = Vec::new();
         for (expr, place) in exprs {
@@ -155,7 +155,7 @@ impl Binder<'_> {
                 Kind::Path { names, .. } => names.last().map(|name| name.text.clone()),
                 _ => None,
             },
-            Expr::Field(slot) => self.slot_name(*slot).map(str::to_owned),
+            Expr::Field(_, slot) => self.slot_name(*slot).map(str::to_owned),
             _ => None,
         }
     }

@@ -13,24 +13,64 @@ use super::function::Function;
 /// One rule set, compiled.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Plan {
-    /// The streams that rules of the set read.
+    /// The streams that rules of the set read, and those that feed its tables.
     pub streams: Vec<Arc<StreamSpec>>,
+    /// The tables that rules of the set look into.
+    pub tables: Vec<Arc<Table>>,
     /// The rules, in the order of the file.
     pub rules: Vec<Arc<RulePlan>>,
 }
 
-/// One rule, compiled. A row goes: `filter` → `window` (if any) → `project` → `when`/`clear`.
+/// A table: rows to look into, which start nothing by themselves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// Its name in SQL.
+    pub name: Arc<str>,
+    /// Its columns. [`Expr::Field`] counts them; for [`Content::Latest`] they are the slots of the
+    /// stream that feeds it.
+    pub columns: Vec<Arc<str>>,
+    /// Where its rows come from.
+    pub content: Content,
+}
+
+/// Where the rows of a table come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// They travel with the rules.
+    Fixed(Arc<[Box<[Value]>]>),
+    /// The newest row of each key of a stream; of the whole stream, where that names no key. An
+    /// older row never replaces a newer one. Retained messages count.
+    Latest {
+        /// The stream, by its place in [`Plan::streams`].
+        stream: usize,
+    },
+}
+
+/// One rule, compiled. A row of a stream goes: `from` (joins) → `analytics` → `filter` → `window`
+/// (if any) → `project` → `unnest` → `when`/`clear`. Where streams are joined, rows wait in the window
+/// first, and all the rest happens when it closes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RulePlan {
-    /// The stream it reads, by its place in [`Plan::streams`].
-    pub stream: usize,
-    /// WHERE, over [`Expr::Field`]. A row passes where it is true (not false, not NULL).
+    /// What the state of the rule depends on: a hash of its query's text, and of the streams and
+    /// tables that it names. Where it is the same, state is kept over a change of the rule.
+    pub state: u64,
+    /// FROM.
+    pub from: From,
+    /// The analytic functions over rows, each once. One may use the values of those before it.
+    pub analytics: Vec<Analytic>,
+    /// WHERE, over rows. A row passes where it is true (not false, not NULL).
     pub filter: Option<Expr>,
     /// GROUP BY and the window; `None` evaluates every row by itself.
     pub window: Option<Window>,
-    /// The output columns, named by [`AlertSpec::columns`]. Over `Field` without a window, over
-    /// `Group`, `Aggregate`, `WindowStart` and `WindowEnd` with one.
+    /// The output columns. The first [`Self::visible`] are named by [`AlertSpec::columns`]; those behind
+    /// them are INVISIBLE: `when` and `clear` may use them, and they go no further. Over rows without
+    /// a window or where it gives [`Gives::Rows`], else over groups.
     pub project: Vec<Expr>,
+    /// How many of `project` are output.
+    pub visible: usize,
+    /// `unnest(array)`: an output row for each element, which [`Expr::Unnested`] stands for. None for
+    /// what is no array or empty. In the same terms as `project`.
+    pub unnest: Option<Expr>,
     /// The key of the alert, named by [`AlertSpec::key`]; in the same terms as `project`.
     pub key: Vec<Expr>,
     /// `when`, over [`Expr::Column`] only.
@@ -41,29 +81,233 @@ pub struct RulePlan {
     pub alert: Arc<AlertSpec>,
 }
 
+impl RulePlan {
+    /// The streams whose rows it takes, each with the side of FROM that it is.
+    pub fn streams(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.from.sides.iter().enumerate().filter_map(|(at, side)| match side {
+            Side::Stream(stream) => Some((at, *stream)),
+            Side::Table(_) => None,
+        })
+    }
+
+    /// The stream that is the first side of FROM.
+    pub fn stream(&self) -> usize {
+        self.streams().next().map_or(0, |(_, stream)| stream)
+    }
+}
+
+/// FROM: what a rule reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct From {
+    /// Streams and tables, in the order of FROM; the first is a stream. [`Expr::Field`] counts them.
+    pub sides: Vec<Side>,
+    /// How each side but the first is joined to those before it; one fewer than sides.
+    pub joins: Vec<Join>,
+    /// Whether rows of all sides wait in the window and are joined when it closes. So it is where two
+    /// streams are joined, or a table's unmatched rows count too (RIGHT, FULL). Else each row of the one
+    /// stream finds its partners in the tables when it comes.
+    pub at_close: bool,
+}
+
+/// One side of FROM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// A stream, by its place in [`Plan::streams`].
+    Stream(usize),
+    /// A table, by its place in [`Plan::tables`].
+    Table(usize),
+}
+
+/// How a side is joined to those before it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Join {
+    /// Which rows without a partner stay.
+    pub kind: JoinKind,
+    /// ON, over all sides up to this one; `None` for CROSS.
+    pub on: Option<Expr>,
+    /// The equalities that `on` demands: an expression over the sides before, and the slot of this
+    /// side that must equal it. `on` holds them too; they are there to look partners up by.
+    pub equal: Vec<(Expr, usize)>,
+}
+
+/// The kinds of join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinKind {
+    /// Only pairs.
+    Inner,
+    /// All rows of the sides before.
+    Left,
+    /// All rows of this side.
+    Right,
+    /// All rows.
+    Full,
+    /// Every pair.
+    Cross,
+}
+
+/// An analytic function: it looks back over the rows (or, in [`Window::analytics`], over the groups)
+/// that came before, per partition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Analytic {
+    /// Which.
+    pub function: AnalyticFunction,
+    /// Its arguments.
+    pub args: Vec<Expr>,
+    /// PARTITION BY; empty is one partition for all.
+    pub partition: Vec<Expr>,
+    /// WHEN: a row for which this is not true changes nothing, and gets the value of the last one for
+    /// which it was.
+    pub when: Option<Expr>,
+}
+
+/// The analytic functions. `ignore_null` is a BOOLEAN argument in the place eKuiper gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AnalyticFunction {
+    /// `lag(x [, offset [, default [, ignore_null]]])`
+    Lag,
+    /// `latest(x [, default])`: the last value that was not NULL, this row's included.
+    Latest,
+    /// `had_changed(ignore_null, x, …)`
+    HadChanged,
+    /// `changed_col(ignore_null, x)`; `changed_cols` is planned as one of these a column.
+    ChangedCol,
+    /// `acc_sum(x)`
+    AccSum,
+    /// `acc_avg(x)`
+    AccAvg,
+    /// `acc_min(x)`
+    AccMin,
+    /// `acc_max(x)`
+    AccMax,
+    /// `acc_count(x)`, `acc_count(*)`
+    AccCount,
+    /// `row_number()`
+    RowNumber,
+    /// `last_hit_count()`: how often the rule gave output before.
+    LastHitCount,
+    /// `last_hit_time()`: the time of the last output row; NULL before the first.
+    LastHitTime,
+    /// `delay(ms, x)`: x as it was so long before this row.
+    Delay,
+    /// `ewma(x, half_life)`: the exponentially weighted mean; the half life in seconds, or a text such as
+    /// `'5m'`.
+    Ewma,
+    /// `zscore(x)`: distance to the mean of all before in standard deviations.
+    Zscore,
+    /// `delta(x)`: to the value before.
+    Delta,
+    /// `increase(x)` of a counter since the row before; a fall is a reset.
+    Increase,
+    /// `rate(x)`: `increase` a second.
+    Rate,
+    /// `time_in_state(condition)`: for how many seconds it has been true without a break; NULL where it
+    /// is not true.
+    TimeInState,
+}
+
 /// A window with its groups. State is kept per group key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
     /// Which window.
     pub kind: WindowKind,
-    /// The GROUP BY expressions, over `Field`.
+    /// `FILTER (WHERE …)` behind the window: only rows for which it is true enter. Over one row before
+    /// any join at the close; the other sides are NULL there.
+    pub filter: Option<Expr>,
+    /// What comes out when it closes.
+    pub gives: Gives,
+    /// The GROUP BY expressions, over rows.
     pub group: Vec<Expr>,
-    /// The aggregates that `having` and `project` use, each once.
+    /// The aggregates, each once.
     pub aggregates: Vec<Aggregate>,
+    /// The analytic functions over groups, each once. One may use the values of those before it.
+    pub analytics: Vec<Analytic>,
     /// HAVING, in the terms of `project`.
     pub having: Option<Expr>,
-    /// Which of `group` is the stream's key, if one is: its watermark is that key's own. Without
-    /// it a group follows the slowest key that is not idle.
+    /// Whether one of `group` is the stream's key, or the stream has none: then each group has its own
+    /// watermark. Without it a group follows the slowest key that is not idle. Never where
+    /// `arrange` compares groups, nor where streams are joined.
     pub by_key: bool,
+    /// DISTINCT, ORDER BY and LIMIT, over all output rows of windows that end together.
+    pub arrange: Option<Arrange>,
 }
 
-/// The kinds of window.
+/// What a window gives when it closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gives {
+    /// A row for each group.
+    Groups,
+    /// Each of its rows: there is neither GROUP BY nor an aggregate.
+    Rows,
+}
+
+/// DISTINCT, ORDER BY and LIMIT.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Arrange {
+    /// Of output rows whose visible columns are the same, only the first.
+    pub distinct: bool,
+    /// ORDER BY, in the terms of `project`; NULL stands last, both ways round.
+    pub order: Vec<(Expr, Direction)>,
+    /// LIMIT.
+    pub limit: Option<usize>,
+}
+
+/// Which way round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The least first.
+    Ascending,
+    /// The greatest first.
+    Descending,
+}
+
+/// The kinds of window. Tumbling and hopping windows are aligned to 1970 UTC.
+#[derive(Clone, Debug, PartialEq)]
 pub enum WindowKind {
-    /// Back to back, aligned to 1970 UTC.
+    /// Back to back.
     Tumbling {
         /// Its length.
         length: Duration,
+    },
+    /// One begins every `hop`.
+    Hopping {
+        /// Its length.
+        length: Duration,
+        /// From one's beginning to the next's; at most `length`.
+        hop: Duration,
+    },
+    /// For each row one that ends with it: rows in `(t - length, t + delay]`.
+    Sliding {
+        /// How far it looks back.
+        length: Duration,
+        /// How far it looks ahead.
+        delay: Duration,
+        /// `OVER (WHEN …)`: only rows for which this is true have one.
+        trigger: Option<Expr>,
+    },
+    /// Rows without a gap of `timeout` or more between them, for at most `length`.
+    Session {
+        /// Its greatest length: a row this far from its first begins the next.
+        length: Duration,
+        /// The silence that ends it.
+        timeout: Duration,
+    },
+    /// Every `every` rows of a group, its last `count` rows, once there are so many.
+    Count {
+        /// Its length in rows.
+        count: usize,
+        /// How many rows lie between two; at most `count`.
+        every: usize,
+    },
+    /// From a row for which `begin` is true. Without `end` it holds the rows up to the first for which
+    /// `begin` is not true, which closes it from outside; with `end` it holds the rows up to and with
+    /// the first for which that is true.
+    State {
+        /// What begins it.
+        begin: Expr,
+        /// What ends it.
+        end: Option<Expr>,
+        /// `OVER (PARTITION BY …)`: further keys besides GROUP BY's.
+        partition: Vec<Expr>,
     },
 }
 
@@ -72,15 +316,17 @@ pub enum WindowKind {
 pub struct Aggregate {
     /// Which.
     pub function: AggregateFunction,
-    /// Its argument, over `Field`; `None` for `count(*)`.
-    pub argument: Option<Expr>,
-    /// `FILTER (WHERE …)`, over `Field`.
+    /// Its arguments, over rows; none for `count(*)`.
+    pub args: Vec<Expr>,
+    /// `FILTER (WHERE …)`, over rows.
     pub filter: Option<Expr>,
-    /// `DISTINCT`.
+    /// `DISTINCT`, by the first argument.
     pub distinct: bool,
 }
 
-/// The aggregates. All skip NULL, except `count(*)`; all but `count` give NULL for nothing.
+/// The aggregates. They skip rows whose first argument is NULL, except `count(*)` and where a line says
+/// otherwise; all but `count` give NULL for nothing. "First" and "last" go by the rows' times, and among
+/// equal times by arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AggregateFunction {
     /// How many.
@@ -93,6 +339,45 @@ pub enum AggregateFunction {
     Min,
     /// The greatest.
     Max,
+    /// `collect(x)`: all values as an array, NULLs too, in order of time.
+    Collect,
+    /// `first_value(x [, ignore_null])`; NULLs count unless `ignore_null`.
+    FirstValue,
+    /// `last_value(x [, ignore_null])`; NULLs count unless `ignore_null`.
+    LastValue,
+    /// `merge_agg(object)`: all members, the later over the earlier.
+    MergeAgg,
+    /// `deduplicate(x [, all])`: the different values as an array, in order of time; with `all` false
+    /// only the last value, if it is new.
+    Deduplicate,
+    /// `median(x)`
+    Median,
+    /// `stddev(x)`: of the population.
+    Stddev,
+    /// `stddevs(x)`: of a sample.
+    Stddevs,
+    /// `var(x)`: of the population.
+    Var,
+    /// `vars(x)`: of a sample.
+    Vars,
+    /// `percentile_cont(x, p)`: interpolated.
+    PercentileCont,
+    /// `percentile_disc(x, p)`: a value that is there.
+    PercentileDisc,
+    /// `increase(x)` of a counter over the window; a fall is a reset.
+    Increase,
+    /// `rate(x)`: `increase` a second, from the first to the last reading.
+    Rate,
+    /// `delta(x)`: the last less the first.
+    Delta,
+    /// `zscore(x)`: the last value's distance to the window's mean, in standard deviations of the
+    /// population.
+    Zscore,
+    /// `slope(x)`: least squares, a second.
+    Slope,
+    /// `predict(x, horizon)`: where that line will be, so many seconds (or `'10m'`) after the last
+    /// reading.
+    Predict,
 }
 
 /// An expression over one row. Evaluation gives a value for every input; what has none is NULL.
@@ -100,12 +385,21 @@ pub enum AggregateFunction {
 pub enum Expr {
     /// A constant.
     Const(Value),
-    /// A slot of the stream's row.
-    Field(usize),
+    /// A slot of a row: of which side of FROM, and which. NULL where that side has no row.
+    Field(usize, usize),
     /// The n-th GROUP BY expression's value.
     Group(usize),
     /// The n-th aggregate's value.
     Aggregate(usize),
+    /// The n-th analytic function's value: of [`RulePlan::analytics`] over rows, of
+    /// [`Window::analytics`] over groups.
+    Analytic(usize),
+    /// The element that [`RulePlan::unnest`] is at.
+    Unnested,
+    /// The row's own time; over groups the end of the window.
+    EventTime,
+    /// The node's clock.
+    Now,
     /// Start of the window, inclusive.
     WindowStart,
     /// End of the window, exclusive.
@@ -126,6 +420,8 @@ pub enum Expr {
     IsBool(Box<Expr>, bool),
     /// `a IN (b, …)`, three-valued.
     In(Box<Expr>, Vec<Expr>),
+    /// `a IN array`, three-valued.
+    InArray(Box<Expr>, Box<Expr>),
     /// `a LIKE pattern`: `%` any text, `_` one character, `escape` before either takes it as it is.
     Like {
         /// The text.
@@ -148,6 +444,8 @@ pub enum Expr {
     Member(Box<Expr>, Arc<str>),
     /// An element of an array, counted from 0; negative counts from the end: `a[0]`.
     Element(Box<Expr>, Box<Expr>),
+    /// The elements from the first bound up to before the second, counted likewise: `a[1:3]`, `a[1:]`.
+    Slice(Box<Expr>, Option<Box<Expr>>, Option<Box<Expr>>),
     /// A scalar function.
     Call(Function, Vec<Expr>),
 }
@@ -157,8 +455,9 @@ impl Expr {
     pub fn walk(&self, visit: &mut dyn FnMut(&Self)) {
         visit(self);
         match self {
-            Self::Const(_) | Self::Field(_) | Self::Group(_) | Self::Aggregate(_) | Self::Column(_) => {}
-            Self::WindowStart | Self::WindowEnd => {}
+            Self::Const(_) | Self::Field(..) | Self::Group(_) | Self::Aggregate(_) | Self::Analytic(_) => {}
+            Self::Column(_) | Self::Unnested | Self::WindowStart | Self::WindowEnd => {}
+            Self::EventTime | Self::Now => {}
             Self::Unary(_, a)
             | Self::IsNull(a)
             | Self::IsBool(a, _)
@@ -166,11 +465,15 @@ impl Expr {
             | Self::Member(a, _) => {
                 a.walk(visit);
             }
-            Self::Binary(_, a, b) | Self::Element(a, b) => {
+            Self::Binary(_, a, b) | Self::Element(a, b) | Self::InArray(a, b) => {
                 a.walk(visit);
                 b.walk(visit);
             }
             Self::And(list) | Self::Or(list) | Self::Call(_, list) => list.iter().for_each(|e| e.walk(visit)),
+            Self::Slice(a, from, to) => {
+                a.walk(visit);
+                from.iter().chain(to).for_each(|e| e.walk(visit));
+            }
             Self::In(a, list) => {
                 a.walk(visit);
                 list.iter().for_each(|e| e.walk(visit));

@@ -7,7 +7,7 @@ use crate::model::stream::FieldSource;
 use crate::model::value::Value;
 
 use super::bind::{Binder, Clause, Typed};
-use super::logical::{Expr, Window, WindowKind};
+use super::logical::{Expr, Gives, Window, WindowKind};
 use super::report::Problem;
 use super::syntax::{Call, Item, Kind, Name, Node, Select};
 
@@ -46,6 +46,10 @@ impl Binder<'_> {
         });
         let window = kind.map(|kind| Window {
             kind,
+            filter: None,
+            gives: Gives::Groups,
+            analytics: Vec::new(),
+            arrange: None,
             group: self.groups.iter().map(|(_, group)| group.expr.clone()).collect(),
             aggregates: Vec::new(),
             having,
@@ -116,7 +120,7 @@ impl Binder<'_> {
     /// Whether each group has a watermark of its own.
     fn by_key(&self) -> bool {
         match self.slots.key {
-            Some(key) => self.groups.iter().any(|(_, group)| group.expr == Expr::Field(key)),
+            Some(key) => self.groups.iter().any(|(_, group)| group.expr == Expr::Field(0, key)),
             None => !self.groups.is_empty(),
         }
     }

@@ -68,7 +68,7 @@ impl Binder<'_> {
     fn depends<'e>(&'e self, expr: &'e Expr, on: &mut Depends) {
         let mut parts: Vec<&'e Expr> = Vec::new();
         expr.walk(&mut |part| match part {
-            Expr::Field(slot) => {
+            Expr::Field(_, slot) => {
                 on.fields.insert(*slot);
             }
             Expr::Column(i) => parts.extend(self.outputs.get(*i).map(|(_, output)| &output.expr)),
@@ -76,7 +76,7 @@ impl Binder<'_> {
             Expr::Aggregate(i) => {
                 on.aggregates.insert(*i);
                 if let Some(aggregate) = self.aggregates.get(*i) {
-                    parts.extend(aggregate.argument.iter().chain(&aggregate.filter));
+                    parts.extend(aggregate.args.iter().chain(&aggregate.filter));
                 }
             }
             _ => {}

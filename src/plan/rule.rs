@@ -13,7 +13,7 @@ use super::Limits;
 use super::bind::{Binder, Clause};
 use super::definition::RuleDef;
 use super::key::{KeyColumn, RESERVED_LABELS, is_label};
-use super::logical::{Expr, RulePlan, Window, WindowKind};
+use super::logical::{Expr, From, RulePlan, Side, Window, WindowKind};
 use super::parse;
 use super::report::{Problem, Report};
 use super::stream::{Schema, Slots};
@@ -174,14 +174,18 @@ pub(super) fn bind(
         window.aggregates = std::mem::take(&mut binder.aggregates);
     }
     let columns: Vec<Arc<str>> = binder.outputs.iter().map(|(name, _)| name.as_str().into()).collect();
-    let project = binder.outputs.into_iter().map(|(_, output)| output.expr).collect();
+    let project: Vec<Expr> = binder.outputs.into_iter().map(|(_, output)| output.expr).collect();
     let mut alert = alert(def, context.ruleset, context.kind, context.labels, &key, columns, report);
     alert.cadence = query.window.as_ref().map(|window| cadence(window, context.schema));
     RulePlan {
-        stream: context.stream,
+        state: 0,
+        from: From { sides: vec![Side::Stream(context.stream)], joins: Vec::new(), at_close: false },
+        analytics: Vec::new(),
         filter: query.filter,
         window: query.window,
+        visible: project.len(),
         project,
+        unnest: None,
         key: key.into_iter().map(|column| column.expr).collect(),
         when,
         clear,
@@ -261,7 +265,9 @@ fn alert(
 /// A window's row comes when the watermark passes its end: with a later reading, or when the key
 /// has been idle.
 fn cadence(window: &Window, stream: &Schema) -> Cadence {
-    let WindowKind::Tumbling { length } = window.kind;
+    let WindowKind::Tumbling { length } = window.kind else {
+        return Cadence { every: Duration::ZERO, slack: Duration::ZERO };
+    };
     let wait = match stream.timestamp {
         Some(_) => idle_for(stream.idle, length),
         // It closes by the clock, give or take a wake-up.

@@ -69,7 +69,7 @@ fn a_whole_rule() {
 ",
     );
     let rule = &plan.rules[0];
-    let stream = &plan.streams[rule.stream];
+    let stream = &plan.streams[rule.stream()];
     let names: Vec<&str> = stream.fields.iter().map(|f| f.name.as_ref()).collect();
     assert_eq!(names, ["ts", "device", "n", "temperature"]);
     assert_eq!((stream.timestamp, stream.key), (Some(0), Some(1)));
@@ -80,15 +80,18 @@ fn a_whole_rule() {
         (stream.idle, stream.max_future),
         (Some(Duration::from_secs(60)), Some(Duration::from_secs(3600)))
     );
-    assert_eq!(rule.filter, Some(binary(BinaryOp::Gt, Expr::Field(2), int(0))));
+    assert_eq!(rule.filter, Some(binary(BinaryOp::Gt, Expr::Field(0, 2), int(0))));
     let window = rule.window.as_ref().unwrap();
     assert_eq!(window.kind, WindowKind::Tumbling { length: Duration::from_secs(10) });
-    assert_eq!(window.group, [Expr::Field(1)]);
+    assert_eq!(window.group, [Expr::Field(0, 1)]);
     assert!(window.by_key);
-    let aggregate = |function, argument| Aggregate { function, argument, filter: None, distinct: false };
+    let aggregate = |function, args| Aggregate { function, args, filter: None, distinct: false };
     assert_eq!(
         window.aggregates,
-        [aggregate(AggregateFunction::Avg, Some(Expr::Field(3))), aggregate(AggregateFunction::Count, None),]
+        [
+            aggregate(AggregateFunction::Avg, vec![Expr::Field(0, 3)]),
+            aggregate(AggregateFunction::Count, vec![]),
+        ]
     );
     assert_eq!(window.having, Some(binary(BinaryOp::Gt, Expr::Aggregate(1), int(2))));
     assert_eq!(rule.project, [Expr::Group(0), Expr::Aggregate(0), Expr::Aggregate(1)]);
@@ -122,7 +125,7 @@ fn occurrences_and_keys() {
     let (plan, rule) = rule("SELECT room AS where_, temperature FROM env WHERE temperature > 3");
     assert_eq!(rule.alert.kind, RuleKind::Occurrence { repeat: Duration::from_secs(60) });
     assert_eq!(rule.alert.key.as_slice(), ["device".into()]);
-    assert_eq!(rule.key, [Expr::Field(plan.streams[0].key.unwrap())]);
+    assert_eq!(rule.key, [Expr::Field(0, plan.streams[0].key.unwrap())]);
     let (_, rule) = self::rule("SELECT device AS sensor, n FROM env");
     assert_eq!(rule.alert.key.as_slice(), ["sensor".into()]);
     let (_, rule) = self::rule("SELECT cpu FROM node");
@@ -147,7 +150,7 @@ fn streams_of_every_kind() {
     let field = |name: &str| plan.streams[0].fields.iter().find(|f| *f.name == *name).unwrap();
     assert_eq!(field("data.temp").from, FieldSource::Path(vec!["data".into(), "temp".into()]));
     assert_eq!(field("data.list").ty, DataType::Array(Box::new(DataType::Bigint)));
-    assert!(matches!(&rule.project[1], Expr::Element(of, _) if matches!(**of, Expr::Field(_))));
+    assert!(matches!(&rule.project[1], Expr::Element(of, _) if matches!(**of, Expr::Field(..))));
 
     let (plan, rule) = self::rule("SELECT a.b->c AS c, x[1]->y AS y FROM open");
     let stream = &plan.streams[0];
@@ -212,7 +215,7 @@ fn rules_share_slots_and_streams() {
 ",
     );
     assert_eq!(plan.streams.len(), 2);
-    assert_eq!(plan.rules.iter().map(|r| r.stream).collect::<Vec<_>>(), [0, 1, 0]);
+    assert_eq!(plan.rules.iter().map(|r| r.stream()).collect::<Vec<_>>(), [0, 1, 0]);
     assert_eq!(plan.rules[0].project[0], plan.rules[2].project[0]);
 }
 
@@ -223,8 +226,9 @@ type Expected<'a> = &'a dyn Fn(&dyn Fn(&str) -> Expr) -> Expr;
 fn expressions() {
     let same = |text: &str, expected: Expected<'_>| {
         let (plan, rule) = rule(&format!("SELECT 1 AS one FROM env WHERE {text}"));
-        let slot =
-            |name: &str| Expr::Field(plan.streams[0].fields.iter().position(|f| *f.name == *name).unwrap());
+        let slot = |name: &str| {
+            Expr::Field(0, plan.streams[0].fields.iter().position(|f| *f.name == *name).unwrap())
+        };
         assert_eq!(rule.filter.unwrap(), expected(&slot), "{text}");
     };
     let not = |e| Expr::Unary(UnaryOp::Not, Box::new(e));

@@ -29,6 +29,7 @@ impl Operator {
             None => Self::Each(Each),
             Some(window) => match window.kind {
                 WindowKind::Tumbling { length } => Self::Tumble(Box::new(Tumble::new(ctx, length))),
+                _ => Self::Each(Each),
             },
         }
     }

@@ -14,8 +14,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::aggregate::{Accumulator, Taken};
-use crate::engine::expr::{Scope, eval, holds};
+use crate::engine::aggregate::{Accumulator, input};
+use crate::engine::budget::Budget;
+use crate::engine::expr::{Env, Names, Scope, eval, holds};
 use crate::engine::snapshot::{Reader, SnapshotError, Writer};
 use crate::engine::watermark::{Mark, Mode, Progress};
 use crate::engine::{Account, Context, judge};
@@ -54,11 +55,12 @@ struct Lane {
 }
 
 /// The groups of all lanes that have an open window.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Store {
     groups: HashMap<Arc<[Value]>, Group>,
-    /// Open windows, and values that DISTINCT remembers in them.
+    /// Open windows.
     states: usize,
+    budget: Budget,
 }
 
 #[derive(Debug)]
@@ -93,7 +95,7 @@ impl Tumble {
             mode,
             lanes: HashMap::new(),
             quiet: 0,
-            store: Store::default(),
+            store: Store { groups: HashMap::new(), states: 0, budget: Budget::new(ctx.config.max_bytes) },
             next_order: 0,
             wake: None,
             group: Vec::new(),
@@ -117,7 +119,9 @@ impl Tumble {
             account.retained += 1;
             return;
         }
-        let scope = Scope::Row(&row.slots);
+        let env = Env { at: row.time, ..Env::default() };
+        let sides = [&*row.slots];
+        let scope = Scope::row(&sides, &[], &env);
         let passes = ctx.rule.filter.as_ref().is_none_or(|filter| holds(filter, scope));
         let mut group = std::mem::take(&mut self.group);
         group.clear();
@@ -353,11 +357,13 @@ impl Store {
                 (at, true)
             }
         };
+        let env = Env::default();
+        let sides = [row];
+        let scope = Scope::row(&sides, &[], &env);
         for (accumulator, aggregate) in group.windows[at].aggregates.iter_mut().zip(ctx.aggregates()) {
-            match accumulator.take(aggregate, row, self.states < ctx.config.max_states) {
-                Taken::Yes => {}
-                Taken::Remembered => self.states += 1,
-                Taken::Refused => account.refused += 1,
+            let Some(given) = input(aggregate, scope) else { continue };
+            if !accumulator.add(aggregate, &given, start, &mut self.budget) {
+                account.refused += 1;
             }
         }
         opened
@@ -393,7 +399,8 @@ impl Store {
         });
         ripe.sort_by_key(|(end, order, ..)| (*end, *order));
         for (end, _, key, window) in ripe {
-            self.states -= window.size();
+            self.states -= 1;
+            self.budget.give(window.bytes());
             emit(ctx, &key, &window, end, account, out);
         }
     }
@@ -410,7 +417,8 @@ impl Store {
             let aggregates: Result<_, _> =
                 ctx.aggregates().iter().map(|aggregate| Accumulator::read(aggregate, from)).collect();
             let window = Open { start, aggregates: aggregates? };
-            self.states += window.size();
+            self.states += 1;
+            self.budget.charge(window.bytes());
             windows.push(window);
         }
         Ok(Group { order, windows })
@@ -418,9 +426,9 @@ impl Store {
 }
 
 impl Open {
-    /// What it takes of the ceiling of states.
-    fn size(&self) -> usize {
-        1 + self.aggregates.iter().map(Accumulator::remembered).sum::<usize>()
+    /// What it takes of the ceiling of bytes.
+    fn bytes(&self) -> usize {
+        self.aggregates.iter().map(Accumulator::bytes).sum()
     }
 }
 
@@ -433,7 +441,9 @@ fn emit(
     out: &mut Vec<Observation>,
 ) {
     let aggregates: Vec<Value> = window.aggregates.iter().map(Accumulator::value).collect();
-    let scope = Scope::Window { group, aggregates: &aggregates, start: window.start, end };
+    let env = Env { at: end, ..Env::default() };
+    let names = Names::Window { group, aggregates: &aggregates, analytics: &[], start: window.start, end };
+    let scope = Scope { names, env: &env, element: None };
     if ctx.having().is_none_or(|having| holds(having, scope)) {
         account.matched += 1;
         out.push(judge::observe(ctx, scope, end, false));
