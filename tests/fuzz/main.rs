@@ -1,0 +1,189 @@
+//! What comes from outside, in every broken form: SQL text, rule files, payloads, snapshots. Nothing
+//! may panic, hang, or take memory without bound. `cargo test` runs the corpus in `__fuzz__` and
+//! some thousand inputs at random; `cargo bolero test --test fuzz TARGET` goes on for as long as one likes.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bolero::check;
+use weir::decode::Decoder;
+use weir::engine::{Config, Engine};
+use weir::model::message::Message;
+use weir::model::row::Row;
+use weir::model::time::{Mono, Now, Timestamp};
+use weir::plan::logical::Plan;
+use weir::plan::{Limits, RuleSetDef, compile_text};
+
+/// The stream and table that fuzzed queries read.
+const STREAMS: &[&str] = &[
+    "CREATE STREAM s (v FLOAT, n BIGINT, state STRING, ok BOOLEAN, ts DATETIME, list ARRAY(BIGINT), pos STRUCT(lat FLOAT)) \
+     WITH (DATASOURCE='t/{device}', KEY='device', TIMESTAMP='ts', TIMESTAMP_FORMAT='s', LATENESS='5s')",
+    "CREATE STREAM open () WITH (DATASOURCE='o/{device}')",
+];
+
+/// Payloads that reach every branch of an expression.
+const READINGS: &[(&str, &str)] = &[
+    ("t/a", r#"{"v":1.5,"n":7,"state":"on","ok":true,"ts":1767225600,"list":[1,2,3],"pos":{"lat":52.5}}"#),
+    ("t/b", r#"{"v":-2,"n":9223372036854775807,"state":"","ok":false,"ts":1767225604,"list":[]}"#),
+    ("o/a", r#"{"v":"x","n":[1,{"a":null}],"deep":{"er":{"still":1}}}"#),
+    ("t/a", r#"{"ts":1767225633}"#),
+    ("t/b", r#"{"v":60.5,"ts":1767225699,"state":"größe"}"#),
+    ("t/a", r#"{"v":1e300,"n":-9223372036854775808,"ts":1767229999}"#),
+];
+
+fn compiled(set: &serde_json::Value) -> Option<Arc<Plan>> {
+    compile_text("fuzz", &set.to_string(), &Limits::default()).plan.map(Arc::new)
+}
+
+fn message(topic: &str, payload: &[u8], at: Timestamp) -> Message {
+    Message {
+        source: "test".into(),
+        topic: topic.into(),
+        payload: payload.to_vec().into(),
+        received: at,
+        retained: false,
+        dup: false,
+        properties: Box::default(),
+        ack: None,
+    }
+}
+
+fn at(seconds: u64) -> Now {
+    let micros = (1_767_225_600 + seconds) * 1_000_000;
+    Now { wall: Timestamp::from_micros(i64::try_from(micros).unwrap()), mono: Mono::from_micros(micros) }
+}
+
+/// Runs a plan over some readings, a silence, and a restart in between.
+fn run(plan: &Arc<Plan>) {
+    let mut decoder = Decoder::new(plan.streams.clone());
+    let config = Config { max_groups: 100, max_states: 1_000, max_bytes: 1 << 20, ..Config::default() };
+    let mut engine = Engine::new(plan.clone(), config);
+    let mut out = Vec::new();
+    for (second, (topic, payload)) in (0..).zip(READINGS) {
+        let now = at(second);
+        let mut rows: Vec<(usize, Row)> = Vec::new();
+        decoder.decode(&message(topic, payload.as_bytes(), now.wall), &mut rows);
+        for (stream, row) in &rows {
+            engine.push(*stream, row, now, &mut out);
+        }
+        let bytes = engine.snapshot(now);
+        engine = Engine::new(plan.clone(), config);
+        engine.restore(&bytes, now).unwrap();
+    }
+    engine.advance(at(1_000_000), &mut out);
+}
+
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
+#[test]
+fn sql() {
+    check!().with_max_len(2_000).for_each(|bytes: &[u8]| {
+        let text = text(bytes);
+        let query = serde_json::json!({ "streams": STREAMS, "rules": [{ "id": "q", "sql": text }] });
+        if let Some(plan) = compiled(&query) {
+            run(&plan);
+        }
+        let condition = serde_json::json!({ "streams": STREAMS, "rules": [
+            { "id": "q", "sql": "SELECT device, v, n, state, ok, list, pos, ts FROM s", "when": text }] });
+        if let Some(plan) = compiled(&condition) {
+            run(&plan);
+        }
+        let statement = serde_json::json!({ "streams": [text], "rules": [] });
+        compiled(&statement);
+    });
+}
+
+#[test]
+fn rule_file() {
+    check!().with_max_len(4_000).for_each(|bytes: &[u8]| {
+        let Ok(text) = std::str::from_utf8(bytes) else { return };
+        let compiled = compile_text("fuzz", text, &Limits::default());
+        if let Some(plan) = compiled.plan {
+            run(&Arc::new(plan));
+        }
+        // A set that was read goes over the wire and comes back the same.
+        if let Ok(def) = weir::plan::file::parse(text) {
+            let items = def.items();
+            let again = RuleSetDef::from_items(&items).expect("items of a set make a set");
+            assert_eq!(again.items(), items);
+        }
+    });
+}
+
+#[test]
+fn payload() {
+    let streams = [
+        "CREATE STREAM typed (v FLOAT, n BIGINT, s STRING, ok BOOLEAN, ts DATETIME, b BYTEA, list ARRAY(STRUCT(a BIGINT))) WITH (DATASOURCE='#', TIMESTAMP='ts')",
+        "CREATE STREAM open () WITH (DATASOURCE='#')",
+        "CREATE STREAM value () WITH (DATASOURCE='#', FORMAT='scalar')",
+        "CREATE STREAM number (x BIGINT) WITH (DATASOURCE='#', FORMAT='scalar')",
+    ];
+    let rules: Vec<_> = [
+        "SELECT v, n, s, ok, ts, b, list FROM typed",
+        "SELECT a, a->b->c AS c, v FROM open",
+        "SELECT value FROM value",
+        "SELECT x FROM number",
+    ]
+    .iter()
+    .enumerate()
+    .map(|(n, sql)| serde_json::json!({ "id": format!("r{n}"), "sql": sql }))
+    .collect();
+    let plan = compiled(&serde_json::json!({ "streams": streams, "rules": rules })).expect("a right set");
+    check!().with_max_len(4_000).for_each(|bytes: &[u8]| {
+        let mut decoder = Decoder::new(plan.streams.clone());
+        let mut rows = Vec::new();
+        decoder.decode(&message("t", bytes, at(0).wall), &mut rows);
+        let mut engine = Engine::new(plan.clone(), Config::default());
+        let mut out = Vec::new();
+        rows.iter().for_each(|(stream, row)| engine.push(*stream, row, at(0), &mut out));
+    });
+}
+
+/// A rule for each operator that has state.
+const STATEFUL: &[&str] = &[
+    "SELECT device, count(DISTINCT n) AS c, avg(v) AS m, max(state) AS s FROM s GROUP BY device, TUMBLINGWINDOW(ss, 10)",
+    "SELECT count(*) AS c FROM s GROUP BY TUMBLINGWINDOW(ss, 10)",
+    "SELECT device, sum(v) AS c FROM s GROUP BY device, TUMBLINGWINDOW(mi, 10)",
+    "SELECT count(*) AS c FROM open GROUP BY TUMBLINGWINDOW(ss, 10)",
+];
+
+#[test]
+fn snapshot() {
+    let rules: Vec<_> = STATEFUL
+        .iter()
+        .enumerate()
+        .map(|(n, sql)| serde_json::json!({ "id": format!("r{n}"), "sql": sql }))
+        .collect();
+    let plan = compiled(&serde_json::json!({ "streams": STREAMS, "rules": rules })).expect("a right set");
+    let mut decoder = Decoder::new(plan.streams.clone());
+    let mut rows: Vec<(usize, Row)> = Vec::new();
+    for (topic, payload) in READINGS {
+        decoder.decode(&message(topic, payload.as_bytes(), at(0).wall), &mut rows);
+    }
+    let mut engine = Engine::new(plan.clone(), Config::default());
+    rows.iter().take(4).for_each(|(stream, row)| engine.push(*stream, row, at(0), &mut Vec::new()));
+    let sound = engine.snapshot(at(1));
+    check!().with_test_time(Duration::from_secs(5)).for_each(|edits: &[u8]| {
+        // Bytes of any kind, and a sound snapshot with some of its bytes changed and its end cut off.
+        let mut bytes = sound.clone();
+        for edit in edits.chunks_exact(3) {
+            let place = usize::from(u16::from_le_bytes([edit[0], edit[1]])) % bytes.len();
+            bytes[place] = edit[2];
+        }
+        if let [.., cut] = edits.chunks_exact(3).remainder() {
+            bytes.truncate(bytes.len() - usize::from(*cut).min(bytes.len()));
+        }
+        for bytes in [edits, bytes.as_slice()] {
+            let mut engine = Engine::new(plan.clone(), Config::default());
+            if engine.restore(bytes, at(1)).is_ok() {
+                let mut out = Vec::new();
+                rows.iter().for_each(|(stream, row)| engine.push(*stream, row, at(2), &mut out));
+                engine.advance(at(1_000_000), &mut out);
+                engine.snapshot(at(1_000_001));
+            }
+        }
+    });
+}
