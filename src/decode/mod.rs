@@ -213,6 +213,10 @@ fn row(
             FieldSource::Capture(n) => captured(target, *n, field),
             FieldSource::Topic => Ok(Value::Str(message.topic.clone())),
             FieldSource::Received => Ok(Value::Time(message.received)),
+            FieldSource::Source => Ok(Value::Str(message.source.clone())),
+            FieldSource::Retained => Ok(Value::Bool(message.retained)),
+            FieldSource::Qos => Ok(Value::Int(message.qos.into())),
+            FieldSource::Property(name) => Ok(property(message, name)),
         };
         slots.push(value.map_err(|reject| {
             Reject::new(reject.reason, format!("column `{}`: {}", field.name, reject.detail))
@@ -223,6 +227,11 @@ fn row(
         Some(slot) => event_time(&spec.fields[slot], &slots[slot])?,
     };
     Ok(Row { slots: slots.into(), time, retained: message.retained })
+}
+
+fn property(message: &Message, name: &str) -> Value {
+    let found = message.properties.iter().rfind(|(property, _)| property == name);
+    found.map_or(Value::Null, |(_, value)| Value::str(value))
 }
 
 fn captured(target: &Target, n: usize, field: &Field) -> Result<Value, Reject> {

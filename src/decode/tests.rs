@@ -43,6 +43,7 @@ fn message(topic: &str, payload: impl AsRef<[u8]>) -> Message {
         received: RECEIVED,
         retained: false,
         dup: false,
+        qos: 0,
         properties: Box::default(),
         ack: None,
     }

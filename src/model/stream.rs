@@ -95,6 +95,14 @@ pub enum FieldSource {
     Topic,
     /// The arrival time.
     Received,
+    /// The name of the source that the message came from.
+    Source,
+    /// Whether the broker kept the message from before the subscription.
+    Retained,
+    /// The quality of service that the message was delivered with.
+    Qos,
+    /// The MQTT 5 user property of this name; the last of several, NULL where there is none.
+    Property(Arc<str>),
 }
 
 /// How a DATETIME is written in a payload.
