@@ -4,7 +4,10 @@
 //! names and types, `rule` and `compile` put the plan of `logical` together. A finding is a
 //! diagnostic with the place where a person can mend it.
 
+mod aggregate;
+mod analytic;
 mod bind;
+mod cadence;
 mod call;
 mod compile;
 mod declare;
@@ -13,19 +16,25 @@ pub mod file;
 pub mod function;
 mod key;
 pub mod logical;
+mod meta;
+mod names;
 mod nearest;
+mod operator;
+mod output;
 mod parse;
 mod query;
 mod recovery;
 pub mod render;
 mod report;
 mod rule;
+mod side;
 mod stream;
 mod syntax;
 mod template;
 pub mod text;
 mod token;
 mod typing;
+mod window;
 mod yaml;
 
 use std::sync::Arc;
@@ -96,8 +105,8 @@ pub fn compile_text(set_name: &str, yaml: &str, limits: &Limits) -> Compiled {
     compile::compile_text(set_name, yaml, limits)
 }
 
-/// The name of every function that a query can call: scalar functions, aggregates, and the bounds
-/// of the window.
+/// The name of every function that a query can call: scalar functions, aggregates, analytic
+/// functions, and what tells about the row or the window.
 pub fn function_names() -> impl Iterator<Item = &'static str> {
     function::names().chain(call::names())
 }
