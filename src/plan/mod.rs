@@ -6,6 +6,7 @@
 
 mod bind;
 mod call;
+mod catalog;
 mod compile;
 mod declare;
 pub mod definition;
@@ -22,6 +23,7 @@ mod report;
 mod rule;
 mod stream;
 mod syntax;
+mod table;
 mod template;
 pub mod text;
 mod token;
@@ -49,11 +51,13 @@ pub struct Limits {
     pub depth: usize,
     /// Rules of one set.
     pub rules: usize,
+    /// Rows of one table that travel with the rules.
+    pub table_rows: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { file_bytes: 4 << 20, text_bytes: 64 << 10, nodes: 10_000, depth: 64, rules: 200_000 }
+        Self { file_bytes: 4 << 20, text_bytes: 64 << 10, nodes: 10_000, depth: 64, rules: 200_000, table_rows: 100_000 }
     }
 }
 
