@@ -9,6 +9,7 @@ mod analytic;
 mod bind;
 mod cadence;
 mod call;
+mod catalog;
 mod compile;
 mod declare;
 pub mod definition;
@@ -30,6 +31,7 @@ mod rule;
 mod side;
 mod stream;
 mod syntax;
+mod table;
 mod template;
 pub mod text;
 mod token;
@@ -58,11 +60,13 @@ pub struct Limits {
     pub depth: usize,
     /// Rules of one set.
     pub rules: usize,
+    /// Rows of one table that travel with the rules.
+    pub table_rows: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { file_bytes: 4 << 20, text_bytes: 64 << 10, nodes: 10_000, depth: 64, rules: 200_000 }
+        Self { file_bytes: 4 << 20, text_bytes: 64 << 10, nodes: 10_000, depth: 64, rules: 200_000, table_rows: 100_000 }
     }
 }
 

@@ -250,15 +250,28 @@ impl Column {
     }
 }
 
-/// A `CREATE STREAM`.
+/// A `CREATE STREAM` or `CREATE TABLE`.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Create {
-    /// The stream's name.
+    /// Whether it makes a table.
+    pub(super) table: bool,
+    /// The name of what it makes.
     pub(super) name: Name,
     /// Its columns; none for a schemaless stream.
-    pub(super) columns: Vec<(Name, DataType)>,
+    pub(super) columns: Vec<CreateColumn>,
     /// Its options, by name as written.
     pub(super) options: Vec<(Name, Name)>,
+}
+
+/// A column of a `CREATE`.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct CreateColumn {
+    /// Its name.
+    pub(super) name: Name,
+    /// What it holds.
+    pub(super) ty: DataType,
+    /// DEFAULT, and where its value stands.
+    pub(super) default: Option<(Value, Place)>,
 }
 
 impl Place {

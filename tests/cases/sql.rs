@@ -2,8 +2,13 @@
 //! introduced by its first line; `#` begins a comment.
 //!
 //! ```text
-//! stream                        the stream that queries read from here on, and the message that
-//! CREATE STREAM s (…) WITH (…)  a payload alone is published with
+//! stream                        the streams that queries read from here on, with a line `;` between
+//! CREATE STREAM s (…) WITH (…)  two statements; there are no tables any more
+//!
+//! table                         one table more from here on: an entry of `tables`, as YAML or as
+//! name: limits                  CREATE TABLE
+//! key: [device]
+//! rows: [{device: d1, max: 5}]
 //!
 //! input                         what arrives for the queries from here on, a line each:
 //! 0s t/d1 {"v": 1}              the time as an offset, the topic, the payload
@@ -80,7 +85,7 @@ fn case(path: &Path, mode: Mode) -> Result<(), Failed> {
 /// The file as it should be.
 fn run(text: &str, mode: Mode) -> Result<String, String> {
     let mut right = String::new();
-    let (mut stream, mut input) = (String::new(), Vec::new());
+    let (mut set, mut input) = (Set::default(), Vec::new());
     let mut line = 1;
     for record in text.split("\n\n") {
         let record = record.trim_end_matches('\n');
@@ -91,7 +96,8 @@ fn run(text: &str, mode: Mode) -> Result<String, String> {
             right.push_str("\n\n");
         }
         match body.first().copied() {
-            Some("stream") => stream = rest(),
+            Some("stream") => set = Set::of(&rest()),
+            Some("table") => set.tables.push(rest()),
             Some("input") => {
                 input = body[1..].iter().map(|l| event(l)).collect::<Result<_, _>>().map_err(at)?
             }
@@ -101,7 +107,7 @@ fn run(text: &str, mode: Mode) -> Result<String, String> {
                 let sql = body.split_once("\n----").map_or(body.as_str(), |(sql, _)| sql);
                 right.push_str(head);
                 right.push_str("\n----");
-                for observation in query(&stream, sql, &input, mode).map_err(at)? {
+                for observation in query(&set, sql, &input, mode).map_err(at)? {
                     right.push_str(&format!("\n{}", show(&observation)));
                 }
                 line += record.matches('\n').count() + 2;
@@ -109,7 +115,7 @@ fn run(text: &str, mode: Mode) -> Result<String, String> {
             }
             None => {}
             Some(other) => {
-                return Err(at(format!("`{other}` is no record; write stream, input or query")));
+                return Err(at(format!("`{other}` is no record; write stream, table, input or query")));
             }
         }
         right.push_str(record);
@@ -145,9 +151,40 @@ fn event(line: &str) -> Result<Event, String> {
     Ok((at, Some(message)))
 }
 
-fn query(stream: &str, sql: &str, input: &[Event], mode: Mode) -> Result<Vec<Observation>, String> {
-    let set = json!({ "streams": [stream], "rules": [{ "id": "q", "sql": sql }] }).to_string();
-    let compiled = compile_text("case", &set, &Limits::default());
+/// The streams and tables that a query sees.
+#[derive(Debug, Default)]
+struct Set {
+    streams: Vec<String>,
+    tables: Vec<String>,
+}
+
+impl Set {
+    fn of(statements: &str) -> Self {
+        let streams = statements.split("\n;\n").map(str::to_owned).collect();
+        Self { streams, tables: Vec::new() }
+    }
+
+    /// The rule file with this one rule.
+    fn file(&self, sql: &str) -> String {
+        let mut file =
+            format!("streams: {}\nrules: {}\n", json!(self.streams), json!([{ "id": "q", "sql": sql }]));
+        if !self.tables.is_empty() {
+            file.push_str("tables:\n");
+        }
+        for table in &self.tables {
+            let entry = if table.starts_with("CREATE") {
+                json!(table).to_string()
+            } else {
+                table.replace('\n', "\n  ")
+            };
+            file.push_str(&format!("- {entry}\n"));
+        }
+        file
+    }
+}
+
+fn query(set: &Set, sql: &str, input: &[Event], mode: Mode) -> Result<Vec<Observation>, String> {
+    let compiled = compile_text("case", &set.file(sql), &Limits::default());
     let Some(plan) = compiled.plan else {
         let all: Vec<String> = compiled.diagnostics.iter().map(ToString::to_string).collect();
         return Err(all.join("\n"));
