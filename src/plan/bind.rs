@@ -71,7 +71,7 @@ pub(super) struct Output {
 /// Binds the expressions of one rule.
 pub(super) struct Binder<'a> {
     /// FROM.
-    pub(super) sides: Vec<Side<'a>>,
+    pub(super) sides: Vec<Side>,
     /// The slots of its streams and tables, each once.
     pub(super) slots: Vec<Slots>,
     /// The rule's id.
@@ -116,7 +116,7 @@ pub(super) fn nothing() -> Typed {
 
 impl<'a> Binder<'a> {
     /// For a rule over these sides, whose slots these are.
-    pub(super) fn new(rule: &'a str, sides: Vec<Side<'a>>, slots: Vec<Slots>, budget: usize) -> Self {
+    pub(super) fn new(rule: &'a str, sides: Vec<Side>, slots: Vec<Slots>, budget: usize) -> Self {
         Self {
             sides,
             slots,

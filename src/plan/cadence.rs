@@ -1,6 +1,5 @@
 //! How the observations of a windowed rule follow one another, and what its state depends on.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::model::alerting::Cadence;
@@ -11,7 +10,7 @@ use super::side::Side;
 
 /// A window's row comes when the watermark passes its end: with a later reading, or when the key
 /// has been idle. `None` where rows or conditions end it, for then no time is sure.
-pub(super) fn of(window: &Window, sides: &[Side<'_>]) -> Option<Cadence> {
+pub(super) fn of(window: &Window, sides: &[Side]) -> Option<Cadence> {
     let (every, length, after) = match window.kind {
         WindowKind::Tumbling { length } => (length, length, Duration::ZERO),
         WindowKind::Hopping { length, hop } => (hop, length, Duration::ZERO),
@@ -19,7 +18,7 @@ pub(super) fn of(window: &Window, sides: &[Side<'_>]) -> Option<Cadence> {
         WindowKind::Session { length, timeout } => (Duration::ZERO, length, timeout),
         WindowKind::Count { .. } | WindowKind::State { .. } => return None,
     };
-    let streams = || sides.iter().filter(|side| side.is_stream()).map(|side| side.schema);
+    let streams = || sides.iter().filter(|side| side.is_stream()).map(|side| &side.schema);
     let waits = streams().map(|stream| match stream.timestamp {
         Some(_) => idle_for(stream.idle, length),
         // It closes by the clock, give or take a wake-up.
@@ -32,15 +31,11 @@ pub(super) fn of(window: &Window, sides: &[Side<'_>]) -> Option<Cadence> {
 
 /// A hash of what the state of a rule depends on: its query's text, and what the streams and tables
 /// that it names are. The same in every build.
-pub(super) fn state(sql: &str, sides: &[Side<'_>]) -> u64 {
+pub(super) fn state(sql: &str, sides: &[Side]) -> u64 {
     let mut text = sql.trim().to_owned();
     for side in sides {
-        let schema = side.schema;
-        let reads = (&schema.name, schema.pattern.to_string(), &schema.source, schema.format);
-        let time = (&schema.timestamp, &schema.key, schema.lateness, schema.idle, schema.max_future);
-        let columns: Vec<_> = schema.columns.iter().map(|column| (&column.name, &column.ty, &column.from)).collect();
-        // Writing to a text cannot fail.
-        let _ = write!(text, "\n{:?} {reads:?} {time:?} {columns:?}", side.is_stream());
+        text.push('\n');
+        text.push_str(&side.schema.definition());
     }
     fnv(text.as_bytes())
 }

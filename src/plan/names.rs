@@ -13,7 +13,7 @@ use super::syntax::{Column, Kind, Node, Path, Select};
 /// Gives the names of one query their meaning.
 pub(super) struct Names<'a> {
     /// FROM.
-    pub(super) sides: &'a [Side<'a>],
+    pub(super) sides: &'a [Side],
     /// Whether there is a window.
     pub(super) windowed: bool,
     /// Whether SELECT is over groups.
@@ -51,7 +51,7 @@ struct At {
 
 impl<'a> Names<'a> {
     /// For a query over these sides.
-    pub(super) fn new(sides: &'a [Side<'a>], windowed: bool, grouped: bool, budget: usize, height: usize) -> Self {
+    pub(super) fn new(sides: &'a [Side], windowed: bool, grouped: bool, budget: usize, height: usize) -> Self {
         Self { sides, windowed, grouped, budget, height, problems: Vec::new(), aliases: Vec::new() }
     }
 
@@ -88,16 +88,15 @@ impl<'a> Names<'a> {
     }
 
     fn node(&mut self, node: &mut Node, at: At) {
-        let mut inner = at;
-        match &mut node.kind {
+        let aggregate = at.rows.is_none() && aggregate::is(node, self.windowed);
+        match &node.kind {
             Kind::Path(_) => return self.path(node, at),
             // What it names is no column.
             Kind::Call(call) if meta::is(call) => return,
-            Kind::Call(_) if aggregate::is(node, self.windowed) && at.rows.is_none() => {
-                inner = At { outputs: true, hides: false, rows: Some("an aggregate") };
-            }
             _ => {}
         }
+        let within = At { outputs: true, hides: false, rows: Some("an aggregate") };
+        let inner = if aggregate { within } else { at };
         node.each_mut(&mut |part| self.node(part, inner));
         node.measure();
         if node.height > self.height {

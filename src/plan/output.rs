@@ -19,7 +19,7 @@ pub(super) struct Expanded {
 /// Puts a SELECT list into columns.
 pub(super) fn expand(
     items: &[Item],
-    sides: &[Side<'_>],
+    sides: &[Side],
     grouped: bool,
     problems: &mut Vec<Problem>,
 ) -> Expanded {
@@ -55,7 +55,7 @@ pub(super) fn expand(
 }
 
 /// The columns that sides declare, as nodes with their names. `None` where one declares none.
-fn declared(place: Place, of: Option<usize>, sides: &[Side<'_>], problems: &mut Vec<Problem>) -> Option<Vec<(Node, String)>> {
+fn declared(place: Place, of: Option<usize>, sides: &[Side], problems: &mut Vec<Problem>) -> Option<Vec<(Node, String)>> {
     let mut found = Vec::new();
     for (i, side) in sides.iter().enumerate().filter(|(i, _)| of.is_none_or(|of| of == *i)) {
         if side.schema.open {
@@ -77,7 +77,7 @@ fn all(
     of: Option<&Name>,
     except: &[Name],
     replace: &[(Node, Name)],
-    sides: &[Side<'_>],
+    sides: &[Side],
     problems: &mut Vec<Problem>,
 ) -> Vec<Column> {
     let side = match of.map(|name| (name, called(sides, &name.text))) {
@@ -119,7 +119,7 @@ fn all(
 fn changed(
     call: &Call,
     column: &Column,
-    sides: &[Side<'_>],
+    sides: &[Side],
     problems: &mut Vec<Problem>,
     changes: &mut Vec<Node>,
 ) -> Vec<Column> {

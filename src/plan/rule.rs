@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::alerting::{AlertSpec, Cadence, RuleKind, Template};
+use crate::model::alerting::{AlertSpec, RuleKind, Template};
 use crate::model::diagnostic::Place;
 use crate::model::label::{Labels, OWN_LABELS};
 use crate::model::time::parse_span;
@@ -131,7 +131,7 @@ pub(super) struct Context<'a> {
 pub(super) fn bind<'a>(
     def: &'a RuleDef,
     syntax: &mut Syntax,
-    sides: Vec<Side<'a>>,
+    sides: Vec<Side>,
     slots: Vec<Slots>,
     context: Context<'_>,
     report: &mut Report,

@@ -1,6 +1,8 @@
 //! The sides of FROM: what a query calls its streams and tables, which of them a name is of, and
 //! how they are joined.
 
+use std::sync::Arc;
+
 use crate::model::diagnostic::Place;
 
 use super::bind::{Binder, Clause};
@@ -10,20 +12,20 @@ use super::stream::Schema;
 use super::syntax::{Node, Path, Select};
 
 /// One side of FROM.
-pub(super) struct Side<'a> {
+pub(super) struct Side {
     /// What the query calls it.
     pub(super) called: String,
     /// Where it stands.
     pub(super) place: Place,
     /// Its columns.
-    pub(super) schema: &'a Schema,
+    pub(super) schema: Arc<Schema>,
     /// Its slots, by their place in [`Binder::slots`]: sides over one stream share them.
     pub(super) source: usize,
     /// What it is in the plan.
     pub(super) plan: logical::Side,
 }
 
-impl Side<'_> {
+impl Side {
     /// Whether it is a stream.
     pub(super) fn is_stream(&self) -> bool {
         matches!(self.plan, logical::Side::Stream(_))
@@ -42,9 +44,9 @@ pub(super) enum Owner {
 
 /// Whose column a bare name is: of the side that declares it, else of the one that declares
 /// nothing.
-pub(super) fn owner(sides: &[Side<'_>], name: &str) -> Owner {
+pub(super) fn owner(sides: &[Side], name: &str) -> Owner {
     let those = |which: &dyn Fn(&Schema) -> bool| -> Vec<usize> {
-        sides.iter().enumerate().filter(|(_, side)| which(side.schema)).map(|(i, _)| i).collect()
+        sides.iter().enumerate().filter(|(_, side)| which(&side.schema)).map(|(i, _)| i).collect()
     };
     let mut found = those(&|schema| schema.declares(name));
     if found.is_empty() {
@@ -58,7 +60,7 @@ pub(super) fn owner(sides: &[Side<'_>], name: &str) -> Owner {
 }
 
 /// The side that a name calls: by its alias, else by the only stream or table of that name.
-pub(super) fn called(sides: &[Side<'_>], name: &str) -> Option<usize> {
+pub(super) fn called(sides: &[Side], name: &str) -> Option<usize> {
     if let Some(side) = sides.iter().position(|side| side.called == name) {
         return Some(side);
     }
