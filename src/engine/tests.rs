@@ -71,6 +71,7 @@ fn each() -> RulePlan {
         analytics: Vec::new(),
         visible: 1,
         unnest: None,
+        arrange: None,
         filter: None,
         window: None,
         project: vec![Expr::Field(0, 1)],
@@ -96,6 +97,7 @@ fn tumble() -> RulePlan {
         analytics: Vec::new(),
         visible: 1,
         unnest: None,
+        arrange: None,
         filter: None,
         window: Some(Window {
             kind: WindowKind::Tumbling { length: Duration::from_secs(10) },
