@@ -4,6 +4,7 @@
 use std::cmp::Ordering;
 use std::fmt::Write as _;
 
+use super::expr::Env;
 use super::{arithmetic, expr};
 use crate::model::coerce;
 use crate::model::value::Value;
@@ -14,7 +15,7 @@ use crate::plan::function::Function;
 const MAX_TEXT: usize = 1 << 20;
 
 /// Calls a function.
-pub(super) fn call(function: Function, args: &[&Value]) -> Value {
+pub(super) fn call(function: Function, args: &[&Value], env: &Env) -> Value {
     match function {
         Function::Greatest => extreme(args, Ordering::Greater),
         Function::Least => extreme(args, Ordering::Less),
@@ -24,7 +25,7 @@ pub(super) fn call(function: Function, args: &[&Value]) -> Value {
             _ => Value::Null,
         },
         Function::Concat => concat(args.iter().copied().filter(|a| !a.is_null())),
-        _ => number(function, args).or_else(|| text(function, args)).unwrap_or_default(),
+        _ => number(function, args, env).or_else(|| text(function, args)).unwrap_or_default(),
     }
 }
 
@@ -62,7 +63,7 @@ fn extreme(args: &[&Value], wanted: Ordering) -> Value {
 }
 
 /// The functions of numbers; `None` for the others.
-fn number(function: Function, args: &[&Value]) -> Option<Value> {
+fn number(function: Function, args: &[&Value], env: &Env) -> Option<Value> {
     let real = |f: fn(f64) -> f64| match args {
         [a] => a.as_f64().map_or(Value::Null, |x| Value::float(f(x))),
         _ => Value::Null,
@@ -89,7 +90,7 @@ fn number(function: Function, args: &[&Value]) -> Option<Value> {
         },
         (Function::Sign, [Value::Int(i)]) => Value::Int(i.signum()),
         (Function::Sign, [Value::Float(x)]) => Value::Int(i64::from(*x > 0.0) - i64::from(*x < 0.0)),
-        (Function::Mod, [a, b]) => arithmetic::remainder(a, b),
+        (Function::Mod, [a, b]) => arithmetic::remainder(a, b, env),
         _ => return None,
     })
 }
@@ -197,7 +198,7 @@ mod tests {
     #[track_caller]
     fn check(function: Function, args: &[Value], expected: Value) {
         let refs: Vec<&Value> = args.iter().collect();
-        let got = call(function, &refs);
+        let got = call(function, &refs, &Env::default());
         assert_eq!(format!("{got:?}"), format!("{expected:?}"), "{function:?}{args:?}");
     }
 
