@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use super::{arithmetic, cast, function, like};
 use crate::model::time::Timestamp;
 use crate::model::value::Value;
-use crate::plan::function::Function;
+use crate::plan::function::{Choice, Compiled, Function};
 use crate::plan::logical::{BinaryOp, Expr, UnaryOp};
 
 /// What an expression is evaluated over.
@@ -117,7 +117,8 @@ pub(super) fn eval<'a>(expr: &'a Expr, scope: Scope<'a>) -> Cow<'a, Value> {
             let index = eval(index, scope);
             part(eval(a, scope), |value| element(value, &index))
         }
-        Expr::Call(function, args) => call(*function, args, scope),
+        Expr::Call(function, args) => call(*function, &[], args, scope),
+        Expr::Prepared(function, fixed, args) => call(*function, fixed, args, scope),
         Expr::Slice(..) | Expr::InArray(..) => Cow::Owned(Value::Null),
     }
 }
@@ -248,8 +249,13 @@ fn element<'v>(value: &'v Value, index: &Value) -> Option<&'v Value> {
     if *index < 0 { items.get(items.len().checked_sub(distance)?) } else { items.get(distance) }
 }
 
-fn call<'a>(function: Function, args: &'a [Expr], scope: Scope<'a>) -> Cow<'a, Value> {
-    if function == Function::Coalesce {
+fn call<'a>(
+    function: Function,
+    fixed: &[Compiled],
+    args: &'a [Expr],
+    scope: Scope<'a>,
+) -> Cow<'a, Value> {
+    if function == Function::Choice(Choice::Coalesce) {
         return args
             .iter()
             .map(|arg| eval(arg, scope))
@@ -258,7 +264,7 @@ fn call<'a>(function: Function, args: &'a [Expr], scope: Scope<'a>) -> Cow<'a, V
     }
     let args: Vec<Cow<'a, Value>> = args.iter().map(|arg| eval(arg, scope)).collect();
     let args: Vec<&Value> = args.iter().map(|arg| &**arg).collect();
-    Cow::Owned(function::call(function, &args))
+    Cow::Owned(function::call(function, fixed, &args, scope.env))
 }
 
 #[cfg(test)]
@@ -266,6 +272,7 @@ mod tests {
     use super::*;
     use crate::model::stream::TimeUnit;
     use crate::model::value::DataType;
+    use crate::plan::function::Text;
 
     fn c(value: impl Into<Constant>) -> Box<Expr> {
         Box::new(Expr::Const(value.into().0))
@@ -372,7 +379,7 @@ mod tests {
         let concat = |a, b| Expr::Binary(BinaryOp::Concat, a, b);
         check(concat(c("a"), c(5)), "a5");
         check(concat(c("a"), c(None)), Value::Null);
-        check(Expr::Call(Function::Concat, vec![*c("a"), *c(None), *c(1.5)]), "a1.5");
+        check(Expr::Call(Function::Text(Text::Concat), vec![*c("a"), *c(None), *c(1.5)]), "a1.5");
         check(Expr::Cast(c("5"), DataType::Bigint, TimeUnit::Auto), 5);
     }
 }

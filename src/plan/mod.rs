@@ -20,6 +20,7 @@ mod recovery;
 pub mod render;
 mod report;
 mod rule;
+mod scalar;
 mod stream;
 mod syntax;
 mod template;
