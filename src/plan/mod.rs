@@ -28,6 +28,7 @@ mod recovery;
 pub mod render;
 mod report;
 mod rule;
+mod scalar;
 mod side;
 mod stream;
 mod syntax;
