@@ -9,6 +9,7 @@ mod call;
 mod compile;
 mod declare;
 pub mod definition;
+pub mod explain;
 pub mod file;
 pub mod function;
 mod key;
