@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::ingest::SourceStatus;
 use crate::model::link::{AgentReport, LinkStatus, SourceReport};
-use crate::model::ruleset::RunningSet;
+use crate::model::ruleset::{Item, ItemKind, RunningSet};
 use crate::model::time::Timestamp;
 use crate::spool::{self, Spool};
 
@@ -165,6 +165,35 @@ pub struct RuleStatus {
     pub pending: u64,
     /// Transitions made.
     pub transitions: u64,
+}
+
+/// A rule set that runs, with the texts that it runs from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningRules {
+    /// Its name.
+    pub name: String,
+    /// Kind, name and body of each of its items, in order.
+    items: Vec<(String, String, String)>,
+}
+
+impl RunningRules {
+    /// The set as the core's owner knows it.
+    pub(super) fn new(name: &str, items: &[Item]) -> Self {
+        let texts = |item: &Item| (item.kind.to_string(), item.name.to_string(), item.body.to_string());
+        Self { name: name.to_owned(), items: items.iter().map(texts).collect() }
+    }
+
+    /// Its items. What is of no kind that this version knows is left out.
+    pub fn items(&self) -> Vec<Item> {
+        let kinds = [ItemKind::Stream, ItemKind::Table, ItemKind::Rule];
+        self.items
+            .iter()
+            .filter_map(|(kind, name, body)| {
+                let kind = kinds.into_iter().find(|known| known.to_string() == *kind)?;
+                Some(Item { kind, name: name.as_str().into(), body: body.as_str().into() })
+            })
+            .collect()
+    }
 }
 
 /// An alert.

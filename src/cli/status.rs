@@ -1,28 +1,23 @@
 //! `weir status`: asks the running agent over its local socket.
 #![expect(clippy::print_stdout, reason = "this is what the verb is for")]
 
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 
 use crate::agent::status::{CoreStatus, Source, Status as AgentStatus, StreamStatus};
-use crate::config::{AgentConfig, DEFAULT_PATH};
 use crate::model::label::OWN_LABELS;
 
+use super::socket::{self, Agent};
 use super::table::table;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Status {
-    /// The agent's configuration file, which tells where its socket is
-    #[arg(long, short, default_value = DEFAULT_PATH)]
-    config: PathBuf,
-    /// The agent's socket itself
-    #[arg(long, conflicts_with = "config")]
-    socket: Option<PathBuf>,
+    #[command(flatten)]
+    agent: Agent,
     /// Everything, as one JSON object
     #[arg(long)]
     json: bool,
@@ -30,10 +25,7 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let socket = match self.socket {
-            Some(socket) => socket,
-            None => AgentConfig::load(&self.config)?.socket_path(),
-        };
+        let socket = self.agent.path()?;
         let first = ask(&socket)?;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&first)?);
@@ -52,16 +44,8 @@ impl Status {
 /// The span over which rates are taken.
 const SAMPLE: Duration = Duration::from_secs(1);
 
-fn ask(socket: &PathBuf) -> anyhow::Result<AgentStatus> {
-    let mut stream = UnixStream::connect(socket).with_context(|| {
-        format!(
-            "reach the agent at {}; is it running, and may you read its state directory?",
-            socket.display()
-        )
-    })?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).context("read the agent's answer")?;
+fn ask(socket: &Path) -> anyhow::Result<AgentStatus> {
+    let text = socket::ask(socket, "status")?;
     serde_json::from_str(&text).context("understand the agent's answer; is it another version?")
 }
 

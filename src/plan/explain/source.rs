@@ -1,9 +1,11 @@
 //! The leaves of the tree: streams that are read, tables that are looked into, and how they are
 //! joined.
 
+use std::collections::HashSet;
+
 use crate::model::stream::{Field, FieldSource, Format, StreamSpec};
 use crate::model::time::format_span;
-use crate::plan::logical::{Content, Join, JoinKind, Side, Table};
+use crate::plan::logical::{Analytic, Content, Expr, Join, JoinKind, RulePlan, Side, Table, WindowKind};
 
 use super::Step;
 use super::sql::{Sql, Terms, identifier};
@@ -13,7 +15,7 @@ use super::window;
 pub(super) fn read(sql: Sql<'_>) -> Step {
     let from = &sql.rule.from;
     if from.joins.is_empty() {
-        return from.sides.first().map_or_else(|| Step::new("scan", "nothing"), |side| leaf(sql, *side));
+        return leaf(sql, 0);
     }
     let joins = from.joins.iter().enumerate().map(|(i, join)| joined(sql, i + 1, join)).collect();
     let how = match from.at_close {
@@ -21,17 +23,18 @@ pub(super) fn read(sql: Sql<'_>) -> Step {
         false => "at entry: each row of the stream finds its partners as it comes",
     };
     let mut step = Step::new("join", how).with("from", sql.side(0)).with_all("joins", joins);
-    let streams = from.sides.iter().filter(|side| matches!(side, Side::Stream(_)));
-    let tables = from.sides.iter().filter(|side| matches!(side, Side::Table(_)));
+    let is_stream = |side: &usize| matches!(from.sides.get(*side), Some(Side::Stream(_)));
+    let (streams, tables): (Vec<usize>, Vec<usize>) = (0..from.sides.len()).partition(is_stream);
+    let streams = streams.into_iter().map(|side| leaf(sql, side));
     match sql.rule.window.as_ref().filter(|_| from.at_close) {
         Some(window) => {
             let mut all = window::window(sql, window);
-            all.inputs.extend(streams.map(|side| leaf(sql, *side)));
+            all.inputs.extend(streams);
             step.inputs.push(all);
         }
-        None => step.inputs.extend(streams.map(|side| leaf(sql, *side))),
+        None => step.inputs.extend(streams),
     }
-    step.inputs.extend(tables.map(|side| leaf(sql, *side)));
+    step.inputs.extend(tables.into_iter().map(|side| leaf(sql, side)));
     step
 }
 
@@ -59,11 +62,63 @@ fn joined(sql: Sql<'_>, side: usize, join: &Join) -> String {
     text
 }
 
-fn leaf(sql: Sql<'_>, side: Side) -> Step {
+fn leaf(sql: Sql<'_>, side: usize) -> Step {
     let missing = || Step::new("scan", "?");
-    match side {
-        Side::Stream(n) => sql.plan.streams.get(n).map_or_else(missing, |stream| scan(stream)),
-        Side::Table(n) => sql.plan.tables.get(n).map_or_else(missing, |found| table(sql, found)),
+    match sql.rule.from.sides.get(side) {
+        Some(Side::Stream(n)) => sql.plan.streams.get(*n).map_or_else(missing, |stream| {
+            let used = used(sql.rule, side);
+            scan(stream, |slot| used.contains(&slot))
+        }),
+        Some(Side::Table(n)) => sql.plan.tables.get(*n).map_or_else(missing, |found| table(sql, found)),
+        None => missing(),
+    }
+}
+
+/// The slots of a side that the rule uses. The stream may have more, for other rules.
+fn used(rule: &RulePlan, side: usize) -> HashSet<usize> {
+    let mut used = HashSet::new();
+    each_expr(rule, &mut |expr| {
+        expr.walk(&mut |part| {
+            if let Expr::Field(of, slot) = part
+                && *of == side
+            {
+                used.insert(*slot);
+            }
+        });
+    });
+    let equal = rule.from.joins.get(side.wrapping_sub(1)).map(|join| join.equal.as_slice());
+    used.extend(equal.unwrap_or_default().iter().map(|(_, slot)| *slot));
+    used
+}
+
+/// Visits every expression of a rule over rows.
+fn each_expr(rule: &RulePlan, visit: &mut dyn FnMut(&Expr)) {
+    let analytics = |list: &[Analytic], visit: &mut dyn FnMut(&Expr)| {
+        for analytic in list {
+            analytic.args.iter().chain(&analytic.partition).chain(&analytic.when).for_each(&mut *visit);
+        }
+    };
+    for join in &rule.from.joins {
+        join.on.iter().for_each(&mut *visit);
+    }
+    analytics(&rule.analytics, visit);
+    rule.filter.iter().chain(&rule.project).chain(&rule.unnest).chain(&rule.key).for_each(&mut *visit);
+    let Some(window) = &rule.window else { return };
+    window.filter.iter().chain(&window.group).chain(&window.having).for_each(&mut *visit);
+    for aggregate in &window.aggregates {
+        aggregate.args.iter().chain(&aggregate.filter).for_each(&mut *visit);
+    }
+    analytics(&window.analytics, visit);
+    window.arrange.iter().flat_map(|arrange| &arrange.order).for_each(|(expr, _)| visit(expr));
+    match &window.kind {
+        WindowKind::Sliding { trigger, .. } => trigger.iter().for_each(visit),
+        WindowKind::State { begin, end, partition } => {
+            std::iter::once(begin).chain(end).chain(partition).for_each(visit);
+        }
+        WindowKind::Tumbling { .. }
+        | WindowKind::Hopping { .. }
+        | WindowKind::Session { .. }
+        | WindowKind::Count { .. } => {}
     }
 }
 
@@ -84,15 +139,18 @@ fn table(sql: Sql<'_>, table: &Table) -> Step {
             };
             let step = Step::new("table", format!("{}: {rows}", identifier(&table.name)));
             match feed {
-                Some(feed) => step.over(scan(feed)),
+                Some(feed) => step.over(scan(feed, |_| true)),
                 None => step,
             }
         }
     }
 }
 
-fn scan(stream: &StreamSpec) -> Step {
-    let fields: Vec<String> = stream.fields.iter().map(|field| read_field(stream, field)).collect();
+/// A stream, with those of its slots that are of interest, and what tells its time and key.
+fn scan(stream: &StreamSpec, used: impl Fn(usize) -> bool) -> Step {
+    let own = |slot: usize| used(slot) || stream.timestamp == Some(slot) || stream.key == Some(slot);
+    let fields = stream.fields.iter().enumerate().filter(|(slot, _)| own(*slot));
+    let fields: Vec<String> = fields.map(|(_, field)| read_field(stream, field)).collect();
     let name = |slot: usize| stream.fields.get(slot).map(|field| identifier(&field.name));
     let step = Step::new("scan", identifier(&stream.name))
         .with("topics", stream.pattern.to_string())

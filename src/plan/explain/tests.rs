@@ -56,7 +56,7 @@ fn what_is_written_back_means_the_same() {
 fn a_tree_reads_from_the_alert_down_to_the_topics() {
     let yaml = "
 streams:
-  - CREATE STREAM freezers (temperature FLOAT, ts DATETIME) WITH (DATASOURCE='plant/{site}/freezer/{device}',
+  - CREATE STREAM freezers (temperature FLOAT, door STRING, ts DATETIME) WITH (DATASOURCE='plant/{site}/freezer/{device}',
       TIMESTAMP='ts', KEY='device', LATENESS='10s')
 rules:
   - id: too-warm
@@ -69,6 +69,7 @@ rules:
     clear: t < -15
     for: 2m
     labels: {team: cold}
+  - {id: open, sql: SELECT door FROM freezers, repeat: 1h}
 ";
     let plan = compile_text("set", yaml, &Limits::default()).plan.unwrap();
     let expected = "\
@@ -103,6 +104,9 @@ alert  a state for each key
                      key     device
 ";
     assert_eq!(text(&explain(&plan, &plan.rules[0]), false), expected);
+    // What other rules read of the stream is theirs.
+    let other = text(&explain(&plan, &plan.rules[1]), false);
+    assert!(other.contains("reads   ts DATETIME\n") && !other.contains("temperature FLOAT"), "{other}");
 }
 
 fn field(name: &str, ty: DataType) -> Field {
