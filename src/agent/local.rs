@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use crate::tasks::{self, Stop};
 
 use super::Watcher;
-use super::status::exposition;
+use super::metrics::exposition;
 
 /// A client that takes longer than this for one answer is let go.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -9,6 +9,7 @@ pub mod casefile;
 pub mod core;
 mod driver;
 mod local;
+pub mod metrics;
 mod redelivery;
 mod rules;
 mod snapshot;

@@ -1,5 +1,6 @@
 //! The command line of `weir`: argument types, and one file for each verb.
 
+mod accounts;
 mod check;
 mod config;
 #[cfg(feature = "demo")]

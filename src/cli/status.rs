@@ -11,6 +11,7 @@ use anyhow::Context;
 use crate::agent::status::{CoreStatus, Source, Status as AgentStatus, StreamStatus};
 use crate::model::label::OWN_LABELS;
 
+use super::accounts::{self, Sort};
 use super::socket::{self, Agent};
 use super::table::table;
 
@@ -18,15 +19,30 @@ use super::table::table;
 pub(super) struct Status {
     #[command(flatten)]
     agent: Agent,
-    /// Everything, as one JSON object
+    /// Everything as one JSON object; with --rules an array of rules
     #[arg(long)]
     json: bool,
+    /// Only the rules, each with its whole account
+    #[arg(long)]
+    rules: bool,
+    /// In which order: those first that cost most, took most rows, or hold most state
+    #[arg(long, value_enum, requires = "rules")]
+    sort: Option<Sort>,
 }
 
 impl Status {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let socket = self.agent.path()?;
-        let first = ask(&socket)?;
+        let mut first = ask(&socket)?;
+        if self.rules {
+            accounts::sort(&mut first.core.rules, self.sort);
+            let text = match self.json {
+                true => serde_json::to_string_pretty(&first.core.rules)? + "\n",
+                false => accounts::text(&first.core.rules),
+            };
+            drop(std::io::stdout().write_all(text.as_bytes()));
+            return Ok(ExitCode::SUCCESS);
+        }
         if self.json {
             println!("{}", serde_json::to_string_pretty(&first)?);
             return Ok(ExitCode::SUCCESS);
@@ -194,20 +210,31 @@ fn rules(core: &CoreStatus) -> String {
         .iter()
         .map(|r| {
             let unused = r.late + r.future + r.retained + r.outdated + r.refused;
-            [r.rows, r.matched, unused, r.groups, r.pending, r.firing, r.transitions].iter().fold(
-                vec![r.ruleset.clone(), r.rule.clone()],
-                |mut row, n| {
-                    row.push(n.to_string());
-                    row
-                },
-            )
+            let mut row = vec![r.ruleset.clone(), r.rule.clone()];
+            let counts = [r.rows, r.matched, unused, r.undefined, r.groups];
+            row.extend(counts.map(|n| n.to_string()));
+            row.extend([bytes(r.bytes), accounts::time(r.nanos)]);
+            row.extend([r.pending, r.firing, r.transitions].map(|n| n.to_string()));
+            row.push(accounts::degraded(r));
+            row
         })
         .collect();
-    section(
-        "rules",
-        &["set", "rule", "rows", "matches", "unused", "groups", "pending", "firing", "transitions"],
-        &rows,
-    )
+    let heading = [
+        "set",
+        "rule",
+        "rows",
+        "matches",
+        "unused",
+        "undefined",
+        "groups",
+        "state",
+        "time",
+        "pending",
+        "firing",
+        "transitions",
+        "",
+    ];
+    section("rules", &heading, &rows)
 }
 
 fn alerts(core: &CoreStatus) -> String {
