@@ -13,6 +13,7 @@ mod catalog;
 mod compile;
 mod declare;
 pub mod definition;
+pub mod explain;
 pub mod file;
 pub mod function;
 mod key;
