@@ -51,8 +51,8 @@ pub enum Content {
 /// first, and all the rest happens when it closes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RulePlan {
-    /// What the state of the rule depends on: a hash of its query's text, and of the streams and
-    /// tables that it names. Where it is the same, state is kept over a change of the rule.
+    /// What the state of the rule depends on: a hash of its query's text, and of the declarations of
+    /// the streams and tables that it names. Where it is the same, state is kept over a change of the rule.
     pub state: u64,
     /// FROM.
     pub from: From,
@@ -71,6 +71,9 @@ pub struct RulePlan {
     /// `unnest(array)`: an output row for each element, which [`Expr::Unnested`] stands for. None for
     /// what is no array or empty. In the same terms as `project`.
     pub unnest: Option<Expr>,
+    /// DISTINCT, ORDER BY and LIMIT over the elements of one row, where there is no window; a window
+    /// has its own.
+    pub arrange: Option<Arrange>,
     /// The key of the alert, named by [`AlertSpec::key`]; in the same terms as `project`.
     pub key: Vec<Expr>,
     /// `when`, over [`Expr::Column`] only.

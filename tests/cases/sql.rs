@@ -241,6 +241,7 @@ fn event(line: &str) -> Result<Event, String> {
         received: at,
         retained,
         dup: false,
+        qos: 0,
         properties: Box::default(),
         ack: None,
     };

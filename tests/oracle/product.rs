@@ -141,6 +141,7 @@ fn weir_message(topic: &str, payload: String, received: Timestamp, retained: boo
         received,
         retained,
         dup: false,
+        qos: 0,
         properties: Box::default(),
         ack: None,
     }
