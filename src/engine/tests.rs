@@ -104,7 +104,6 @@ fn tumble() -> RulePlan {
             filter: None,
             gives: Gives::Groups,
             analytics: Vec::new(),
-            arrange: None,
             group: vec![Expr::Field(0, 0)],
             aggregates: vec![sum, count],
             having: None,
