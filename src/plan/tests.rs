@@ -557,11 +557,11 @@ fn windows_give_groups_or_rows() {
 
 #[test]
 fn rows_are_arranged() {
-    let found = window(
+    let (_, rule) = sides(
         "SELECT DISTINCT room, avg(n) AS mean FROM env GROUP BY room, device, TUMBLINGWINDOW(ss, 10)\nORDER BY mean DESC, room LIMIT 3",
     );
-    let arrange = found.arrange.unwrap();
-    assert!(arrange.distinct && !found.by_key);
+    let arrange = rule.arrange.unwrap();
+    assert!(arrange.distinct && !rule.window.unwrap().by_key);
     assert_eq!(
         arrange.order,
         [(Expr::Aggregate(0), Direction::Descending), (Expr::Group(0), Direction::Ascending)]
@@ -590,7 +590,7 @@ fn aliases_go_everywhere() {
     assert_eq!(rule.project[1], binary(BinaryOp::Add, Expr::Aggregate(0), int(1)));
     assert_eq!(found.aggregates[1].args, [field(&plan, 0, 0, "n")]);
     assert_eq!(found.having, Some(binary(BinaryOp::Gt, Expr::Aggregate(0), int(2))));
-    assert_eq!(found.arrange.unwrap().order[0].0, Expr::Aggregate(0));
+    assert_eq!(rule.arrange.unwrap().order[0].0, Expr::Aggregate(0));
     let (_, rule) = sides(
         "SELECT floor(n) AS f, count(*) AS c FROM env GROUP BY f, TUMBLINGWINDOW(ss, 10) FILTER (WHERE f > 0)",
     );
