@@ -107,11 +107,15 @@ impl<'a> Names<'a> {
         node.each_mut(&mut |part| self.node(part, inner));
         node.measure();
         if node.height > self.height {
-            let message =
-                format!("with what its names stand for, the expression has more than {} levels", self.height);
-            self.problems.push(Problem::new("too-deep", node.place, message).hint("split the rule"));
+            self.too_deep(node.place);
             *node = nothing(node.place);
         }
+    }
+
+    fn too_deep(&mut self, place: Place) {
+        let message =
+            format!("with what its names stand for, the expression has more than {} levels", self.height);
+        self.problems.push(Problem::new("too-deep", place, message).hint("split the rule"));
     }
 
     fn path(&mut self, node: &mut Node, at: At) {
@@ -181,6 +185,10 @@ impl<'a> Names<'a> {
         node.place = place;
         for name in path.names.iter().skip(1) {
             match &mut node.kind {
+                Kind::Path(of) if of.names.len() >= self.height => {
+                    self.too_deep(place);
+                    return nothing(place);
+                }
                 Kind::Path(of) => of.names.push(name.clone()),
                 _ => node = Node::new(Kind::Member(Box::new(node), name.clone()), place),
             }
