@@ -114,6 +114,7 @@ fn a_wrong_kind_is_passed_over() {
     for function in ALL {
         let second = matches!(function, F::PercentileCont | F::PercentileDisc).then_some(x(0.5));
         let takes_text = matches!(function, F::Count | F::Min | F::Max | F::Collect | F::Deduplicate)
+            || function == F::PercentileDisc
             || matches!(function, F::FirstValue | F::LastValue);
         if !takes_text {
             check_with(function, second, &[s("a"), Value::Bool(true), s("9")], NULL);
@@ -233,6 +234,8 @@ fn ranks() {
     check_with(F::PercentileDisc, Some(i(0)), &[i(7), i(3)], i(3));
     check_with(F::PercentileDisc, Some(i(1)), &[i(7), i(3)], i(7));
     check_with(F::PercentileDisc, Some(x(0.5)), &[i(1), i(1), i(2)], i(1));
+    check_with(F::PercentileDisc, Some(x(0.5)), &[s("c"), s("a"), s("b"), NULL], s("b"));
+    check_with(F::PercentileDisc, Some(x(0.5)), &[json(serde_json::json!([1]))], NULL);
 }
 
 #[test]
@@ -327,6 +330,8 @@ fn any_value() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn bytes_and_snapshots_hold_at_any_point(
         readings in prop::collection::vec((0..5_i64, any_value()), 0..20),
