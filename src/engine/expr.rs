@@ -9,7 +9,7 @@ use super::{arithmetic, cast, function, like};
 use crate::model::stream::TimeUnit;
 use crate::model::time::Timestamp;
 use crate::model::value::{DataType, Value};
-use crate::plan::function::Function;
+use crate::plan::function::{Choice, Compiled, Function};
 use crate::plan::logical::{BinaryOp, Expr, UnaryOp};
 
 /// What an expression is evaluated over.
@@ -150,7 +150,8 @@ pub(super) fn eval<'a>(expr: &'a Expr, scope: Scope<'a>) -> Cow<'a, Value> {
             let index = eval(index, scope);
             part(eval(a, scope), |value| element(value, &index))
         }
-        Expr::Call(function, args) => call(*function, args, scope),
+        Expr::Call(function, args) => call(*function, &[], args, scope),
+        Expr::Prepared(function, fixed, args) => call(*function, fixed, args, scope),
         Expr::Slice(a, from, to) => {
             let bound = |bound: &'a Option<Box<Expr>>| bound.as_deref().map(|bound| eval(bound, scope));
             Cow::Owned(slice(&eval(a, scope), bound(from).as_deref(), bound(to).as_deref()))
@@ -312,8 +313,13 @@ fn convert(value: &Value, ty: &DataType, unit: TimeUnit, env: &Env) -> Value {
     }
 }
 
-fn call<'a>(function: Function, args: &'a [Expr], scope: Scope<'a>) -> Cow<'a, Value> {
-    if function == Function::Coalesce {
+fn call<'a>(
+    function: Function,
+    fixed: &[Compiled],
+    args: &'a [Expr],
+    scope: Scope<'a>,
+) -> Cow<'a, Value> {
+    if function == Function::Choice(Choice::Coalesce) {
         return args
             .iter()
             .map(|arg| eval(arg, scope))
@@ -322,12 +328,13 @@ fn call<'a>(function: Function, args: &'a [Expr], scope: Scope<'a>) -> Cow<'a, V
     }
     let args: Vec<Cow<'a, Value>> = args.iter().map(|arg| eval(arg, scope)).collect();
     let args: Vec<&Value> = args.iter().map(|arg| &**arg).collect();
-    Cow::Owned(function::call(function, &args, scope.env))
+    Cow::Owned(function::call(function, fixed, &args, scope.env))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::function::Text;
 
     fn c(value: impl Into<Constant>) -> Box<Expr> {
         Box::new(Expr::Const(value.into().0))
@@ -434,7 +441,7 @@ mod tests {
         let concat = |a, b| Expr::Binary(BinaryOp::Concat, a, b);
         check(concat(c("a"), c(5)), "a5");
         check(concat(c("a"), c(None)), Value::Null);
-        check(Expr::Call(Function::Concat, vec![*c("a"), *c(None), *c(1.5)]), "a1.5");
+        check(Expr::Call(Function::Text(Text::Concat), vec![*c("a"), *c(None), *c(1.5)]), "a1.5");
         check(Expr::Cast(c("5"), DataType::Bigint, TimeUnit::Auto), 5);
     }
 

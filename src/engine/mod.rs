@@ -9,7 +9,6 @@ mod aggregate;
 mod analytic;
 mod arithmetic;
 mod budget;
-mod cast;
 mod expr;
 mod function;
 mod judge;
@@ -21,6 +20,7 @@ mod watermark;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::model::cast;
 use crate::model::row::{Observation, Row};
 use crate::model::stream::StreamSpec;
 use crate::model::time::{Mono, Now};

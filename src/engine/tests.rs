@@ -24,12 +24,14 @@ fn stream() -> StreamSpec {
         from: FieldSource::Path(vec![name.into()]),
         ty: DataType::Any,
         unit: TimeUnit::Auto,
+        default: Value::Null,
     };
     StreamSpec {
         name: "s".into(),
         pattern: TopicPattern::parse("t").unwrap(),
         source: None,
         format: Format::Json,
+        strict: true,
         fields: ["device", "v", "ts"].into_iter().map(field).collect(),
         timestamp: Some(2),
         key: Some(0),
