@@ -135,6 +135,8 @@ fn sums_are_exact_where_they_can_be() {
     check(F::Sum, &[x(1e100), x(1.0), x(-1e100)], x(1.0));
     check(F::Sum, &vec![x(0.1); 10], x(1.0));
     check(F::Avg, &[i(1), i(2)], x(1.5));
+    check(F::Avg, &[x(0.1), x(0.1), x(0.1)], x(0.1));
+    check(F::Avg, &[i(i64::MAX), i(i64::MAX)], x(9_223_372_036_854_775_807.0));
 }
 
 #[test]
