@@ -109,7 +109,7 @@ impl Catalog {
         Err(if problem.hint.is_some() {
             problem
         } else {
-            problem.hint("declare it: under `streams` with CREATE STREAM, or under `tables`")
+            problem.hint("declare it under `streams` with CREATE STREAM, or under `tables`")
         })
     }
 
