@@ -8,9 +8,10 @@ use crate::model::diagnostic::{Diagnostic, Level, Place};
 use super::catalog::Catalog;
 use super::declare::declare;
 use super::definition::{RuleDef, RuleSetDef, TableBody, TableDef};
-use super::logical::{Plan, RulePlan, Side};
+use super::logical::{Plan, RulePlan};
 use super::report::{Problem, Report};
-use super::rule::{self, Context};
+use super::rule::{self, Context, Syntax};
+use super::side::Side;
 use super::table;
 use super::text::Text;
 use super::{Compiled, Limits, Outcome, file, parse};
@@ -171,33 +172,54 @@ impl Compiler<'_> {
         }
         let kind = rule::kind(def, &mut report);
         let labels = rule::labels(def, &mut report);
-        let syntax = rule::read(def, self.limits, &mut report);
-        let plan = syntax.select.as_ref().and_then(|select| {
-            let found = self.catalog.find(&select.stream);
-            let place = found.map_err(|problem| report.error("sql", &def.sql, problem)).ok()??;
-            let Side::Stream(stream) = self.catalog.side(place)? else {
-                let message = format!(
-                    "`{}` is a table: it starts nothing, only rows of a stream do",
-                    select.stream.text
-                );
-                let problem = Problem::new("table-first", select.stream.place, message);
-                report.error("sql", &def.sql, problem.hint("name a stream first, and join the table to it"));
-                return None;
-            };
-            let schema = self.catalog.schema(place)?;
-            let slots = self.catalog.slots.get_mut(place)?;
-            let context = Context {
-                ruleset: &self.ruleset,
-                schema: &schema,
-                stream,
-                limits: self.limits,
-                kind,
-                labels,
-            };
-            Some(rule::bind(def, &syntax, select, slots, context, &mut report))
+        let mut syntax = rule::read(def, self.limits, &mut report);
+        let plan = self.sides(def, &syntax, &mut report).and_then(|(places, sides)| {
+            let slots = &mut self.catalog.slots;
+            let own = places.iter().map(|place| slots.get_mut(*place).map(std::mem::take).unwrap_or_default());
+            let own = own.collect();
+            let context = Context { ruleset: &self.ruleset, limits: self.limits, kind, labels };
+            let (plan, own) = rule::bind(def, &mut syntax, sides, own, context, &mut report);
+            for (place, own) in places.iter().zip(own) {
+                if let Some(slots) = slots.get_mut(*place) {
+                    *slots = own;
+                }
+            }
+            plan
         });
         let failed = report.failed();
         self.found.extend(report.into_found());
         plan.filter(|_| !failed)
+    }
+
+    /// The sides of a rule's FROM, and the streams and tables behind them, each once. `None` where one
+    /// is not known or was declared wrongly.
+    fn sides(&mut self, def: &RuleDef, syntax: &Syntax, report: &mut Report) -> Option<(Vec<usize>, Vec<Side>)> {
+        let from = &syntax.select.as_ref()?.from;
+        let found: Vec<Option<usize>> = from
+            .iter()
+            .map(|source| {
+                let found = self.catalog.find(&source.name);
+                found.map_err(|problem| report.error("sql", &def.sql, problem)).ok()?
+            })
+            .collect();
+        let mut places: Vec<usize> = Vec::new();
+        let mut sides = Vec::with_capacity(from.len());
+        for (source, place) in from.iter().zip(found) {
+            let place = place?;
+            let schema = self.catalog.schema(place)?;
+            let known = places.iter().position(|known| *known == place).unwrap_or_else(|| {
+                places.push(place);
+                places.len() - 1
+            });
+            let name = source.called();
+            sides.push(Side {
+                called: name.text.clone(),
+                place: name.place,
+                schema,
+                source: known,
+                plan: self.catalog.side(place)?,
+            });
+        }
+        Some((places, sides))
     }
 }

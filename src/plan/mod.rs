@@ -4,23 +4,33 @@
 //! names and types, `rule` and `compile` put the plan of `logical` together. A finding is a
 //! diagnostic with the place where a person can mend it.
 
+mod aggregate;
+mod analytic;
 mod bind;
+mod cadence;
 mod call;
 mod catalog;
 mod compile;
 mod declare;
 pub mod definition;
+pub mod explain;
 pub mod file;
 pub mod function;
 mod key;
 pub mod logical;
+mod meta;
+mod names;
 mod nearest;
+mod operator;
+mod output;
 mod parse;
 mod query;
 mod recovery;
 pub mod render;
 mod report;
 mod rule;
+mod scalar;
+mod side;
 mod stream;
 mod syntax;
 mod table;
@@ -28,6 +38,7 @@ mod template;
 pub mod text;
 mod token;
 mod typing;
+mod window;
 mod yaml;
 
 use std::sync::Arc;
@@ -100,8 +111,8 @@ pub fn compile_text(set_name: &str, yaml: &str, limits: &Limits) -> Compiled {
     compile::compile_text(set_name, yaml, limits)
 }
 
-/// The name of every function that a query can call: scalar functions, aggregates, and the bounds
-/// of the window.
+/// The name of every function that a query can call: scalar functions, aggregates, analytic
+/// functions, and what tells about the row or the window.
 pub fn function_names() -> impl Iterator<Item = &'static str> {
     function::names().chain(call::names())
 }
