@@ -5,7 +5,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::file;
-use super::logical::{Aggregate, AggregateFunction, BinaryOp, Expr, Plan, RulePlan, UnaryOp, WindowKind};
+use super::logical::{
+    Aggregate, AggregateFunction, BinaryOp, Content, Expr, Plan, RulePlan, Side, UnaryOp, WindowKind,
+};
 use super::{Limits, RuleSetDef, compile, compile_text};
 use crate::model::alerting::{Piece, RuleKind};
 use crate::model::diagnostic::{Diagnostic, Level};
@@ -367,6 +369,17 @@ fn tables_are_items_of_their_own() {
     let other = file::parse(&TABLES.replace("max: 5,", "max: 6,")).unwrap().items();
     let changed: Vec<usize> = (0..items.len()).filter(|i| items[*i].hash() != other[*i].hash()).collect();
     assert_eq!(changed, [1]);
+}
+
+#[test]
+fn streams_that_feed_tables_go_first() {
+    let rules = "rules:\n  - {id: r, sql: SELECT e.v FROM env AS e LEFT JOIN last AS l ON e.device = l.device}\n";
+    let yaml = format!("{}{rules}", TABLES.split("rules:").next().unwrap());
+    let plan = compile_text("set", &yaml, &Limits::default()).plan.unwrap();
+    let names: Vec<&str> = plan.streams.iter().map(|stream| stream.name.as_ref()).collect();
+    assert_eq!(names, ["last", "env"]);
+    assert_eq!(plan.tables[0].content, Content::Latest { stream: 0 });
+    assert_eq!(plan.rules[0].from.sides, [Side::Stream(1), Side::Table(0)]);
 }
 
 #[test]
