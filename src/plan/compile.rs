@@ -8,7 +8,7 @@ use crate::model::diagnostic::{Diagnostic, Level, Place};
 use super::catalog::Catalog;
 use super::declare::declare;
 use super::definition::{RuleDef, RuleSetDef, TableBody, TableDef};
-use super::logical::{Plan, RulePlan};
+use super::logical::RulePlan;
 use super::report::{Problem, Report};
 use super::rule::{self, Context, Syntax};
 use super::side::Side;
