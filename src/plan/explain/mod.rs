@@ -137,7 +137,8 @@ fn project(sql: Sql<'_>, terms: Terms) -> Step {
 }
 
 fn arrange(sql: Sql<'_>, terms: Terms) -> Option<Step> {
-    let arrange = sql.rule.window.as_ref()?.arrange.as_ref()?;
+    let of_window = sql.rule.window.as_ref().and_then(|window| window.arrange.as_ref());
+    let arrange = of_window.or(sql.rule.arrange.as_ref())?;
     let order: Vec<String> = arrange
         .order
         .iter()
@@ -150,7 +151,8 @@ fn arrange(sql: Sql<'_>, terms: Terms) -> Option<Step> {
     let distinct = arrange.distinct.then(|| "DISTINCT".to_owned());
     let limit = arrange.limit.map(|limit| format!("LIMIT {limit}"));
     let parts: Vec<String> = [distinct, order, limit].into_iter().flatten().collect();
-    Some(Step::new("arrange", parts.join(", ")).with("over", "all groups of one window"))
+    let over = if of_window.is_some() { "all rows of windows that end together" } else { "the elements of one row" };
+    Some(Step::new("arrange", parts.join(", ")).with("over", over))
 }
 
 fn alert(sql: Sql<'_>, terms: Terms) -> Step {
