@@ -137,8 +137,7 @@ fn project(sql: Sql<'_>, terms: Terms) -> Step {
 }
 
 fn arrange(sql: Sql<'_>, terms: Terms) -> Option<Step> {
-    let of_window = sql.rule.window.as_ref().and_then(|window| window.arrange.as_ref());
-    let arrange = of_window.or(sql.rule.arrange.as_ref())?;
+    let arrange = sql.rule.arrange.as_ref()?;
     let order: Vec<String> = arrange
         .order
         .iter()
@@ -151,7 +150,7 @@ fn arrange(sql: Sql<'_>, terms: Terms) -> Option<Step> {
     let distinct = arrange.distinct.then(|| "DISTINCT".to_owned());
     let limit = arrange.limit.map(|limit| format!("LIMIT {limit}"));
     let parts: Vec<String> = [distinct, order, limit].into_iter().flatten().collect();
-    let over = if of_window.is_some() { "all rows of windows that end together" } else { "the elements of one row" };
+    let over = if sql.rule.window.is_some() { "windows that end together" } else { "the elements of one row" };
     Some(Step::new("arrange", parts.join(", ")).with("over", over))
 }
 

@@ -103,13 +103,13 @@ fn each_expr(rule: &RulePlan, visit: &mut dyn FnMut(&Expr)) {
     }
     analytics(&rule.analytics, visit);
     rule.filter.iter().chain(&rule.project).chain(&rule.unnest).chain(&rule.key).for_each(&mut *visit);
+    rule.arrange.iter().flat_map(|arrange| &arrange.order).for_each(|(expr, _)| visit(expr));
     let Some(window) = &rule.window else { return };
     window.filter.iter().chain(&window.group).chain(&window.having).for_each(&mut *visit);
     for aggregate in &window.aggregates {
         aggregate.args.iter().chain(&aggregate.filter).for_each(&mut *visit);
     }
     analytics(&window.analytics, visit);
-    window.arrange.iter().flat_map(|arrange| &arrange.order).for_each(|(expr, _)| visit(expr));
     match &window.kind {
         WindowKind::Sliding { trigger, .. } => trigger.iter().for_each(visit),
         WindowKind::State { begin, end, partition } => {

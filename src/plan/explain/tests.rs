@@ -195,11 +195,11 @@ fn everything() -> Plan {
         }],
         having: Some(Expr::Binary(BinaryOp::Mul, Box::new(Expr::Group(0)), Box::new(Expr::Aggregate(0)))),
         by_key: false,
-        arrange: Some(Arrange {
-            distinct: true,
-            order: vec![(Expr::Group(0), Direction::Descending)],
-            limit: Some(3),
-        }),
+    });
+    rule.arrange = Some(Arrange {
+        distinct: true,
+        order: vec![(Expr::Group(0), Direction::Descending)],
+        limit: Some(3),
     });
     rule.unnest = Some(Expr::Aggregate(0));
     rule.project = vec![Expr::Unnested, Expr::Analytic(0)];
