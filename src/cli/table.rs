@@ -17,8 +17,10 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// A number, with its unit perhaps: `3`, `3.5 kB`.
 fn is_number(cell: &str) -> bool {
-    cell.parse::<f64>().is_ok()
+    let (number, unit) = cell.split_once(' ').unwrap_or((cell, ""));
+    number.parse::<f64>().is_ok() && unit.len() <= 3
 }
 
 fn line(cells: &[String], widths: &[usize], right: &[bool]) -> String {

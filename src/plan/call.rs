@@ -5,7 +5,7 @@ use crate::model::diagnostic::Place;
 use crate::model::value::{DataType, Value};
 
 use super::bind::{Binder, Clause, Typed};
-use super::function::{self, Gives, Param, Signature};
+use super::function::{self, Signature};
 use super::logical::Expr;
 use super::nearest::nearest;
 use super::report::Problem;
@@ -70,7 +70,7 @@ impl Binder<'_> {
                 let problem = Problem::new("misplaced-changed-cols", place, "`changed_cols` is an item of SELECT by itself");
                 self.problem(problem.hint("its columns are named by its prefix; use changed_col(…) within an expression"))
             }
-            (None, None, Some(signature)) => self.scalar(&signature, call, place, clause),
+            (None, None, Some(signature)) => self.scalar(signature, call, place, clause),
             (None, None, None) => self.meta(call, place, clause),
         }
     }
@@ -81,6 +81,10 @@ impl Binder<'_> {
             let message = format!("the function `{name}` is not supported by this version");
             return self.problem(Problem::new("not-yet", call.name.place, message));
         }
+        if let Some(instead) = function::refused(name) {
+            let message = format!("the function `{name}` is not part of the language");
+            return self.problem(Problem::new("unsupported", call.name.place, message).hint(instead));
+        }
         let problem = Problem::new("unknown-function", call.name.place, format!("no function `{name}`"));
         if name.to_uppercase().ends_with("WINDOW") {
             return self.problem(problem.hint("a window stands in GROUP BY, by itself"));
@@ -89,55 +93,6 @@ impl Binder<'_> {
             Some(near) => problem.hint(format!("did you mean `{near}`?")),
             None => problem,
         })
-    }
-
-    fn scalar(&mut self, signature: &Signature, call: &Call, place: Place, clause: Clause) -> Typed {
-        let name = call.name.text.as_str();
-        let mut args: Vec<Typed> = call.args.iter().map(|arg| self.bind(arg, clause)).collect();
-        let places: Vec<Place> = call.args.iter().map(|arg| arg.place).collect();
-        if args.len() < signature.least || signature.most.is_some_and(|most| args.len() > most) {
-            let takes = match signature.most {
-                Some(1) => "1 argument".to_owned(),
-                None => format!(
-                    "at least {} argument{}",
-                    signature.least,
-                    if signature.least == 1 { "" } else { "s" }
-                ),
-                Some(most) if most == signature.least => format!("{most} arguments"),
-                Some(most) => format!("{} to {most} arguments", signature.least),
-            };
-            let message = format!("`{name}` takes {takes}, found {}", args.len());
-            return self.problem(Problem::new("wrong-arguments", place, message));
-        }
-        let what = format!("`{name}`");
-        let mut alike = false;
-        for (i, (arg, place)) in args.iter().zip(&places).enumerate() {
-            match signature.param(i) {
-                Param::Number => {
-                    self.number(arg, *place, &what);
-                }
-                Param::Text => {
-                    self.text(arg, *place, &what);
-                }
-                Param::Alike => alike = true,
-                Param::Any => {}
-            }
-        }
-        let common = if alike || signature.gives == Gives::Common {
-            self.alike(&mut args, &places)
-        } else {
-            DataType::Any
-        };
-        let ty = match signature.gives {
-            Gives::Bigint => DataType::Bigint,
-            Gives::Float => DataType::Float,
-            Gives::Text => DataType::String,
-            Gives::Boolean => DataType::Boolean,
-            Gives::First => args.first().map_or(DataType::Any, |arg| arg.ty.clone()),
-            Gives::Common => common,
-        };
-        let args = args.into_iter().map(|arg| arg.expr).collect();
-        Typed { expr: Expr::Call(signature.function, args), ty }
     }
 
     fn bare(&mut self, bare: &Expr, call: &Call, place: Place, clause: Clause) -> Typed {

@@ -8,7 +8,7 @@ use crate::model::alerting::AlertSpec;
 use crate::model::stream::{StreamSpec, TimeUnit};
 use crate::model::value::{DataType, Value};
 
-use super::function::Function;
+use super::function::{Compiled, Function};
 
 /// One rule set, compiled.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -451,6 +451,8 @@ pub enum Expr {
     Slice(Box<Expr>, Option<Box<Expr>>, Option<Box<Expr>>),
     /// A scalar function.
     Call(Function, Vec<Expr>),
+    /// The same with those of its arguments that are fixed by constants, worked out; the others follow.
+    Prepared(Function, Arc<[Compiled]>, Vec<Expr>),
 }
 
 impl Expr {
@@ -472,7 +474,9 @@ impl Expr {
                 a.walk(visit);
                 b.walk(visit);
             }
-            Self::And(list) | Self::Or(list) | Self::Call(_, list) => list.iter().for_each(|e| e.walk(visit)),
+            Self::And(list) | Self::Or(list) | Self::Call(_, list) | Self::Prepared(_, _, list) => {
+                list.iter().for_each(|e| e.walk(visit));
+            }
             Self::Slice(a, from, to) => {
                 a.walk(visit);
                 from.iter().chain(to).for_each(|e| e.walk(visit));

@@ -8,8 +8,12 @@ mod demo;
 #[cfg(feature = "hub")]
 mod docs;
 #[cfg(feature = "hub")]
+mod explain;
+#[cfg(feature = "hub")]
 mod hub;
 mod ingest;
+#[cfg(feature = "hub")]
+mod query;
 #[cfg(feature = "hub")]
 mod replay;
 #[cfg(feature = "hub")]

@@ -440,8 +440,9 @@ fn emit(
     account: &mut Account,
     out: &mut Vec<Observation>,
 ) {
-    let aggregates: Vec<Value> = window.aggregates.iter().map(Accumulator::value).collect();
     let env = Env { at: end, ..Env::default() };
+    let held = window.aggregates.iter().zip(ctx.aggregates());
+    let aggregates: Vec<Value> = held.map(|(held, aggregate)| held.value(aggregate, &env)).collect();
     let names = Names::Window { group, aggregates: &aggregates, analytics: &[], start: window.start, end };
     let scope = Scope { names, env: &env, element: None };
     if ctx.having().is_none_or(|having| holds(having, scope)) {
