@@ -32,7 +32,7 @@ const CASES: u64 = 1_500;
 
 /// Whether the n-th row of a group ends a count window.
 fn counts(n: usize, count: usize, every: usize) -> bool {
-    n >= count && (n - count).is_multiple_of(every)
+    n >= count && n.is_multiple_of(every)
 }
 
 /// One test: what there is to read, the rules, and what happens.
