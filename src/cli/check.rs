@@ -16,6 +16,7 @@ use crate::model::diagnostic::{Diagnostic, Level};
 use crate::plan::{self, Compiled, Limits, render::render};
 
 use super::rulefiles::{self, RuleFile};
+use super::table::count;
 
 /// Check rule files without running them.
 ///
@@ -81,18 +82,15 @@ fn summary(checked: &[Checked]) -> String {
     let found: Vec<&Diagnostic> = checked.iter().flat_map(|file| &file.compiled.diagnostics).collect();
     let of = |level| found.iter().filter(|d| d.level == level).count();
     let (errors, warnings) = (of(Level::Error), of(Level::Warning));
+    let counted = |n: usize, what: &str| count(n as u64, what);
     let rules = checked.iter().map(|file| file.compiled.outcomes.len()).sum();
     let verdict = match (errors, warnings) {
         (0, 0) => "all right".to_owned(),
-        (0, _) => count(warnings, "warning"),
-        (_, 0) => count(errors, "error"),
-        _ => format!("{}, {}", count(errors, "error"), count(warnings, "warning")),
+        (0, _) => counted(warnings, "warning"),
+        (_, 0) => counted(errors, "error"),
+        _ => format!("{}, {}", counted(errors, "error"), counted(warnings, "warning")),
     };
-    format!("{}, {}: {verdict}", count(checked.len(), "file"), count(rules, "rule"))
-}
-
-fn count(n: usize, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+    format!("{}, {}: {verdict}", counted(checked.len(), "file"), counted(rules, "rule"))
 }
 
 #[cfg(test)]

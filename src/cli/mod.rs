@@ -40,7 +40,7 @@ enum Verb {
     /// Show what rules do, step by step
     Explain(explain::Explain),
     /// Run a query on live topics or a recording, and print its rows
-    Query(query::Query),
+    Query(Box<query::Query>),
     /// Show which alerts the rules would have raised over a recording
     Replay(replay::Replay),
     /// Run the test cases of rule files

@@ -57,6 +57,8 @@ pub(super) struct Env {
     pub(super) now: Timestamp,
     /// The row's own time; the end of the window over groups.
     pub(super) at: Timestamp,
+    /// The window that a row comes out of, where it comes out of one.
+    pub(super) window: Option<(Timestamp, Timestamp)>,
     /// How often a value that exists was asked for something that has none: overflow, division by
     /// zero, what is not finite.
     pub(super) undefined: Cell<u64>,
@@ -192,6 +194,8 @@ fn name<'a>(expr: &Expr, scope: Scope<'a>) -> Cow<'a, Value> {
         (Expr::Unnested, _) => scope.element,
         (Expr::WindowStart, Names::Window { start, .. }) => return Cow::Owned(Value::Time(start)),
         (Expr::WindowEnd, Names::Window { end, .. }) => return Cow::Owned(Value::Time(end)),
+        (Expr::WindowStart, _) => return Cow::Owned(scope.env.window.map_or(Value::Null, |(start, _)| Value::Time(start))),
+        (Expr::WindowEnd, _) => return Cow::Owned(scope.env.window.map_or(Value::Null, |(_, end)| Value::Time(end))),
         (Expr::EventTime, _) => return Cow::Owned(Value::Time(scope.env.at)),
         (Expr::Now, _) => return Cow::Owned(Value::Time(scope.env.now)),
         _ => None,

@@ -71,8 +71,8 @@ pub struct RulePlan {
     /// `unnest(array)`: an output row for each element, which [`Expr::Unnested`] stands for. None for
     /// what is no array or empty. In the same terms as `project`.
     pub unnest: Option<Expr>,
-    /// DISTINCT, ORDER BY and LIMIT over the elements of one row, where there is no window; a window
-    /// has its own.
+    /// DISTINCT, ORDER BY and LIMIT: over all output rows of windows that end together; without a
+    /// window over the elements of one row.
     pub arrange: Option<Arrange>,
     /// The key of the alert, named by [`AlertSpec::key`]; in the same terms as `project`.
     pub key: Vec<Expr>,
@@ -228,10 +228,8 @@ pub struct Window {
     pub having: Option<Expr>,
     /// Whether one of `group` is the stream's key, or the stream has none: then each group has its own
     /// watermark. Without it a group follows the slowest key that is not idle. Never where
-    /// `arrange` compares groups, nor where streams are joined.
+    /// [`RulePlan::arrange`] compares groups, nor where streams are joined.
     pub by_key: bool,
-    /// DISTINCT, ORDER BY and LIMIT, over all output rows of windows that end together.
-    pub arrange: Option<Arrange>,
 }
 
 /// What a window gives when it closes.

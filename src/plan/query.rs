@@ -53,7 +53,6 @@ impl Binder<'_> {
         let arrange = self.arrange(select);
         let by_key = self.by_key() && !self.at_close && arrange.is_none();
         let gives = if self.grouped { Gives::Groups } else { Gives::Rows };
-        let (within, alone) = if window.is_some() { (arrange, None) } else { (None, arrange) };
         let window = window.map(|(kind, filter)| Window {
             kind,
             filter,
@@ -63,9 +62,8 @@ impl Binder<'_> {
             analytics: Vec::new(),
             having,
             by_key,
-            arrange: within,
         });
-        Query { from, filter, window, arrange: alone }
+        Query { from, filter, window, arrange }
     }
 
     fn having(&mut self, node: &Node) -> Option<Expr> {

@@ -20,3 +20,5 @@ mod replay;
 mod spine;
 mod support;
 mod tidy;
+#[cfg(feature = "hub")]
+mod transcript;

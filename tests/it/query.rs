@@ -111,7 +111,8 @@ fn the_topic_may_come_from_the_stream() {
     assert_eq!(out, "{\"device\":\"m7\",\"v\":1.0}\n");
     let envelope = "{\"topic\": \"elsewhere/x\", \"payload\": {}}\n";
     let (_, _, err) = piped(&args, envelope);
-    let said = "weir: 1 messages whose topic no stream reads, such as elsewhere/x; read are machine/{device}\n";
+    let said =
+        "weir: 1 message whose topic no stream reads, such as elsewhere/x; read are machine/{device}\n";
     assert!(err.contains(said), "{err}");
 }
 
@@ -123,7 +124,8 @@ fn what_is_wrong_is_shown_at_its_place() {
     assert!(err.contains(" --> query:1:16\n"), "{err}");
     let (_, _, err) = weir(&["query", "SELECT x FROM rooms"]);
     assert!(err.contains("declare it with --stream"), "{err}");
-    let (_, _, err) = weir(&["query", "SELECT 1 AS x FROM s", "--stream", "CREATE STREAM s () WITH (TOPIC='a')"]);
+    let (_, _, err) =
+        weir(&["query", "SELECT 1 AS x FROM s", "--stream", "CREATE STREAM s () WITH (TOPIC='a')"]);
     assert!(err.contains(" --> --stream:1:"), "{err}");
     let (ok, _, err) = weir(&["query", "SELECT device FROM machine", "--stream", MACHINE]);
     assert!(!ok && err.contains("--broker mqtt://HOST:PORT"), "{err}");
@@ -199,7 +201,8 @@ fn live_rows_come_as_messages_do_kept_ones_first() {
     let broker = Mosquitto::start();
     let url = broker.url();
     broker.publish("hall/3/press/p1", r#"{"bar": 180.5}"#, &["-r"]);
-    let stream = "CREATE STREAM press (bar FLOAT) WITH (DATASOURCE='hall/{hall}/press/{device}', SOURCE='plant')";
+    let stream =
+        "CREATE STREAM press (bar FLOAT) WITH (DATASOURCE='hall/{hall}/press/{device}', SOURCE='plant')";
     let mut query = Live::start(&[
         "SELECT hall, device, bar FROM press WHERE bar > 100",
         "--stream",
@@ -231,7 +234,7 @@ fn a_window_on_arrival_time_closes_by_the_clock() {
     query.said();
     broker.publish("a", "{}", &[]);
     assert_eq!(query.row(), r#"{"n":1}"#);
-    assert_eq!(query.said(), "weir: 1 messages, 1 rows in, 1 rows out");
+    assert_eq!(query.said(), "weir: 1 message, 1 row in, 1 row out");
     assert!(query.child.wait().unwrap().success());
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::agent::core::IdleClock;
+use crate::cli::table::count;
 use crate::decode::Decoder;
 use crate::engine::{Config, Engine};
 use crate::model::message::{Message, NODE_SOURCE};
@@ -117,7 +118,9 @@ impl Pipeline {
     pub(super) fn counts(&self, given: u64) -> Vec<String> {
         let account = self.engine.accounts().first().copied().unwrap_or_default();
         let rejected: u64 = self.decoder.stats().flat_map(|(_, stats)| stats.rejects()).map(|(_, n)| n).sum();
-        let mut line = format!("{} messages, {} rows in, {given} rows out", self.messages, account.rows);
+        let [messages, read, given] = [(self.messages, "message"), (account.rows, "row"), (given, "row")]
+            .map(|(n, what)| count(n, what));
+        let mut line = format!("{messages}, {read} in, {given} out");
         let unused = [
             ("rejected", rejected),
             ("late", account.late),
@@ -129,7 +132,7 @@ impl Pipeline {
             line.push_str(&format!("; {count} {what}"));
         }
         if account.groups > 0 {
-            line.push_str(&format!("; {} groups still open", account.groups));
+            line.push_str(&format!("; {} still open", count(account.groups as u64, "group")));
         }
         let mut lines = vec![line];
         for (stream, stats) in self.decoder.stats() {
@@ -143,8 +146,8 @@ impl Pipeline {
             let read: Vec<String> =
                 self.decoder.stats().map(|(stream, _)| stream.pattern.to_string()).collect();
             lines.push(format!(
-                "{} messages whose topic no stream reads, such as {stray}; read are {}",
-                self.unmatched,
+                "{} whose topic no stream reads, such as {stray}; read are {}",
+                count(self.unmatched, "message"),
                 read.join(", ")
             ));
         }

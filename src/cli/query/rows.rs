@@ -220,8 +220,8 @@ mod tests {
         let mut printer = printer(Form::Table, false);
         let a = row(&[Value::str("a"), Value::Float(21.5)]);
         let b = row(&[Value::str("b\u{1b}"), Value::Null]);
-        assert_eq!(printer.text(&[a.clone()]), "device     t\n------  ----\na       21.5\n");
-        assert_eq!(printer.text(&[a.clone()]), "a       21.5\n");
+        assert_eq!(printer.text(std::slice::from_ref(&a)), "device     t\n------  ----\na       21.5\n");
+        assert_eq!(printer.text(std::slice::from_ref(&a)), "a       21.5\n");
         assert_eq!(
             printer.text(&[b, a]),
             "\ndevice       t\n--------  ----\nb\\u{1b}   NULL\na         21.5\n"

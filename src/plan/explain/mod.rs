@@ -137,7 +137,7 @@ fn project(sql: Sql<'_>, terms: Terms) -> Step {
 }
 
 fn arrange(sql: Sql<'_>, terms: Terms) -> Option<Step> {
-    let arrange = sql.rule.window.as_ref()?.arrange.as_ref()?;
+    let arrange = sql.rule.arrange.as_ref()?;
     let order: Vec<String> = arrange
         .order
         .iter()
@@ -150,7 +150,7 @@ fn arrange(sql: Sql<'_>, terms: Terms) -> Option<Step> {
     let distinct = arrange.distinct.then(|| "DISTINCT".to_owned());
     let limit = arrange.limit.map(|limit| format!("LIMIT {limit}"));
     let parts: Vec<String> = [distinct, order, limit].into_iter().flatten().collect();
-    Some(Step::new("arrange", parts.join(", ")).with("over", "all groups of one window"))
+    Some(Step::new("arrange", parts.join(", ")).with("over", if sql.rule.window.is_some() { "all groups of one window" } else { "the elements of one row" }))
 }
 
 fn alert(sql: Sql<'_>, terms: Terms) -> Step {

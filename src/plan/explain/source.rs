@@ -103,13 +103,13 @@ fn each_expr(rule: &RulePlan, visit: &mut dyn FnMut(&Expr)) {
     }
     analytics(&rule.analytics, visit);
     rule.filter.iter().chain(&rule.project).chain(&rule.unnest).chain(&rule.key).for_each(&mut *visit);
+    rule.arrange.iter().flat_map(|arrange| &arrange.order).for_each(|(expr, _)| visit(expr));
     let Some(window) = &rule.window else { return };
     window.filter.iter().chain(&window.group).chain(&window.having).for_each(&mut *visit);
     for aggregate in &window.aggregates {
         aggregate.args.iter().chain(&aggregate.filter).for_each(&mut *visit);
     }
     analytics(&window.analytics, visit);
-    window.arrange.iter().flat_map(|arrange| &arrange.order).for_each(|(expr, _)| visit(expr));
     match &window.kind {
         WindowKind::Sliding { trigger, .. } => trigger.iter().for_each(visit),
         WindowKind::State { begin, end, partition } => {
@@ -178,7 +178,12 @@ fn read_field(stream: &StreamSpec, field: &Field) -> String {
             let level = stream.pattern.captures().nth(*n).map_or("", |name| name);
             format!("{own} (level {{{level}}} of the topic)")
         }
+        FieldSource::Cell(n) => format!("{own} (value {} of the line)", n + 1),
         FieldSource::Topic => format!("{own} (the topic)"),
+        FieldSource::Source => format!("{own} (the source)"),
+        FieldSource::Retained => format!("{own} (whether it was retained)"),
+        FieldSource::Qos => format!("{own} (the quality of service)"),
+        FieldSource::Property(name) => format!("{own} (the user property {name})"),
         FieldSource::Received => format!("{own} (the time of arrival)"),
     }
 }

@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 
 use crate::model::stream::FieldSource;
 use crate::model::value::{DataType, Value};
-use crate::plan::function::{self, Function};
 use crate::plan::logical::{
     Aggregate, AggregateFunction, Analytic, AnalyticFunction, BinaryOp, Content, Expr, Plan, RulePlan, Side,
     UnaryOp,
@@ -254,9 +253,19 @@ impl Writer<'_> {
                 self.put("]");
             }
             Expr::Call(function, args) => {
-                self.put(function_name(*function));
+                self.put(function.name());
                 self.put("(");
                 self.list(args, ", ", level::ANY);
+                self.put(")");
+            }
+            Expr::Prepared(function, fixed, args) => {
+                self.put(function.name());
+                self.put("(");
+                self.list(args, ", ", level::ANY);
+                for (n, fixed) in fixed.iter().enumerate() {
+                    self.put(if n == 0 && args.is_empty() { "" } else { ", " });
+                    self.put(&quoted(&fixed.to_string()));
+                }
                 self.put(")");
             }
         }
@@ -481,12 +490,6 @@ pub(super) fn identifier(name: &str) -> String {
     // Writing to a string cannot fail.
     write!(text, "`{}`", name.replace('`', "``")).unwrap_or_default();
     text
-}
-
-/// The first of the names that it goes by.
-fn function_name(function: Function) -> &'static str {
-    let is = |name: &&str| function::Signature::named(name).is_some_and(|known| known.function == function);
-    function::names().find(is).unwrap_or("?")
 }
 
 const fn aggregate_name(function: AggregateFunction) -> &'static str {

@@ -110,7 +110,7 @@ alert  a state for each key
 }
 
 fn field(name: &str, ty: DataType) -> Field {
-    Field { name: name.into(), from: FieldSource::Path(vec![name.into()]), ty, unit: TimeUnit::Auto }
+    Field { name: name.into(), from: FieldSource::Path(vec![name.into()]), ty, unit: TimeUnit::Auto, default: Value::Null }
 }
 
 fn stream(name: &str) -> Arc<StreamSpec> {
@@ -118,6 +118,7 @@ fn stream(name: &str) -> Arc<StreamSpec> {
         name: name.into(),
         pattern: TopicPattern::parse(&format!("{name}/{{device}}")).unwrap(),
         source: None,
+        strict: true,
         format: Format::Json,
         fields: vec![field("device", DataType::String), field("t", DataType::Float)],
         timestamp: Some(1),
@@ -179,11 +180,11 @@ fn everything() -> Plan {
         }],
         having: Some(Expr::Binary(BinaryOp::Mul, Box::new(Expr::Group(0)), Box::new(Expr::Aggregate(0)))),
         by_key: false,
-        arrange: Some(Arrange {
-            distinct: true,
-            order: vec![(Expr::Group(0), Direction::Descending)],
-            limit: Some(3),
-        }),
+    });
+    rule.arrange = Some(Arrange {
+        distinct: true,
+        order: vec![(Expr::Group(0), Direction::Descending)],
+        limit: Some(3),
     });
     rule.unnest = Some(Expr::Aggregate(0));
     rule.project = vec![Expr::Unnested, Expr::Analytic(0)];
