@@ -20,7 +20,7 @@ pub(super) struct Remap(Option<Vec<Option<usize>>>);
 impl Layout {
     /// The slots of a stream.
     pub(super) fn of(stream: &StreamSpec) -> Self {
-        Self(stream.fields.iter().map(|field| fingerprint(field)).collect())
+        Self(stream.fields.iter().map(fingerprint).collect())
     }
 
     /// The slots of each side of a rule.
@@ -30,7 +30,7 @@ impl Layout {
             Side::Table(table) => match &plan.tables[*table].content {
                 Content::Latest { stream } => Self::of(&plan.streams[*stream]),
                 Content::Fixed(_) => {
-                    Self(plan.tables[*table].columns.iter().map(|name| fingerprint(name)).collect())
+                    Self(plan.tables[*table].columns.iter().map(fingerprint).collect())
                 }
             },
         };

@@ -92,7 +92,7 @@ fn tumble() -> RulePlan {
         state: 0,
         from: From { sides: vec![Side::Stream(0)], joins: Vec::new(), at_close: false },
         analytics: Vec::new(),
-        visible: 1,
+        visible: 4,
         unnest: None,
         filter: None,
         window: Some(Window {
@@ -299,6 +299,7 @@ fn a_push_does_first_what_is_due() {
 fn a_window_that_mixes_keys_waits_for_the_slowest() {
     let rule = RulePlan {
         project: vec![Expr::Aggregate(0), Expr::Aggregate(1), Expr::WindowStart],
+        visible: 3,
         key: vec![],
         ..mixed()
     };
@@ -393,11 +394,10 @@ fn ceilings_refuse_and_count() {
 fn distinct_counts_against_the_ceiling() {
     let mut rule = tumble();
     rule.window.as_mut().unwrap().aggregates[0].distinct = true;
-    let mut bench = Bench::with(
-        stream(),
-        vec![rule],
-        Config { max_bytes: 2 * Value::Int(0).bytes(), ..Config::default() },
-    );
+    let mut probe = Bench::new(stream(), vec![rule.clone()]);
+    let used = probe.row("a", None, 0, 0).account().bytes;
+    let config = Config { max_bytes: used + 2 * Value::Int(0).bytes(), ..Config::default() };
+    let mut bench = Bench::with(stream(), vec![rule], config);
     for v in [1, 2, 2, 3, 1] {
         bench.row("a", v, 0, 0);
     }
@@ -413,8 +413,7 @@ fn a_swap_keeps_the_windows_of_rules_that_stay() {
     other.alert = alert("other", 1, OCCURRENCE);
     let mut bench = Bench::new(stream(), vec![tumble(), other.clone()]);
     bench.row("a", 1, 3, 0);
-    let mut changed = other;
-    changed.alert = alert("other", 2, OCCURRENCE);
+    let changed = RulePlan { state: 2, ..other };
     bench.engine.swap(plan(stream(), vec![changed, each(), tumble()]));
     assert_eq!(bench.engine.next_deadline(), Some(now(0, 60).mono));
     assert_eq!(bench.engine.accounts().iter().map(|a| a.rows).collect::<Vec<_>>(), [0, 0, 1]);
@@ -439,8 +438,7 @@ fn a_snapshot_outlives_its_process() {
     later.advance(11).gives(&[]);
     later.advance(12).gives(&["@10 a 1 1 0 tf"]);
 
-    let mut changed = tumble();
-    changed.alert = alert("tumble", 2, OCCURRENCE);
+    let changed = RulePlan { state: 2, ..tumble() };
     let mut other = Bench::new(stream(), vec![changed]);
     other.engine.restore(&bytes, now(0, 2)).unwrap();
     assert_eq!(other.engine.next_deadline(), None, "another text is another rule");
