@@ -13,7 +13,6 @@ mod analytic;
 mod arithmetic;
 mod arrange;
 mod budget;
-mod cast;
 mod expr;
 mod front;
 mod function;
@@ -33,6 +32,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::cast;
 use crate::model::row::{Observation, Row};
 use crate::model::stream::StreamSpec;
 use crate::model::time::{Mono, Now};
@@ -187,7 +187,7 @@ impl<'a> Context<'a> {
     }
 
     fn arrange(self) -> Option<&'a Arrange> {
-        self.rule.window.as_ref().and_then(|window| window.arrange.as_ref())
+        self.rule.arrange.as_ref()
     }
 
     /// What the bytes of a state depend on, besides the rule's text. It only has to differ where the plan

@@ -157,7 +157,10 @@ impl Emission<'_> {
         group: Vec<Value>,
         sums: &[Accumulator],
     ) {
-        let aggregates: Vec<Value> = sums.iter().map(Accumulator::value).collect();
+        let env = work.env(end);
+        let values = sums.iter().zip(&self.window.aggregates);
+        let aggregates: Vec<Value> = values.map(|(sum, aggregate)| sum.value(aggregate, &env)).collect();
+        work.settle(&env);
         let mut source =
             Source { start, end, names: Owned::Group { group, aggregates, analytics: Vec::new() } };
         if !self.window.analytics.is_empty() {
@@ -184,7 +187,7 @@ impl Emission<'_> {
         if lines.is_empty() {
             return;
         }
-        if self.window.arrange.is_some() {
+        if work.ctx.rule.arrange.is_some() {
             let place = self.waiting.len();
             self.lines.extend(lines.into_iter().map(|line| (line, place)));
             self.waiting.push(source);
@@ -198,7 +201,7 @@ impl Emission<'_> {
 
     /// Arranges what waits for it, and gives it out.
     fn finish(mut self, work: &mut Work<'_>) {
-        let Some(plan) = &self.window.arrange else { return };
+        let Some(plan) = &work.ctx.rule.arrange else { return };
         arrange(plan, work.ctx.rule.visible, &mut self.lines);
         let mut hit = vec![false; self.waiting.len()];
         for (line, place) in self.lines {

@@ -1,6 +1,7 @@
 //! A rule without a window: every row is judged at once, late or not. That an older row does not
 //! override a newer one of its key is the alert stage's part.
 
+use crate::engine::arrange::arrange;
 use crate::engine::expr::{Env, Scope, holds};
 use crate::engine::work::Work;
 use crate::engine::{join, judge};
@@ -38,6 +39,11 @@ fn judge(work: &mut Work<'_>, sides: &[&[Value]], row: &Row, env: &Env) {
     judge::lines(work.ctx, scope, &mut lines);
     if lines.is_empty() {
         return;
+    }
+    if let Some(plan) = &rule.arrange {
+        let mut arranged = lines.into_iter().map(|line| (line, ())).collect();
+        arrange(plan, rule.visible, &mut arranged);
+        lines = arranged.into_iter().map(|(line, ())| line).collect();
     }
     for line in lines {
         judge::observe(work, line, env, row.time, row.retained);
