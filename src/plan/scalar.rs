@@ -51,7 +51,7 @@ impl Binder<'_> {
                 Argument::Wrong => constant[i] = true,
             }
         }
-        let common = if alike || signature.gives == Gives::Common {
+        let common = if alike {
             self.alike(&mut args, &places)
         } else {
             let types = args.iter().map(|arg| arg.ty.clone());

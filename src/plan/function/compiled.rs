@@ -156,7 +156,11 @@ impl Compiled {
         let compiled = match param {
             Param::Pattern => Self::Pattern(Pattern::new(text).map_err(|why| {
                 let problem = Problem::new("bad-pattern", place, format!("no regular expression: {why}"));
-                problem.hint("there are no references back and no looking around: they have no bound in time")
+                if why.ends_with("not supported") {
+                    problem.hint("what would make searching slower than linear is left out of the language")
+                } else {
+                    problem
+                }
             })?),
             Param::Path => Self::Path(Path::parse(text).map_err(|(at, why)| {
                 let found = text.get(..at).map_or(0, |before| before.chars().count()) + 1;
