@@ -249,12 +249,7 @@ fn element<'v>(value: &'v Value, index: &Value) -> Option<&'v Value> {
     if *index < 0 { items.get(items.len().checked_sub(distance)?) } else { items.get(distance) }
 }
 
-fn call<'a>(
-    function: Function,
-    fixed: &[Compiled],
-    args: &'a [Expr],
-    scope: Scope<'a>,
-) -> Cow<'a, Value> {
+fn call<'a>(function: Function, fixed: &[Compiled], args: &'a [Expr], scope: Scope<'a>) -> Cow<'a, Value> {
     if function == Function::Choice(Choice::Coalesce) {
         return args
             .iter()

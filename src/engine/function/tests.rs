@@ -3,7 +3,6 @@
 use super::*;
 use crate::plan::function::{Choice, Hash, Math};
 
-
 #[track_caller]
 fn check(function: Function, args: &[Value], expected: Value) {
     let refs: Vec<&Value> = args.iter().collect();
@@ -133,9 +132,8 @@ fn shared_values_cannot_be_made_to_look_endless() {
 #[test]
 fn random_numbers_spread() {
     let env = Env::default();
-    let numbers: Vec<f64> = (0..1_000)
-        .filter_map(|_| call(Function::Math(Math::Rand), &[], &[], &env).as_f64())
-        .collect();
+    let numbers: Vec<f64> =
+        (0..1_000).filter_map(|_| call(Function::Math(Math::Rand), &[], &[], &env).as_f64()).collect();
     assert!(numbers.iter().all(|x| (0.0..1.0).contains(x)));
     let mean = numbers.iter().sum::<f64>() / 1_000.0;
     assert!((0.45..0.55).contains(&mean), "{mean}");
