@@ -457,7 +457,7 @@ mod tests {
             "$[?length(@.a) > 2]",
             "$[?count(@.*) >= 1]",
             "$[?value(@..a) == null]",
-            "$ [ 'a' ] . b",
+            "$ [ 'a' ] .b",
             "$[?match(@.a, 'x.*')]",
             "$[?search(@.a, \"x\")]",
             r"$['\u00e9\ud83d\ude00\'']",
