@@ -115,13 +115,14 @@ pub struct Set {
 /// The monotonic clock as far as it counts silence: it stands still while a source is
 /// disconnected.
 #[derive(Debug, Default)]
-struct IdleClock {
+pub struct IdleClock {
     lost: Duration,
     disconnected_at: Option<Mono>,
 }
 
 impl IdleClock {
-    fn set(&mut self, connected: bool, mono: Mono) {
+    /// Notes whether every source is connected, from `mono` on.
+    pub fn set(&mut self, connected: bool, mono: Mono) {
         match (connected, self.disconnected_at) {
             (false, None) => self.disconnected_at = Some(mono),
             (true, Some(since)) => {
@@ -132,7 +133,8 @@ impl IdleClock {
         }
     }
 
-    fn of(&self, mono: Mono) -> Mono {
+    /// What this clock shows at `mono`.
+    pub fn of(&self, mono: Mono) -> Mono {
         let mono = self.disconnected_at.map_or(mono, |since| since.min(mono));
         Mono::from_micros(
             mono.since(Mono::default()).saturating_sub(self.lost).as_micros().try_into().unwrap_or(u64::MAX),
@@ -140,7 +142,7 @@ impl IdleClock {
     }
 
     /// When this clock shows `idle`; `None` while it stands.
-    fn when(&self, idle: Mono) -> Option<Mono> {
+    pub fn when(&self, idle: Mono) -> Option<Mono> {
         self.disconnected_at.is_none().then(|| idle.plus(self.lost))
     }
 }

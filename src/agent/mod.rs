@@ -9,6 +9,7 @@ pub mod casefile;
 pub mod core;
 mod driver;
 mod local;
+pub mod metrics;
 mod redelivery;
 mod rules;
 mod snapshot;
@@ -36,7 +37,7 @@ use crate::uplink::{self, Identity, Port, Standing};
 
 use self::core::Core;
 use driver::{Command, Driver, Lines};
-use status::{RefusedFile, Source, Status};
+use status::{RefusedFile, RunningRules, Source, Status};
 
 /// Batches of messages between sources and core. Few: what waits here is not yet durable, and a
 /// full channel is what tells the sources to hold back.
@@ -372,6 +373,12 @@ impl Watcher {
             core,
             refused_files: self.refused.borrow().clone(),
         })
+    }
+
+    /// The rule sets that run; `None` where the core is gone.
+    async fn rules(&self) -> Option<Vec<RunningRules>> {
+        let sets = self.ask(Command::Sets).await?;
+        Some(sets.iter().map(|(name, set)| RunningRules::new(name, &set.items)).collect())
     }
 
     async fn standing(&self) -> Option<Standing> {

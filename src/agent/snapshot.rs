@@ -79,6 +79,19 @@ struct JournaledMessage {
     received: i64,
     #[prost(bool, tag = "5")]
     retained: bool,
+    #[prost(uint32, tag = "6")]
+    qos: u32,
+    #[prost(message, repeated, tag = "7")]
+    properties: Vec<Property>,
+}
+
+/// A user property of a message.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Property {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    value: String,
 }
 
 impl Journaled {
@@ -91,6 +104,12 @@ impl Journaled {
             payload: m.payload.clone(),
             received: m.received.micros(),
             retained: m.retained,
+            qos: m.qos.into(),
+            properties: m
+                .properties
+                .iter()
+                .map(|(name, value)| Property { name: name.clone(), value: value.clone() })
+                .collect(),
         });
         Self {
             wall: now.wall.micros(),
@@ -125,7 +144,8 @@ impl Journaled {
             received: Timestamp::from_micros(m.received),
             retained: m.retained,
             dup: false,
-            properties: Box::default(),
+            qos: u8::try_from(m.qos).unwrap_or(0),
+            properties: m.properties.into_iter().map(|p| (p.name, p.value)).collect(),
             ack: None,
         });
         Ok((now, messages.collect(), this.connected))

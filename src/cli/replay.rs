@@ -51,7 +51,8 @@ pub(super) struct Replay {
     json: bool,
 }
 
-fn format(text: &str) -> Result<Format, String> {
+/// Reads `--format`.
+pub(super) fn format(text: &str) -> Result<Format, String> {
     match text {
         "jsonl" | "json" => Ok(Format::JsonLines),
         "csv" => Ok(Format::Csv),
@@ -59,7 +60,8 @@ fn format(text: &str) -> Result<Format, String> {
     }
 }
 
-fn pace(text: &str) -> Result<Pace, String> {
+/// Reads `--pace`.
+pub(super) fn pace(text: &str) -> Result<Pace, String> {
     let speed = |x: &str| x.parse::<f64>().ok().filter(|s| s.is_finite() && *s > 0.0);
     match text {
         "fast" => Ok(Pace::AsFast),

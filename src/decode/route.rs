@@ -100,14 +100,14 @@ impl Reading {
             .flat_map(|spec| &spec.fields)
             .filter_map(|field| match &field.from {
                 FieldSource::Path(path) => Some(path.as_slice()),
-                FieldSource::Capture(_) | FieldSource::Topic | FieldSource::Received => None,
+                _ => None,
             });
         let projection = Projection::new(paths);
         let places = specs()
             .map(|spec| {
                 let place = |source: &FieldSource| match source {
                     FieldSource::Path(path) => projection.place(path),
-                    FieldSource::Capture(_) | FieldSource::Topic | FieldSource::Received => None,
+                    _ => None,
                 };
                 spec.fields.iter().map(|field| place(&field.from)).collect()
             })

@@ -13,7 +13,7 @@ const RECEIVED: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 fn field(name: &str, ty: DataType) -> Field {
     let path = name.split('.').map(Into::into).collect();
-    Field { name: name.into(), from: FieldSource::Path(path), ty, unit: TimeUnit::Auto }
+    Field { name: name.into(), from: FieldSource::Path(path), ty, unit: TimeUnit::Auto, default: Value::Null }
 }
 
 fn from(name: &str, from: FieldSource, ty: DataType) -> Field {
@@ -26,6 +26,7 @@ fn stream(name: &str, pattern: &str, format: Format, fields: Vec<Field>) -> Stre
         pattern: TopicPattern::parse(pattern).unwrap(),
         source: None,
         format,
+        strict: true,
         timestamp: fields.iter().position(|f| f.name.as_ref() == "ts"),
         fields,
         key: None,
@@ -43,6 +44,7 @@ fn message(topic: &str, payload: impl AsRef<[u8]>) -> Message {
         received: RECEIVED,
         retained: false,
         dup: false,
+        qos: 0,
         properties: Box::default(),
         ack: None,
     }

@@ -101,7 +101,7 @@ impl Binder<'_> {
             Param::Names => {
                 (fits(|ty| matches!(ty, DataType::String | DataType::Array(_))), "STRING or an ARRAY")
             }
-            _ => return self.constant(signature, param, arg, place),
+            _ => return self.fixed(signature, param, arg, place),
         };
         if let (false, takes) = kind {
             let message = format!("{what} takes {takes}, this is {}", arg.ty);
@@ -111,7 +111,7 @@ impl Binder<'_> {
     }
 
     /// An argument that is worked out here, and so is written out in the call.
-    fn constant(&mut self, signature: &Signature, param: Param, arg: &Typed, place: Place) -> Argument {
+    fn fixed(&mut self, signature: &Signature, param: Param, arg: &Typed, place: Place) -> Argument {
         let Expr::Const(Value::Str(text)) = &arg.expr else {
             let what = match param {
                 Param::Pattern => "the regular expression",

@@ -8,11 +8,17 @@ mod demo;
 #[cfg(feature = "hub")]
 mod docs;
 #[cfg(feature = "hub")]
+mod explain;
+#[cfg(feature = "hub")]
 mod hub;
 mod ingest;
+#[cfg(feature = "hub")]
+mod query;
 #[cfg(feature = "hub")]
 mod replay;
 #[cfg(feature = "hub")]
 mod spine;
 mod support;
 mod tidy;
+#[cfg(feature = "hub")]
+mod transcript;

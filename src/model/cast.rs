@@ -1,13 +1,14 @@
-//! CAST: a value as another type, NULL where it does not convert.
+//! CAST: a value as another type, NULL where it does not convert. So are values of a payload
+//! converted where a stream is not strict. Must never fail.
 
 use std::sync::Arc;
 
-use crate::model::coerce;
-use crate::model::stream::TimeUnit;
-use crate::model::value::{DataType, Value};
+use super::coerce;
+use super::stream::TimeUnit;
+use super::value::{DataType, Value};
 
 /// Converts. To STRING goes everything; `unit` says how a number or text stands for a DATETIME.
-pub(super) fn cast(value: &Value, ty: &DataType, unit: TimeUnit) -> Value {
+pub fn cast(value: &Value, ty: &DataType, unit: TimeUnit) -> Value {
     if value.is_null() {
         return Value::Null;
     }
@@ -53,7 +54,7 @@ fn bigint(value: &Value, unit: TimeUnit) -> Option<i64> {
             TimeUnit::Seconds => Some(at.micros().div_euclid(1_000_000)),
             TimeUnit::Micros => Some(at.micros()),
             TimeUnit::Nanos => at.micros().checked_mul(1_000),
-            TimeUnit::Auto | TimeUnit::Millis | TimeUnit::Rfc3339 => Some(at.millis()),
+            TimeUnit::Auto | TimeUnit::Millis | TimeUnit::Rfc3339 | TimeUnit::Pattern(_) => Some(at.millis()),
         },
         _ => None,
     }
@@ -68,7 +69,9 @@ fn float(value: &Value, unit: TimeUnit) -> Value {
             TimeUnit::Seconds => at.micros() as f64 / 1e6,
             TimeUnit::Micros => at.micros() as f64,
             TimeUnit::Nanos => at.micros() as f64 * 1e3,
-            TimeUnit::Auto | TimeUnit::Millis | TimeUnit::Rfc3339 => at.micros() as f64 / 1e3,
+            TimeUnit::Auto | TimeUnit::Millis | TimeUnit::Rfc3339 | TimeUnit::Pattern(_) => {
+                at.micros() as f64 / 1e3
+            }
         }),
         _ => value.as_f64(),
     };

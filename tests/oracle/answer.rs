@@ -1,0 +1,373 @@
+//! What a query gives for a list of events, computed from its meaning.
+
+use crate::eval::{At, Group, History, Row};
+use crate::lane::{Closed, Entry, Lane, Rules};
+use crate::query::{Content, Expr, JoinKind, Query, Source, Window, World};
+use crate::value::{self, Val};
+
+/// Something that happens.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    /// By the clock, in microseconds.
+    pub(crate) at: i64,
+    /// The message that comes; none where only time passes.
+    pub(crate) message: Option<Message>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    /// Whose topic it is on.
+    pub(crate) to: Source,
+    pub(crate) device: String,
+    /// A value for each declared column.
+    pub(crate) values: Vec<Val>,
+    /// The reading's own time, in microseconds.
+    pub(crate) ts: i64,
+    pub(crate) retained: bool,
+}
+
+/// An output row.
+#[derive(Clone, Debug)]
+pub(crate) struct Out {
+    pub(crate) at: i64,
+    pub(crate) values: Vec<Val>,
+}
+
+/// The output rows of a query after each event, if it runs from one event to before another. The
+/// tables know all events. `stateful` says whether its rule has a `when`.
+pub(crate) fn answer(
+    world: &World,
+    query: &Query,
+    stateful: bool,
+    events: &[Event],
+    (from, to): (usize, usize),
+) -> Vec<Vec<Out>> {
+    let mut run = Run::new(world, query, stateful);
+    let mut all = Vec::new();
+    for (step, event) in events.iter().enumerate().take(to) {
+        if let Some(Message { to: Source::Table(_), .. }) = event.message {
+            run.feed(event);
+        }
+        if step >= from {
+            run.step(event);
+        }
+        all.push(std::mem::take(&mut run.out));
+    }
+    all
+}
+
+/// Whether one of the groups is the stream's key, or the stream has none.
+pub(crate) fn by_key(world: &World, query: &Query) -> bool {
+    let Source::Stream(first) = query.sides[0] else { return false };
+    let stream = &world.streams[first];
+    let mut by = query.group.clone();
+    if let Some(Window::State(_, _, partition)) = &query.window {
+        by.extend(partition.iter().cloned());
+    }
+    let device = |expr: &Expr| matches!(expr, Expr::Col(0, column) if *column == stream.columns.len());
+    !query.at_close() && !query.arranged() && (!stream.keyed || by.iter().any(device))
+}
+
+struct Run<'a> {
+    world: &'a World,
+    query: &'a Query,
+    stateful: bool,
+    /// Whether each group has its own watermark.
+    by_key: bool,
+    history: History,
+    rules: Option<Rules>,
+    lanes: Vec<(Vec<Val>, Lane)>,
+    /// The rows of each side by itself, where they are joined when the window closes.
+    raw: History,
+    /// The newest message of each device, for each table.
+    latest: Vec<Vec<(i64, Vec<Val>)>>,
+    out: Vec<Out>,
+}
+
+impl<'a> Run<'a> {
+    fn new(world: &'a World, query: &'a Query, stateful: bool) -> Self {
+        let group_by: Vec<String> = query.group.iter().map(|expr| format!("{expr:?}")).collect();
+        let Source::Stream(first) = query.sides[0] else { unreachable!("a table comes first") };
+        let stream = &world.streams[first];
+        let rules = query.window.as_ref().map(|window| Rules {
+            window: window.clone(),
+            event_time: stream.event_time,
+            lateness: stream.lateness * 1_000,
+            idle: stream.idle.unwrap_or(60_000) * 1_000,
+        });
+        Self {
+            world,
+            query,
+            stateful,
+            by_key: by_key(world, query),
+            history: History { group_by, ..History::default() },
+            rules,
+            lanes: Vec::new(),
+            raw: History::default(),
+            latest: vec![Vec::new(); world.tables.len()],
+            out: Vec::new(),
+        }
+    }
+
+    fn feed(&mut self, event: &Event) {
+        let Some(message) = &event.message else { return };
+        let Source::Table(table) = message.to else { return };
+        let Content::Latest { event_time } = self.world.tables[table].content else { return };
+        let time = if event_time { message.ts } else { event.at };
+        let row = (time, message.row());
+        let device = row.1.last().cloned();
+        let rows = &mut self.latest[table];
+        match rows
+            .iter_mut()
+            .find(|(_, old)| old.last().map(|v| v.to_string()) == device.as_ref().map(|v| v.to_string()))
+        {
+            Some(old) if old.0 <= time => *old = row,
+            Some(_) => {}
+            None => rows.push(row),
+        }
+    }
+
+    fn table(&self, table: usize) -> Vec<Vec<Val>> {
+        match &self.world.tables[table].content {
+            Content::Fixed(rows) => rows.clone(),
+            Content::Latest { .. } => self.latest[table].iter().map(|(_, row)| row.clone()).collect(),
+        }
+    }
+
+    fn step(&mut self, event: &Event) {
+        for lane in 0..self.lanes.len() {
+            if let Some(rules) = self.rules.clone() {
+                let history = if self.query.at_close() { &self.raw } else { &self.history };
+                let closed = self.lanes[lane].1.clock(&rules, history, event.at);
+                self.give(closed);
+            }
+        }
+        let Some(message) = &event.message else { return };
+        if message.retained && !(self.stateful && self.query.window.is_none()) {
+            return;
+        }
+        for (side, source) in self.query.sides.iter().enumerate() {
+            if *source != message.to || !matches!(source, Source::Stream(_)) {
+                continue;
+            }
+            let Source::Stream(stream) = *source else { continue };
+            let time = if self.world.streams[stream].event_time { message.ts } else { event.at };
+            if self.query.at_close() {
+                let mut sides = vec![None; self.query.sides.len()];
+                sides[side] = Some(message.row());
+                self.raw.rows.push(Row { sides, time });
+                let row = self.raw.rows.len() - 1;
+                let passes =
+                    self.query.window_filter.as_ref().is_none_or(|f| self.raw.holds(f, At::Row(row)));
+                let key = (stream, self.key(stream, message));
+                self.enter(&[], Entry { key, group: Vec::new(), time, row, passes }, event.at);
+            } else {
+                self.row(message, stream, time, event.at);
+            }
+        }
+    }
+
+    fn key(&self, stream: usize, message: &Message) -> Val {
+        if self.world.streams[stream].keyed { Val::text(&message.device) } else { Val::Null }
+    }
+
+    /// A row of the one stream, joined with the tables as they are.
+    fn row(&mut self, message: &Message, stream: usize, time: i64, now: i64) {
+        let mut rows = vec![Row { sides: vec![Some(message.row())], time }];
+        for (n, (kind, on)) in self.query.joins.iter().enumerate() {
+            let Source::Table(table) = self.query.sides[n + 1] else { continue };
+            rows = join(&rows, &self.table(table), *kind, on.as_ref(), n + 1);
+        }
+        for mut row in rows {
+            row.sides.resize(self.query.sides.len(), None);
+            self.history.rows.push(row);
+            let at = At::Row(self.history.rows.len() - 1);
+            let passes = self.query.filter.as_ref().is_none_or(|filter| self.history.holds(filter, at));
+            if self.query.window.is_none() {
+                if passes {
+                    let values = self.query.output().iter().map(|expr| self.history.eval(expr, at)).collect();
+                    self.out.push(Out { at: time, values });
+                }
+                self.history.hits.push(passes);
+                continue;
+            }
+            let passes =
+                passes && self.query.window_filter.as_ref().is_none_or(|f| self.history.holds(f, at));
+            let all = |list: &[Expr]| list.iter().map(|e| self.history.eval(e, at)).collect::<Vec<Val>>();
+            let by = all(&self.query.group);
+            let mut group = by.clone();
+            if let Some(Window::State(_, _, partition)) = &self.query.window {
+                group.extend(all(partition));
+            }
+            let key = self.key(stream, message);
+            let lane = match (self.by_key, self.world.streams[stream].keyed) {
+                (false, _) => Vec::new(),
+                (true, true) => vec![key.clone()],
+                (true, false) => by,
+            };
+            let row = self.history.rows.len() - 1;
+            self.enter(&lane, Entry { key: (stream, key), group, time, row, passes }, now);
+        }
+    }
+
+    fn enter(&mut self, name: &[Val], entry: Entry, now: i64) {
+        let Some(rules) = self.rules.clone() else { return };
+        let lane = match self.lanes.iter().position(|(key, _)| value::all_same(key, name)) {
+            Some(lane) => lane,
+            // The time of a group begins with its first row that enters.
+            None if self.by_key && !entry.passes => return,
+            None => {
+                self.lanes.push((name.to_vec(), Lane::new()));
+                self.lanes.len() - 1
+            }
+        };
+        let history = if self.query.at_close() { &self.raw } else { &self.history };
+        let closed = self.lanes[lane].1.take(entry, &rules, history, now);
+        self.give(closed);
+    }
+
+    /// The output of windows of one lane.
+    fn give(&mut self, closed: Vec<Closed>) {
+        let ends: Vec<i64> = closed.iter().map(|window| window.end).collect();
+        let mut together: Vec<Out> = Vec::new();
+        for (n, window) in closed.into_iter().enumerate() {
+            let end = window.end;
+            if self.query.at_close() {
+                self.joined(window, &mut together);
+            } else if self.query.gives_groups() {
+                let key = window.group[..self.query.group.len()].to_vec();
+                self.group(key, window.rows, (window.start, end), &mut together);
+            } else {
+                for row in window.rows {
+                    let output = self.query.output();
+                    let values = output.iter().map(|expr| self.history.eval(expr, At::Row(row))).collect();
+                    together.push(Out { at: end, values });
+                }
+            }
+            if ends.get(n + 1) != Some(&end) {
+                self.arrange(std::mem::take(&mut together));
+            }
+        }
+    }
+
+    /// The rows of a window, joined.
+    fn joined(&mut self, window: Closed, out: &mut Vec<Out>) {
+        let of_side = |side: usize| -> Vec<(i64, Vec<Val>)> {
+            let rows = window.rows.iter().map(|row| &self.raw.rows[*row]);
+            rows.filter_map(|row| Some((row.time, row.sides[side].clone()?))).collect()
+        };
+        let first = of_side(0);
+        let mut rows: Vec<Row> =
+            first.into_iter().map(|(time, values)| Row { sides: vec![Some(values)], time }).collect();
+        for (n, (kind, on)) in self.query.joins.iter().enumerate() {
+            let right = match self.query.sides[n + 1] {
+                Source::Table(table) => self.table(table),
+                Source::Stream(_) => of_side(n + 1).into_iter().map(|(_, values)| values).collect(),
+            };
+            rows = join(&rows, &right, *kind, on.as_ref(), n + 1);
+        }
+        let mut groups: Vec<(Vec<Val>, Vec<usize>)> = Vec::new();
+        for row in rows {
+            self.history.rows.push(row);
+            let place = self.history.rows.len() - 1;
+            let at = At::Row(place);
+            if !self.query.filter.as_ref().is_none_or(|filter| self.history.holds(filter, at)) {
+                continue;
+            }
+            if !self.query.gives_groups() {
+                let output = self.query.output();
+                let values = output.iter().map(|expr| self.history.eval(expr, at)).collect();
+                out.push(Out { at: window.end, values });
+                continue;
+            }
+            let key: Vec<Val> = self.query.group.iter().map(|e| self.history.eval(e, at)).collect();
+            match groups.iter_mut().find(|(other, _)| value::all_same(other, &key)) {
+                Some((_, rows)) => rows.push(place),
+                None => groups.push((key, vec![place])),
+            }
+        }
+        for (key, rows) in groups {
+            self.group(key, rows, (window.start, window.end), out);
+        }
+    }
+
+    /// A group: aggregates, analytic functions, HAVING, output.
+    fn group(&mut self, key: Vec<Val>, rows: Vec<usize>, (start, end): (i64, i64), out: &mut Vec<Out>) {
+        self.history.groups.push(Group { key, rows, start, end });
+        let at = At::Group(self.history.groups.len() - 1);
+        if self.query.having.as_ref().is_none_or(|having| self.history.holds(having, at)) {
+            let values = self.query.output().iter().map(|expr| self.history.eval(expr, at)).collect();
+            out.push(Out { at: end, values });
+        }
+    }
+
+    /// DISTINCT, ORDER BY, LIMIT over what ends together.
+    fn arrange(&mut self, together: Vec<Out>) {
+        let mut rows: Vec<Out> = Vec::new();
+        for row in together {
+            let known = rows.iter().any(|other| value::all_same(&other.values, &row.values));
+            if !(self.query.distinct && known) {
+                rows.push(row);
+            }
+        }
+        rows.sort_by(|a, b| {
+            let mut order = std::cmp::Ordering::Equal;
+            for (column, descending) in &self.query.order {
+                let (x, y) = (&a.values[*column], &b.values[*column]);
+                let one = match (x.is_null(), y.is_null()) {
+                    (true, true) => std::cmp::Ordering::Equal,
+                    (true, false) => std::cmp::Ordering::Greater,
+                    (false, true) => std::cmp::Ordering::Less,
+                    (false, false) => {
+                        let plain = x.order(y).unwrap_or(std::cmp::Ordering::Equal);
+                        if *descending { plain.reverse() } else { plain }
+                    }
+                };
+                order = order.then(one);
+            }
+            order
+        });
+        rows.truncate(self.query.limit.unwrap_or(usize::MAX));
+        self.out.extend(rows);
+    }
+}
+
+/// Nested loops; the left rows have so many sides.
+fn join(left: &[Row], right: &[Vec<Val>], kind: JoinKind, on: Option<&Expr>, sides: usize) -> Vec<Row> {
+    let mut joined = Vec::new();
+    let mut partners = vec![false; right.len()];
+    for row in left {
+        let mut alone = true;
+        for (n, values) in right.iter().enumerate() {
+            let mut both = row.clone();
+            both.sides.push(Some(values.clone()));
+            let one = History { rows: vec![both.clone()], ..History::default() };
+            if on.is_none_or(|on| one.holds(on, At::Row(0))) {
+                alone = false;
+                partners[n] = true;
+                joined.push(both);
+            }
+        }
+        if alone && matches!(kind, JoinKind::Left | JoinKind::Full) {
+            let mut row = row.clone();
+            row.sides.push(None);
+            joined.push(row);
+        }
+    }
+    if matches!(kind, JoinKind::Right | JoinKind::Full) {
+        for (values, _) in right.iter().zip(&partners).filter(|(_, partner)| !**partner) {
+            let mut row = vec![None; sides];
+            row.push(Some(values.clone()));
+            joined.push(Row { sides: row, time: 0 });
+        }
+    }
+    joined
+}
+
+impl Message {
+    fn row(&self) -> Vec<Val> {
+        let mut row = self.values.clone();
+        row.push(Val::text(&self.device));
+        row
+    }
+}
