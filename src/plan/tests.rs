@@ -279,6 +279,8 @@ fn expressions() {
         "substring(lower(trim(room)), 0, 2) = 'ab'",
         "(((n))) = 1",
         "env.n = 1",
+        "(n > 1) <> (temperature > 1)",
+        "n > 1 IS TRUE = ok",
         "\"room\" = 'x' /* so */",
         "round(temperature, 1) = 1",
         "ts BETWEEN '2026-01-01' AND '2026-02-01 00:00:00'",
