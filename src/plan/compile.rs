@@ -174,7 +174,8 @@ impl Compiler<'_> {
         let mut syntax = rule::read(def, self.limits, &mut report);
         let plan = self.sides(def, &syntax, &mut report).and_then(|(places, sides)| {
             let slots = &mut self.catalog.slots;
-            let own = places.iter().map(|place| slots.get_mut(*place).map(std::mem::take).unwrap_or_default());
+            let own =
+                places.iter().map(|place| slots.get_mut(*place).map(std::mem::take).unwrap_or_default());
             let own = own.collect();
             let context = Context { ruleset: &self.ruleset, limits: self.limits, kind, labels };
             let (plan, own) = rule::bind(def, &mut syntax, sides, own, context, &mut report);
@@ -192,7 +193,12 @@ impl Compiler<'_> {
 
     /// The sides of a rule's FROM, and the streams and tables behind them, each once. `None` where one
     /// is not known or was declared wrongly.
-    fn sides(&mut self, def: &RuleDef, syntax: &Syntax, report: &mut Report) -> Option<(Vec<usize>, Vec<Side>)> {
+    fn sides(
+        &mut self,
+        def: &RuleDef,
+        syntax: &Syntax,
+        report: &mut Report,
+    ) -> Option<(Vec<usize>, Vec<Side>)> {
         let from = &syntax.select.as_ref()?.from;
         let found: Vec<Option<usize>> = from
             .iter()
