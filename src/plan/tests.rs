@@ -509,7 +509,7 @@ fn tables_are_joined_at_entry() {
     assert_eq!(equal, [0, 1]);
     let (plan, rule) = sides("SELECT v FROM env INNER JOIN last ON env.n > last.v");
     assert!(rule.from.joins[0].equal.is_empty());
-    assert_eq!(plan.tables[0].content, Content::Latest { stream: 1 });
+    assert_eq!(plan.tables[0].content, Content::Latest { stream: 0 });
     assert_eq!((plan.streams.len(), rule.streams().count()), (2, 1));
 }
 
