@@ -45,6 +45,12 @@ impl Pipeline {
         self.decoder.stats().map(|(stream, _)| stream)
     }
 
+    /// Lets `rand` and `newuuid` give what they have not given before. Without it a query over a
+    /// recording gives the same each time.
+    pub(super) fn seed(&mut self) {
+        self.engine.seed(fastrand::u64(..));
+    }
+
     /// Takes a message as it comes.
     pub(super) fn live(&mut self, message: &Message, now: Now, out: &mut Vec<Observation>) {
         self.tick(now, out);
@@ -127,6 +133,7 @@ impl Pipeline {
             ("too far in the future", account.future),
             ("retained and not used", account.retained),
             ("refused at a limit", account.refused),
+            ("undefined results", account.undefined),
         ];
         for (what, count) in unused.into_iter().filter(|(_, count)| *count > 0) {
             line.push_str(&format!("; {count} {what}"));
