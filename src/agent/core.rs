@@ -78,6 +78,7 @@ pub struct Core {
     counts: Counts,
     idle: IdleClock,
     clock_trusted: bool,
+    seed: u64,
 }
 
 /// What the core has taken in since the start.
@@ -160,7 +161,22 @@ impl Core {
             counts: Counts::default(),
             idle: IdleClock::default(),
             clock_trusted: true,
+            seed: 0,
         }
+    }
+
+    /// Where the generators behind `rand` and `newuuid` start; each rule has its own. They start at the
+    /// same place for every core until told otherwise.
+    pub fn seed(&mut self, seed: u64) {
+        self.seed = seed;
+        for (name, set) in &mut self.sets {
+            set.engine.seed(set_seed(seed, name));
+        }
+    }
+
+    /// What the clock that counts silence shows, which accounts go by.
+    pub fn idle(&self, mono: Mono) -> Mono {
+        self.idle.of(mono)
     }
 
     /// Says whether the node's calendar can be believed. While it cannot, no reading is too far in
@@ -298,6 +314,8 @@ impl Core {
             (set.items, set.plan) = (items, plan);
             return;
         }
+        let mut engine = Engine::new(plan.clone(), self.limits.engine);
+        engine.seed(set_seed(self.seed, &name));
         let set = Set {
             origin,
             revision,
@@ -305,7 +323,7 @@ impl Core {
             attempted: hash,
             items,
             decoder: Decoder::with_config(plan.streams.clone(), self.limits.decode),
-            engine: Engine::new(plan.clone(), self.limits.engine),
+            engine,
             book: Book::new(self.agent.clone(), specs),
             ceilings: Ceilings::new(plan.rules.len()),
             plan,
@@ -490,6 +508,11 @@ impl Set {
     pub fn active(&self) -> Vec<alert::Active> {
         self.book.active()
     }
+}
+
+/// Rules of one name in two sets do not give the same numbers.
+fn set_seed(seed: u64, name: &str) -> u64 {
+    name.bytes().fold(seed, |seed, byte| (seed ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 fn just_before(now: Now) -> Now {
