@@ -290,7 +290,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("local_time", LOCAL),
     ("local_timestamp", LOCAL),
     ("get_keyed_state", "put the values into a table and join it"),
-    ("rule_start", "a rule begins anew with every restart of the agent; `now()` and `event_time()` tell the time"),
+    (
+        "rule_start",
+        "a rule begins anew with every restart of the agent; `now()` and `event_time()` tell the time",
+    ),
     ("bypass", "write its argument"),
 ];
 
@@ -300,42 +303,4 @@ const LOCAL: &str = "the node's own zone is not part of a rule; name one, as in 
 /// What to do instead of a function that the language leaves out on purpose.
 pub(super) fn refused(name: &str) -> Option<&'static str> {
     REFUSED.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, instead)| *instead)
-}
-
-/// Functions of the language that this version does not have.
-const LATER: &[&str] = &[
-    "lag",
-    "latest",
-    "changed_col",
-    "had_changed",
-    "acc_avg",
-    "acc_count",
-    "acc_max",
-    "acc_min",
-    "acc_sum",
-    "meta",
-    "mqtt",
-    "collect",
-    "deduplicate",
-    "last_value",
-    "merge_agg",
-    "percentile",
-    "percentile_cont",
-    "percentile_disc",
-    "stddev",
-    "stddevs",
-    "var",
-    "vars",
-    "now",
-    "current_timestamp",
-    "event_time",
-    "tstamp",
-    "rule_id",
-    "row_number",
-    "unnest",
-];
-
-/// Whether the language has this function, but not this version.
-pub(super) fn comes_later(name: &str) -> bool {
-    LATER.iter().any(|later| later.eq_ignore_ascii_case(name))
 }
