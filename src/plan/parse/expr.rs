@@ -59,6 +59,7 @@ impl Parser<'_> {
 
     fn comparison(&mut self) -> Result<Node, Problem> {
         let mut left = self.concat()?;
+        let mut compared = false;
         loop {
             let op = match &self.peek().kind {
                 Kind::Symbol("=") => BinaryOp::Eq,
@@ -79,7 +80,7 @@ impl Parser<'_> {
             };
             let at = self.next().place;
             let right = self.concat()?;
-            if matches!(&left.kind, NodeKind::Binary(op, ..) if op.compares()) {
+            if std::mem::replace(&mut compared, true) {
                 let problem = Problem::new("syntax", at, "a comparison cannot be compared again");
                 return Err(problem.hint("write `a < b AND b < c`"));
             }
