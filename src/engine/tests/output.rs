@@ -7,9 +7,8 @@ use crate::plan::logical::{Arrange, Direction};
 /// All groups of windows that end together: the two of the greatest sums, each sum once.
 pub(super) fn arranged() -> RulePlan {
     let mut rule = tumble();
-    let window = rule.window.as_mut().unwrap();
-    window.by_key = false;
-    window.arrange = Some(Arrange {
+    rule.window.as_mut().unwrap().by_key = false;
+    rule.arrange = Some(Arrange {
         distinct: true,
         order: vec![(Expr::Aggregate(0), Direction::Descending)],
         limit: Some(2),
