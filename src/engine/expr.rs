@@ -317,12 +317,7 @@ fn convert(value: &Value, ty: &DataType, unit: TimeUnit, env: &Env) -> Value {
     }
 }
 
-fn call<'a>(
-    function: Function,
-    fixed: &[Compiled],
-    args: &'a [Expr],
-    scope: Scope<'a>,
-) -> Cow<'a, Value> {
+fn call<'a>(function: Function, fixed: &[Compiled], args: &'a [Expr], scope: Scope<'a>) -> Cow<'a, Value> {
     if function == Function::Choice(Choice::Coalesce) {
         return args
             .iter()

@@ -8,7 +8,7 @@ use crate::model::diagnostic::{Diagnostic, Level, Place};
 use super::catalog::Catalog;
 use super::declare::declare;
 use super::definition::{RuleDef, RuleSetDef, TableBody, TableDef};
-use super::logical::{Plan, RulePlan};
+use super::logical::RulePlan;
 use super::report::{Problem, Report};
 use super::rule::{self, Context, Syntax};
 use super::side::Side;
@@ -62,7 +62,7 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     fn run(&mut self, def: &RuleSetDef) -> Compiled {
         self.declare(def);
-        let mut rules: Vec<Arc<RulePlan>> = Vec::with_capacity(def.rules.len());
+        let mut rules: Vec<RulePlan> = Vec::with_capacity(def.rules.len());
         let mut outcomes = Vec::with_capacity(def.rules.len());
         let mut ids: HashMap<&str, usize> = HashMap::new();
         if def.rules.len() > self.limits.rules {
@@ -72,7 +72,7 @@ impl Compiler<'_> {
                 let first = *ids.entry(rule.id.as_str()).or_insert(i);
                 let plan = self.rule(rule, first != i);
                 outcomes.push(Outcome { rule: rule.id.as_str().into(), ok: plan.is_some() });
-                rules.extend(plan.map(Arc::new));
+                rules.extend(plan);
             }
         }
         let mut found = std::mem::take(&mut self.found);
@@ -82,8 +82,7 @@ impl Compiler<'_> {
             found = sorted(found);
         }
         let failed = found.iter().any(|d| d.level == Level::Error);
-        let (streams, tables) = std::mem::take(&mut self.catalog).into_plan();
-        let plan = (!failed).then_some(Plan { streams, tables, rules });
+        let plan = (!failed).then(|| std::mem::take(&mut self.catalog).into_plan(rules));
         Compiled { plan, diagnostics: found, outcomes }
     }
 

@@ -51,7 +51,7 @@ impl Binder<'_> {
                 Argument::Wrong => constant[i] = true,
             }
         }
-        let common = if alike || signature.gives == Gives::Common {
+        let common = if alike {
             self.alike(&mut args, &places)
         } else {
             let types = args.iter().map(|arg| arg.ty.clone());
@@ -95,9 +95,7 @@ impl Binder<'_> {
             Param::Any | Param::Alike => return Argument::Row,
             Param::Moment => return self.moment(arg, place, &what),
             Param::Span => return self.span(arg, place, &what),
-            Param::Bytes => {
-                (fits(|ty| matches!(ty, DataType::String | DataType::Bytea)), "STRING or BYTEA")
-            }
+            Param::Bytes => (fits(|ty| matches!(ty, DataType::String | DataType::Bytea)), "STRING or BYTEA"),
             Param::Array => (fits(|ty| matches!(ty, DataType::Array(_))), "an ARRAY"),
             Param::Object => (fits(|ty| matches!(ty, DataType::Struct(_))), "an object"),
             Param::Names => {
@@ -125,7 +123,8 @@ impl Binder<'_> {
                 Param::Locale => "the locale",
                 _ => "the name of the function",
             };
-            let message = format!("{what} of `{}` is a text in quotes, the same for all rows", signature.name);
+            let message =
+                format!("{what} of `{}` is a text in quotes, the same for all rows", signature.name);
             self.problem(Problem::new("not-constant", place, message));
             return Argument::Wrong;
         };
@@ -149,16 +148,10 @@ impl Binder<'_> {
                 problem.hint("write it as '2026-01-31T12:00:00Z'")
             }
             (
-                DataType::Datetime
-                | DataType::String
-                | DataType::Bigint
-                | DataType::Float
-                | DataType::Any,
+                DataType::Datetime | DataType::String | DataType::Bigint | DataType::Float | DataType::Any,
                 _,
             ) => return Argument::Row,
-            (ty, _) => {
-                Problem::new("wrong-type", place, format!("{what} takes DATETIME, this is {ty}"))
-            }
+            (ty, _) => Problem::new("wrong-type", place, format!("{what} takes DATETIME, this is {ty}")),
         };
         self.problem(problem);
         Argument::Row

@@ -54,7 +54,16 @@ pub(super) fn rows(def: &RowsDef, limits: &Limits, report: &mut Report) -> Optio
             fit::fit(&value, ty, TimeUnit::Auto).unwrap_or_else(|misfit| {
                 let message =
                     format!("row {}, column `{}`: {}", number + 1, column.as_str(), misfit.detail());
-                report.error_in_file("rows", Problem::new("wrong-type", *place, message));
+                let problem = Problem::new("wrong-type", *place, message);
+                report.error_in_file(
+                    "rows",
+                    match (ty, json) {
+                        (DataType::String, Json::Number(_) | Json::Bool(_)) => {
+                            problem.hint("put it in quotes")
+                        }
+                        _ => problem,
+                    },
+                );
                 Value::Null
             })
         });

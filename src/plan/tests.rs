@@ -334,6 +334,67 @@ fn items_come_back_as_they_went() {
     assert_eq!(a.rules[0].alert.hash, items[3].hash().short());
 }
 
+const TABLES: &str = "\
+streams:
+  - CREATE STREAM env (v FLOAT) WITH (DATASOURCE='env/{device}', KEY='device')
+tables:
+  - name: limits
+    key: [device]
+    columns: {device: STRING, max: FLOAT}
+    rows:
+      - {max: 5, device: f1}
+      - {device: '07'}
+  - CREATE TABLE last (v FLOAT) WITH (DATASOURCE='last/{device}', KEY='device')
+  - {name: plain, rows: [{b: 1, a: x}, {a: y, c: [1, 2.5]}, {d: {e: true}}]}
+rules:
+  - {id: r, sql: SELECT v FROM env}
+";
+
+#[test]
+fn tables_are_items_of_their_own() {
+    let def = file::parse(TABLES).unwrap();
+    let items = def.items();
+    let names: Vec<String> = items.iter().map(|item| format!("{} {}", item.kind, item.name)).collect();
+    assert_eq!(names, ["stream env", "table limits", "table last", "table plain", "rule r"]);
+    assert_eq!(
+        items[1].body.as_ref(),
+        r#"{"columns":["device","max"],"key":["device"],"name":"limits","rows":[["f1",5],["07",null]],"types":{"device":"STRING","max":"FLOAT"}}"#
+    );
+    let back = RuleSetDef::from_items(&items).unwrap();
+    assert_eq!(back.items(), items);
+    assert_eq!(
+        compile("set", &def, &Limits::default()).plan.unwrap(),
+        compile("set", &back, &Limits::default()).plan.unwrap()
+    );
+    // Another row changes the one item.
+    let other = file::parse(&TABLES.replace("max: 5,", "max: 6,")).unwrap().items();
+    let changed: Vec<usize> = (0..items.len()).filter(|i| items[*i].hash() != other[*i].hash()).collect();
+    assert_eq!(changed, [1]);
+}
+
+#[test]
+fn streams_that_feed_tables_go_first() {
+    let rules = "rules:\n  - {id: r, sql: SELECT e.v FROM env AS e LEFT JOIN last AS l ON e.device = l.device}\n";
+    let yaml = format!("{}{rules}", TABLES.split("rules:").next().unwrap());
+    let plan = compile_text("set", &yaml, &Limits::default()).plan.unwrap();
+    let names: Vec<&str> = plan.streams.iter().map(|stream| stream.name.as_ref()).collect();
+    assert_eq!(names, ["last", "env"]);
+    assert_eq!(plan.tables[0].content, Content::Latest { stream: 0 });
+    assert_eq!(plan.rules[0].from.sides, [Side::Stream(1), Side::Table(0)]);
+}
+
+#[test]
+fn findings_in_tables_from_items_name_their_row() {
+    let bad = TABLES.replace("max: 5,", "max: warm,").replace("'07'", "f1");
+    let def = RuleSetDef::from_items(&file::parse(&bad).unwrap().items()).unwrap();
+    let found = compile("set", &def, &Limits::default()).diagnostics;
+    assert_eq!(found[0].item, "table limits");
+    assert_eq!(found[0].message, "row 1, column `max`: STRING `warm` is no FLOAT");
+    let limits = Limits { table_rows: 1, ..Limits::default() };
+    let found = compile("set", &file::parse(TABLES).unwrap(), &limits).diagnostics;
+    assert_eq!(found[0].code.as_ref(), "too-large");
+}
+
 #[test]
 fn places_of_items_count_in_their_texts() {
     let yaml = "rules:\n  - id: r\n    sql: |\n      SELECT cpu\n        FROM nod\n    when: cpo > 1\n";

@@ -56,16 +56,13 @@ pub(crate) fn answer(
     all
 }
 
-/// Whether one of the groups is the stream's key, or the stream has none.
+/// Whether one of the groups is the stream's key, or there are groups and the stream has none.
 pub(crate) fn by_key(world: &World, query: &Query) -> bool {
     let Source::Stream(first) = query.sides[0] else { return false };
     let stream = &world.streams[first];
-    let mut by = query.group.clone();
-    if let Some(Window::State(_, _, partition)) = &query.window {
-        by.extend(partition.iter().cloned());
-    }
     let device = |expr: &Expr| matches!(expr, Expr::Col(0, column) if *column == stream.columns.len());
-    !query.at_close() && !query.arranged() && (!stream.keyed || by.iter().any(device))
+    let some = if stream.keyed { query.group.iter().any(device) } else { !query.group.is_empty() };
+    some && !query.at_close() && !query.arranged()
 }
 
 struct Run<'a> {

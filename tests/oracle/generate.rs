@@ -337,7 +337,11 @@ impl Writer<'_> {
     fn arrange(&mut self, query: &mut Query, at_close: bool) {
         let width = query.output().len();
         query.distinct = self.rng.bool();
-        let scalar = |n: &usize| !matches!(query.output()[*n], Expr::Aggregate(a) if lists(a.function));
+        let scalar = |n: &usize| match query.output()[*n] {
+            Expr::Aggregate(aggregate) => !lists(aggregate.function),
+            Expr::Const(_) | Expr::Neg(_) => false,
+            _ => true,
+        };
         let columns: Vec<usize> = (0..width).filter(scalar).collect();
         for column in &columns {
             if at_close || self.rng.bool() {

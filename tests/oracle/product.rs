@@ -11,13 +11,13 @@ use weir::model::message::Message;
 use weir::model::row::Observation;
 use weir::model::time::{Mono, Now, Timestamp};
 use weir::model::value::Value;
-use weir::plan::logical::Plan;
+use weir::plan::logical::{Gives, Plan};
 use weir::plan::{Limits, compile_text};
 
-use crate::Case;
-use crate::answer::{Event, Out};
+use crate::answer::{Event, Out, by_key};
 use crate::query::Source;
 use crate::value::Val;
+use crate::{Case, Rule};
 
 /// How the same input is given in another way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,30 @@ fn compile(case: &Case, step: usize) -> Result<Arc<Plan>, String> {
         let all: Vec<String> = compiled.diagnostics.iter().map(ToString::to_string).collect();
         format!("does not compile:\n{file}\n{}", all.join("\n"))
     })
+}
+
+/// Whether the planner sees the shape of each query as the oracle does: who shares a watermark, what a
+/// window gives, and where rows are joined.
+///
+/// # Errors
+/// The rule of which it does not, and how.
+pub(crate) fn shapes(case: &Case) -> Result<(), String> {
+    for rule in &case.rules {
+        let alone = Rule { from: 0, to: usize::MAX, ..rule.clone() };
+        let plan = compile(&Case { rules: vec![alone], ..case.clone() }, 0)?;
+        let planned = &plan.rules[0];
+        let query = &rule.query;
+        let expected = (
+            query.at_close(),
+            query.window.is_some().then(|| (by_key(&case.world, query), query.gives_groups())),
+        );
+        let window = planned.window.as_ref();
+        let found = (planned.from.at_close, window.map(|w| (w.by_key, w.gives == Gives::Groups)));
+        if expected != found {
+            return Err(format!("(at_close, (by_key, groups)): expected {expected:?}, found {found:?}"));
+        }
+    }
+    Ok(())
 }
 
 /// Runs the case.

@@ -389,4 +389,24 @@ impl Expr {
                 _ => false,
             }
     }
+
+    /// Its direct parts.
+    pub(crate) fn parts(&mut self) -> Vec<&mut Self> {
+        match self {
+            Self::Op(_, a, b) => vec![a, b],
+            Self::Not(a) | Self::Neg(a) | Self::Is(a, ..) => vec![a],
+            Self::In(a, list, _) => std::iter::once(&mut **a).chain(list).collect(),
+            Self::Between(a, b, c, _) => vec![a, b, c],
+            Self::Case(branches, otherwise) => {
+                let branches = branches.iter_mut().flat_map(|(when, then)| [when, then]);
+                branches.chain(otherwise.as_deref_mut()).collect()
+            }
+            Self::Call(_, args) => args.iter_mut().collect(),
+            Self::Aggregate(aggregate) => aggregate.arg.iter_mut().chain(&mut aggregate.filter).collect(),
+            Self::Analytic(analytic) => analytic.args.iter_mut().chain(&mut analytic.when).collect(),
+            Self::Const(_) | Self::Col(..) | Self::WindowStart | Self::WindowEnd | Self::EventTime => {
+                Vec::new()
+            }
+        }
+    }
 }

@@ -24,16 +24,15 @@ pub(super) fn call(function: Array, fixed: &[Compiled], args: &[&Value], env: &E
             _ => alone(function, items, env),
         },
         (_, [Value::Array(a), Value::Array(b)])
-            if matches!(
-                function,
-                Array::ContainsAny | Array::Except | Array::Intersect | Array::Union
-            ) =>
+            if matches!(function, Array::ContainsAny | Array::Except | Array::Intersect | Array::Union) =>
         {
             pair(function, a, b, env)
         }
         (Array::Join, [Value::Array(items), separator, rest @ ..]) => match (str(separator), rest) {
             (Some(separator), []) => join(items, separator, None, env),
-            (Some(separator), [null]) => str(null).map_or(Value::Null, |null| join(items, separator, Some(null), env)),
+            (Some(separator), [null]) => {
+                str(null).map_or(Value::Null, |null| join(items, separator, Some(null), env))
+            }
             _ => Value::Null,
         },
         (_, [Value::Array(items), value]) => search(function, items, value, env),

@@ -81,6 +81,11 @@ fn two(function: Math, a: &Value, b: &Value, env: &Env) -> Value {
     }
 }
 
+/// A float half away from zero.
+pub(super) fn round(x: f64, digits: usize) -> f64 {
+    cut_float(x, i32::try_from(digits).unwrap_or(i32::MAX).min(400), f64::round)
+}
+
 /// To so many digits behind the point (negative: before it).
 fn cut(value: &Value, digits: i64, how: fn(f64) -> f64, env: &Env) -> Value {
     // No float has a digit beyond these places.
@@ -94,19 +99,21 @@ fn cut(value: &Value, digits: i64, how: fn(f64) -> f64, env: &Env) -> Value {
             let away = if how(0.5) < 1.0 { 0 } else { step / 2 } * number.signum();
             integer(i64::try_from((number + away) / step * step).ok(), env)
         }
-        Value::Float(x) => {
-            let scale = 10_f64.powi(digits.abs());
-            let cut = if digits >= 0 { how(x * scale) / scale } else { how(x / scale) * scale };
-            // Where the scaled number is beyond every float, `x` has no digit to lose.
-            Value::Float(if cut.is_finite() {
-                cut
-            } else if digits > 0 {
-                *x
-            } else {
-                0.0
-            })
-        }
+        Value::Float(x) => Value::Float(cut_float(*x, digits, how)),
         _ => Value::Null,
+    }
+}
+
+fn cut_float(x: f64, digits: i32, how: fn(f64) -> f64) -> f64 {
+    let scale = 10_f64.powi(digits.abs());
+    let cut = if digits >= 0 { how(x * scale) / scale } else { how(x / scale) * scale };
+    // Where the scaled number is beyond every float, `x` has no digit to lose.
+    if cut.is_finite() {
+        cut
+    } else if digits > 0 {
+        x
+    } else {
+        0.0
     }
 }
 

@@ -3,7 +3,6 @@
 use super::*;
 use crate::plan::function::{Choice, Hash, Math};
 
-
 #[track_caller]
 fn check(function: Function, args: &[Value], expected: Value) {
     let refs: Vec<&Value> = args.iter().collect();
@@ -86,4 +85,66 @@ fn text_cannot_grow_without_bound() {
     let big = Value::str(&"a".repeat(MAX_TEXT / 2 + 1));
     check(Function::Text(Text::Replace), &[big.clone(), Value::str("a"), Value::str("aa")], Value::Null);
     check(Function::Text(Text::Concat), &[big.clone(), big], Value::Null);
+}
+
+/// What a call gives, and how much of it was counted as undefined.
+fn counted(function: Function, args: &[Value]) -> (Value, u64) {
+    let env = Env::default();
+    let refs: Vec<&Value> = args.iter().collect();
+    (call(function, &[], &refs, &env), env.undefined.get())
+}
+
+#[test]
+fn what_does_not_exist_is_counted_and_a_wrong_kind_is_not() {
+    let undefined = |function, args: &[Value]| {
+        let (value, count) = counted(function, args);
+        assert!(value.is_null(), "{function:?}{args:?}");
+        count
+    };
+    let math = |f| Function::Math(f);
+    assert_eq!(undefined(math(Math::Ln), &[Value::Int(0)]), 1);
+    assert_eq!(undefined(math(Math::Abs), &[Value::Int(i64::MIN)]), 1);
+    assert_eq!(undefined(math(Math::Acos), &[Value::Int(2)]), 1);
+    assert_eq!(undefined(math(Math::Ln), &[Value::str("x")]), 0);
+    assert_eq!(undefined(math(Math::Ln), &[Value::Null]), 0);
+    let sequence = Function::Array(Array::Sequence);
+    assert_eq!(undefined(sequence, &[Value::Int(0), Value::Int(1 << 40)]), 1);
+    let time = Function::Time(crate::plan::function::Time::FromDays);
+    assert_eq!(undefined(time, &[Value::Int(i64::MAX)]), 1);
+}
+
+#[test]
+fn shared_values_cannot_be_made_to_look_endless() {
+    let mut value = Value::Int(1);
+    let mut rounds = 0;
+    while !value.is_null() {
+        value = counted(Function::Array(Array::Create), &[value.clone(), value.clone()]).0;
+        rounds += 1;
+        assert!(rounds < 30, "it doubles every time");
+    }
+    let mut deep = Value::Int(1);
+    for _ in 0..MAX_DEPTH + 1 {
+        deep = counted(Function::Array(Array::Create), &[deep]).0;
+    }
+    assert!(deep.is_null());
+}
+
+#[test]
+fn random_numbers_spread() {
+    let env = Env::default();
+    let numbers: Vec<f64> =
+        (0..1_000).filter_map(|_| call(Function::Math(Math::Rand), &[], &[], &env).as_f64()).collect();
+    assert!(numbers.iter().all(|x| (0.0..1.0).contains(x)));
+    let mean = numbers.iter().sum::<f64>() / 1_000.0;
+    assert!((0.45..0.55).contains(&mean), "{mean}");
+}
+
+#[test]
+fn hashes_have_their_published_values() {
+    let hash = |function| counted(Function::Hash(function), &[Value::str("abc")]).0.to_string();
+    assert_eq!(hash(Hash::Crc32), "352441c2");
+    assert_eq!(hash(Hash::Md5), "900150983cd24fb0d6963f7d28e17f72");
+    assert_eq!(hash(Hash::Sha1), "a9993e364706816aba3e25717850c26c9cd0d89d");
+    assert!(hash(Hash::Sha384).starts_with("cb00753f45a35e8bb5a03d699ac65007"));
+    assert!(hash(Hash::Sha512).starts_with("ddaf35a193617abacc417349ae204131"));
 }

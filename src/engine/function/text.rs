@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{MAX_TEXT, bounded, count, str, undefined, whole};
+use super::{MAX_TEXT, bounded, count, math, str, undefined, whole};
 use crate::engine::expr::Env;
 use crate::model::value::Value;
 use crate::plan::function::{Compiled, Text};
@@ -118,7 +118,7 @@ fn format(number: &Value, digits: &Value, grouped: bool) -> Value {
     let written = match number {
         Value::Int(i) if digits == 0 => i.to_string(),
         Value::Int(i) => format!("{i}.{}", "0".repeat(digits)),
-        Value::Float(x) => format!("{x:.digits$}"),
+        Value::Float(x) => format!("{:.digits$}", math::round(*x, digits)),
         _ => return Value::Null,
     };
     // What is rounded to nothing has no sign.

@@ -165,7 +165,8 @@ fn write_piece(text: &mut String, at: &Zoned, piece: &Piece) -> std::fmt::Result
         _ => {}
     }
     let name = |names: &[&'static str], place: i8, short: bool| {
-        let name = usize::try_from(place).ok().and_then(|place| names.get(place)).copied().unwrap_or_default();
+        let name =
+            usize::try_from(place).ok().and_then(|place| names.get(place)).copied().unwrap_or_default();
         if short { &name[..3] } else { name }
     };
     // Years before 1 are counted back from 1 BC.

@@ -58,6 +58,9 @@ impl Pattern {
         if text.len() > MAX_PATTERN {
             return Err(format!("the pattern has more than {MAX_PATTERN} bytes"));
         }
+        if names_a_class(text) {
+            return Err("classes of characters by name, `\\p{…}`, are not supported".to_owned());
+        }
         let built = RegexBuilder::new(text).size_limit(MAX_COMPILED).nest_limit(50).build();
         match built {
             Ok(regex) => Ok(Self { regex }),
@@ -72,6 +75,18 @@ impl Pattern {
             }
         }
     }
+}
+
+/// Whether it has `\p` or `\P`. Their tables are large; and they must be refused in every build alike, also
+/// where another part of the program brings them along.
+fn names_a_class(text: &str) -> bool {
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c == '\\' && matches!(chars.next(), Some('p' | 'P')) {
+            return true;
+        }
+    }
+    false
 }
 
 impl PartialEq for Pattern {
@@ -156,11 +171,20 @@ impl Compiled {
         let compiled = match param {
             Param::Pattern => Self::Pattern(Pattern::new(text).map_err(|why| {
                 let problem = Problem::new("bad-pattern", place, format!("no regular expression: {why}"));
-                problem.hint("there are no references back and no looking around: they have no bound in time")
+                match why.as_str() {
+                    why if why.contains("\\p{") => {
+                        problem.hint("write the characters, as in [α-ω], or `\\w`")
+                    }
+                    why if why.ends_with("not supported") => {
+                        problem.hint("what would make searching slower than linear is left out")
+                    }
+                    _ => problem,
+                }
             })?),
             Param::Path => Self::Path(Path::parse(text).map_err(|(at, why)| {
                 let found = text.get(..at).map_or(0, |before| before.chars().count()) + 1;
-                let problem = Problem::new("bad-path", place, format!("no JSON path: character {found}: {why}"));
+                let problem =
+                    Problem::new("bad-path", place, format!("no JSON path: character {found}: {why}"));
                 problem.hint("a path begins with `$`, as in '$.readings[0].t' or '$..t'")
             })?),
             Param::Format | Param::Reading => {
@@ -182,7 +206,9 @@ impl Compiled {
                 "flate" => Compression::Flate,
                 "zstd" => {
                     let problem = Problem::new("unsupported", place, "zstd is not supported");
-                    return Err(problem.hint("use 'zlib', 'gzip' or 'flate'; zstd would make the agent larger by a C library"));
+                    return Err(problem.hint(
+                        "use 'zlib', 'gzip' or 'flate'; zstd would make the agent larger by a C library",
+                    ));
                 }
                 _ => return Err(unknown(text, place, "compression", "'zlib', 'gzip' or 'flate'")),
             }),

@@ -188,8 +188,8 @@ mod tests {
     #[test]
     fn letters_become_pieces() {
         let format = Format::parse("yyyy-MM-dd'T'HH:mm:ss.SSSXXX", true).unwrap();
-        assert_eq!(format.pieces().len(), 13);
-        assert_eq!(format.pieces()[11], Piece::Fraction { digits: 3, point: false });
+        assert_eq!(format.pieces().len(), 14);
+        assert_eq!(format.pieces()[12], Piece::Fraction { digits: 3, point: false });
         let format = Format::parse("ssSSS", false).unwrap();
         assert_eq!(format.pieces()[1], Piece::Fraction { digits: 3, point: true });
     }

@@ -290,7 +290,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("local_time", LOCAL),
     ("local_timestamp", LOCAL),
     ("get_keyed_state", "put the values into a table and join it"),
-    ("rule_start", "a rule begins anew with every restart of the agent; `now()` and `event_time()` tell the time"),
+    (
+        "rule_start",
+        "a rule begins anew with every restart of the agent; `now()` and `event_time()` tell the time",
+    ),
     ("bypass", "write its argument"),
 ];
 

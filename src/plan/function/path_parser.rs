@@ -75,8 +75,7 @@ impl<'a> Parser<'a> {
             let start = self.at;
             self.blanks();
             if self.take("..") {
-                let selectors =
-                    if self.take("[") { self.bracket()? } else { vec![self.shorthand()?] };
+                let selectors = if self.take("[") { self.bracket()? } else { vec![self.shorthand()?] };
                 segments.push(Segment { descend: true, selectors });
             } else if self.take(".") {
                 segments.push(Segment { descend: false, selectors: vec![self.shorthand()?] });
@@ -354,7 +353,9 @@ impl<'a> Parser<'a> {
             let rest = self.rest();
             rest.strip_prefix(name).is_some_and(|behind| behind.starts_with('('))
         }) else {
-            return Err(self.wrong("expected `@`, `$`, a literal, or one of length, count, value, match, search"));
+            return Err(
+                self.wrong("expected `@`, `$`, a literal, or one of length, count, value, match, search")
+            );
         };
         self.at += name.len() + 1;
         self.depth += 1;
@@ -410,9 +411,28 @@ mod tests {
     fn paths_that_are_none() {
         let deep = format!("$[?{}@{}]", "(".repeat(200), ")".repeat(200));
         for text in [
-            "", "a", "$.", "$..", "$[", "$[]", "$['a", "$.a-b", "$.1", "$[1", "$[?]", "$[?@.a = 1]", "$[?1]",
-            "$[?@.* == 1]", "$[?count(1) > 1]", "$[?length(@.a)]", "$[?match(@.a, @.b)]", "$[?match(@.a, '(')]",
-            "$[99999999999999999999]", "$ x", "$[?@ == true x]", &deep,
+            "",
+            "a",
+            "$.",
+            "$..",
+            "$[",
+            "$[]",
+            "$['a",
+            "$.a-b",
+            "$.1",
+            "$[1",
+            "$[?]",
+            "$[?@.a = 1]",
+            "$[?1]",
+            "$[?@.* == 1]",
+            "$[?count(1) > 1]",
+            "$[?length(@.a)]",
+            "$[?match(@.a, @.b)]",
+            "$[?match(@.a, '(')]",
+            "$[99999999999999999999]",
+            "$ x",
+            "$[?@ == true x]",
+            &deep,
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
@@ -421,10 +441,26 @@ mod tests {
     #[test]
     fn paths_that_are() {
         for text in [
-            "$", "$.a", "$..a", "$..*", "$['a']", "$[\"a b\", 'c', 1, -1, *]", "$[1:3]", "$[::-1]", "$[:]",
-            "$.größe", "$[?@.a]", "$[?!@.a]", "$[?@.a == 1 && (@.b < 2.5e3 || $.x != 'y')]",
-            "$[?length(@.a) > 2]", "$[?count(@.*) >= 1]", "$[?value(@..a) == null]", "$ [ 'a' ] . b",
-            "$[?match(@.a, 'x.*')]", "$[?search(@.a, \"x\")]", r"$['\u00e9\ud83d\ude00\'']",
+            "$",
+            "$.a",
+            "$..a",
+            "$..*",
+            "$['a']",
+            "$[\"a b\", 'c', 1, -1, *]",
+            "$[1:3]",
+            "$[::-1]",
+            "$[:]",
+            "$.größe",
+            "$[?@.a]",
+            "$[?!@.a]",
+            "$[?@.a == 1 && (@.b < 2.5e3 || $.x != 'y')]",
+            "$[?length(@.a) > 2]",
+            "$[?count(@.*) >= 1]",
+            "$[?value(@..a) == null]",
+            "$ [ 'a' ] .b",
+            "$[?match(@.a, 'x.*')]",
+            "$[?search(@.a, \"x\")]",
+            r"$['\u00e9\ud83d\ude00\'']",
         ] {
             assert!(parse(text).is_ok(), "{text}: {:?}", parse(text));
         }

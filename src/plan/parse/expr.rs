@@ -3,7 +3,7 @@
 
 use super::Parser;
 use crate::model::diagnostic::Place;
-use crate::model::value::Value;
+use crate::model::value::{DataType, Value};
 use crate::plan::logical::BinaryOp;
 use crate::plan::report::Problem;
 use crate::plan::syntax::{Call, Kind as NodeKind, Name, Node, Over, Path};
@@ -342,13 +342,34 @@ impl Parser<'_> {
         let start = self.next().place;
         self.expect("(")?;
         let of = self.expr()?;
-        if self.peek().is(",") {
-            return Err(self.expected("AS").hint("write CAST(a AS BIGINT)"));
-        }
-        self.expect_word("AS")?;
-        let ty = self.data_type()?;
+        // eKuiper's way of writing it has the type in quotes.
+        let ty = if self.take(",") {
+            self.quoted_type()?
+        } else {
+            self.expect_word("AS")?;
+            self.data_type()?
+        };
         let end = self.expect(")")?;
         self.node(NodeKind::Cast(Box::new(of), ty), start.through(end))
+    }
+
+    fn quoted_type(&mut self) -> Result<DataType, Problem> {
+        let token = self.peek().clone();
+        let ty = match &token.kind {
+            Kind::Text(name) | Kind::Quoted(name) => match name.to_uppercase().as_str() {
+                "BIGINT" => Some(DataType::Bigint),
+                "FLOAT" => Some(DataType::Float),
+                "STRING" => Some(DataType::String),
+                "BOOLEAN" => Some(DataType::Boolean),
+                "DATETIME" => Some(DataType::Datetime),
+                "BYTEA" => Some(DataType::Bytea),
+                _ => None,
+            },
+            _ => None,
+        };
+        let ty = ty.ok_or_else(|| self.expected("a type in quotes").hint("write CAST(a AS BIGINT)"))?;
+        self.next();
+        Ok(ty)
     }
 
     fn case(&mut self) -> Result<Node, Problem> {
