@@ -77,10 +77,6 @@ impl Binder<'_> {
 
     fn unknown_function(&mut self, call: &Call) -> Typed {
         let name = call.name.text.as_str();
-        if function::comes_later(name) {
-            let message = format!("the function `{name}` is not supported by this version");
-            return self.problem(Problem::new("not-yet", call.name.place, message));
-        }
         if let Some(instead) = function::refused(name) {
             let message = format!("the function `{name}` is not part of the language");
             return self.problem(Problem::new("unsupported", call.name.place, message).hint(instead));

@@ -128,14 +128,6 @@ fn every_example_has_the_value_beside_it() {
     }
 }
 
-/// The functions that the language does not have yet, as the reference lists them.
-fn not_yet() -> BTreeSet<String> {
-    let reference = reference();
-    let Some((_, section)) = reference.split_once("\n## Not yet\n") else { return BTreeSet::new() };
-    let list = section.split("```text\n").nth(1).and_then(|rest| rest.split("```").next());
-    list.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
-}
-
 #[test]
 fn the_tables_name_every_function_and_no_other() {
     let page = functions();
@@ -144,30 +136,11 @@ fn the_tables_name_every_function_and_no_other() {
         .filter_map(|cell| cell.split_once('(').map(|(name, _)| name.to_owned()))
         .filter(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
         .collect();
-    let mut known: BTreeSet<String> = weir::plan::function_names().map(str::to_owned).collect();
-    known.extend(not_yet());
+    let known: BTreeSet<String> = weir::plan::function_names().map(str::to_owned).collect();
     let missing: Vec<&String> = known.difference(&named).collect();
     assert!(missing.is_empty(), "in no table of docs/functions.md: {missing:?}");
     let unknown: Vec<&String> = named.difference(&known).collect();
     assert!(unknown.is_empty(), "in a table of docs/functions.md, but no function: {unknown:?}");
-}
-
-#[test]
-fn what_is_not_yet_is_refused_as_such() {
-    let rules: Vec<Json> = not_yet()
-        .iter()
-        .map(|name| serde_json::json!({"id": name, "sql": format!("SELECT {name}(cpu) AS x FROM node")}))
-        .collect();
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("later.yaml");
-    fs::write(&file, serde_json::json!({ "rules": rules }).to_string()).unwrap();
-    let (_, printed, _) = weir(&["check", "--json", file.to_str().unwrap()]);
-    let found: Vec<Json> = serde_json::from_str(&printed).unwrap();
-    for rule in &rules {
-        let item = format!("rule {}", rule["id"].as_str().unwrap());
-        let code = found.iter().find(|finding| finding["item"] == *item).map(|finding| &finding["code"]);
-        assert_eq!(code, Some(&Json::from("not-yet")), "{item}");
-    }
 }
 
 #[test]

@@ -261,10 +261,14 @@ impl Writer<'_> {
             Expr::Prepared(function, fixed, args) => {
                 self.put(function.name());
                 self.put("(");
-                self.list(args, ", ", level::ANY);
-                for (n, fixed) in fixed.iter().enumerate() {
-                    self.put(if n == 0 && args.is_empty() { "" } else { ", " });
-                    self.put(&quoted(&fixed.to_string()));
+                let (mut args, mut fixed) = (args.iter(), fixed.iter());
+                for n in 0..args.len() + fixed.len() {
+                    self.put(if n == 0 { "" } else { ", " });
+                    let constant = if function.is_fixed(n) { fixed.next() } else { None };
+                    match constant {
+                        Some(constant) => self.put(&quoted(&constant.to_string())),
+                        None => args.next().into_iter().for_each(|arg| self.expr(arg, level::ANY)),
+                    }
                 }
                 self.put(")");
             }

@@ -62,6 +62,12 @@ impl Function {
         let named = entries().find(|entry| matches!(entry.meaning, Meaning::Call(known) if known == self));
         named.map_or("function", |entry| entry.name)
     }
+
+    /// Whether its n-th argument is a constant that the plan works out.
+    pub fn is_fixed(self, n: usize) -> bool {
+        let named = entries().find(|entry| matches!(entry.meaning, Meaning::Call(known) if known == self));
+        named.is_some_and(|entry| entry.param(n).is_fixed())
+    }
 }
 
 /// What a call becomes in the plan.
@@ -118,6 +124,24 @@ pub(super) enum Param {
     Locale,
     /// A constant: the name of a scalar function of one argument.
     Function,
+}
+
+impl Param {
+    /// Whether it takes a constant that the plan works out.
+    const fn is_fixed(self) -> bool {
+        matches!(
+            self,
+            Self::Pattern
+                | Self::Path
+                | Self::Format
+                | Self::Reading
+                | Self::Zone
+                | Self::Encoding
+                | Self::Compression
+                | Self::Locale
+                | Self::Function
+        )
+    }
 }
 
 /// What a function gives.
@@ -210,19 +234,7 @@ impl Signature {
 
     /// Whether it can be called with one value and nothing else.
     pub(super) fn of_one(&self) -> bool {
-        let plain = !matches!(
-            self.param(0),
-            Param::Pattern
-                | Param::Path
-                | Param::Format
-                | Param::Reading
-                | Param::Zone
-                | Param::Encoding
-                | Param::Compression
-                | Param::Locale
-                | Param::Function
-        );
-        plain && self.least <= 1 && !self.params.is_empty()
+        !self.param(0).is_fixed() && self.least <= 1 && !self.params.is_empty()
     }
 }
 
@@ -303,56 +315,4 @@ const LOCAL: &str = "the node's own zone is not part of a rule; name one, as in 
 /// What to do instead of a function that the language leaves out on purpose.
 pub(super) fn refused(name: &str) -> Option<&'static str> {
     REFUSED.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, instead)| *instead)
-}
-
-/// Functions of the language that this version does not have.
-const LATER: &[&str] = &[
-    "lag",
-    "latest",
-    "changed_col",
-    "had_changed",
-    "changed_cols",
-    "acc_avg",
-    "acc_count",
-    "acc_max",
-    "acc_min",
-    "acc_sum",
-    "row_number",
-    "last_hit_count",
-    "last_hit_time",
-    "delay",
-    "ewma",
-    "time_in_state",
-    "meta",
-    "mqtt",
-    "collect",
-    "deduplicate",
-    "first_value",
-    "last_value",
-    "merge_agg",
-    "median",
-    "percentile",
-    "percentile_cont",
-    "percentile_disc",
-    "stddev",
-    "stddevs",
-    "var",
-    "vars",
-    "slope",
-    "predict",
-    "increase",
-    "rate",
-    "delta",
-    "zscore",
-    "now",
-    "current_timestamp",
-    "event_time",
-    "tstamp",
-    "rule_id",
-    "unnest",
-];
-
-/// Whether the language has this function, but not this version.
-pub(super) fn comes_later(name: &str) -> bool {
-    LATER.iter().any(|later| later.eq_ignore_ascii_case(name))
 }
