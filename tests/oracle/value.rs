@@ -24,6 +24,8 @@ pub(crate) enum Ty {
     Float,
     Text,
     Time,
+    /// An array of integers.
+    List,
 }
 
 impl Ty {
@@ -34,6 +36,7 @@ impl Ty {
             Self::Float => "FLOAT",
             Self::Text => "STRING",
             Self::Time => "DATETIME",
+            Self::List => "ARRAY(BIGINT)",
         }
     }
 }
@@ -112,7 +115,8 @@ impl Val {
 
     pub(crate) fn json(&self) -> serde_json::Value {
         match self {
-            Self::Null | Self::List(_) => serde_json::Value::Null,
+            Self::Null => serde_json::Value::Null,
+            Self::List(items) => items.iter().map(Self::json).collect(),
             Self::Bool(b) => (*b).into(),
             Self::Int(i) => (*i).into(),
             Self::Float(x) => (*x).into(),
