@@ -1,4 +1,4 @@
-//! What the agent answers on its own machine: its whole status on a socket in the state
+//! What the agent answers on its own machine: its whole status, or its rules, on a socket in the state
 //! directory, and `/metrics` and `/healthz` on an optional port.
 
 use std::convert::Infallible;
@@ -12,17 +12,23 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::time::{sleep, timeout};
 
 use crate::tasks::{self, Stop};
 
 use super::Watcher;
-use super::status::exposition;
+use super::metrics::exposition;
 
 /// A client that takes longer than this for one answer is let go.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A client that has not asked anything by then is answered with the status.
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// Bytes of the longest question.
+const LONGEST_QUESTION: usize = 16;
 
 /// The rest after a connection that could not be taken, as when descriptors have run out.
 const REST: Duration = Duration::from_millis(200);
@@ -36,7 +42,8 @@ pub(super) fn bind_socket(path: &Path) -> io::Result<UnixListener> {
     UnixListener::bind(path)
 }
 
-/// Answers each connection with the status as one JSON object.
+/// Answers each connection: `rules` with the sets that run, as a JSON array; all else, nothing too,
+/// with the status as one JSON object.
 pub(super) async fn serve_socket(listener: UnixListener, watcher: Arc<Watcher>, stop: Stop) {
     loop {
         let accepted = tokio::select! {
@@ -49,10 +56,13 @@ pub(super) async fn serve_socket(listener: UnixListener, watcher: Arc<Watcher>, 
         };
         let watcher = watcher.clone();
         let answer = async move {
-            let Some(status) = watcher.status().await else { return };
             // Serialising plain figures and texts cannot fail, and a reader that went away is its
             // own affair.
-            let json = serde_json::to_vec(&status).unwrap_or_default();
+            let json = match question(&mut stream).await.as_slice() {
+                b"rules" => watcher.rules().await.map(|rules| serde_json::to_vec(&rules)),
+                _ => watcher.status().await.map(|status| serde_json::to_vec(&status)),
+            };
+            let Some(json) = json.map(Result::unwrap_or_default) else { return };
             let write = async {
                 stream.write_all(&json).await?;
                 stream.shutdown().await
@@ -62,6 +72,22 @@ pub(super) async fn serve_socket(listener: UnixListener, watcher: Arc<Watcher>, 
         // Bounded by the timeout.
         drop(tasks::spawn("status-answer", answer));
     }
+}
+
+/// What a connection asks: its first line. Who says nothing for a while wants the status.
+async fn question(stream: &mut UnixStream) -> Vec<u8> {
+    let mut line = Vec::new();
+    let read = async {
+        let mut byte = [0];
+        while line.len() < LONGEST_QUESTION && matches!(stream.read(&mut byte).await, Ok(1)) {
+            if byte == *b"\n" {
+                break;
+            }
+            line.push(byte[0]);
+        }
+    };
+    drop(timeout(SILENCE, read).await);
+    line
 }
 
 /// Serves `/metrics` and `/healthz`.

@@ -7,8 +7,10 @@
 
 pub mod casefile;
 pub mod core;
+mod ceiling;
 mod driver;
 mod local;
+pub mod metrics;
 mod redelivery;
 mod rules;
 mod snapshot;
@@ -23,9 +25,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::config::AgentConfig;
 use crate::control::{self, Admitted, store};
+use crate::engine;
 use crate::ingest::{self, SourceStatus, mqtt::MqttSource};
 use crate::model::link::{AgentReport, LinkStatus};
 use crate::model::message::Message;
@@ -36,7 +39,7 @@ use crate::uplink::{self, Identity, Port, Standing};
 
 use self::core::Core;
 use driver::{Command, Driver, Lines};
-use status::{RefusedFile, Source, Status};
+use status::{RefusedFile, RunningRules, Source, Status};
 
 /// Batches of messages between sources and core. Few: what waits here is not yet durable, and a
 /// full channel is what tells the sources to hold back.
@@ -109,7 +112,9 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
         newest,
         drained: Some(drained),
     };
-    let core = Core::new(agent.clone(), self::core::Limits::default());
+    let measured = engine::Config { nanos: Some(clock::nanos), ..engine::Config::default() };
+    let limits = self::core::Limits { engine: measured, ..self::core::Limits::default() };
+    let core = Core::new(agent.clone(), limits);
     let mut driver = Driver::new(core, spool, &config.spool, clock, boot_id.clone(), lines);
     driver.recover(kept_rules(&loaded), loaded)?;
     let (core_thread, mut core_ended) = start_core(driver)?;
@@ -372,6 +377,12 @@ impl Watcher {
             core,
             refused_files: self.refused.borrow().clone(),
         })
+    }
+
+    /// The rule sets that run; `None` where the core is gone.
+    async fn rules(&self) -> Option<Vec<RunningRules>> {
+        let sets = self.ask(Command::Sets).await?;
+        Some(sets.iter().map(|(name, set)| RunningRules::new(name, &set.items)).collect())
     }
 
     async fn standing(&self) -> Option<Standing> {

@@ -109,6 +109,7 @@ mod tests {
             received: Timestamp::default(),
             retained: false,
             dup,
+            qos: 1,
             properties: Box::default(),
             ack: Some(AckToken { source: 0, generation: 1, session, packet }),
         }

@@ -79,6 +79,19 @@ struct JournaledMessage {
     received: i64,
     #[prost(bool, tag = "5")]
     retained: bool,
+    #[prost(uint32, tag = "6")]
+    qos: u32,
+    #[prost(message, repeated, tag = "7")]
+    properties: Vec<Property>,
+}
+
+/// A user property of a message.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Property {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    value: String,
 }
 
 impl Journaled {
@@ -91,6 +104,12 @@ impl Journaled {
             payload: m.payload.clone(),
             received: m.received.micros(),
             retained: m.retained,
+            qos: m.qos.into(),
+            properties: m
+                .properties
+                .iter()
+                .map(|(name, value)| Property { name: name.clone(), value: value.clone() })
+                .collect(),
         });
         Self {
             wall: now.wall.micros(),
@@ -125,9 +144,35 @@ impl Journaled {
             received: Timestamp::from_micros(m.received),
             retained: m.retained,
             dup: false,
-            properties: Box::default(),
+            qos: u8::try_from(m.qos).unwrap_or(0),
+            properties: m.properties.into_iter().map(|p| (p.name, p.value)).collect(),
             ack: None,
         });
         Ok((now, messages.collect(), this.connected))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journaled_message_comes_back_with_all_that_a_rule_can_read() {
+        let message = Message {
+            source: "plant".into(),
+            topic: "t/1".into(),
+            payload: Bytes::from_static(b"{}"),
+            received: Timestamp::from_millis(5),
+            retained: true,
+            dup: true,
+            qos: 1,
+            properties: [("unit".to_owned(), "C".to_owned())].into(),
+            ack: None,
+        };
+        let now = Now::default();
+        let bytes = Journaled::messages(std::slice::from_ref(&message), now).to_bytes();
+        let (_, back, _) = Journaled::read(&bytes).unwrap();
+        let shown = |m: &Message| format!("{:?}", Message { dup: false, ..m.clone() });
+        assert_eq!(shown(&back[0]), shown(&message));
     }
 }

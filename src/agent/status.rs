@@ -1,13 +1,12 @@
-//! The agent's figures: what `weir status` shows, `/metrics` exposes, and the hub is told.
+//! The agent's figures: what `weir status` shows, and what `/metrics` and the hub's report are made of.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
-use std::collections::BTreeMap;
 
 use crate::ingest::SourceStatus;
-use crate::model::link::{AgentReport, LinkStatus, SourceReport};
-use crate::model::ruleset::RunningSet;
-use crate::model::time::Timestamp;
+use crate::model::link::LinkStatus;
+use crate::model::ruleset::{Item, ItemKind};
+use crate::model::time::Mono;
 use crate::spool::{self, Spool};
 
 use super::core::{Core, Set};
@@ -157,6 +156,14 @@ pub struct RuleStatus {
     pub groups: u64,
     /// Groups and keys that had no room.
     pub refused: u64,
+    /// Results that do not exist, such as a division by zero: NULL in their place.
+    pub undefined: u64,
+    /// Bytes of its state, by estimate.
+    pub bytes: u64,
+    /// Nanoseconds that it took, from samples.
+    pub nanos: u64,
+    /// Whether it passed a ceiling within the last minutes.
+    pub degraded: bool,
     /// Output rows older than one of their key.
     pub outdated: u64,
     /// Alerts up.
@@ -165,6 +172,35 @@ pub struct RuleStatus {
     pub pending: u64,
     /// Transitions made.
     pub transitions: u64,
+}
+
+/// A rule set that runs, with the texts that it runs from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningRules {
+    /// Its name.
+    pub name: String,
+    /// Kind, name and body of each of its items, in order.
+    items: Vec<(String, String, String)>,
+}
+
+impl RunningRules {
+    /// The set as the core's owner knows it.
+    pub(super) fn new(name: &str, items: &[Item]) -> Self {
+        let texts = |item: &Item| (item.kind.to_string(), item.name.to_string(), item.body.to_string());
+        Self { name: name.to_owned(), items: items.iter().map(texts).collect() }
+    }
+
+    /// Its items. What is of no kind that this version knows is left out.
+    pub fn items(&self) -> Vec<Item> {
+        let kinds = [ItemKind::Stream, ItemKind::Table, ItemKind::Rule];
+        self.items
+            .iter()
+            .filter_map(|(kind, name, body)| {
+                let kind = kinds.into_iter().find(|known| known.to_string() == *kind)?;
+                Some(Item { kind, name: name.as_str().into(), body: body.as_str().into() })
+            })
+            .collect()
+    }
 }
 
 /// An alert.
@@ -185,7 +221,7 @@ pub struct AlertStatus {
 }
 
 /// The figures of core and spool.
-pub(super) fn of(core: &Core, spool: &Spool) -> CoreStatus {
+pub(super) fn of(core: &Core, spool: &Spool, now: Mono) -> CoreStatus {
     let counts = core.counts();
     let mut status = CoreStatus {
         messages: counts.messages,
@@ -206,7 +242,7 @@ pub(super) fn of(core: &Core, spool: &Spool) -> CoreStatus {
             rules: set.plan.rules.len(),
         });
         status.streams.extend(streams(name, set));
-        status.rules.extend(rules(name, set));
+        status.rules.extend(rules(name, set, core.idle(now)));
         status.alerts.extend(set.active().into_iter().map(|alert| AlertStatus {
             phase: alert.phase.to_owned(),
             fingerprint: alert.fingerprint.to_string(),
@@ -244,7 +280,7 @@ fn streams(ruleset: &str, set: &Set) -> impl Iterator<Item = StreamStatus> {
     })
 }
 
-fn rules(ruleset: &str, set: &Set) -> impl Iterator<Item = RuleStatus> {
+fn rules(ruleset: &str, set: &Set, idle: Mono) -> impl Iterator<Item = RuleStatus> {
     let figures = set.accounts().iter().zip(set.alert_counts());
     set.plan.rules.iter().zip(figures).map(move |(rule, (account, alerts))| RuleStatus {
         ruleset: ruleset.to_owned(),
@@ -256,6 +292,10 @@ fn rules(ruleset: &str, set: &Set) -> impl Iterator<Item = RuleStatus> {
         retained: account.retained,
         groups: account.groups as u64,
         refused: account.refused + alerts.refused,
+        undefined: account.undefined,
+        bytes: account.bytes as u64,
+        nanos: account.ns,
+        degraded: account.degraded_until.is_some_and(|until| until > idle),
         outdated: alerts.outdated,
         firing: alerts.firing,
         pending: alerts.pending,
@@ -285,190 +325,4 @@ impl From<&SourceStatus> for Source {
             counters: counters.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
         }
     }
-}
-
-/// One figure under its Prometheus name, with its labels.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Metric {
-    /// As in `weir_rows_total`; a counter where it ends in `_total`, else a gauge.
-    pub name: &'static str,
-    /// What it counts.
-    pub help: &'static str,
-    /// Names and values.
-    pub labels: Vec<(&'static str, String)>,
-    /// The figure.
-    pub value: f64,
-}
-
-impl Status {
-    /// Every figure, in an order that keeps the same names together.
-    pub fn metrics(&self) -> Vec<Metric> {
-        let mut out = Metrics::default();
-        out.plain("weir_uptime_seconds", "seconds since the start", self.uptime_seconds);
-        out.plain("weir_resident_bytes", "resident memory of the process", self.rss_bytes);
-        out.plain("weir_messages_total", "messages taken in", self.core.messages);
-        out.plain("weir_message_bytes_total", "payload bytes taken in", self.core.bytes);
-        out.plain(
-            "weir_redelivered_total",
-            "messages delivered again and not evaluated",
-            self.core.redelivered,
-        );
-        out.plain(
-            "weir_clock_trusted",
-            "whether the node's calendar is believed",
-            u64::from(self.core.clock_trusted),
-        );
-        out.plain("weir_unmatched_total", "messages that no stream reads", self.core.unmatched);
-        for source in &self.sources {
-            out.add(
-                "weir_source_connected",
-                "whether the broker is connected",
-                &[("source", &source.name)],
-                u64::from(source.connected),
-            );
-        }
-        for source in &self.sources {
-            for (counter, count) in &source.counters {
-                out.add(
-                    "weir_source_total",
-                    "what a source counted",
-                    &[("source", &source.name), ("what", counter)],
-                    *count,
-                );
-            }
-        }
-        self.stream_metrics(&mut out);
-        self.rule_metrics(&mut out);
-        let spool = &self.core.spool;
-        out.plain("weir_spool_newest", "newest sequence number", spool.newest);
-        out.plain("weir_spool_waiting", "transitions that wait for the hub", spool.waiting);
-        out.plain("weir_spool_waiting_bytes", "their bytes", spool.waiting_bytes);
-        out.plain("weir_spool_evicted_total", "transitions given up since the spool was made", spool.evicted);
-        out.plain("weir_spool_commits_total", "transactions", spool.commits);
-        out.plain("weir_link_connected", "whether the hub is connected", u64::from(self.link.connected));
-        out.plain("weir_link_sessions_total", "sessions with the hub", self.link.sessions);
-        out.plain("weir_link_sent_total", "transitions sent, repeats included", self.link.sent);
-        out.plain("weir_link_sent_bytes_total", "bytes sent to the hub", self.link.bytes_sent);
-        out.plain("weir_link_received_bytes_total", "bytes received from the hub", self.link.bytes_received);
-        out.list
-    }
-
-    fn stream_metrics(&self, out: &mut Metrics) {
-        for s in &self.core.streams {
-            out.add(
-                "weir_stream_messages_total",
-                "messages that reached a stream",
-                &[("ruleset", &s.ruleset), ("stream", &s.name)],
-                s.messages,
-            );
-        }
-        for s in &self.core.streams {
-            out.add(
-                "weir_rows_total",
-                "rows made of them",
-                &[("ruleset", &s.ruleset), ("stream", &s.name)],
-                s.rows,
-            );
-        }
-        for s in &self.core.streams {
-            for (reason, count) in &s.rejects {
-                out.add(
-                    "weir_rejects_total",
-                    "messages and rows refused",
-                    &[("ruleset", &s.ruleset), ("stream", &s.name), ("reason", reason)],
-                    *count,
-                );
-            }
-        }
-    }
-
-    fn rule_metrics(&self, out: &mut Metrics) {
-        type Figure = fn(&RuleStatus) -> u64;
-        let figures: [(&'static str, &'static str, Figure); 9] = [
-            ("weir_rule_matches_total", "output rows of a rule", |r| r.matched),
-            ("weir_rule_late_total", "rows too late for their window", |r| r.late),
-            ("weir_rule_future_total", "rows dated too far ahead", |r| r.future),
-            ("weir_rule_retained_total", "rows of retained messages, not used", |r| r.retained),
-            ("weir_rule_outdated_total", "rows older than one of their key", |r| r.outdated),
-            ("weir_rule_refused_total", "keys and groups that had no room", |r| r.refused),
-            ("weir_transitions_total", "transitions of a rule's alerts", |r| r.transitions),
-            ("weir_alerts_firing", "alerts up", |r| r.firing),
-            ("weir_alerts_pending", "alerts pending", |r| r.pending),
-        ];
-        for (name, help, figure) in figures {
-            for r in &self.core.rules {
-                out.add(name, help, &[("ruleset", &r.ruleset), ("rule", &r.rule)], figure(r));
-            }
-        }
-    }
-
-    /// What the hub is told. Figures of single rules go as their set's sums, and only where there
-    /// is something to tell: one by one they would make each report as large as the rule sets.
-    pub fn report(&self, running: Vec<RunningSet>) -> AgentReport {
-        let of_rule = |m: &Metric| m.labels.iter().any(|(name, _)| *name == "rule");
-        let (of_rules, others): (Vec<Metric>, Vec<Metric>) = self.metrics().into_iter().partition(of_rule);
-        let mut sums: BTreeMap<String, f64> = BTreeMap::new();
-        for mut metric in of_rules.into_iter().filter(|m| m.value > 0.0) {
-            metric.labels.retain(|(name, _)| *name != "rule");
-            *sums.entry(metric.key()).or_default() += metric.value;
-        }
-        AgentReport {
-            uptime_seconds: self.uptime_seconds,
-            running,
-            metrics: others.iter().map(|m| (m.key(), m.value)).chain(sums).collect(),
-            sources: self
-                .sources
-                .iter()
-                .map(|s| SourceReport {
-                    name: s.name.as_str().into(),
-                    connected: s.connected,
-                    error: s.error.clone(),
-                    since: Timestamp::parse(&s.since).unwrap_or_default().micros(),
-                })
-                .collect(),
-        }
-    }
-}
-
-impl Metric {
-    /// Name and labels, as in `weir_rejects_total{stream="env",reason="not_json"}`.
-    pub fn key(&self) -> String {
-        if self.labels.is_empty() {
-            return self.name.to_owned();
-        }
-        let labels: Vec<String> = self.labels.iter().map(|(k, v)| format!("{k}={v:?}")).collect();
-        format!("{}{{{}}}", self.name, labels.join(","))
-    }
-}
-
-#[derive(Default)]
-struct Metrics {
-    list: Vec<Metric>,
-}
-
-impl Metrics {
-    fn plain(&mut self, name: &'static str, help: &'static str, value: u64) {
-        self.add(name, help, &[], value);
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "Prometheus figures are floats")]
-    fn add(&mut self, name: &'static str, help: &'static str, labels: &[(&'static str, &str)], value: u64) {
-        let labels = labels.iter().map(|(k, v)| (*k, (*v).to_owned())).collect();
-        self.list.push(Metric { name, help, labels, value: value as f64 });
-    }
-}
-
-/// The figures in Prometheus' text format.
-pub fn exposition(metrics: &[Metric]) -> String {
-    let mut text = String::new();
-    let mut last = "";
-    for metric in metrics {
-        if metric.name != last {
-            last = metric.name;
-            let kind = if last.ends_with("_total") { "counter" } else { "gauge" };
-            text.push_str(&format!("# HELP {last} {}\n# TYPE {last} {kind}\n", metric.help));
-        }
-        text.push_str(&format!("{} {}\n", metric.key(), metric.value));
-    }
-    text
 }

@@ -5,16 +5,18 @@
     reason = "a verb of the command line prints its result"
 )]
 
-use std::fs;
-use std::io::{self, IsTerminal, Read};
-use std::path::{Path, PathBuf};
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::json;
 
 use crate::model::diagnostic::{Diagnostic, Level};
 use crate::plan::{self, Compiled, Limits, render::render};
+
+use super::rulefiles::{self, RuleFile};
+use super::table::count;
 
 /// Check rule files without running them.
 ///
@@ -43,10 +45,9 @@ impl Check {
     /// A file that cannot be read.
     pub(super) fn run(self) -> Result<ExitCode> {
         let mut checked = Vec::new();
-        for path in expand(&self.files)? {
-            let (name, source) = read(&path)?;
-            let compiled = plan::compile_text(&set_name(&path), &source, &Limits::default());
-            checked.push(Checked { name, source, compiled });
+        for RuleFile { shown, set, text } in rulefiles::read(&self.files)? {
+            let compiled = plan::compile_text(&set, &text, &Limits::default());
+            checked.push(Checked { name: shown, source: text, compiled });
         }
         if self.json {
             println!("{}", serde_json::to_string_pretty(&as_json(&checked)?)?);
@@ -59,56 +60,6 @@ impl Check {
         }
         let failed = checked.iter().any(|file| file.compiled.plan.is_none());
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-    }
-}
-
-/// The rule files that the arguments stand for.
-fn expand(files: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for path in files {
-        if !path.is_dir() {
-            found.push(path.clone());
-            continue;
-        }
-        let context = || format!("read directory {}", path.display());
-        let entries = fs::read_dir(path).with_context(context)?;
-        let mut inside: Vec<PathBuf> = Vec::new();
-        for entry in entries {
-            let entry = entry.with_context(context)?.path();
-            if is_rule_file(&entry) {
-                inside.push(entry);
-            }
-        }
-        if inside.is_empty() {
-            bail!("no rule files (*.yaml, *.yml, *.json) in {}", path.display());
-        }
-        inside.sort();
-        found.extend(inside);
-    }
-    Ok(found)
-}
-
-fn is_rule_file(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
-    let rules = [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end));
-    rules && !name.ends_with(".test.yaml") && path.is_file()
-}
-
-fn read(path: &Path) -> Result<(String, String)> {
-    if path.as_os_str() == "-" {
-        let mut source = String::new();
-        io::stdin().read_to_string(&mut source).context("read rules from standard input")?;
-        return Ok(("<stdin>".to_owned(), source));
-    }
-    let source = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    Ok((path.display().to_string(), source))
-}
-
-/// A set is called as its file.
-fn set_name(path: &Path) -> String {
-    match path.file_stem().and_then(|stem| stem.to_str()) {
-        Some(stem) if stem != "-" => stem.to_owned(),
-        _ => "rules".to_owned(),
     }
 }
 
@@ -131,34 +82,20 @@ fn summary(checked: &[Checked]) -> String {
     let found: Vec<&Diagnostic> = checked.iter().flat_map(|file| &file.compiled.diagnostics).collect();
     let of = |level| found.iter().filter(|d| d.level == level).count();
     let (errors, warnings) = (of(Level::Error), of(Level::Warning));
+    let counted = |n: usize, what: &str| count(n as u64, what);
     let rules = checked.iter().map(|file| file.compiled.outcomes.len()).sum();
     let verdict = match (errors, warnings) {
         (0, 0) => "all right".to_owned(),
-        (0, _) => count(warnings, "warning"),
-        (_, 0) => count(errors, "error"),
-        _ => format!("{}, {}", count(errors, "error"), count(warnings, "warning")),
+        (0, _) => counted(warnings, "warning"),
+        (_, 0) => counted(errors, "error"),
+        _ => format!("{}, {}", counted(errors, "error"), counted(warnings, "warning")),
     };
-    format!("{}, {}: {verdict}", count(checked.len(), "file"), count(rules, "rule"))
-}
-
-fn count(n: usize, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+    format!("{}, {}: {verdict}", counted(checked.len(), "file"), counted(rules, "rule"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_directory_is_its_rule_files() {
-        let dir = tempfile::tempdir().unwrap();
-        for name in ["b.yaml", "a.json", "b.test.yaml", "notes.txt"] {
-            fs::write(dir.path().join(name), "rules: []").unwrap();
-        }
-        let found = expand(&[dir.path().to_owned()]).unwrap();
-        let names: Vec<_> = found.iter().filter_map(|path| path.file_name()?.to_str()).collect();
-        assert_eq!(names, ["a.json", "b.yaml"]);
-    }
 
     #[test]
     fn the_closing_line_counts() {

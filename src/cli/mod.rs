@@ -1,14 +1,19 @@
 //! The command line of `weir`: argument types, and one file for each verb.
 
+mod accounts;
 mod check;
 mod config;
 #[cfg(feature = "demo")]
 mod demo;
+mod explain;
 #[cfg(feature = "hub")]
 pub mod hub;
+mod query;
 mod replay;
+mod rulefiles;
 mod run;
 mod signal;
+mod socket;
 mod status;
 mod table;
 mod test;
@@ -32,6 +37,10 @@ enum Verb {
     Run(run::Run),
     /// Check rule files, and show what is wrong at its place
     Check(check::Check),
+    /// Show what rules do, step by step
+    Explain(explain::Explain),
+    /// Run a query on live topics or a recording, and print its rows
+    Query(Box<query::Query>),
     /// Show which alerts the rules would have raised over a recording
     Replay(replay::Replay),
     /// Run the test cases of rule files
@@ -60,7 +69,6 @@ pub fn explain(error: &anyhow::Error) -> String {
 }
 
 /// Whether it only means that whoever reads our output has had enough of it.
-#[cfg(feature = "hub")]
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
@@ -74,6 +82,8 @@ impl Cli {
         match self.verb {
             Verb::Run(run) => run.run(),
             Verb::Check(check) => check.run(),
+            Verb::Explain(explain) => explain.run(),
+            Verb::Query(query) => query.run(),
             Verb::Replay(replay) => replay.run(),
             Verb::Test(test) => test.run(),
             Verb::Status(status) => status.run(),

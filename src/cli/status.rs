@@ -1,40 +1,48 @@
 //! `weir status`: asks the running agent over its local socket.
 #![expect(clippy::print_stdout, reason = "this is what the verb is for")]
 
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 
 use crate::agent::status::{CoreStatus, Source, Status as AgentStatus, StreamStatus};
-use crate::config::{AgentConfig, DEFAULT_PATH};
 use crate::model::label::OWN_LABELS;
 
+use super::accounts::{self, Sort};
+use super::socket::{self, Agent};
 use super::table::table;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Status {
-    /// The agent's configuration file, which tells where its socket is
-    #[arg(long, short, default_value = DEFAULT_PATH)]
-    config: PathBuf,
-    /// The agent's socket itself
-    #[arg(long, conflicts_with = "config")]
-    socket: Option<PathBuf>,
-    /// Everything, as one JSON object
+    #[command(flatten)]
+    agent: Agent,
+    /// Everything as one JSON object; with --rules an array of rules
     #[arg(long)]
     json: bool,
+    /// Only the rules, each with its whole account
+    #[arg(long)]
+    rules: bool,
+    /// In which order: those first that cost most, took most rows, or hold most state
+    #[arg(long, value_enum, requires = "rules")]
+    sort: Option<Sort>,
 }
 
 impl Status {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let socket = match self.socket {
-            Some(socket) => socket,
-            None => AgentConfig::load(&self.config)?.socket_path(),
-        };
-        let first = ask(&socket)?;
+        let socket = self.agent.path()?;
+        let mut first = ask(&socket)?;
+        if self.rules {
+            accounts::sort(&mut first.core.rules, self.sort);
+            let text = match self.json {
+                true => serde_json::to_string_pretty(&first.core.rules)? + "\n",
+                false => accounts::text(&first.core.rules),
+            };
+            drop(std::io::stdout().write_all(text.as_bytes()));
+            return Ok(ExitCode::SUCCESS);
+        }
         if self.json {
             println!("{}", serde_json::to_string_pretty(&first)?);
             return Ok(ExitCode::SUCCESS);
@@ -52,16 +60,8 @@ impl Status {
 /// The span over which rates are taken.
 const SAMPLE: Duration = Duration::from_secs(1);
 
-fn ask(socket: &PathBuf) -> anyhow::Result<AgentStatus> {
-    let mut stream = UnixStream::connect(socket).with_context(|| {
-        format!(
-            "reach the agent at {}; is it running, and may you read its state directory?",
-            socket.display()
-        )
-    })?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).context("read the agent's answer")?;
+fn ask(socket: &Path) -> anyhow::Result<AgentStatus> {
+    let text = socket::ask(socket, "status")?;
     serde_json::from_str(&text).context("understand the agent's answer; is it another version?")
 }
 
@@ -210,20 +210,31 @@ fn rules(core: &CoreStatus) -> String {
         .iter()
         .map(|r| {
             let unused = r.late + r.future + r.retained + r.outdated + r.refused;
-            [r.rows, r.matched, unused, r.groups, r.pending, r.firing, r.transitions].iter().fold(
-                vec![r.ruleset.clone(), r.rule.clone()],
-                |mut row, n| {
-                    row.push(n.to_string());
-                    row
-                },
-            )
+            let mut row = vec![r.ruleset.clone(), r.rule.clone()];
+            let counts = [r.rows, r.matched, unused, r.undefined, r.groups];
+            row.extend(counts.map(|n| n.to_string()));
+            row.extend([bytes(r.bytes), accounts::time(r.nanos)]);
+            row.extend([r.pending, r.firing, r.transitions].map(|n| n.to_string()));
+            row.push(accounts::degraded(r));
+            row
         })
         .collect();
-    section(
-        "rules",
-        &["set", "rule", "rows", "matches", "unused", "groups", "pending", "firing", "transitions"],
-        &rows,
-    )
+    let heading = [
+        "set",
+        "rule",
+        "rows",
+        "matches",
+        "unused",
+        "undefined",
+        "groups",
+        "state",
+        "time",
+        "pending",
+        "firing",
+        "transitions",
+        "",
+    ];
+    section("rules", &heading, &rows)
 }
 
 fn alerts(core: &CoreStatus) -> String {

@@ -1,4 +1,4 @@
-//! Tables on a terminal: columns as wide as their widest cell.
+//! Tables on a terminal, columns as wide as their widest cell; and counts in words.
 
 /// Rows under a heading, as text. Numbers stand right, the rest left.
 pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
@@ -17,8 +17,15 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// `1 rule`, `3 rules`.
+pub(crate) fn count(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// A number, with its unit perhaps: `3`, `3.5 kB`.
 fn is_number(cell: &str) -> bool {
-    cell.parse::<f64>().is_ok()
+    let (number, unit) = cell.split_once(' ').unwrap_or((cell, ""));
+    number.parse::<f64>().is_ok() && unit.len() <= 3
 }
 
 fn line(cells: &[String], widths: &[usize], right: &[bool]) -> String {

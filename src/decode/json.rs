@@ -78,13 +78,13 @@ impl Node {
     }
 
     /// Takes the wanted parts out of a value that is there as a whole.
-    fn spread(&self, value: &Value, places: &mut [Value]) {
+    fn spread(&self, value: &Value, places: &mut [Option<Value>]) {
         for (name, child) in &self.children {
             let Value::Struct(members) = value else { return };
             let Some(part) = members.get(name) else { continue };
             child.spread(part, places);
             if let Some(place) = child.whole {
-                places[place] = part.clone();
+                places[place] = Some(part.clone());
             }
         }
     }
@@ -94,7 +94,8 @@ impl Node {
 #[derive(Debug, Default)]
 pub(super) struct Elements {
     width: usize,
-    values: Vec<Value>,
+    /// `None` where the message does not have it.
+    values: Vec<Option<Value>>,
     /// For each element whether it is an object.
     objects: Vec<bool>,
     /// Whether the message is an array; else it is its only element.
@@ -107,8 +108,9 @@ impl Elements {
         self.objects.len()
     }
 
-    /// The values of one element by place, `None` where it is no object.
-    pub(super) fn get(&self, element: usize) -> Option<&[Value]> {
+    /// The values of one element by place, `None` where it is no object. A value is `None` where the
+    /// element does not have it.
+    pub(super) fn get(&self, element: usize) -> Option<&[Option<Value>]> {
         let from = element * self.width;
         self.objects[element].then(|| &self.values[from..from + self.width])
     }
@@ -123,7 +125,7 @@ pub(super) fn read(text: &str, projection: &Projection, max_rows: usize) -> Resu
         elements.array = true;
         de.deserialize_seq(Rows { node: &projection.root, max_rows, elements: &mut elements })
     } else {
-        elements.values = vec![Value::Null; projection.width];
+        elements.values = vec![None; projection.width];
         Object { node: &projection.root, places: &mut elements.values }
             .deserialize(&mut de)
             .map(|object| elements.objects.push(object))
@@ -193,7 +195,7 @@ impl<'de> Visitor<'de> for Rows<'_> {
         let Elements { width, values, objects, .. } = self.elements;
         loop {
             let from = values.len();
-            values.resize(from + *width, Value::Null);
+            values.resize(from + *width, None);
             let seed = Object { node: self.node, places: &mut values[from..] };
             let Some(object) = seq.next_element_seed(seed)? else { return Ok(()) };
             objects.push(object);
@@ -208,7 +210,7 @@ impl<'de> Visitor<'de> for Rows<'_> {
 struct Object<'a> {
     node: &'a Node,
     /// The places of the whole element; a node knows its own among them.
-    places: &'a mut [Value],
+    places: &'a mut [Option<Value>],
 }
 
 impl<'de> DeserializeSeed<'de> for Object<'_> {
@@ -219,7 +221,7 @@ impl<'de> DeserializeSeed<'de> for Object<'_> {
         let value = Whole.deserialize(de)?;
         self.node.spread(&value, self.places);
         let object = matches!(value, Value::Struct(_));
-        self.places[place] = value;
+        self.places[place] = Some(value);
         Ok(object)
     }
 }
@@ -236,7 +238,7 @@ impl<'de> Visitor<'de> for Object<'_> {
             match child {
                 Some(node) => {
                     // The last of two equal names wins, with everything below it.
-                    self.places[node.places.clone()].fill(Value::Null);
+                    self.places[node.places.clone()].fill(None);
                     map.next_value_seed(Object { node, places: &mut *self.places })?;
                 }
                 None => {

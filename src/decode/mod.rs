@@ -4,16 +4,18 @@
 //! and each stream gets rows in the types of its schema. Decoding cannot fail: no payload,
 //! however broken, large or deep, does more than add to a counter.
 
+mod delimited;
 mod json;
 mod reject;
 mod route;
 mod scalar;
-mod typed;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::model::cast;
 use crate::model::coerce;
+use crate::model::fit::{self, Misfit};
 use crate::model::message::Message;
 use crate::model::row::Row;
 use crate::model::stream::{Field, FieldSource, Format, StreamSpec};
@@ -85,7 +87,7 @@ impl Decoder {
         self.router = Router::default();
     }
 
-    /// Decodes one message: appends its rows, each with its stream's place.
+    /// Decodes one message: appends its rows, each with its stream's place, in the order of streams.
     pub fn decode(&mut self, message: &Message, out: &mut Vec<(usize, Row)>) {
         let route = self.router.route(&self.streams, message, self.config.max_topics);
         if route.targets.is_empty() {
@@ -95,18 +97,33 @@ impl Decoder {
         for target in &route.targets {
             self.stats[target.stream].messages += 1;
         }
-        match self.text(message) {
+        if let Err(reject) = self.size(message) {
+            return self.refuse(route.targets.iter(), &reject, message);
+        }
+        let first = out.len();
+        self.binaries(&route, message, out);
+        match text(message) {
             Ok(text) => {
                 self.scalars(&route, text, message, out);
+                self.lines(&route, text, message, out);
                 if let Some(reading) = &route.json {
                     self.objects(&route, reading, text, message, out);
                 }
             }
             Err(reject) => {
-                for target in &route.targets {
-                    self.stats[target.stream].refuse(reject.clone(), message);
-                }
+                let reads = |target: &&Target| self.streams[target.stream].format != Format::Binary;
+                let targets: Vec<&Target> = route.targets.iter().filter(reads).collect();
+                self.refuse(targets.into_iter(), &reject, message);
             }
+        }
+        if route.mixed {
+            out[first..].sort_by_key(|(stream, _)| *stream);
+        }
+    }
+
+    fn refuse<'t>(&mut self, targets: impl Iterator<Item = &'t Target>, reject: &Reject, message: &Message) {
+        for target in targets {
+            self.stats[target.stream].refuse(reject.clone(), message);
         }
     }
 
@@ -120,19 +137,52 @@ impl Decoder {
         self.unmatched
     }
 
-    fn text<'m>(&self, message: &'m Message) -> Result<&'m str, Reject> {
-        let bytes = message.payload.as_ref();
-        if bytes.len() > self.config.max_payload {
-            let detail = format!("{} bytes; at most {} are read", bytes.len(), self.config.max_payload);
-            return Err(Reject::new(RejectReason::TooLarge, detail));
+    fn size(&self, message: &Message) -> Result<(), Reject> {
+        match message.payload.len() {
+            0 => Err(Reject::new(RejectReason::Empty, "the payload is empty")),
+            len if len > self.config.max_payload => {
+                let detail = format!("{len} bytes; at most {} are read", self.config.max_payload);
+                Err(Reject::new(RejectReason::TooLarge, detail))
+            }
+            _ => Ok(()),
         }
-        let text = std::str::from_utf8(bytes).map_err(|e| {
-            Reject::new(RejectReason::NotUtf8, format!("byte {} is no UTF-8", e.valid_up_to() + 1))
-        })?;
-        if text.trim().is_empty() {
-            return Err(Reject::new(RejectReason::Empty, "the payload is empty"));
+    }
+
+    fn binaries(&mut self, route: &Route, message: &Message, out: &mut Vec<(usize, Row)>) {
+        for target in route.targets.iter().filter(|t| self.streams[t.stream].format == Format::Binary) {
+            let bytes = || Some(Value::Bytes(message.payload.as_ref().into()));
+            let row = row(&self.streams[target.stream], target, message, |_, _, _| Ok(bytes()));
+            settle(&mut self.stats[target.stream], target.stream, row, message, out);
         }
-        Ok(text)
+    }
+
+    fn lines(&mut self, route: &Route, text: &str, message: &Message, out: &mut Vec<(usize, Row)>) {
+        for target in &route.targets {
+            let spec = &self.streams[target.stream];
+            let Format::Delimited { delimiter, columns } = spec.format else { continue };
+            let stats = &mut self.stats[target.stream];
+            let lines = match delimited::read(text, delimiter, self.config.max_rows) {
+                Ok(lines) => lines,
+                Err(reject) => {
+                    stats.refuse(reject, message);
+                    continue;
+                }
+            };
+            for (number, line) in lines.iter().enumerate() {
+                let row = match line.len() > columns && spec.strict {
+                    true => Err(Reject::new(
+                        RejectReason::NotDelimited,
+                        format!("{} values for {columns} columns", line.len()),
+                    )),
+                    false => row(spec, target, message, |_, field, strict| line.fit(field, strict)),
+                };
+                let row = row.map_err(|reject| match lines.len() > 1 {
+                    true => Reject::new(reject.reason, format!("line {}: {}", number + 1, reject.detail)),
+                    false => reject,
+                });
+                settle(stats, target.stream, row, message, out);
+            }
+        }
     }
 
     fn scalars(&mut self, route: &Route, text: &str, message: &Message, out: &mut Vec<(usize, Row)>) {
@@ -140,9 +190,12 @@ impl Decoder {
         let mut scalar = None;
         for target in targets {
             let scalar = scalar.get_or_insert_with(|| Scalar::read(text));
-            let payload = |_, field: &Field| match &field.from {
-                FieldSource::Path(path) if path.is_empty() => scalar.fit(&field.ty, field.unit),
-                _ => Ok(Value::Null),
+            let payload = |_, field: &Field, strict| match &field.from {
+                FieldSource::Path(path) if path.is_empty() && strict => {
+                    scalar.fit(&field.ty, field.unit).map(Some)
+                }
+                FieldSource::Path(path) if path.is_empty() => Ok(Some(scalar.convert(&field.ty, field.unit))),
+                _ => Ok(None),
             };
             let row = row(&self.streams[target.stream], target, message, payload);
             settle(&mut self.stats[target.stream], target.stream, row, message, out);
@@ -188,9 +241,12 @@ fn object(
 ) -> Result<Row, Reject> {
     let made = match elements.get(element) {
         None => Err(Reject::new(RejectReason::NotAnObject, "no object")),
-        Some(values) => row(spec, target, message, |slot, field| match places[slot] {
-            Some(place) => typed::fit(&values[place], &field.ty, field.unit),
-            None => Ok(Value::Null),
+        Some(values) => row(spec, target, message, |slot, field, strict| {
+            let Some(value) = places[slot].and_then(|place| values[place].as_ref()) else { return Ok(None) };
+            match strict {
+                true => fit::fit(value, &field.ty, field.unit).map(Some),
+                false => Ok(Some(cast::cast(value, &field.ty, field.unit))),
+            }
         }),
     };
     made.map_err(|reject| match elements.array {
@@ -199,22 +255,32 @@ fn object(
     })
 }
 
-/// A row of the stream; `payload` gives the values that come from there.
+/// A row of the stream; `payload` gives the values that come from there, strictly or converted, and
+/// `None` for what is absent.
 fn row(
     spec: &StreamSpec,
     target: &Target,
     message: &Message,
-    payload: impl Fn(usize, &Field) -> Result<Value, Reject>,
+    payload: impl Fn(usize, &Field, bool) -> Result<Option<Value>, Misfit>,
 ) -> Result<Row, Reject> {
     let mut slots = Vec::with_capacity(spec.fields.len());
     for (slot, field) in spec.fields.iter().enumerate() {
+        // Whatever else may be converted: a row needs a time that is one.
+        let strict = spec.strict || spec.timestamp == Some(slot);
         let value = match &field.from {
-            FieldSource::Path(_) => payload(slot, field),
-            FieldSource::Capture(n) => captured(target, *n, field),
+            FieldSource::Path(_) | FieldSource::Cell(_) => {
+                payload(slot, field, strict).map(|value| value.unwrap_or_else(|| field.default.clone()))
+            }
+            FieldSource::Capture(n) => captured(target, *n, field, strict),
             FieldSource::Topic => Ok(Value::Str(message.topic.clone())),
             FieldSource::Received => Ok(Value::Time(message.received)),
+            FieldSource::Source => Ok(Value::Str(message.source.clone())),
+            FieldSource::Retained => Ok(Value::Bool(message.retained)),
+            FieldSource::Qos => Ok(Value::Int(message.qos.into())),
+            FieldSource::Property(name) => Ok(property(message, name)),
         };
-        slots.push(value.map_err(|reject| {
+        slots.push(value.map_err(|misfit| {
+            let reject = Reject::from(misfit);
             Reject::new(reject.reason, format!("column `{}`: {}", field.name, reject.detail))
         })?);
     }
@@ -225,12 +291,29 @@ fn row(
     Ok(Row { slots: slots.into(), time, retained: message.retained })
 }
 
-fn captured(target: &Target, n: usize, field: &Field) -> Result<Value, Reject> {
+fn property(message: &Message, name: &str) -> Value {
+    let found = message.properties.iter().rfind(|(property, _)| property == name);
+    found.map_or(Value::Null, |(_, value)| Value::str(value))
+}
+
+fn captured(target: &Target, n: usize, field: &Field, strict: bool) -> Result<Value, Misfit> {
     match (target.captures.get(n), &field.ty) {
         (None, _) => Ok(Value::Null),
         (Some(text), DataType::String | DataType::Any) => Ok(Value::Str(text.clone())),
-        (Some(text), ty) => typed::fit_text(text, ty, field.unit),
+        (Some(text), ty) if strict => fit::fit_text(text, ty, field.unit),
+        (Some(text), ty) => Ok(cast::cast(&Value::Str(text.clone()), ty, field.unit)),
     }
+}
+
+/// The payload as text.
+fn text(message: &Message) -> Result<&str, Reject> {
+    let text = std::str::from_utf8(message.payload.as_ref()).map_err(|e| {
+        Reject::new(RejectReason::NotUtf8, format!("byte {} is no UTF-8", e.valid_up_to() + 1))
+    })?;
+    if text.trim().is_empty() {
+        return Err(Reject::new(RejectReason::Empty, "the payload is empty"));
+    }
+    Ok(text)
 }
 
 fn event_time(field: &Field, value: &Value) -> Result<Timestamp, Reject> {
@@ -239,7 +322,7 @@ fn event_time(field: &Field, value: &Value) -> Result<Timestamp, Reject> {
         return Err(Reject::new(RejectReason::MissingTimestamp, detail));
     }
     coerce::timestamp(value, field.unit).ok_or_else(|| {
-        let detail = format!("column `{}`: {} is no time", field.name, typed::shown(value));
+        let detail = format!("column `{}`: {} is no time", field.name, fit::shown(value));
         Reject::new(RejectReason::BadTimestamp, detail)
     })
 }

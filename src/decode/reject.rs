@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::model::fit::Misfit;
 use crate::model::message::Message;
 use crate::model::time::Timestamp;
 
@@ -31,6 +32,8 @@ pub enum RejectReason {
     NotJson,
     /// Arrays and objects are nested beyond [`MAX_DEPTH`](super::MAX_DEPTH).
     TooDeep,
+    /// A line of delimited values whose quotes do not close, or with more values than columns.
+    NotDelimited,
     /// JSON, but neither an object nor an array of objects.
     NotAnObject,
     /// A value does not fit the type of its column.
@@ -39,18 +42,19 @@ pub enum RejectReason {
     BadTimestamp,
     /// The stream runs on event time, and the row has none.
     MissingTimestamp,
-    /// The array is longer than [`Config::max_rows`](super::Config::max_rows).
+    /// The array, or the payload in lines, is longer than [`Config::max_rows`](super::Config::max_rows).
     TooManyRows,
 }
 
 impl RejectReason {
     /// All of them, in the order of the counters.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Empty,
         Self::TooLarge,
         Self::NotUtf8,
         Self::NotJson,
         Self::TooDeep,
+        Self::NotDelimited,
         Self::NotAnObject,
         Self::WrongType,
         Self::BadTimestamp,
@@ -66,6 +70,7 @@ impl RejectReason {
             Self::NotUtf8 => "not_utf8",
             Self::NotJson => "not_json",
             Self::TooDeep => "too_deep",
+            Self::NotDelimited => "not_delimited",
             Self::NotAnObject => "not_an_object",
             Self::WrongType => "wrong_type",
             Self::BadTimestamp => "bad_timestamp",
@@ -94,6 +99,15 @@ pub(super) struct Reject {
 impl Reject {
     pub(super) fn new(reason: RejectReason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into() }
+    }
+}
+
+impl From<Misfit> for Reject {
+    fn from(misfit: Misfit) -> Self {
+        match misfit {
+            Misfit::Type(detail) => Self::new(RejectReason::WrongType, detail),
+            Misfit::Time(detail) => Self::new(RejectReason::BadTimestamp, detail),
+        }
     }
 }
 

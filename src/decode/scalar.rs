@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::reject::Reject;
-use super::typed;
+use crate::model::cast;
 use crate::model::coerce;
+use crate::model::fit::{self, Misfit};
 use crate::model::stream::TimeUnit;
 use crate::model::value::{DataType, Value};
 
@@ -27,12 +27,23 @@ impl<'p> Scalar<'p> {
     }
 
     /// The value as the column's type. A bare `null` is NULL, except for STRING, where it is text.
-    pub(super) fn fit(&self, ty: &DataType, unit: TimeUnit) -> Result<Value, Reject> {
+    pub(super) fn fit(&self, ty: &DataType, unit: TimeUnit) -> Result<Value, Misfit> {
         match ty {
             DataType::Any => Ok(self.guess()),
             DataType::String => Ok(Value::str(&self.text)),
             _ if self.is_null() => Ok(Value::Null),
-            _ => typed::fit_text(&self.text, ty, unit),
+            _ => fit::fit_text(&self.text, ty, unit),
+        }
+    }
+
+    /// As [`Self::fit`], but converted as CAST does; what does not convert is NULL.
+    pub(super) fn convert(&self, ty: &DataType, unit: TimeUnit) -> Value {
+        if self.is_null() && *ty != DataType::String {
+            return Value::Null;
+        }
+        match ty {
+            DataType::Any => self.guess(),
+            _ => cast::cast(&Value::str(&self.text), ty, unit),
         }
     }
 

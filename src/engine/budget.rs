@@ -1,6 +1,13 @@
 //! How many bytes of state one rule may hold. Whoever lets state grow asks first, and whoever lets
 //! go of it gives back what it asked for.
 
+use crate::model::value::Value;
+
+/// About how many bytes these values take.
+pub(super) fn weight(values: &[Value]) -> usize {
+    values.iter().map(Value::bytes).sum()
+}
+
 /// The bytes of one rule's state, and their ceiling. Estimates: what counts is that they grow with
 /// what is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

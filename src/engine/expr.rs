@@ -6,9 +6,10 @@ use std::cell::Cell;
 use std::cmp::Ordering;
 
 use super::{arithmetic, cast, function, like};
+use crate::model::stream::TimeUnit;
 use crate::model::time::Timestamp;
-use crate::model::value::Value;
-use crate::plan::function::Function;
+use crate::model::value::{DataType, Value};
+use crate::plan::function::{Choice, Compiled, Function};
 use crate::plan::logical::{BinaryOp, Expr, UnaryOp};
 
 /// What an expression is evaluated over.
@@ -56,6 +57,8 @@ pub(super) struct Env {
     pub(super) now: Timestamp,
     /// The row's own time; the end of the window over groups.
     pub(super) at: Timestamp,
+    /// The window that a row comes out of, where it comes out of one.
+    pub(super) window: Option<(Timestamp, Timestamp)>,
     /// How often a value that exists was asked for something that has none: overflow, division by
     /// zero, what is not finite.
     pub(super) undefined: Cell<u64>,
@@ -63,10 +66,40 @@ pub(super) struct Env {
     pub(super) random: Cell<u64>,
 }
 
+impl Env {
+    /// NULL, and counted: for what has no value though all that it is made of has.
+    pub(super) fn undefined(&self) -> Value {
+        self.undefined.set(self.undefined.get() + 1);
+        Value::Null
+    }
+
+    /// The number; NULL and counted where it is not finite.
+    pub(super) fn float(&self, number: f64) -> Value {
+        if number.is_finite() { Value::Float(number) } else { self.undefined() }
+    }
+
+    /// The integer; NULL and counted where there is none.
+    pub(super) fn integer(&self, number: Option<i64>) -> Value {
+        number.map_or_else(|| self.undefined(), Value::Int)
+    }
+}
+
 impl<'a> Scope<'a> {
     /// Over one row.
     pub(super) fn row(sides: &'a [&'a [Value]], analytics: &'a [Value], env: &'a Env) -> Self {
         Self { names: Names::Row { sides, analytics }, env, element: None }
+    }
+
+    /// The same, with these values of analytic functions.
+    pub(super) fn with_analytics(self, analytics: &'a [Value]) -> Self {
+        let names = match self.names {
+            Names::Row { sides, .. } => Names::Row { sides, analytics },
+            Names::Window { group, aggregates, start, end, .. } => {
+                Names::Window { group, aggregates, analytics, start, end }
+            }
+            Names::Output(columns) => Names::Output(columns),
+        };
+        Self { names, ..self }
     }
 
     /// Over the output columns.
@@ -89,13 +122,15 @@ pub(super) fn eval<'a>(expr: &'a Expr, scope: Scope<'a>) -> Cow<'a, Value> {
         | Expr::WindowStart
         | Expr::WindowEnd
         | Expr::Column(_) => name(expr, scope),
-        Expr::Unary(op, a) => Cow::Owned(unary(*op, &eval(a, scope))),
-        Expr::Binary(op, a, b) => Cow::Owned(binary(*op, &eval(a, scope), &eval(b, scope))),
+        Expr::Unary(op, a) => Cow::Owned(unary(*op, &eval(a, scope), scope.env)),
+        Expr::Binary(op, a, b) => Cow::Owned(binary(*op, &eval(a, scope), &eval(b, scope), scope.env)),
         Expr::And(terms) => Cow::Owned(logical(all(terms, scope))),
         Expr::Or(terms) => Cow::Owned(logical(any(terms, scope))),
         Expr::IsNull(a) => Cow::Owned(Value::Bool(eval(a, scope).is_null())),
         Expr::IsBool(a, expected) => Cow::Owned(Value::Bool(truth(&eval(a, scope)) == Some(*expected))),
-        Expr::In(a, list) => Cow::Owned(logical(among(&eval(a, scope), list, scope))),
+        Expr::In(a, list) => {
+            Cow::Owned(logical(among(&eval(a, scope), list.iter().map(|item| eval(item, scope)))))
+        }
         Expr::Like { text, pattern, escape } => {
             Cow::Owned(match (&*eval(text, scope), &*eval(pattern, scope)) {
                 (Value::Str(text), Value::Str(pattern)) => Value::Bool(like::matches(text, pattern, *escape)),
@@ -108,7 +143,7 @@ pub(super) fn eval<'a>(expr: &'a Expr, scope: Scope<'a>) -> Cow<'a, Value> {
             .map(|(_, value)| value)
             .or(otherwise.as_deref())
             .map_or(Cow::Owned(Value::Null), |value| eval(value, scope)),
-        Expr::Cast(a, ty, unit) => Cow::Owned(cast::cast(&eval(a, scope), ty, *unit)),
+        Expr::Cast(a, ty, unit) => Cow::Owned(convert(&eval(a, scope), ty, *unit, scope.env)),
         Expr::Member(a, name) => part(eval(a, scope), |value| match value {
             Value::Struct(members) => members.get(name),
             _ => None,
@@ -117,8 +152,16 @@ pub(super) fn eval<'a>(expr: &'a Expr, scope: Scope<'a>) -> Cow<'a, Value> {
             let index = eval(index, scope);
             part(eval(a, scope), |value| element(value, &index))
         }
-        Expr::Call(function, args) => call(*function, args, scope),
-        Expr::Slice(..) | Expr::InArray(..) => Cow::Owned(Value::Null),
+        Expr::Call(function, args) => call(*function, &[], args, scope),
+        Expr::Prepared(function, fixed, args) => call(*function, fixed, args, scope),
+        Expr::Slice(a, from, to) => {
+            let bound = |bound: &'a Option<Box<Expr>>| bound.as_deref().map(|bound| eval(bound, scope));
+            Cow::Owned(slice(&eval(a, scope), bound(from).as_deref(), bound(to).as_deref()))
+        }
+        Expr::InArray(a, array) => Cow::Owned(match &*eval(array, scope) {
+            Value::Array(items) => logical(among(&eval(a, scope), items.iter().map(Cow::Borrowed))),
+            _ => Value::Null,
+        }),
     }
 }
 
@@ -151,6 +194,8 @@ fn name<'a>(expr: &Expr, scope: Scope<'a>) -> Cow<'a, Value> {
         (Expr::Unnested, _) => scope.element,
         (Expr::WindowStart, Names::Window { start, .. }) => return Cow::Owned(Value::Time(start)),
         (Expr::WindowEnd, Names::Window { end, .. }) => return Cow::Owned(Value::Time(end)),
+        (Expr::WindowStart, _) => return Cow::Owned(scope.env.window.map_or(Value::Null, |(start, _)| Value::Time(start))),
+        (Expr::WindowEnd, _) => return Cow::Owned(scope.env.window.map_or(Value::Null, |(_, end)| Value::Time(end))),
         (Expr::EventTime, _) => return Cow::Owned(Value::Time(scope.env.at)),
         (Expr::Now, _) => return Cow::Owned(Value::Time(scope.env.now)),
         _ => None,
@@ -158,16 +203,14 @@ fn name<'a>(expr: &Expr, scope: Scope<'a>) -> Cow<'a, Value> {
     slot.map_or(Cow::Owned(Value::Null), Cow::Borrowed)
 }
 
-fn unary(op: UnaryOp, a: &Value) -> Value {
-    match (op, a) {
-        (UnaryOp::Not, _) => logical(truth(a).map(|b| !b)),
-        (UnaryOp::Neg, Value::Int(i)) => i.checked_neg().map_or(Value::Null, Value::Int),
-        (UnaryOp::Neg, Value::Float(x)) => Value::Float(-x),
-        (UnaryOp::Neg, _) => Value::Null,
+fn unary(op: UnaryOp, a: &Value, env: &Env) -> Value {
+    match op {
+        UnaryOp::Not => logical(truth(a).map(|b| !b)),
+        UnaryOp::Neg => arithmetic::negate(a, env),
     }
 }
 
-fn binary(op: BinaryOp, a: &Value, b: &Value) -> Value {
+fn binary(op: BinaryOp, a: &Value, b: &Value, env: &Env) -> Value {
     let ordered = |holds: fn(Ordering) -> bool| logical(a.compare(b).map(holds));
     match op {
         BinaryOp::Eq => logical(equal(a, b)),
@@ -176,12 +219,12 @@ fn binary(op: BinaryOp, a: &Value, b: &Value) -> Value {
         BinaryOp::Le => ordered(Ordering::is_le),
         BinaryOp::Gt => ordered(Ordering::is_gt),
         BinaryOp::Ge => ordered(Ordering::is_ge),
-        BinaryOp::Add => arithmetic::add(a, b),
-        BinaryOp::Sub => arithmetic::subtract(a, b),
-        BinaryOp::Mul => arithmetic::multiply(a, b),
-        BinaryOp::Div => arithmetic::divide(a, b),
-        BinaryOp::IntDiv => arithmetic::quotient(a, b),
-        BinaryOp::Rem => arithmetic::remainder(a, b),
+        BinaryOp::Add => arithmetic::add(a, b, env),
+        BinaryOp::Sub => arithmetic::subtract(a, b, env),
+        BinaryOp::Mul => arithmetic::multiply(a, b, env),
+        BinaryOp::Div => arithmetic::divide(a, b, env),
+        BinaryOp::IntDiv => arithmetic::quotient(a, b, env),
+        BinaryOp::Rem => arithmetic::remainder(a, b, env),
         BinaryOp::Concat if a.is_null() || b.is_null() => Value::Null,
         BinaryOp::Concat => function::concat([a, b]),
     }
@@ -222,10 +265,10 @@ fn any(terms: &[Expr], scope: Scope<'_>) -> Option<bool> {
 }
 
 /// IN: `a = b OR a = c …`.
-fn among(value: &Value, list: &[Expr], scope: Scope<'_>) -> Option<bool> {
+fn among<'v>(value: &Value, list: impl Iterator<Item = Cow<'v, Value>>) -> Option<bool> {
     let mut result = Some(false);
     for item in list {
-        match equal(value, &eval(item, scope)) {
+        match equal(value, &item) {
             Some(true) => return Some(true),
             Some(false) => {}
             None => result = None,
@@ -248,8 +291,34 @@ fn element<'v>(value: &'v Value, index: &Value) -> Option<&'v Value> {
     if *index < 0 { items.get(items.len().checked_sub(distance)?) } else { items.get(distance) }
 }
 
-fn call<'a>(function: Function, args: &'a [Expr], scope: Scope<'a>) -> Cow<'a, Value> {
-    if function == Function::Coalesce {
+/// The elements between two places; those beyond an end are its own. NULL where a bound is no BIGINT.
+fn slice(value: &Value, from: Option<&Value>, to: Option<&Value>) -> Value {
+    let Value::Array(items) = value else { return Value::Null };
+    let place = |bound: Option<&Value>, absent: usize| match bound {
+        None => Some(absent),
+        Some(Value::Int(bound)) => {
+            let distance = usize::try_from(bound.unsigned_abs()).unwrap_or(usize::MAX);
+            let from_end = items.len().saturating_sub(distance);
+            Some(if *bound < 0 { from_end } else { distance.min(items.len()) })
+        }
+        Some(_) => None,
+    };
+    match (place(from, 0), place(to, items.len())) {
+        (Some(from), Some(to)) => Value::Array(items.get(from..to).unwrap_or_default().into()),
+        _ => Value::Null,
+    }
+}
+
+/// CAST. A number too large for a BIGINT is counted; what merely has another form is not.
+fn convert(value: &Value, ty: &DataType, unit: TimeUnit, env: &Env) -> Value {
+    match (cast::cast(value, ty, unit), value, ty) {
+        (Value::Null, Value::Float(_), DataType::Bigint) => env.undefined(),
+        (converted, ..) => converted,
+    }
+}
+
+fn call<'a>(function: Function, fixed: &[Compiled], args: &'a [Expr], scope: Scope<'a>) -> Cow<'a, Value> {
+    if function == Function::Choice(Choice::Coalesce) {
         return args
             .iter()
             .map(|arg| eval(arg, scope))
@@ -258,14 +327,13 @@ fn call<'a>(function: Function, args: &'a [Expr], scope: Scope<'a>) -> Cow<'a, V
     }
     let args: Vec<Cow<'a, Value>> = args.iter().map(|arg| eval(arg, scope)).collect();
     let args: Vec<&Value> = args.iter().map(|arg| &**arg).collect();
-    Cow::Owned(function::call(function, &args))
+    Cow::Owned(function::call(function, fixed, &args, scope.env))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::stream::TimeUnit;
-    use crate::model::value::DataType;
+    use crate::plan::function::Text;
 
     fn c(value: impl Into<Constant>) -> Box<Expr> {
         Box::new(Expr::Const(value.into().0))
@@ -372,7 +440,60 @@ mod tests {
         let concat = |a, b| Expr::Binary(BinaryOp::Concat, a, b);
         check(concat(c("a"), c(5)), "a5");
         check(concat(c("a"), c(None)), Value::Null);
-        check(Expr::Call(Function::Concat, vec![*c("a"), *c(None), *c(1.5)]), "a1.5");
+        check(Expr::Call(Function::Text(Text::Concat), vec![*c("a"), *c(None), *c(1.5)]), "a1.5");
         check(Expr::Cast(c("5"), DataType::Bigint, TimeUnit::Auto), 5);
+    }
+
+    #[test]
+    fn slices_count_from_either_end() {
+        let list = |items: &[i64]| Value::Array(items.iter().copied().map(Value::Int).collect());
+        let whole = list(&[1, 2, 3, 4]);
+        let slice =
+            |from: Option<i64>, to: Option<i64>| Expr::Slice(c(whole.clone()), from.map(c), to.map(c));
+        check(slice(Some(1), Some(3)), list(&[2, 3]));
+        check(slice(None, Some(2)), list(&[1, 2]));
+        check(slice(Some(-2), None), list(&[3, 4]));
+        check(slice(None, None), whole.clone());
+        check(slice(Some(0), Some(-1)), list(&[1, 2, 3]));
+        check(slice(Some(3), Some(1)), list(&[]));
+        check(slice(Some(9), Some(i64::MAX)), list(&[]));
+        check(slice(Some(i64::MIN), Some(1)), list(&[1]));
+        check(Expr::Slice(c("abcd"), Some(c(1)), None), Value::Null);
+        check(Expr::Slice(c(Value::Null), Some(c(1)), None), Value::Null);
+        check(Expr::Slice(c(whole.clone()), Some(c(Value::Null)), None), Value::Null);
+        check(Expr::Slice(c(whole), Some(c(1.5)), None), Value::Null);
+    }
+
+    #[test]
+    fn membership_in_an_array_has_three_values() {
+        let list = |items: Vec<Value>| c(Value::Array(items.into()));
+        let of = |a, list| Expr::InArray(a, list);
+        check(of(c(1), list(vec![Value::Int(2), Value::Float(1.0)])), Some(true));
+        check(of(c(1), list(vec![Value::Int(2)])), Some(false));
+        check(of(c(1), list(vec![Value::Int(2), Value::Null])), None);
+        check(of(c(Value::Null), list(vec![Value::Int(2)])), None);
+        check(of(c(1), list(vec![])), Some(false));
+        check(of(c(1), c(Value::Null)), None);
+        check(of(c(1), c(1)), None);
+    }
+
+    #[test]
+    fn what_is_undefined_is_counted() {
+        let counted = |expr: Expr| {
+            let env = Env::default();
+            assert!(eval(&expr, Scope::row(&[], &[], &env)).is_null(), "{expr:?}");
+            env.undefined.get()
+        };
+        let binary = |op, a, b| counted(Expr::Binary(op, a, b));
+        assert_eq!(binary(BinaryOp::Add, c(i64::MAX), c(1)), 1);
+        assert_eq!(binary(BinaryOp::Div, c(1), c(0)), 1);
+        assert_eq!(binary(BinaryOp::IntDiv, c(1), c(0)), 1);
+        assert_eq!(binary(BinaryOp::Rem, c(1.5), c(0)), 1);
+        assert_eq!(binary(BinaryOp::Mul, c(1e300), c(1e300)), 1);
+        assert_eq!(counted(Expr::Unary(UnaryOp::Neg, c(i64::MIN))), 1);
+        assert_eq!(counted(Expr::Cast(c(1e30), DataType::Bigint, TimeUnit::Auto)), 1);
+        assert_eq!(binary(BinaryOp::Add, c(1), c(Value::Null)), 0);
+        assert_eq!(binary(BinaryOp::Div, c("1"), c(0)), 0);
+        assert_eq!(counted(Expr::Cast(c("x"), DataType::Bigint, TimeUnit::Auto)), 0);
     }
 }

@@ -1,27 +1,63 @@
-//! The end of every rule: an output row, its key, and what `when` and `clear` say of it.
+//! The end of every rule: output rows, their keys, and what `when` and `clear` say of them.
 
 use super::Context;
-use super::expr::{Scope, eval, truth};
+use super::expr::{Env, Scope, eval, holds, truth};
+use super::work::Work;
 use crate::model::alerting::RuleKind;
 use crate::model::row::Observation;
 use crate::model::time::Timestamp;
 use crate::model::value::Value;
 use crate::plan::logical::Expr;
 
-/// Projects and judges what `scope` holds.
-pub(super) fn observe(ctx: Context<'_>, scope: Scope<'_>, at: Timestamp, retained: bool) -> Observation {
+/// One output row.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    /// The output columns, the invisible ones behind the others.
+    pub(super) columns: Box<[Value]>,
+    /// The key of the alert.
+    pub(super) key: Box<[Value]>,
+    /// The values of ORDER BY.
+    pub(super) order: Box<[Value]>,
+}
+
+/// The output rows that a row or a group makes: one, or with `unnest` one for each element. HAVING has
+/// its say here, as it may speak of the element.
+pub(super) fn lines(ctx: Context<'_>, scope: Scope<'_>, into: &mut Vec<Line>) {
+    let Some(unnest) = &ctx.rule.unnest else {
+        into.extend(line(ctx, scope));
+        return;
+    };
+    let Value::Array(elements) = eval(unnest, scope).into_owned() else { return };
+    into.extend(elements.iter().filter_map(|element| line(ctx, Scope { element: Some(element), ..scope })));
+}
+
+fn line(ctx: Context<'_>, scope: Scope<'_>) -> Option<Line> {
+    if ctx.having().is_some_and(|having| !holds(having, scope)) {
+        return None;
+    }
     let row = |exprs: &[Expr]| -> Box<[Value]> {
         exprs.iter().map(|expr| eval(expr, scope).into_owned()).collect()
     };
-    let (values, key) = (row(&ctx.rule.project), row(&ctx.rule.key));
-    let says = |expr: &Expr| truth(&eval(expr, Scope::output(&values, scope.env)));
-    let raise = match (&ctx.rule.alert.kind, &ctx.rule.when) {
+    let order = ctx.arrange().map_or(&[][..], |arrange| &arrange.order);
+    let order = order.iter().map(|(expr, _)| eval(expr, scope).into_owned()).collect();
+    Some(Line { columns: row(&ctx.rule.project), key: row(&ctx.rule.key), order })
+}
+
+/// Judges an output row and hands it out.
+pub(super) fn observe(work: &mut Work<'_>, line: Line, env: &Env, at: Timestamp, retained: bool) {
+    let rule = work.ctx.rule;
+    let says = |expr: &Expr| truth(&eval(expr, Scope::output(&line.columns, env)));
+    let raise = match (&rule.alert.kind, &rule.when) {
         (RuleKind::State { .. }, Some(when)) => says(when),
         (RuleKind::State { .. }, None) | (RuleKind::Occurrence { .. }, _) => Some(true),
     };
-    let clear = match &ctx.rule.clear {
+    let clear = match &rule.clear {
         Some(clear) => says(clear),
         None => raise.map(|raise| !raise),
     };
-    Observation { rule: ctx.index, key, values, at, raise, clear, retained }
+    let mut values = line.columns.into_vec();
+    values.truncate(rule.visible);
+    work.account.matched += 1;
+    let (rule, key) = (work.ctx.index, line.key);
+    work.out.push(Observation { rule, key, values: values.into(), at, raise, clear, retained });
 }

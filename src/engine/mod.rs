@@ -4,58 +4,79 @@
 //! rows, their order and the `now` given with each, never on how they were batched. It cannot
 //! fail on a checked plan, and no value of a row stops a rule. What it does not use it counts, in
 //! the rule's [`Account`].
+//!
+//! A row goes through `front` (joins with tables, analytic functions, WHERE) into the rule's operator
+//! (`op`); what a window gives goes through `op::close`, `judge` and `arrange` out again.
 
 mod aggregate;
 mod analytic;
 mod arithmetic;
+mod arrange;
 mod budget;
-mod cast;
 mod expr;
+mod front;
 mod function;
+mod held;
+mod join;
 mod judge;
+mod layout;
 mod like;
 mod op;
+mod runner;
 mod snapshot;
+mod table;
 mod watermark;
+mod work;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::model::cast;
 use crate::model::row::{Observation, Row};
 use crate::model::stream::StreamSpec;
 use crate::model::time::{Mono, Now};
-use crate::plan::logical::{Plan, RulePlan};
+use crate::plan::logical::{Aggregate, Arrange, Content, Expr, Plan, RulePlan, Side, WindowKind};
 
-use self::op::Operator;
+use self::layout::{Layout, fingerprint};
+use self::runner::Runner;
 use self::snapshot::{Reader, VERSION, Writer};
+use self::table::Tables;
 use self::watermark::Mark;
+use self::work::Work;
 
 pub use self::snapshot::SnapshotError;
 
-/// The ceilings of one rule's state. What finds no room is counted as refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The ceilings of one rule's state, and how its cost is measured. What finds no room is counted as
+/// refused.
+#[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// The most groups that may have an open window, and the most keys whose progress is
-    /// remembered; 10,000 by default. Beyond it, keys that wait for nothing are forgotten, the
-    /// longest quiet first; if there are none, the rows of further groups are refused.
+    /// The most groups that may have an open window, the most partitions of analytic functions, the most
+    /// keys whose progress is remembered, and the most keys of a table; 10,000 by default. Beyond it,
+    /// those that wait for nothing are forgotten, the longest quiet first; if there are none, the
+    /// rows of further groups are refused.
     pub max_groups: usize,
-    /// The most open windows of all groups together; 100,000 by default. It bounds what a long
-    /// `lateness` over a short window can take.
+    /// The most open windows of all groups together, where they are aligned; 100,000 by default. It
+    /// bounds what a long `lateness` over a short window can take, and a short hop in a long window.
     pub max_states: usize,
-    /// The most bytes that a rule's state may take, by estimate; 16 MiB by default.
+    /// The most bytes that a rule's state may take, by estimate; 16 MiB by default. A table may take
+    /// as much.
     pub max_bytes: usize,
+    /// A clock that counts nanoseconds from anywhere, to measure what rules cost; none by default, and
+    /// then nothing is measured.
+    pub nanos: Option<fn() -> u64>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_groups: 10_000, max_states: 100_000, max_bytes: 16 << 20 }
+        Self { max_groups: 10_000, max_states: 100_000, max_bytes: 16 << 20, nanos: None }
     }
 }
 
 /// What one rule has done since it began to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// Rows of its stream.
+    /// Rows of its streams.
     pub rows: u64,
     /// Observations made.
     pub matched: u64,
@@ -65,72 +86,157 @@ pub struct Account {
     pub future: u64,
     /// Retained rows not used, since they tell a state and no event.
     pub retained: u64,
-    /// Rows (with DISTINCT: values) not used because the state was at its ceiling.
+    /// What was not used or was forgotten because a ceiling was reached: rows, values of aggregates, rows
+    /// of joins, groups, and keys of the tables it looks into.
     pub refused: u64,
+    /// How often an expression asked for what has no value: overflow, division by zero, what is not
+    /// finite.
+    pub undefined: u64,
     /// Groups that have an open window at the moment.
     pub groups: usize,
+    /// The bytes that its state takes at the moment, by estimate.
+    pub bytes: usize,
+    /// The nanoseconds that its rows took, extrapolated from some of them. Zero where [`Config::nanos`]
+    /// is not set.
+    pub ns: u64,
+    /// Until when the rule counts as degraded, since it reached a ceiling; `None` if it never did.
+    pub degraded_until: Option<Mono>,
 }
+
+/// For how long a rule counts as degraded after it reached a ceiling.
+const DEGRADED: Duration = Duration::from_secs(300);
+
+/// Each how manieth row of a rule is measured.
+const SAMPLE: u64 = 64;
 
 /// Runs the rules of one set.
 #[derive(Debug)]
 pub struct Engine {
     plan: Arc<Plan>,
     config: Config,
-    /// For each stream the rules that read it.
-    readers: Vec<Vec<usize>>,
-    operators: Vec<Operator>,
+    tables: Tables,
+    /// For each stream the rules that read it, with the sides of FROM that it is there.
+    readers: Vec<Vec<(usize, Vec<usize>)>>,
+    /// For each stream the tables that it feeds, with the rules that look into them.
+    fed: Vec<Vec<(usize, Vec<usize>)>>,
+    runners: Vec<Runner>,
     accounts: Vec<Account>,
     /// Never later than anything becomes due.
     wake: Option<Mark>,
     clock_trusted: bool,
-    /// Whether a window took a row or closed since somebody asked.
+    /// Whether state changed since somebody asked.
     changed: bool,
+    /// Whether a rule reached a ceiling since somebody asked.
+    limited: bool,
+    seed: u64,
 }
 
 /// What an operator needs to know of its rule.
 #[derive(Clone, Copy, Debug)]
 struct Context<'a> {
     index: usize,
+    plan: &'a Plan,
     rule: &'a RulePlan,
-    stream: &'a StreamSpec,
     config: &'a Config,
 }
 
 impl<'a> Context<'a> {
     fn new(plan: &'a Plan, index: usize, config: &'a Config) -> Self {
-        let rule = &plan.rules[index];
-        Self { index, rule, stream: &plan.streams[rule.stream()], config }
+        Self { index, plan, rule: &plan.rules[index], config }
     }
 
-    /// What the bytes of a snapshot depend on, besides the rule's text. It only has to differ
-    /// where the plan does: after an update of the program, windows may start empty.
+    /// The stream on a side of FROM; the first one where there is a table.
+    fn stream_of(self, side: usize) -> &'a StreamSpec {
+        match self.rule.from.sides.get(side) {
+            Some(Side::Stream(stream)) => &self.plan.streams[*stream],
+            _ => &self.plan.streams[self.rule.stream()],
+        }
+    }
+
+    fn streams(self) -> impl Iterator<Item = &'a StreamSpec> {
+        self.rule.streams().map(move |(_, stream)| &*self.plan.streams[stream])
+    }
+
+    /// How late a row of this side may be. On arrival time one clock serves all streams, so the most
+    /// patient one decides.
+    fn lateness(self, side: usize) -> Duration {
+        let own = self.stream_of(side);
+        match own.timestamp {
+            Some(_) => own.lateness,
+            None => self.streams().map(|stream| stream.lateness).max().unwrap_or_default(),
+        }
+    }
+
+    /// The silence after which a window of this length closes.
+    fn idle_for(self, length: Duration) -> Duration {
+        self.streams().map(|stream| stream.idle_for(length)).max().unwrap_or_default()
+    }
+
+    fn by_key(self) -> bool {
+        self.rule.window.as_ref().is_some_and(|window| window.by_key)
+    }
+
+    fn group(self) -> &'a [Expr] {
+        self.rule.window.as_ref().map_or(&[], |window| &window.group)
+    }
+
+    fn aggregates(self) -> &'a [Aggregate] {
+        self.rule.window.as_ref().map_or(&[], |window| &window.aggregates)
+    }
+
+    fn having(self) -> Option<&'a Expr> {
+        self.rule.window.as_ref().and_then(|window| window.having.as_ref())
+    }
+
+    fn arrange(self) -> Option<&'a Arrange> {
+        self.rule.arrange.as_ref()
+    }
+
+    /// What the bytes of a state depend on, besides the rule's text. It only has to differ where the plan
+    /// does: after an update of the program, windows may start empty. Slots may differ: what
+    /// holds rows says which it holds.
     fn shape(self) -> u64 {
+        let analytics = |list: &[crate::plan::logical::Analytic]| -> Vec<_> {
+            list.iter().map(|a| (a.function, a.args.len(), a.partition.len())).collect()
+        };
         let window = self.rule.window.as_ref().map(|window| {
             let aggregates: Vec<_> = window.aggregates.iter().map(|a| (a.function, a.distinct)).collect();
-            (window.kind.clone(), window.by_key, window.group.len(), aggregates)
+            let kind = match &window.kind {
+                WindowKind::Tumbling { length } => (0, *length, Duration::ZERO, 0, 0),
+                WindowKind::Hopping { length, hop } => (1, *length, *hop, 0, 0),
+                WindowKind::Sliding { length, delay, .. } => (2, *length, *delay, 0, 0),
+                WindowKind::Session { length, timeout } => (3, *length, *timeout, 0, 0),
+                WindowKind::Count { count, every } => (4, Duration::ZERO, Duration::ZERO, *count, *every),
+                WindowKind::State { end, partition, .. } => {
+                    (5, Duration::ZERO, Duration::ZERO, usize::from(end.is_some()), partition.len())
+                }
+            };
+            let groups = analytics(&window.analytics);
+            (kind, window.gives, window.by_key, window.group.len(), aggregates, groups)
         });
-        let text = format!("{}{window:?}", self.stream.signature());
-        text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        })
+        let streams: Vec<String> = self.streams().map(StreamSpec::signature).collect();
+        let from = (self.rule.from.sides.len(), self.rule.from.at_close);
+        fingerprint(&(streams, from, analytics(&self.rule.analytics), window))
     }
 }
 
 impl Engine {
-    /// An engine with empty windows.
+    /// An engine with empty windows and tables.
     pub fn new(plan: Arc<Plan>, config: Config) -> Self {
-        let operators =
-            (0..plan.rules.len()).map(|index| Operator::new(Context::new(&plan, index, &config))).collect();
-        let accounts = vec![Account::default(); plan.rules.len()];
+        let contexts = (0..plan.rules.len()).map(|index| Context::new(&plan, index, &config));
         Self {
+            runners: contexts.map(|ctx| Runner::new(ctx, 0)).collect(),
+            tables: Tables::new(&plan, &config),
             readers: readers(&plan),
+            fed: fed(&plan),
+            accounts: vec![Account::default(); plan.rules.len()],
             plan,
             config,
-            operators,
-            accounts,
             wake: None,
             clock_trusted: true,
             changed: false,
+            limited: false,
+            seed: 0,
         }
     }
 
@@ -140,8 +246,18 @@ impl Engine {
         self.clock_trusted = trusted;
     }
 
-    /// Gives a row to every rule of its stream, and does first what is due by `now`. Time must
-    /// not go back from call to call, except for the calendar.
+    /// Where the generator behind `rand` and `newuuid` starts; at 0 until told otherwise. Each rule has
+    /// its own sequence. A snapshot carries them on, so who wants other numbers after a restart says
+    /// so behind [`Self::restore`].
+    pub fn seed(&mut self, seed: u64) {
+        self.seed = seed;
+        for (runner, rule) in self.runners.iter_mut().zip(&self.plan.rules) {
+            runner.seed(seed, &rule.alert.rule);
+        }
+    }
+
+    /// Gives a row to the tables that its stream feeds, and then to every rule that reads it; does
+    /// first what is due by `now`. Time must not go back from call to call, except for the calendar.
     pub fn push(&mut self, stream: usize, row: &Row, now: Now, out: &mut Vec<Observation>) {
         self.advance(now, out);
         let (Some(rules), Some(spec)) = (self.readers.get(stream), self.plan.streams.get(stream)) else {
@@ -149,18 +265,43 @@ impl Engine {
         };
         let horizon = spec.max_future.filter(|_| self.clock_trusted && spec.timestamp.is_some());
         let future = horizon.is_some_and(|ahead| row.time > now.wall.plus(ahead));
-        let mark = Mark::of(now.mono);
-        for &index in rules {
-            let account = &mut self.accounts[index];
+        for (table, lookers) in self.fed.get(stream).into_iter().flatten() {
+            let refused = if future { 0 } else { self.tables.feed(*table, row) };
+            for rule in lookers {
+                let account = &mut self.accounts[*rule];
+                account.future += u64::from(future);
+                account.refused += refused;
+                if refused > 0 {
+                    account.degraded_until = Some(now.mono.plus(DEGRADED));
+                    self.limited = true;
+                }
+            }
+            self.changed = true;
+        }
+        for (index, sides) in rules {
+            let (index, account) = (*index, &mut self.accounts[*index]);
             account.rows += 1;
             if future {
                 account.future += 1;
                 continue;
             }
-            let operator = &mut self.operators[index];
-            operator.push(Context::new(&self.plan, index, &self.config), row, mark, account, out);
-            self.changed |= self.plan.rules[index].window.is_some();
-            if let Some(wake) = operator.wake() {
+            let runner = &mut self.runners[index];
+            let ctx = Context::new(&self.plan, index, &self.config);
+            let clock = self.config.nanos.filter(|_| account.rows.is_multiple_of(SAMPLE));
+            let began = clock.map(|clock| clock());
+            let Runner { operator, ledger } = runner;
+            let mut work = Work { ctx, tables: &self.tables, now, account, ledger, out };
+            let refused = work.account.refused;
+            for side in sides {
+                operator.push(&mut work, *side, row);
+            }
+            self.limited |= work.note(refused);
+            if let (Some(clock), Some(began)) = (clock, began) {
+                let took = clock().saturating_sub(began);
+                account.ns = account.ns.saturating_add(took.saturating_mul(SAMPLE));
+            }
+            self.changed |= runner.has_state(ctx);
+            if let Some(wake) = runner.operator.wake() {
                 self.wake = Some(self.wake.map_or(wake, |least| least.min(wake)));
             }
         }
@@ -173,17 +314,33 @@ impl Engine {
         if self.wake.is_none_or(|wake| wake > mark) {
             return;
         }
-        for (index, operator) in self.operators.iter_mut().enumerate() {
+        for (index, Runner { operator, ledger }) in self.runners.iter_mut().enumerate() {
+            if operator.wake().is_none_or(|wake| wake > mark) {
+                continue;
+            }
             let ctx = Context::new(&self.plan, index, &self.config);
-            operator.advance(ctx, mark, &mut self.accounts[index], out);
+            let account = &mut self.accounts[index];
+            let mut work = Work { ctx, tables: &self.tables, now, account, ledger, out };
+            let refused = work.account.refused;
+            operator.advance(&mut work);
+            self.limited |= work.note(refused);
         }
         self.changed = true;
-        self.wake = self.operators.iter().filter_map(Operator::wake).min();
+        self.set_wake();
     }
 
-    /// Whether open windows changed since this was last asked.
+    fn set_wake(&mut self) {
+        self.wake = self.runners.iter().filter_map(|runner| runner.operator.wake()).min();
+    }
+
+    /// Whether state changed since this was last asked.
     pub fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
+    }
+
+    /// Whether a rule reached a ceiling of its state since this was last asked.
+    pub fn take_limited(&mut self) -> bool {
+        std::mem::take(&mut self.limited)
     }
 
     /// When [`Self::advance`] should be called if no row comes before. It may turn out that
@@ -197,53 +354,61 @@ impl Engine {
         &self.accounts
     }
 
-    /// Runs another plan from here on. A rule whose id, text and stream are the same keeps its
-    /// open windows and its account; every other starts empty.
+    /// Runs another plan from here on. A rule whose id and [`RulePlan::state`] are the same keeps its
+    /// state and its account, and a table whose name and stream are the same its rows; every
+    /// other starts empty.
     pub fn swap(&mut self, plan: Arc<Plan>) {
         let old = std::mem::replace(self, Self::new(plan, self.config));
         self.clock_trusted = old.clock_trusted;
-        let states = old.operators.into_iter().zip(old.accounts).enumerate();
-        let mut known: HashMap<(Arc<str>, u64), (usize, Operator, Account)> = states
-            .map(|(index, (operator, account))| {
-                let alert = &old.plan.rules[index].alert;
-                ((alert.rule.clone(), alert.hash), (index, operator, account))
+        self.seed(old.seed);
+        self.tables.take_over(&self.plan, old.tables, &old.plan);
+        let states = old.runners.into_iter().zip(old.accounts).enumerate();
+        let mut known: HashMap<(Arc<str>, u64), (usize, Runner, Account)> = states
+            .map(|(index, (runner, account))| {
+                let rule = &old.plan.rules[index];
+                ((rule.alert.rule.clone(), rule.state), (index, runner, account))
             })
             .collect();
         for (index, rule) in self.plan.rules.iter().enumerate() {
-            let Some((was, operator, account)) = known.remove(&(rule.alert.rule.clone(), rule.alert.hash))
-            else {
+            let Some((was, mut runner, account)) = known.remove(&(rule.alert.rule.clone(), rule.state)) else {
                 continue;
             };
-            let before = &old.plan.rules[was];
-            let stream = |plan: &Plan, place: usize| plan.streams[place].signature();
-            if stream(&old.plan, before.stream()) == stream(&self.plan, rule.stream()) {
-                self.operators[index] = operator;
+            let before = Context::new(&old.plan, was, &self.config);
+            let ctx = Context::new(&self.plan, index, &self.config);
+            if before.shape() == ctx.shape() {
+                runner.move_slots(&layouts(before), &layouts(ctx));
+                self.runners[index] = runner;
                 self.accounts[index] = account;
             }
         }
-        self.wake = self.operators.iter().filter_map(Operator::wake).min();
+        self.set_wake();
     }
 
-    /// All open windows as bytes. Monotonic times are written as distances from `now`, so that
-    /// another process can read them.
+    /// All state as bytes. Monotonic times are written as distances from `now`, so that another process
+    /// can read them.
     pub fn snapshot(&self, now: Now) -> Vec<u8> {
         let mut out = Writer::default();
         out.u8(VERSION);
-        let stateful = || self.plan.rules.iter().enumerate().filter(|(_, rule)| rule.window.is_some());
+        self.tables.write(&self.plan, &mut out);
+        let stateful = || {
+            let contexts = (0..self.runners.len()).map(|index| Context::new(&self.plan, index, &self.config));
+            contexts.zip(&self.runners).filter(|(ctx, runner)| runner.has_state(*ctx))
+        };
         out.len(stateful().count());
-        for (index, rule) in stateful() {
-            out.run(rule.alert.rule.as_bytes());
-            out.u64(rule.alert.hash);
-            out.u64(Context::new(&self.plan, index, &self.config).shape());
+        for (ctx, runner) in stateful() {
+            out.run(ctx.rule.alert.rule.as_bytes());
+            out.u64(ctx.rule.state);
+            out.u64(ctx.shape());
             let mut state = Writer::default();
-            self.operators[index].write(Mark::of(now.mono), &mut state);
+            layouts(ctx).iter().for_each(|layout| layout.write(&mut state));
+            runner.write(Mark::of(now.mono), &mut state);
             out.run(&state.into_bytes());
         }
         out.into_bytes()
     }
 
-    /// Takes over what [`Self::snapshot`] wrote, for every rule whose id, text and stream are the
-    /// same; the others stay as they are.
+    /// Takes over what [`Self::snapshot`] wrote, for every rule whose id and [`RulePlan::state`] are the
+    /// same, and every table whose name and stream are; the other rules stay as they are.
     ///
     /// # Errors
     /// Where the bytes are no snapshot that this program reads. Nothing has changed then.
@@ -253,12 +418,13 @@ impl Engine {
             VERSION => {}
             other => return Err(SnapshotError::Version(other)),
         }
+        let tables = Tables::read(&self.plan, &self.config, &mut from)?;
         let rules: HashMap<(&str, u64), usize> = self
             .plan
             .rules
             .iter()
             .enumerate()
-            .map(|(index, rule)| ((rule.alert.rule.as_ref(), rule.alert.hash), index))
+            .map(|(index, rule)| ((rule.alert.rule.as_ref(), rule.state), index))
             .collect();
         let mut restored = Vec::new();
         for _ in 0..from.len()? {
@@ -270,31 +436,57 @@ impl Engine {
             if ctx.shape() != shape {
                 continue;
             }
-            let mut account = self.accounts[index];
-            let operator = Operator::read(ctx, Mark::of(now.mono), &mut account, &mut state)?;
+            let now_layouts = layouts(ctx);
+            let before: Result<Vec<Layout>, _> =
+                now_layouts.iter().map(|_| Layout::read(&mut state)).collect();
+            let mut runner = Runner::read(ctx, Mark::of(now.mono), &mut state)?;
             if !state.is_at_end() {
                 return Err(state.damaged());
             }
-            restored.push((index, operator, account));
+            runner.move_slots(&before?, &now_layouts);
+            restored.push((index, runner));
         }
         if !from.is_at_end() {
             return Err(from.damaged());
         }
-        for (index, operator, account) in restored {
-            self.operators[index] = operator;
-            self.accounts[index] = account;
+        for (index, runner) in restored {
+            self.accounts[index].groups = runner.operator.groups();
+            self.accounts[index].bytes = runner.ledger.budget.used();
+            self.runners[index] = runner;
         }
-        self.wake = self.operators.iter().filter_map(Operator::wake).min();
+        self.tables = tables;
+        self.set_wake();
         Ok(())
     }
 }
 
-fn readers(plan: &Plan) -> Vec<Vec<usize>> {
+fn layouts(ctx: Context<'_>) -> Vec<Layout> {
+    Layout::sides(ctx.plan, ctx.rule)
+}
+
+fn readers(plan: &Plan) -> Vec<Vec<(usize, Vec<usize>)>> {
     let mut readers = vec![Vec::new(); plan.streams.len()];
     for (index, rule) in plan.rules.iter().enumerate() {
-        rule.streams().for_each(|(_, stream)| readers[stream].push(index));
+        for (side, stream) in rule.streams() {
+            let rules: &mut Vec<(usize, Vec<usize>)> = &mut readers[stream];
+            match rules.last_mut() {
+                Some((last, sides)) if *last == index => sides.push(side),
+                _ => rules.push((index, vec![side])),
+            }
+        }
     }
     readers
+}
+
+fn fed(plan: &Plan) -> Vec<Vec<(usize, Vec<usize>)>> {
+    let mut fed = vec![Vec::new(); plan.streams.len()];
+    for (at, table) in plan.tables.iter().enumerate() {
+        let Content::Latest { stream } = table.content else { continue };
+        let looks = |rule: &RulePlan| rule.from.sides.contains(&Side::Table(at));
+        let rules = plan.rules.iter().enumerate().filter(|(_, rule)| looks(rule));
+        fed[stream].push((at, rules.map(|(index, _)| index).collect()));
+    }
+    fed
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 //! length against what is left, so that no bytes, however broken, make it panic or allocate more
 //! than they hold.
 //!
-//! Layout: the version, the number of rules, then for each rule its id, its text's hash, its
-//! shape, and its state as a counted run of bytes that can be passed over.
+//! Layout: the version; the number of tables, and for each its name, the signature of its stream, and
+//! its state; the number of rules, and for each its id, the hash of what its state depends on, its shape,
+//! and its state. States are counted runs of bytes that can be passed over.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::model::time::Timestamp;
 use crate::model::value::Value;
 
 /// The first byte of a snapshot that this code writes and reads.
-pub(super) const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 2;
 
 /// How deep a value may be nested; decode lets nothing deeper in.
 const MAX_DEPTH: usize = 80;

@@ -61,8 +61,8 @@ pub(super) struct Progress {
 enum Pace {
     Own,
     Slowest(Box<Slowest>),
-    /// Each open end with the moment at which the clock will have passed it, in order of ends.
-    Arrival(Vec<(Timestamp, Mark)>),
+    /// Each open end with the moment at which the clock will have passed it.
+    Arrival(BTreeMap<Timestamp, Mark>),
 }
 
 /// The keys that are not idle.
@@ -72,12 +72,15 @@ struct Slowest {
     by_time: BTreeSet<(Timestamp, u64)>,
     by_seen: BTreeMap<(Mark, u64), Value>,
     next: u64,
+    /// What the keys take.
+    bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Key {
     id: u64,
-    greatest: Timestamp,
+    /// Up to where its own rows, less its lateness, would have the watermark.
+    reach: Timestamp,
     seen: Mark,
 }
 
@@ -87,7 +90,7 @@ impl Progress {
         let pace = match mode {
             Mode::Own => Pace::Own,
             Mode::Slowest => Pace::Slowest(Box::default()),
-            Mode::Arrival => Pace::Arrival(Vec::new()),
+            Mode::Arrival => Pace::Arrival(BTreeMap::new()),
         };
         Self { closed: Timestamp::MIN, greatest: Timestamp::MIN, seen: now, pace }
     }
@@ -110,34 +113,42 @@ impl Progress {
         }
     }
 
-    /// Whether a row of this key would need room for one more key than `most`.
-    pub(super) fn is_full_for(&self, key: &Value, most: usize) -> bool {
+    /// Whether a row of this key would need room for one more key than `most`, or for more bytes.
+    pub(super) fn is_full_for(&self, key: &Value, most: usize, most_bytes: usize) -> bool {
         match &self.pace {
-            Pace::Slowest(slowest) => slowest.keys.len() >= most && !slowest.keys.contains_key(key),
+            Pace::Slowest(slowest) => {
+                let full = slowest.keys.len() >= most || slowest.bytes + key.bytes() > most_bytes;
+                full && !slowest.keys.contains_key(key)
+            }
             Pace::Own | Pace::Arrival(_) => false,
         }
     }
 
-    /// A row of this key and stream time came.
+    /// A row of this key and stream time came, of a stream with this lateness.
     pub(super) fn row(&mut self, key: &Value, time: Timestamp, lateness: Duration, now: Mark) {
         self.seen = now;
         self.greatest = self.greatest.max(time);
-        let slowest = match &mut self.pace {
-            Pace::Own | Pace::Arrival(_) => self.greatest,
+        let upto = match &mut self.pace {
+            Pace::Own | Pace::Arrival(_) => self.greatest.minus(lateness),
             Pace::Slowest(slowest) => {
-                slowest.row(key, time, now);
+                slowest.row(key, time.minus(lateness), now);
                 slowest.least().unwrap_or(Timestamp::MIN)
             }
         };
-        self.close(slowest.minus(lateness));
+        self.reach(upto);
     }
 
-    /// A window that ends at `end` was opened by a row of this stream time.
+    /// Something will close at `end`, as seen from a row of this stream time.
     pub(super) fn opened(&mut self, end: Timestamp, time: Timestamp, lateness: Duration, now: Mark) {
-        if let Pace::Arrival(dues) = &mut self.pace
-            && let Err(place) = dues.binary_search_by_key(&end, |due| due.0)
-        {
-            dues.insert(place, (end, now.plus(end.since(time)).plus(lateness)));
+        if let Pace::Arrival(dues) = &mut self.pace {
+            dues.entry(end).or_insert_with(|| now.plus(end.since(time)).plus(lateness));
+        }
+    }
+
+    /// Nothing closes at `end` any more.
+    pub(super) fn withdrawn(&mut self, end: Timestamp) {
+        if let Pace::Arrival(dues) = &mut self.pace {
+            dues.remove(&end);
         }
     }
 
@@ -146,28 +157,34 @@ impl Progress {
         match &self.pace {
             Pace::Own => open.then(|| self.seen.plus(idle)),
             Pace::Slowest(slowest) => slowest.by_seen.keys().next().map(|(seen, _)| seen.plus(idle)),
-            Pace::Arrival(dues) => dues.first().map(|due| due.1),
+            Pace::Arrival(dues) => dues.values().next().copied(),
         }
     }
 
-    /// The deadline has passed. `last` is the end of the latest open window.
-    pub(super) fn expire(&mut self, last: Timestamp, lateness: Duration) {
+    /// The deadline has passed: the watermark moves as far as it says. True where nobody is left to wait
+    /// for, so that all that is open may close; the caller then says how far that [reaches](Self::reach).
+    pub(super) fn expire(&mut self) -> bool {
         let upto = match &mut self.pace {
-            Pace::Own => last,
+            Pace::Own => None,
             Pace::Slowest(slowest) => {
                 slowest.forget_quietest();
-                slowest.least().map_or(last, |least| least.minus(lateness))
+                slowest.least()
             }
-            Pace::Arrival(dues) => dues.first().map_or(last, |due| due.0),
+            Pace::Arrival(dues) => dues.keys().next().copied(),
         };
-        self.close(upto);
+        if let Some(upto) = upto {
+            self.reach(upto);
+        }
+        upto.is_none()
     }
 
-    fn close(&mut self, upto: Timestamp) {
+    /// The watermark has come to `upto`, if it was not beyond.
+    pub(super) fn reach(&mut self, upto: Timestamp) {
         self.closed = self.closed.max(upto);
         if let Pace::Arrival(dues) = &mut self.pace {
-            let passed = dues.partition_point(|due| due.0 <= self.closed);
-            dues.drain(..passed);
+            while let Some(first) = dues.first_entry().filter(|first| *first.key() <= self.closed) {
+                first.remove();
+            }
         }
     }
 
@@ -184,7 +201,7 @@ impl Progress {
                     seen.write(now, out);
                     out.u64(*id);
                     out.value(key);
-                    out.time(slowest.keys.get(key).map_or(Timestamp::MIN, |key| key.greatest));
+                    out.time(slowest.keys.get(key).map_or(Timestamp::MIN, |key| key.reach));
                 }
             }
             Pace::Arrival(dues) => {
@@ -209,20 +226,19 @@ impl Progress {
                 slowest.next = from.u64()?;
                 for _ in 0..from.len()? {
                     let (seen, id) = (Mark::read(now, from)?, from.u64()?);
-                    let (key, greatest) = (from.value()?, from.time()?);
+                    let (key, reach) = (from.value()?, from.time()?);
                     if id >= slowest.next || slowest.keys.contains_key(&key) {
                         return Err(from.damaged());
                     }
-                    slowest.put(key, Key { id, greatest, seen });
+                    slowest.put(key, Key { id, reach, seen });
                 }
             }
             Pace::Arrival(dues) => {
                 for _ in 0..from.len()? {
-                    let due = (from.time()?, Mark::read(now, from)?);
-                    if dues.last().is_some_and(|last| last.0 >= due.0) {
+                    let (end, due) = (from.time()?, Mark::read(now, from)?);
+                    if dues.insert(end, due).is_some() {
                         return Err(from.damaged());
                     }
-                    dues.push(due);
                 }
             }
         }
@@ -231,30 +247,32 @@ impl Progress {
 }
 
 impl Slowest {
-    fn row(&mut self, key: &Value, time: Timestamp, now: Mark) {
+    fn row(&mut self, key: &Value, reach: Timestamp, now: Mark) {
         let old = self.keys.get(key).copied();
         let new = match old {
             Some(old) => {
-                self.by_time.remove(&(old.greatest, old.id));
+                self.by_time.remove(&(old.reach, old.id));
                 self.by_seen.remove(&(old.seen, old.id));
-                Key { id: old.id, greatest: old.greatest.max(time), seen: now }
+                self.bytes -= key.bytes().min(self.bytes);
+                Key { id: old.id, reach: old.reach.max(reach), seen: now }
             }
             None => {
                 self.next += 1;
-                Key { id: self.next - 1, greatest: time, seen: now }
+                Key { id: self.next - 1, reach, seen: now }
             }
         };
         self.put(key.clone(), new);
     }
 
     fn put(&mut self, name: Value, key: Key) {
-        self.by_time.insert((key.greatest, key.id));
+        self.bytes += name.bytes();
+        self.by_time.insert((key.reach, key.id));
         self.by_seen.insert((key.seen, key.id), name.clone());
         self.keys.insert(name, key);
     }
 
     fn least(&self) -> Option<Timestamp> {
-        self.by_time.first().map(|(greatest, _)| *greatest)
+        self.by_time.first().map(|(reach, _)| *reach)
     }
 
     /// An idle key holds nobody up. If it comes back, it is a key like any other.
@@ -262,7 +280,8 @@ impl Slowest {
         if let Some((_, name)) = self.by_seen.pop_first()
             && let Some(key) = self.keys.remove(&name)
         {
-            self.by_time.remove(&(key.greatest, key.id));
+            self.bytes -= name.bytes().min(self.bytes);
+            self.by_time.remove(&(key.reach, key.id));
         }
     }
 }
@@ -291,10 +310,9 @@ mod tests {
         progress.row(&Value::str("a"), at(200), LATE, mark(20));
         assert_eq!(progress.closed(), at(99), "held by b, and never back");
         assert_eq!(progress.deadline(true, IDLE), Some(mark(70)));
-        progress.expire(at(300), LATE);
+        assert!(!progress.expire());
         assert_eq!(progress.closed(), at(199), "b is idle");
-        progress.expire(at(300), LATE);
-        assert_eq!(progress.closed(), at(300), "all are idle");
+        assert!(progress.expire(), "all are idle");
         assert_eq!(progress.deadline(true, IDLE), None);
     }
 
@@ -305,7 +323,7 @@ mod tests {
         progress.opened(at(110), at(103), Duration::ZERO, mark(5));
         assert_eq!(progress.deadline(true, IDLE), Some(mark(12)));
         assert_eq!(progress.stamp(at(50)), at(103));
-        progress.expire(at(110), Duration::ZERO);
+        assert!(!progress.expire());
         assert_eq!(progress.closed(), at(110));
         assert_eq!(progress.stamp(at(50)), at(110));
         assert_eq!(progress.deadline(false, IDLE), None);

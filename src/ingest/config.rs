@@ -64,7 +64,7 @@ pub struct BrokerConfig {
     #[serde(default = "default_keep_alive", with = "span_text")]
     pub keep_alive: Duration,
     /// How long the broker keeps the session, and queues QoS 1 messages, while the agent is away
-    /// (MQTT 5 only; a 3.1.1 broker decides by itself). Default: 7d. `0` keeps nothing.
+    /// (a 3.1.1 broker decides by itself for how long). Default: 7d. `0` keeps nothing.
     #[serde(default = "default_session_expiry", with = "span_text")]
     pub session_expiry: Duration,
     /// The largest packet taken, bytes. Default: 1048576. A larger message is dropped and counted, by

@@ -44,6 +44,14 @@ pub fn whole(number: f64) -> Option<i64> {
 
 /// A point in time, written as `unit` says. Fractions are kept to the microsecond.
 pub fn timestamp(value: &Value, unit: TimeUnit) -> Option<Timestamp> {
+    if let TimeUnit::Pattern(pattern) = unit {
+        return match value {
+            Value::Time(at) => Some(*at),
+            Value::Str(text) => pattern.read(text),
+            Value::Int(n) => pattern.read(&n.to_string()),
+            _ => None,
+        };
+    }
     match value {
         Value::Time(at) => Some(*at),
         Value::Int(n) => from_integer(*n, unit),
@@ -55,7 +63,7 @@ pub fn timestamp(value: &Value, unit: TimeUnit) -> Option<Timestamp> {
 
 fn from_text(text: &str, unit: TimeUnit) -> Option<Timestamp> {
     let text = text.trim();
-    if unit != TimeUnit::Rfc3339 {
+    if !matches!(unit, TimeUnit::Rfc3339 | TimeUnit::Pattern(_)) {
         if let Ok(n) = text.parse() {
             return from_integer(n, unit);
         }
@@ -77,7 +85,7 @@ fn from_integer(n: i64, unit: TimeUnit) -> Option<Timestamp> {
         TimeUnit::Nanos => n.div_euclid(1_000),
         #[expect(clippy::cast_precision_loss, reason = "only the order of magnitude counts")]
         TimeUnit::Auto => return from_integer(n, by_size(n as f64)),
-        TimeUnit::Rfc3339 => return None,
+        TimeUnit::Rfc3339 | TimeUnit::Pattern(_) => return None,
     };
     Some(Timestamp::from_micros(micros))
 }
@@ -89,7 +97,7 @@ fn from_float(x: f64, unit: TimeUnit) -> Option<Timestamp> {
         TimeUnit::Micros => x,
         TimeUnit::Nanos => x / 1e3,
         TimeUnit::Auto => return from_float(x, by_size(x)),
-        TimeUnit::Rfc3339 => return None,
+        TimeUnit::Rfc3339 | TimeUnit::Pattern(_) => return None,
     };
     truncated(micros.round()).map(Timestamp::from_micros)
 }

@@ -24,6 +24,8 @@ pub struct Message {
     pub retained: bool,
     /// The broker says that it may have delivered it before.
     pub dup: bool,
+    /// The quality of service it was delivered with; 0 for the node's metrics and recordings.
+    pub qos: u8,
     /// MQTT 5 user properties, in order.
     pub properties: Box<[(String, String)]>,
     /// How to acknowledge it; `None` where nothing waits for that (QoS 0, node metrics, replay).

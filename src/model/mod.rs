@@ -5,15 +5,18 @@
 
 pub mod alerting;
 pub mod backoff;
+pub mod cast;
 pub mod causes;
 pub mod coerce;
 pub mod diagnostic;
+pub mod fit;
 pub mod id;
 pub mod kept;
 pub mod label;
 pub mod link;
 pub mod message;
 pub mod node;
+pub mod pattern;
 pub mod row;
 pub mod ruleset;
 pub mod stream;

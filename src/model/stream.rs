@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::pattern::TimePattern;
 use super::topic::TopicPattern;
-use super::value::DataType;
+use super::value::{DataType, Value};
 
 /// One stream of one rule set, resolved.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +19,8 @@ pub struct StreamSpec {
     pub source: Option<Arc<str>>,
     /// How a payload is read.
     pub format: Format,
+    /// Whether a value that does not fit its column rejects the row; else it is converted as CAST does.
+    pub strict: bool,
     /// The slots of its rows: only what some rule of the set uses, and the stream's own
     /// timestamp and key.
     pub fields: Vec<Field>,
@@ -45,7 +48,7 @@ impl StreamSpec {
         let slot = |place: Option<usize>| place.and_then(|place| self.fields.get(place));
         let (time, key) = (slot(self.timestamp), slot(self.key));
         let reads = (&self.name, self.pattern.to_string(), &self.source, self.format, time, key);
-        format!("{reads:?} {:?}", (self.lateness, self.idle, self.max_future))
+        format!("{reads:?} {} {:?}", self.strict, (self.lateness, self.idle, self.max_future))
     }
 
     /// The silence after which a key's open windows of this length close. The default is the
@@ -68,6 +71,15 @@ pub enum Format {
     Json,
     /// The whole payload is one value: `23.5`, `ON`, `"text"`.
     Scalar,
+    /// Each line is a row, its values quoted as RFC 4180 says.
+    Delimited {
+        /// What stands between two values.
+        delimiter: char,
+        /// How many columns there are: a line with more values is none.
+        columns: usize,
+    },
+    /// The payload is one BYTEA.
+    Binary,
 }
 
 /// One slot of a stream's rows.
@@ -77,8 +89,11 @@ pub struct Field {
     pub name: Arc<str>,
     /// Where its value comes from.
     pub from: FieldSource,
-    /// What the value must be; anything else rejects the row. NULL and absent fit every type.
+    /// What the value must be; anything else rejects the row where the stream is strict. NULL and
+    /// absent fit every type.
     pub ty: DataType,
+    /// What it is where the payload does not have it; NULL unless the column says otherwise.
+    pub default: Value,
     /// How a number or text becomes DATETIME, where `ty` is that.
     pub unit: TimeUnit,
 }
@@ -87,14 +102,24 @@ pub struct Field {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FieldSource {
     /// A path of member names from the payload's object; empty is the object itself (and, for
-    /// [`Format::Scalar`], the value).
+    /// [`Format::Scalar`] and [`Format::Binary`], the value).
     Path(Vec<Arc<str>>),
+    /// The n-th value of a line, for [`Format::Delimited`].
+    Cell(usize),
     /// The n-th capture of the topic pattern.
     Capture(usize),
     /// The topic.
     Topic,
     /// The arrival time.
     Received,
+    /// The name of the source that the message came from.
+    Source,
+    /// Whether the broker kept the message from before the subscription.
+    Retained,
+    /// The quality of service that the message was delivered with.
+    Qos,
+    /// The MQTT 5 user property of this name; the last of several, NULL where there is none.
+    Property(Arc<str>),
 }
 
 /// How a DATETIME is written in a payload.
@@ -114,4 +139,6 @@ pub enum TimeUnit {
     Nanos,
     /// RFC 3339 text only.
     Rfc3339,
+    /// Text, or the digits of an integer, as the pattern says.
+    Pattern(TimePattern),
 }

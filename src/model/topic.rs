@@ -7,8 +7,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// A parsed pattern.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// A parsed pattern. The default matches no topic.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TopicPattern {
     text: String,
     levels: Vec<Level>,

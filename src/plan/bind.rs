@@ -2,14 +2,14 @@
 //! expression that is wrong becomes NULL of type ANY, so that one mistake is told once.
 
 use crate::model::diagnostic::Place;
-use crate::model::stream::TimeUnit;
-use crate::model::time::Timestamp;
+use crate::model::stream::{Field, TimeUnit};
 use crate::model::value::{DataType, Value};
 
-use super::logical::{Aggregate, BinaryOp, Expr, UnaryOp};
+use super::logical::{Aggregate, Analytic, Expr, UnaryOp};
 use super::report::Problem;
-use super::stream::{Schema, Slots};
-use super::syntax::{Kind, Name, Node};
+use super::side::Side;
+use super::stream::Slots;
+use super::syntax::{Kind, Name, Node, Path};
 use super::typing;
 
 /// An expression with its type.
@@ -22,36 +22,84 @@ pub(super) struct Typed {
 /// Where an expression stands, and so what its names mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Clause {
+    /// ON: over the rows joined so far.
+    On,
     /// WHERE: over the row.
     Where,
     /// GROUP BY: over the row.
     GroupBy,
+    /// A condition of the window, FILTER behind it included: over the row.
+    Window,
     /// Inside an aggregate: over the row.
     Argument,
-    /// SELECT: over the row, or over the group where there is a window.
+    /// SELECT: over the row, or over the group where the query groups.
     Select,
     /// HAVING: over the group.
     Having,
+    /// ORDER BY: as SELECT.
+    Order,
     /// `when` and `clear`: over the output row.
     Condition,
 }
 
+impl Clause {
+    /// As SQL calls it.
+    pub(super) fn shown(self) -> &'static str {
+        match self {
+            Self::On => "ON",
+            Self::Where => "WHERE",
+            Self::GroupBy => "GROUP BY",
+            Self::Window => "the condition of a window",
+            Self::Argument => "an aggregate",
+            Self::Select => "SELECT",
+            Self::Having => "HAVING",
+            Self::Order => "ORDER BY",
+            Self::Condition => "`when` or `clear`",
+        }
+    }
+}
+
+/// An output column.
+#[derive(Clone, Debug)]
+pub(super) struct Output {
+    pub(super) name: String,
+    pub(super) found: Typed,
+    /// `when` and `clear` may use it, and it goes no further.
+    pub(super) invisible: bool,
+}
+
 /// Binds the expressions of one rule.
 pub(super) struct Binder<'a> {
-    pub(super) schema: &'a Schema,
-    pub(super) slots: &'a mut Slots,
+    /// FROM.
+    pub(super) sides: Vec<Side>,
+    /// The slots of its streams and tables, each once.
+    pub(super) slots: Vec<Slots>,
+    /// The rule's id.
+    pub(super) rule: &'a str,
     /// Whether the query has a window.
     pub(super) windowed: bool,
+    /// Whether SELECT is over groups.
+    pub(super) grouped: bool,
+    /// Whether rows are joined when the window closes.
+    pub(super) at_close: bool,
+    /// The last side that the ON at hand sees.
+    pub(super) reach: usize,
     /// GROUP BY, as written and bound.
     pub(super) groups: Vec<(Node, Typed)>,
     /// The aggregates met, each once.
     pub(super) aggregates: Vec<Aggregate>,
+    /// The analytic functions over rows, each once.
+    pub(super) analytics: Vec<Analytic>,
+    /// The analytic functions over groups, each once.
+    pub(super) group_analytics: Vec<Analytic>,
+    /// The analytic function whose arguments are bound.
+    pub(super) within: Option<String>,
+    /// `unnest`: its array, and the type of the elements.
+    pub(super) unnest: Option<(Expr, DataType)>,
     /// Output columns so far.
-    pub(super) outputs: Vec<(String, Typed)>,
-    /// What the query calls its stream.
-    pub(super) called: &'a str,
-    /// The names that SELECT gives with AS, each with whether it renames something.
-    pub(super) aliases: Vec<(&'a str, bool)>,
+    pub(super) outputs: Vec<Output>,
+    /// The names that SELECT gives.
+    pub(super) named: Vec<String>,
     /// GROUP BY holds a mistake, so what is grouped by is not known.
     pub(super) blurred: bool,
     /// What is wrong in the text at hand.
@@ -62,8 +110,35 @@ pub(super) struct Binder<'a> {
     pub(super) budget: usize,
 }
 
-fn nothing() -> Typed {
+pub(super) fn nothing() -> Typed {
     Typed { expr: Expr::Const(Value::Null), ty: DataType::Any }
+}
+
+impl<'a> Binder<'a> {
+    /// For a rule over these sides, whose slots these are.
+    pub(super) fn new(rule: &'a str, sides: Vec<Side>, slots: Vec<Slots>, budget: usize) -> Self {
+        Self {
+            sides,
+            slots,
+            rule,
+            windowed: false,
+            grouped: false,
+            at_close: false,
+            reach: usize::MAX,
+            groups: Vec::new(),
+            aggregates: Vec::new(),
+            analytics: Vec::new(),
+            group_analytics: Vec::new(),
+            within: None,
+            unnest: None,
+            outputs: Vec::new(),
+            named: Vec::new(),
+            blurred: false,
+            problems: Vec::new(),
+            doubts: Vec::new(),
+            budget,
+        }
+    }
 }
 
 impl Binder<'_> {
@@ -79,15 +154,26 @@ impl Binder<'_> {
         found.expr
     }
 
-    fn boolean(&mut self, found: &Typed, place: Place, what: &str) {
+    /// Checks for a truth value.
+    pub(super) fn boolean(&mut self, found: &Typed, place: Place, what: &str) {
         if !typing::may_be_boolean(&found.ty) {
             let message = format!("{what} takes BOOLEAN, this is {}", found.ty);
             self.problem(Problem::new("wrong-type", place, message).hint("compare it with something"));
         }
     }
 
-    fn over_groups(&self, clause: Clause) -> bool {
-        self.windowed && matches!(clause, Clause::Select | Clause::Having)
+    /// Whether what stands here is over groups.
+    pub(super) fn over_groups(&self, clause: Clause) -> bool {
+        self.grouped && matches!(clause, Clause::Select | Clause::Having | Clause::Order)
+    }
+
+    /// The slot of a field of a side.
+    pub(super) fn take(&mut self, side: usize, field: Field) -> Expr {
+        let source = self.sides.get(side).map_or(0, |side| side.source);
+        match self.slots.get_mut(source) {
+            Some(slots) => Expr::Field(side, slots.take(field)),
+            None => Expr::Const(Value::Null),
+        }
     }
 
     /// Binds an expression.
@@ -99,9 +185,14 @@ impl Binder<'_> {
         }
         match &node.kind {
             Kind::Const(value) => Typed { expr: Expr::Const(value.clone()), ty: typing::of_value(value) },
-            Kind::Path { names, .. } => self.path(names, node.place, clause),
+            Kind::Path(path) => self.path(path, node.place, clause),
+            Kind::Star => {
+                let problem = Problem::new("wrong-arguments", node.place, "`*` cannot stand here");
+                self.problem(problem.hint("name the columns"))
+            }
             Kind::Member(of, name) => self.member(of, name, clause),
             Kind::Element(of, index) => self.element(of, index, clause),
+            Kind::Slice(of, from, to) => self.slice(of, [from.as_deref(), to.as_deref()], clause),
             Kind::Not(of) => {
                 let found = self.condition(of, clause, "NOT");
                 boolean(Expr::Unary(UnaryOp::Not, Box::new(found)))
@@ -128,6 +219,7 @@ impl Binder<'_> {
                 boolean(Expr::IsBool(Box::new(found), *wanted))
             }
             Kind::In(of, list) => self.in_list(of, list, clause),
+            Kind::InArray(of, array) => self.in_array(of, array, clause),
             Kind::Between(of, low, high) => self.between([of, low, high], clause),
             Kind::Like(text, pattern, escape) => {
                 let mut side = |node: &Node| {
@@ -152,103 +244,79 @@ impl Binder<'_> {
         }
     }
 
-    fn path(&mut self, names: &[Name], place: Place, clause: Clause) -> Typed {
-        let [first, rest @ ..] = names else { return nothing() };
+    fn path(&mut self, path: &Path, place: Place, clause: Clause) -> Typed {
+        let [first, rest @ ..] = path.names.as_slice() else { return nothing() };
         if clause == Clause::Condition {
             return self.output(first, rest);
         }
-        // An output column of the same name stands for a column only where that one cannot be
-        // meant: an aggregate over `t` may well be called `t`.
-        let column = self.schema.declares(&first.text) || (self.schema.open && !self.aliased(&first.text));
-        let aliases = matches!(clause, Clause::Select | Clause::Having);
-        if aliases && (self.over_groups(clause) || !column) && self.aliased(&first.text) {
-            return self.output_inline(first, rest);
-        }
+        let Some(side) = path.side else {
+            let problem = self.nowhere(path, place, clause);
+            return self.problem(problem);
+        };
         if self.over_groups(clause) {
-            return self.part_of_group(names, place);
+            return self.part_of_group(path, side, place);
         }
-        match self.schema.resolve(names) {
+        if let Some(problem) = self.out_of_reach(side, place, clause) {
+            return self.problem(problem);
+        }
+        match self.sides[side].schema.resolve(&path.names) {
             Ok(field) => {
-                if self.schema.open && rest.is_empty() {
-                    self.doubt_alias(first, clause);
-                }
                 let ty = field.ty.clone();
-                Typed { expr: Expr::Field(0, self.slots.take(field)), ty }
-            }
-            Err(problem) => {
-                let alias = self.aliases.iter().any(|(alias, _)| *alias == first.text);
-                self.problem(match problem.hint {
-                    None if alias => problem.hint("an output column is not there yet; repeat its expression"),
-                    None if !rest.is_empty() && !self.schema.declares(&first.text) => {
-                        problem.hint(format!("the stream is called `{}` here", self.called))
-                    }
-                    _ => problem,
-                })
-            }
-        }
-    }
-
-    /// In a schemaless stream every name is a column of the payload, also one that was meant for an
-    /// output column.
-    fn doubt_alias(&mut self, name: &Name, clause: Clause) {
-        let meant = matches!(clause, Clause::Where | Clause::GroupBy | Clause::Argument);
-        if meant && self.aliases.iter().any(|(alias, renames)| *alias == name.text && *renames) {
-            let message = format!("`{}` is taken from the payload here, not from SELECT", name.text);
-            let problem = Problem::new("alias-not-seen", name.place, message);
-            self.doubts.push(problem.hint("repeat the expression, or call the output column something else"));
-        }
-    }
-
-    fn aliased(&self, name: &str) -> bool {
-        self.outputs.iter().any(|(output, _)| output == name)
-    }
-
-    /// A path over a group: some beginning of it may be what was grouped by.
-    fn part_of_group(&mut self, names: &[Name], place: Place) -> Typed {
-        for end in (1..names.len()).rev() {
-            let head = Node::new(Kind::Path { names: names[..end].to_vec(), dotted: 1 }, place);
-            if let Some(i) = self.groups.iter().position(|(group, _)| *group == head) {
-                let start = Typed { expr: Expr::Group(i), ty: self.groups[i].1.ty.clone() };
-                return self.members(start, &names[end..]);
-            }
-        }
-        match self.schema.resolve(names) {
-            Ok(_) if self.blurred => nothing(),
-            Ok(field) => {
-                let message =
-                    format!("column `{}` is neither grouped by nor inside an aggregate", field.name);
-                let hint =
-                    format!("add it to GROUP BY, or take one value of the window, as in max({})", field.name);
-                self.problem(Problem::new("not-grouped", place, message).hint(hint))
+                Typed { expr: self.take(side, field), ty }
             }
             Err(problem) => self.problem(problem),
         }
     }
 
-    /// The expression of an earlier output column, again.
-    fn output_inline(&mut self, first: &Name, rest: &[Name]) -> Typed {
-        let Some((_, found)) = self.outputs.iter().find(|(name, _)| *name == first.text) else {
-            return nothing();
-        };
-        let found = found.clone();
-        if !self.charge(&found.expr, first.place) {
+    /// Why ON cannot see a side.
+    pub(super) fn out_of_reach(&self, side: usize, place: Place, clause: Clause) -> Option<Problem> {
+        (clause == Clause::On && side > self.reach).then(|| {
+            let message =
+                format!("`{}` is joined further right; ON does not see it yet", self.sides[side].called);
+            Problem::new("unknown-column", place, message)
+                .hint("put the condition into a later ON, or into WHERE")
+        })
+    }
+
+    /// A path over a group: some beginning of it may be what was grouped by.
+    fn part_of_group(&mut self, path: &Path, side: usize, place: Place) -> Typed {
+        let names = &path.names;
+        for end in (1..names.len()).rev() {
+            let part = Path { names: names[..end].to_vec(), side: Some(side), ..path.clone() };
+            let head = Node::new(Kind::Path(part), place);
+            if let Some(i) = self.groups.iter().position(|(group, _)| *group == head) {
+                let start = Typed { expr: Expr::Group(i), ty: self.groups[i].1.ty.clone() };
+                return self.members(start, &names[end..]);
+            }
+        }
+        match self.sides[side].schema.resolve(names) {
+            Ok(field) => self.ungrouped(&field.name, place),
+            Err(problem) => self.problem(problem),
+        }
+    }
+
+    /// Over groups there is no one value of a column.
+    pub(super) fn ungrouped(&mut self, column: &str, place: Place) -> Typed {
+        if self.blurred {
             return nothing();
         }
-        self.members(found, rest)
+        let message = format!("column `{column}` is neither grouped by nor inside an aggregate");
+        let hint = format!("add it to GROUP BY, or take one value of the window, as in last_value({column})");
+        self.problem(Problem::new("not-grouped", place, message).hint(hint))
     }
 
     fn output(&mut self, first: &Name, rest: &[Name]) -> Typed {
-        if let Some(i) = self.outputs.iter().position(|(name, _)| *name == first.text) {
-            let ty = self.outputs[i].1.ty.clone();
+        if let Some(i) = self.outputs.iter().position(|output| output.name == first.text) {
+            let ty = self.outputs[i].found.ty.clone();
             return self.members(Typed { expr: Expr::Column(i), ty }, rest);
         }
         let name = &first.text;
         let message = format!("no output column `{name}`; `when` and `clear` see what SELECT gives");
         let mut problem = Problem::new("unknown-output", first.place, message);
-        problem = if self.schema.declares(name) {
+        problem = if self.sides.iter().any(|side| side.schema.declares(name)) {
             problem.hint(format!("add `{name}` to SELECT"))
         } else {
-            problem.did_you_mean(name, self.outputs.iter().map(|(name, _)| name.as_str()))
+            problem.did_you_mean(name, self.outputs.iter().map(|output| output.name.as_str()))
         };
         if problem.hint.is_none() {
             problem = problem.hint("add it to SELECT");
@@ -304,197 +372,30 @@ impl Binder<'_> {
         Typed { expr: Expr::Element(Box::new(found.expr), Box::new(at.expr)), ty }
     }
 
-    fn binary(&mut self, op: BinaryOp, a: &Node, b: &Node, place: Place, clause: Clause) -> Typed {
-        let mut left = self.bind(a, clause);
-        let mut right = self.bind(b, clause);
-        let ty = if op.compares() {
-            self.doubt_null(op, [&left, &right], place);
-            self.compare(&mut left, &mut right, place);
-            DataType::Boolean
-        } else if op == BinaryOp::Concat {
-            DataType::String
-        } else {
-            let what = format!("`{}`", op.symbol());
-            let fits = self.number(&left, a.place, &what) & self.number(&right, b.place, &what);
-            match op {
-                _ if !fits => DataType::Any,
-                BinaryOp::Div => DataType::Float,
-                BinaryOp::IntDiv => DataType::Bigint,
-                _ => typing::common(&left.ty, &right.ty),
-            }
-        };
-        Typed { expr: Expr::Binary(op, Box::new(left.expr), Box::new(right.expr)), ty }
-    }
-
-    /// A comparison with NULL is NULL, whatever the other side is.
-    fn doubt_null(&mut self, op: BinaryOp, sides: [&Typed; 2], place: Place) {
-        if sides.iter().any(|side| side.expr == Expr::Const(Value::Null)) && self.problems.is_empty() {
-            let message = format!("`{} NULL` is never true", op.symbol());
-            let hint = if op == BinaryOp::Ne { "write IS NOT NULL" } else { "write IS NULL" };
-            self.doubts.push(Problem::new("never-true", place, message).hint(hint));
-        }
-    }
-
-    /// Checks that two sides have an order, and reads text beside DATETIME as a time.
-    fn compare(&mut self, a: &mut Typed, b: &mut Typed, place: Place) {
-        if a.ty == DataType::Datetime && !self.as_time(b, place)
-            || b.ty == DataType::Datetime && !self.as_time(a, place)
-        {
-            return;
-        }
-        if typing::comparable(&a.ty, &b.ty) {
-            return;
-        }
-        let problem = Problem::new("wrong-type", place, format!("cannot compare {} with {}", a.ty, b.ty));
-        let problem = match (&a.ty, &b.ty) {
-            (DataType::String, DataType::Bigint | DataType::Float)
-            | (DataType::Bigint | DataType::Float, DataType::String) => {
-                problem.hint("put a text in quotes, or turn it into a number with CAST(… AS FLOAT)")
-            }
-            (DataType::Datetime, _) | (_, DataType::Datetime) => {
-                problem.hint("write a time as '2026-01-31T12:00:00Z', or use CAST(… AS DATETIME)")
-            }
-            _ => problem,
-        };
-        self.problem(problem);
-    }
-
-    /// Reads a text literal as a time. False where that was tried and failed.
-    fn as_time(&mut self, side: &mut Typed, place: Place) -> bool {
-        let Expr::Const(Value::Str(text)) = &side.expr else { return true };
-        match Timestamp::parse(text) {
-            Some(time) => {
-                *side = Typed { expr: Expr::Const(Value::Time(time)), ty: DataType::Datetime };
-                true
-            }
-            None => {
-                let problem = Problem::new("bad-datetime", place, format!("'{text}' is no time"));
-                self.problem(problem.hint("write it as '2026-01-31T12:00:00Z'"));
-                false
-            }
-        }
-    }
-
-    /// Checks for a number; true where it may be one.
-    pub(super) fn number(&mut self, found: &Typed, place: Place, what: &str) -> bool {
-        let fits = typing::may_be_number(&found.ty);
-        if !fits {
-            let problem =
-                Problem::new("wrong-type", place, format!("{what} takes a number, this is {}", found.ty));
-            self.problem(match found.ty {
-                DataType::String => problem.hint("turn it into a number with CAST(… AS FLOAT)"),
+    fn slice(&mut self, of: &Node, bounds: [Option<&Node>; 2], clause: Clause) -> Typed {
+        let found = self.bind(of, clause);
+        if !matches!(found.ty, DataType::Array(_) | DataType::Any) {
+            let message = format!("only an ARRAY has slices, this is {}", found.ty);
+            let problem = Problem::new("wrong-type", of.place, message);
+            return self.problem(match found.ty {
+                DataType::String => problem.hint("take a part of a text with substring(…)"),
                 _ => problem,
             });
         }
-        fits
-    }
-
-    /// Checks for a text; true where it may be one.
-    pub(super) fn text(&mut self, found: &Typed, place: Place, what: &str) -> bool {
-        let fits = typing::may_be_text(&found.ty);
-        if !fits {
-            let problem =
-                Problem::new("wrong-type", place, format!("{what} takes STRING, this is {}", found.ty));
-            self.problem(problem.hint("turn it into text with CAST(… AS STRING)"));
-        }
-        fits
-    }
-
-    fn in_list(&mut self, of: &Node, list: &[Node], clause: Clause) -> Typed {
-        let mut left = self.bind(of, clause);
-        let mut items = Vec::with_capacity(list.len());
-        for node in list {
-            let mut item = self.bind(node, clause);
-            self.compare(&mut left, &mut item, node.place);
-            items.push(item.expr);
-        }
-        boolean(Expr::In(Box::new(left.expr), items))
-    }
-
-    fn between(&mut self, [of, low, high]: [&Node; 3], clause: Clause) -> Typed {
-        let mut found = self.bind(of, clause);
-        let mut least = self.bind(low, clause);
-        let mut most = self.bind(high, clause);
-        self.compare(&mut found, &mut least, low.place);
-        self.compare(&mut found, &mut most, high.place);
-        if !self.charge(&found.expr, of.place) {
-            return nothing();
-        }
-        let side = |op, bound: Typed| Expr::Binary(op, Box::new(found.expr.clone()), Box::new(bound.expr));
-        boolean(Expr::And(vec![side(BinaryOp::Ge, least), side(BinaryOp::Le, most)]))
-    }
-
-    fn case(
-        &mut self,
-        operand: Option<&Node>,
-        list: &[(Node, Node)],
-        otherwise: Option<&Node>,
-        clause: Clause,
-    ) -> Typed {
-        let mut operand = operand.map(|node| (self.bind(node, clause), node.place));
-        let mut ty: Option<DataType> = None;
-        let mut join = |found: &Typed| {
-            if found.expr != Expr::Const(Value::Null) {
-                ty = Some(ty.as_ref().map_or_else(|| found.ty.clone(), |ty| typing::common(ty, &found.ty)));
+        let mut bound = |node: &Node| {
+            let at = self.bind(node, clause);
+            if !matches!(at.ty, DataType::Bigint | DataType::Any) {
+                let message = format!("an element is counted in BIGINT, this is {}", at.ty);
+                self.problem(Problem::new("wrong-type", node.place, message));
             }
+            Box::new(at.expr)
         };
-        let mut branches = Vec::with_capacity(list.len());
-        for (when, then) in list {
-            let when = match &mut operand {
-                None => self.condition(when, clause, "WHEN"),
-                Some((operand, place)) => {
-                    let mut value = self.bind(when, clause);
-                    self.compare(operand, &mut value, when.place);
-                    if !self.charge(&operand.expr, *place) {
-                        return nothing();
-                    }
-                    Expr::Binary(BinaryOp::Eq, Box::new(operand.expr.clone()), Box::new(value.expr))
-                }
-            };
-            let then = self.bind(then, clause);
-            join(&then);
-            branches.push((when, then.expr));
-        }
-        let otherwise = otherwise.map(|node| {
-            let found = self.bind(node, clause);
-            join(&found);
-            Box::new(found.expr)
-        });
-        Typed { expr: Expr::Case { branches, otherwise }, ty: ty.unwrap_or(DataType::Any) }
-    }
-
-    /// Checks that arguments have an order to one another, and gives the type they share.
-    pub(super) fn alike(&mut self, args: &mut [Typed], places: &[Place]) -> DataType {
-        let mut ty: Option<DataType> = None;
-        for i in 0..args.len() {
-            let (head, tail) = args.split_at_mut(i);
-            if let (Some(first), Some(arg)) = (head.first_mut(), tail.first_mut()) {
-                self.compare(first, arg, places.get(i).copied().unwrap_or_default());
-            }
-            if let Some(arg) = args.get(i).filter(|arg| arg.expr != Expr::Const(Value::Null)) {
-                ty = Some(ty.map_or_else(|| arg.ty.clone(), |ty| typing::common(&ty, &arg.ty)));
-            }
-        }
-        ty.unwrap_or(DataType::Any)
-    }
-
-    /// Takes the nodes of an expression that is about to be repeated from the rule's budget:
-    /// repetition inside repetition grows without bound.
-    fn charge(&mut self, expr: &Expr, place: Place) -> bool {
-        let mut size = 0;
-        expr.walk(&mut |_| size += 1);
-        let enough = size <= self.budget;
-        let told = self.budget == 0;
-        self.budget = if enough { self.budget - size } else { 0 };
-        if !enough && !told {
-            let message = "the expression grows too large when planned";
-            self.problem(Problem::new("too-large", place, message).hint("split the rule"));
-        }
-        enough
+        let [from, to] = bounds.map(|node| node.map(&mut bound));
+        Typed { expr: Expr::Slice(Box::new(found.expr), from, to), ty: found.ty }
     }
 }
 
 /// A truth value.
-fn boolean(expr: Expr) -> Typed {
+pub(super) fn boolean(expr: Expr) -> Typed {
     Typed { expr, ty: DataType::Boolean }
 }

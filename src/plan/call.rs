@@ -1,210 +1,173 @@
-//! Calls: scalar functions, aggregates, and the bounds of the window.
+//! Calls: which kind of function a name is, and the functions of the language's own that are
+//! neither scalar, aggregate nor analytic.
 
 use crate::model::diagnostic::Place;
-use crate::model::value::DataType;
+use crate::model::value::{DataType, Value};
 
 use super::bind::{Binder, Clause, Typed};
-use super::function::{self, Gives, Param, Signature};
-use super::logical::{Aggregate, AggregateFunction, Expr};
+use super::function::{self, Signature};
+use super::logical::Expr;
 use super::nearest::nearest;
 use super::report::Problem;
-use super::syntax::{Call, Node};
+use super::syntax::Call;
+use super::{aggregate, analytic, meta};
 
-const AGGREGATES: &[(&str, AggregateFunction)] = &[
-    ("count", AggregateFunction::Count),
-    ("sum", AggregateFunction::Sum),
-    ("avg", AggregateFunction::Avg),
-    ("min", AggregateFunction::Min),
-    ("max", AggregateFunction::Max),
+/// Functions without arguments that tell about the row or the window.
+const BARE: &[(&str, Expr)] = &[
+    ("window_start", Expr::WindowStart),
+    ("window_end", Expr::WindowEnd),
+    ("event_time", Expr::EventTime),
+    ("now", Expr::Now),
+    ("current_timestamp", Expr::Now),
+    ("tstamp", Expr::Now),
 ];
 
-const WINDOW_BOUNDS: &[(&str, Expr)] =
-    &[("window_start", Expr::WindowStart), ("window_end", Expr::WindowEnd)];
+/// The other names that are known here.
+const OWN: [&str; 3] = ["rule_id", "unnest", "changed_cols"];
 
-/// The names of the aggregates and of the window's bounds.
+/// The names of all functions that are not scalar.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    AGGREGATES.iter().map(|aggregate| aggregate.0).chain(WINDOW_BOUNDS.iter().map(|bound| bound.0))
+    let bare = BARE.iter().map(|bare| bare.0);
+    // What is both an aggregate and analytic is one name.
+    let analytic = analytic::names().filter(|name| aggregate::named(name).is_none());
+    aggregate::names().chain(analytic).chain(bare).chain(OWN).chain(meta::NAMES)
 }
 
 impl Binder<'_> {
+    /// Binds a call. `place` is all of it.
     pub(super) fn call(&mut self, call: &Call, place: Place, clause: Clause) -> Typed {
         let name = call.name.text.as_str();
-        if let Some((_, aggregate)) = AGGREGATES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
-            return self.aggregate(*aggregate, call, place, clause);
+        let windowed = self.windowed && clause != Clause::Condition;
+        let aggregate = aggregate::named(name);
+        let analytic =
+            analytic::named(name).filter(|_| aggregate.is_none() || call.over.is_some() || !windowed);
+        if let Some(function) = analytic {
+            return self.analytic(function, call, place, clause);
         }
-        let bound = WINDOW_BOUNDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        if let Some(entry) = aggregate {
+            return self.aggregate(entry, call, place, clause);
+        }
+        let bare = BARE.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let own = OWN.iter().find(|known| known.eq_ignore_ascii_case(name));
         let signature = Signature::named(name);
-        if bound.is_none() && signature.is_none() {
+        if bare.is_none() && own.is_none() && signature.is_none() && !meta::is(call) {
             return self.unknown_function(call);
         }
         if call.distinct || call.filter.is_some() || call.star {
             let message = format!("`{name}` is no aggregate and takes no DISTINCT, FILTER or `*`");
+            if own != Some(&"changed_cols") {
+                return self.problem(Problem::new("wrong-arguments", place, message));
+            }
+        }
+        if call.over.is_some() && own != Some(&"changed_cols") {
+            let message = format!("`{name}` does not look back over rows and takes no OVER");
             return self.problem(Problem::new("wrong-arguments", place, message));
         }
-        match (bound, signature) {
-            (Some((_, bound)), _) => self.window_bound(bound, call, place, clause),
-            (None, Some(signature)) => self.scalar(&signature, call, place, clause),
-            (None, None) => self.unknown_function(call),
+        match (bare, own, signature) {
+            (Some((_, bare)), ..) => self.bare(bare, call, place, clause),
+            (_, Some(&"rule_id"), _) => self.rule_id(call, place),
+            (_, Some(&"unnest"), _) => self.unnest(call, place, clause),
+            (_, Some(_), _) => {
+                let problem = Problem::new(
+                    "misplaced-changed-cols",
+                    place,
+                    "`changed_cols` is an item of SELECT by itself",
+                );
+                self.problem(
+                    problem
+                        .hint("its columns are named by its prefix; use changed_col(…) within an expression"),
+                )
+            }
+            (None, None, Some(signature)) => self.scalar(signature, call, place, clause),
+            (None, None, None) => self.meta(call, place, clause),
         }
     }
 
     fn unknown_function(&mut self, call: &Call) -> Typed {
         let name = call.name.text.as_str();
-        if function::comes_later(name) {
-            let message = format!("the function `{name}` is not supported by this version");
-            return self.problem(Problem::new("not-yet", call.name.place, message));
+        if let Some(instead) = function::refused(name) {
+            let message = format!("the function `{name}` is not part of the language");
+            return self.problem(Problem::new("unsupported", call.name.place, message).hint(instead));
         }
         let problem = Problem::new("unknown-function", call.name.place, format!("no function `{name}`"));
+        if name.to_uppercase().ends_with("WINDOW") {
+            return self.problem(problem.hint("a window stands in GROUP BY, by itself"));
+        }
         self.problem(match nearest(name, super::function_names()) {
             Some(near) => problem.hint(format!("did you mean `{near}`?")),
             None => problem,
         })
     }
 
-    fn scalar(&mut self, signature: &Signature, call: &Call, place: Place, clause: Clause) -> Typed {
-        let name = call.name.text.as_str();
-        let mut args: Vec<Typed> = call.args.iter().map(|arg| self.bind(arg, clause)).collect();
-        let places: Vec<Place> = call.args.iter().map(|arg| arg.place).collect();
-        if args.len() < signature.least || signature.most.is_some_and(|most| args.len() > most) {
-            let takes = match signature.most {
-                Some(1) => "1 argument".to_owned(),
-                None => format!(
-                    "at least {} argument{}",
-                    signature.least,
-                    if signature.least == 1 { "" } else { "s" }
-                ),
-                Some(most) if most == signature.least => format!("{most} arguments"),
-                Some(most) => format!("{} to {most} arguments", signature.least),
-            };
-            let message = format!("`{name}` takes {takes}, found {}", args.len());
-            return self.problem(Problem::new("wrong-arguments", place, message));
+    fn bare(&mut self, bare: &Expr, call: &Call, place: Place, clause: Clause) -> Typed {
+        if !self.no_arguments(call, place) {
+            return super::bind::nothing();
         }
-        let what = format!("`{name}`");
-        let mut alike = false;
-        for (i, (arg, place)) in args.iter().zip(&places).enumerate() {
-            match signature.param(i) {
-                Param::Number => {
-                    self.number(arg, *place, &what);
-                }
-                Param::Text => {
-                    self.text(arg, *place, &what);
-                }
-                Param::Alike => alike = true,
-                Param::Any => {}
-            }
-        }
-        let common = if alike || signature.gives == Gives::Common {
-            self.alike(&mut args, &places)
-        } else {
-            DataType::Any
-        };
-        let ty = match signature.gives {
-            Gives::Bigint => DataType::Bigint,
-            Gives::Float => DataType::Float,
-            Gives::Text => DataType::String,
-            Gives::Boolean => DataType::Boolean,
-            Gives::First => args.first().map_or(DataType::Any, |arg| arg.ty.clone()),
-            Gives::Common => common,
-        };
-        let args = args.into_iter().map(|arg| arg.expr).collect();
-        Typed { expr: Expr::Call(signature.function, args), ty }
-    }
-
-    fn window_bound(&mut self, bound: &Expr, call: &Call, place: Place, clause: Clause) -> Typed {
-        let name = call.name.text.as_str();
-        if !call.args.is_empty() {
-            let message = format!("`{name}` takes no arguments, found {}", call.args.len());
-            return self.problem(Problem::new("wrong-arguments", place, message));
-        }
-        if !self.windowed || !matches!(clause, Clause::Select | Clause::Having) {
-            let message = format!("`{name}` is known in SELECT and HAVING of a query with a window");
+        let bound = matches!(bare, Expr::WindowStart | Expr::WindowEnd);
+        let known = self.windowed && matches!(clause, Clause::Select | Clause::Having | Clause::Order);
+        if bound && !known {
+            let name = call.name.text.as_str();
+            let message =
+                format!("`{name}` is known in SELECT, HAVING and ORDER BY of a query with a window");
             return self.problem(Problem::new("no-window", place, message));
         }
-        Typed { expr: bound.clone(), ty: DataType::Datetime }
+        Typed { expr: bare.clone(), ty: DataType::Datetime }
     }
 
-    fn aggregate(&mut self, function: AggregateFunction, call: &Call, place: Place, clause: Clause) -> Typed {
-        let name = call.name.text.to_lowercase();
-        match clause {
-            Clause::Select | Clause::Having if self.windowed => {}
-            Clause::Select | Clause::Having => {
-                let problem =
-                    Problem::new("no-window", place, format!("`{name}` needs a window to aggregate over"));
-                return self.problem(problem.hint("add GROUP BY …, TUMBLINGWINDOW(ss, 10)"));
-            }
-            Clause::Where | Clause::GroupBy => {
-                let clause = if clause == Clause::Where { "WHERE" } else { "GROUP BY" };
-                let problem =
-                    Problem::new("misplaced-aggregate", place, format!("`{name}` cannot stand in {clause}"));
-                return self.problem(problem.hint("rows are chosen before they are aggregated; use HAVING"));
-            }
-            Clause::Argument => {
-                let message = format!("`{name}` stands inside another aggregate");
-                return self.problem(Problem::new("misplaced-aggregate", place, message));
-            }
-            Clause::Condition => {
-                let message = format!("`{name}` cannot stand in `when` or `clear`");
-                let hint = format!("compute it in SELECT and name it: {name}(…) AS {name}");
-                return self.problem(Problem::new("misplaced-aggregate", place, message).hint(hint));
-            }
+    fn rule_id(&mut self, call: &Call, place: Place) -> Typed {
+        if !self.no_arguments(call, place) {
+            return super::bind::nothing();
         }
-        let argument = match (call.star, call.args.as_slice()) {
-            (true, []) if function == AggregateFunction::Count => None,
-            (false, [one]) => Some(one),
-            _ => {
-                let message = match function {
-                    AggregateFunction::Count => "`count` takes one argument, or `*`".to_owned(),
-                    _ => format!("`{name}` takes one argument"),
-                };
-                return self.problem(Problem::new("wrong-arguments", place, message));
-            }
-        };
-        let argument = argument.map(|node| (self.bind(node, Clause::Argument), node.place));
-        let ty = self.aggregate_type(function, &name, argument.as_ref());
-        let filter = call.filter.as_ref().map(|node: &Node| self.condition(node, Clause::Argument, "FILTER"));
-        let distinct = call.distinct;
-        let wanted = Aggregate {
-            function,
-            args: argument.map(|(found, _)| found.expr).into_iter().collect(),
-            filter,
-            distinct,
-        };
-        let i = self.aggregates.iter().position(|known| *known == wanted).unwrap_or_else(|| {
-            self.aggregates.push(wanted);
-            self.aggregates.len() - 1
-        });
-        Typed { expr: Expr::Aggregate(i), ty }
+        Typed { expr: Expr::Const(Value::str(self.rule)), ty: DataType::String }
     }
 
-    fn aggregate_type(
-        &mut self,
-        function: AggregateFunction,
-        name: &str,
-        argument: Option<&(Typed, Place)>,
-    ) -> DataType {
-        let Some((found, place)) = argument else { return DataType::Bigint };
-        let what = format!("`{name}`");
-        match function {
-            AggregateFunction::Count => DataType::Bigint,
-            AggregateFunction::Avg => {
-                self.number(found, *place, &what);
-                DataType::Float
-            }
-            AggregateFunction::Sum => {
-                if self.number(found, *place, &what) {
-                    found.ty.clone()
-                } else {
-                    DataType::Any
-                }
-            }
-            _ => match &found.ty {
-                DataType::Struct(_) => {
-                    let message = format!("{what} needs values with an order, this is {}", found.ty);
-                    self.problem(Problem::new("wrong-type", *place, message));
-                    DataType::Any
-                }
-                ty => ty.clone(),
-            },
+    /// Checks that a call has no arguments.
+    pub(super) fn no_arguments(&mut self, call: &Call, place: Place) -> bool {
+        if !call.args.is_empty() {
+            let message = format!("`{}` takes no arguments, found {}", call.name.text, call.args.len());
+            self.problem(Problem::new("wrong-arguments", place, message));
         }
+        call.args.is_empty()
+    }
+
+    fn unnest(&mut self, call: &Call, place: Place, clause: Clause) -> Typed {
+        let misplaced = |message: String| Problem::new("misplaced-unnest", place, message);
+        if let Some(analytic) = &self.within {
+            let message = format!(
+                "`unnest` cannot stand in `{analytic}`: it makes rows after those are looked back over"
+            );
+            return self.problem(misplaced(message));
+        }
+        if !matches!(clause, Clause::Select | Clause::Order) {
+            let message =
+                format!("`unnest` cannot stand in {}: it makes rows of what SELECT gives", clause.shown());
+            return self
+                .problem(misplaced(message).hint("name it in SELECT with AS, and judge it in `when`"));
+        }
+        let [of] = call.args.as_slice() else {
+            let message = format!("`unnest` takes 1 argument, found {}", call.args.len());
+            return self.problem(Problem::new("wrong-arguments", place, message));
+        };
+        let known = self.unnest.clone();
+        let found = self.bind(of, clause);
+        let element = match &found.ty {
+            DataType::Any => DataType::Any,
+            DataType::Array(element) => element.as_ref().clone(),
+            other => {
+                let message = format!("`unnest` takes an ARRAY, this is {other}");
+                return self.problem(Problem::new("wrong-type", of.place, message));
+            }
+        };
+        let mut inside = false;
+        found.expr.walk(&mut |part| inside |= *part == Expr::Unnested);
+        if inside {
+            return self.problem(misplaced("`unnest` stands inside another `unnest`".to_owned()));
+        }
+        if known.is_some_and(|(array, _)| array != found.expr) {
+            let problem = misplaced("a query has one `unnest`".to_owned());
+            return self.problem(problem.hint("write a rule for each array"));
+        }
+        self.unnest = Some((found.expr, element.clone()));
+        Typed { expr: Expr::Unnested, ty: element }
     }
 }

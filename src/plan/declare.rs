@@ -1,22 +1,27 @@
-//! What a `CREATE STREAM` means: its columns, captures and options, checked.
+//! What a `CREATE STREAM` or `CREATE TABLE` means: its columns, captures and options, checked. What
+//! is not supported is refused with the reason, never passed over.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::diagnostic::Place;
+use crate::model::fit;
 use crate::model::node::NODE_STREAMS;
+use crate::model::pattern::TimePattern;
 use crate::model::stream::{Field, FieldSource, Format, TimeUnit};
 use crate::model::time::parse_span;
 use crate::model::topic::TopicPattern;
-use crate::model::value::DataType;
+use crate::model::value::{DataType, Value};
 
 use super::report::Problem;
 use super::stream::{Column, Schema};
-use super::syntax::{Create, Name};
+use super::syntax::{Create, CreateColumn, Name};
 
 const OPTIONS: &[&str] = &[
     "DATASOURCE",
     "FORMAT",
+    "DELIMITER",
+    "STRICT_VALIDATION",
     "TIMESTAMP",
     "TIMESTAMP_FORMAT",
     "KEY",
@@ -26,45 +31,56 @@ const OPTIONS: &[&str] = &[
     "MAX_FUTURE",
     "TYPE",
     "SHARED",
+    "KIND",
+    "RETAIN_SIZE",
 ];
 
 /// Options of eKuiper that would mean something else here, each with what to do instead.
 const REFUSED: &[(&str, &str)] = &[
     ("CONF_KEY", "brokers are configured at the agent; name one with SOURCE='broker'"),
-    ("SCHEMAID", "formats with a schema are not supported by this version"),
-    ("RETAIN_SIZE", "memory streams are not supported"),
-    ("KIND", "lookup tables are not supported by this version"),
+    (
+        "SCHEMAID",
+        "no format takes a schema: declare the columns, and let devices send JSON or delimited lines",
+    ),
     ("EXTRA", "no source takes extra options"),
-    ("DELIMITER", "FORMAT='delimited' is not supported by this version"),
-    ("STRICT_VALIDATION", "declared columns are always checked; leave them out for a schemaless stream"),
     ("VERSION", "the rule set has a revision as a whole"),
-    ("TEMP", "streams live as long as their rule set"),
+    ("TEMP", "streams and tables live as long as their rule set"),
 ];
 
-/// The schema of a stream; `None` where a finding leaves none.
-pub(super) fn declare(create: &Create, problems: &mut Vec<Problem>) -> Option<Schema> {
+/// The schema of what a statement creates, under `tables` or `streams`; `None` where a finding leaves
+/// none.
+pub(super) fn declare(create: &Create, table: bool, problems: &mut Vec<Problem>) -> Option<Schema> {
     let before = problems.len();
     if NODE_STREAMS.iter().any(|stream| *stream.name == create.name.text) {
         let message = format!("`{}` is a built-in stream of the node's metrics", create.name.text);
         problems.push(Problem::new("reserved-name", create.name.place, message).hint("choose another name"));
     }
+    if create.table != table {
+        let (is, list) = if table { ("CREATE STREAM", "streams") } else { ("CREATE TABLE", "tables") };
+        let message = format!("{is} stands under `{list}`");
+        problems.push(Problem::new("misplaced", create.name.place, message).hint("move it there"));
+    }
     let options = Options::read(create, problems);
     let Some(topic) = options.get("DATASOURCE") else {
-        let message = "the stream has no DATASOURCE";
+        let message = format!("the {} has no DATASOURCE", if table { "table" } else { "stream" });
         let hint = "add DATASOURCE='topic/{device}' to WITH (…)";
         problems.push(Problem::new("missing-option", create.name.place, message).hint(hint));
         return None;
     };
     let format = options.format(problems);
     let pattern = pattern(topic, problems)?;
-    let columns = columns(create, &pattern, format, problems);
+    let (columns, format) = columns(create, &pattern, format, problems);
     let mut schema = Schema::over(create.name.text.as_str().into(), pattern, columns);
     schema.format = format;
+    schema.table = table;
+    schema.strict = options.truth("STRICT_VALIDATION", problems).unwrap_or(true);
     schema.open = create.columns.is_empty() && format == Format::Json;
     schema.source = options.get("SOURCE").map(|name| name.text.as_str().into());
     schema.lateness = options.span("LATENESS", problems).unwrap_or(Duration::ZERO);
     schema.idle = options.span("IDLE", problems);
     schema.max_future = options.span("MAX_FUTURE", problems);
+    options.truth("SHARED", problems);
+    options.of_tables(table, problems);
     options.timestamp(&mut schema, problems);
     options.key(&mut schema, problems);
     (problems.len() == before).then_some(schema)
@@ -85,17 +101,19 @@ fn pattern(topic: &Name, problems: &mut Vec<Problem>) -> Option<TopicPattern> {
     }
 }
 
-/// Declared columns, then what the topic captures beyond them.
+/// Declared columns, then what the topic captures beyond them; and the format that reads them.
 fn columns(
     create: &Create,
     pattern: &TopicPattern,
     format: Format,
     problems: &mut Vec<Problem>,
-) -> Vec<Column> {
+) -> (Vec<Column>, Format) {
     let captures: Vec<&Arc<str>> = pattern.captures().collect();
     let mut columns: Vec<Column> = Vec::new();
+    // How many columns are of the payload.
     let mut payload = 0;
-    for (name, ty) in &create.columns {
+    for declared in &create.columns {
+        let CreateColumn { name, ty, .. } = declared;
         if columns.iter().any(|column| *column.name == *name.text) {
             let message = format!("the column `{}` is there twice", name.text);
             problems.push(Problem::new("duplicate-column", name.place, message));
@@ -104,46 +122,90 @@ fn columns(
         let capture = captures.iter().position(|capture| ***capture == *name.text);
         let from = match (capture, format) {
             (Some(n), _) => {
-                if !matches!(ty, DataType::String | DataType::Bigint) {
-                    let message = format!("`{}` is captured from the topic and cannot be {ty}", name.text);
-                    problems.push(
-                        Problem::new("wrong-type", name.place, message).hint("declare it STRING or BIGINT"),
-                    );
-                }
+                captured(declared, problems);
                 FieldSource::Capture(n)
             }
             (None, Format::Json) => FieldSource::Path(vec![name.text.as_str().into()]),
-            (None, Format::Scalar) => {
-                payload += 1;
-                scalar(name, ty, payload, problems);
+            (None, Format::Scalar | Format::Binary) => {
+                whole(name, ty, (format, payload), problems);
                 FieldSource::Path(Vec::new())
             }
+            (None, Format::Delimited { .. }) => {
+                if matches!(ty, DataType::Array(_) | DataType::Struct(_)) {
+                    let message = format!("FORMAT='delimited' cannot give {ty}");
+                    problems.push(Problem::new("wrong-type", name.place, message).hint("use FORMAT='json'"));
+                }
+                FieldSource::Cell(payload)
+            }
         };
-        columns.push(Column { name: name.text.as_str().into(), ty: ty.clone(), from });
+        payload += usize::from(capture.is_none());
+        let default = default(declared, problems);
+        columns.push(Column { name: name.text.as_str().into(), ty: ty.clone(), from, default });
     }
+    let mut more = |name: &str, ty, from| {
+        columns.push(Column { name: name.into(), ty, from, default: Value::Null });
+    };
     for (n, capture) in captures.into_iter().enumerate() {
-        if !columns.iter().any(|column| column.name == *capture) {
-            columns.push(Column {
-                name: capture.clone(),
-                ty: DataType::String,
-                from: FieldSource::Capture(n),
-            });
+        if !create.columns.iter().any(|column| *column.name.text == **capture) {
+            more(capture, DataType::String, FieldSource::Capture(n));
         }
     }
-    if format == Format::Scalar && payload == 0 {
-        columns.push(Column { name: "value".into(), ty: DataType::Any, from: FieldSource::Path(Vec::new()) });
-    }
-    columns
+    let format = match format {
+        Format::Scalar if payload == 0 => {
+            more("value", DataType::Any, FieldSource::Path(Vec::new()));
+            format
+        }
+        Format::Binary if payload == 0 => {
+            more("value", DataType::Bytea, FieldSource::Path(Vec::new()));
+            format
+        }
+        Format::Delimited { delimiter, .. } => {
+            if payload == 0 {
+                let message = "FORMAT='delimited' needs columns: a line does not name its values";
+                let problem = Problem::new("missing-columns", create.name.place, message);
+                problems.push(problem.hint("declare them in the order of the line"));
+            }
+            Format::Delimited { delimiter, columns: payload }
+        }
+        _ => format,
+    };
+    (columns, format)
 }
 
-fn scalar(name: &Name, ty: &DataType, payload: usize, problems: &mut Vec<Problem>) {
-    if payload > 1 {
-        let message = "FORMAT='scalar' has one column: the payload";
+fn captured(column: &CreateColumn, problems: &mut Vec<Problem>) {
+    let CreateColumn { name, ty, default } = column;
+    if !matches!(ty, DataType::String | DataType::Bigint) {
+        let message = format!("`{}` is captured from the topic and cannot be {ty}", name.text);
+        problems.push(Problem::new("wrong-type", name.place, message).hint("declare it STRING or BIGINT"));
+    }
+    if let Some((_, place)) = default {
+        let message = format!("`{}` is captured from the topic: it is always there", name.text);
+        problems.push(Problem::new("bad-default", *place, message).hint("leave DEFAULT out"));
+    }
+}
+
+/// Checks a column that is the whole payload; so many were there before it.
+fn whole(name: &Name, ty: &DataType, (format, before): (Format, usize), problems: &mut Vec<Problem>) {
+    let called = if format == Format::Binary { "binary" } else { "scalar" };
+    if before > 0 {
+        let message = format!("FORMAT='{called}' has one column: the payload");
         problems.push(Problem::new("bad-option", name.place, message));
+    } else if format == Format::Binary && *ty != DataType::Bytea {
+        let message = format!("FORMAT='binary' gives BYTEA, not {ty}");
+        problems.push(Problem::new("wrong-type", name.place, message).hint("declare the column BYTEA"));
     } else if matches!(ty, DataType::Array(_) | DataType::Struct(_)) {
         let message = format!("FORMAT='scalar' cannot give {ty}");
         problems.push(Problem::new("wrong-type", name.place, message).hint("use FORMAT='json'"));
     }
+}
+
+/// The value of DEFAULT as the column's type.
+fn default(column: &CreateColumn, problems: &mut Vec<Problem>) -> Value {
+    let Some((value, place)) = &column.default else { return Value::Null };
+    fit::fit(value, &column.ty, TimeUnit::Auto).unwrap_or_else(|misfit| {
+        problems.push(Problem::new("bad-default", *place, misfit.detail()));
+        Value::Null
+    })
 }
 
 /// The options of a statement, by upper-case name, each once.
@@ -175,8 +237,13 @@ impl<'a> Options<'a> {
         }
         let options = Self { found };
         if let Some(ty) = options.get("TYPE").filter(|ty| !ty.text.eq_ignore_ascii_case("mqtt")) {
-            let message = format!("sources of type `{}` are not supported by this version", ty.text);
-            problems.push(Problem::new("not-yet", ty.place, message).hint("TYPE='mqtt' is"));
+            let message = format!("TYPE='{}' is not supported: streams are read from MQTT brokers", ty.text);
+            let hint = "leave TYPE out, and publish the readings over MQTT";
+            problems.push(Problem::new("unsupported", ty.place, message).hint(hint));
+        }
+        if let (Some(delimiter), false) = (options.get("DELIMITER"), options.delimited()) {
+            let problem = Problem::new("bad-option", delimiter.place, "DELIMITER without FORMAT='delimited'");
+            problems.push(problem.hint("leave it out, or add FORMAT='delimited'"));
         }
         if let (Some(unit), None) = (options.get("TIMESTAMP_FORMAT"), options.get("TIMESTAMP")) {
             let problem = Problem::new("bad-option", unit.place, "TIMESTAMP_FORMAT without TIMESTAMP");
@@ -189,16 +256,92 @@ impl<'a> Options<'a> {
         self.found.iter().find(|(name, _)| name == key).map(|(_, value)| *value)
     }
 
+    fn delimited(&self) -> bool {
+        self.get("FORMAT").is_some_and(|format| format.text.eq_ignore_ascii_case("delimited"))
+    }
+
     fn format(&self, problems: &mut Vec<Problem>) -> Format {
+        const KNOWN: [&str; 4] = ["json", "scalar", "delimited", "binary"];
         let Some(format) = self.get("FORMAT") else { return Format::Json };
-        match format.text.to_lowercase().as_str() {
-            "json" => Format::Json,
-            "scalar" => Format::Scalar,
-            other => {
-                let message = format!("FORMAT='{other}' is not supported by this version");
-                problems.push(Problem::new("not-yet", format.place, message).hint("'json' and 'scalar' are"));
-                Format::Json
+        let problem = match format.text.to_lowercase().as_str() {
+            "json" => return Format::Json,
+            "scalar" => return Format::Scalar,
+            "delimited" => return Format::Delimited { delimiter: self.delimiter(problems), columns: 0 },
+            "binary" => return Format::Binary,
+            other @ ("protobuf" | "custom") => {
+                let message = format!("FORMAT='{other}' is not supported: it needs a program to decode it");
+                let hint = "let devices send 'json' or 'delimited', or read the bytes with FORMAT='binary'";
+                Problem::new("unsupported", format.place, message).hint(hint)
             }
+            "csv" => {
+                Problem::new("bad-value", format.place, "no format `csv`").hint("did you mean 'delimited'?")
+            }
+            other => {
+                let problem = Problem::new("bad-value", format.place, format!("no format `{other}`"));
+                match super::nearest::nearest(other, KNOWN) {
+                    Some(near) => problem.hint(format!("did you mean '{near}'?")),
+                    None => problem.hint(format!("the formats are {}", KNOWN.join(", "))),
+                }
+            }
+        };
+        problems.push(problem);
+        Format::Json
+    }
+
+    fn delimiter(&self, problems: &mut Vec<Problem>) -> char {
+        let Some(written) = self.get("DELIMITER") else { return ',' };
+        let text = if written.text == "\\t" { "\t" } else { written.text.as_str() };
+        let mut chars = text.chars();
+        match (chars.next(), chars.next()) {
+            (Some(c), None) if !matches!(c, '"' | '\n' | '\r') => c,
+            _ => {
+                let message = format!("`{}` cannot part values", written.text);
+                let hint = "use one character, as in ';' or '\\t'; no quote and no line end";
+                problems.push(Problem::new("bad-value", written.place, message).hint(hint));
+                ','
+            }
+        }
+    }
+
+    fn truth(&self, key: &str, problems: &mut Vec<Problem>) -> Option<bool> {
+        let value = self.get(key)?;
+        match value.text.to_lowercase().as_str() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => {
+                let problem = Problem::new("bad-value", value.place, format!("{key} is 'true' or 'false'"));
+                problems.push(problem);
+                None
+            }
+        }
+    }
+
+    /// Options that only tables have.
+    fn of_tables(&self, table: bool, problems: &mut Vec<Problem>) {
+        for (key, kept) in [("KIND", "scan"), ("RETAIN_SIZE", "1")] {
+            let Some(value) = self.get(key) else { continue };
+            let (message, hint) = match key {
+                _ if !table => (
+                    format!("{key} is for tables"),
+                    "leave it out; for the newest row of each key, write CREATE TABLE under `tables`",
+                ),
+                _ if value.text.eq_ignore_ascii_case(kept) => continue,
+                "KIND" => (
+                    format!(
+                        "KIND='{}' is not supported: no table is looked up outside the agent",
+                        value.text
+                    ),
+                    "leave it out, or write the rows into the rule file: `- {name: …, rows: […]}`",
+                ),
+                _ => (
+                    format!(
+                        "RETAIN_SIZE='{}' is not supported: a table keeps the newest row of each key",
+                        value.text
+                    ),
+                    "leave it out; for the rows before, use lag() or a window over a stream",
+                ),
+            };
+            problems.push(Problem::new("unsupported", value.place, message).hint(hint));
         }
     }
 
@@ -207,25 +350,31 @@ impl<'a> Options<'a> {
         parse_span(&value.text).map_err(|e| problems.push(Problem::new("bad-value", value.place, e))).ok()
     }
 
-    fn timestamp(&self, schema: &mut Schema, problems: &mut Vec<Problem>) {
-        let Some(name) = self.get("TIMESTAMP") else { return };
-        let unit = match self.get("TIMESTAMP_FORMAT") {
-            None => TimeUnit::Auto,
-            Some(format) => match format.text.to_lowercase().as_str() {
-                "s" => TimeUnit::Seconds,
-                "ms" => TimeUnit::Millis,
-                "us" => TimeUnit::Micros,
-                "ns" => TimeUnit::Nanos,
-                "rfc3339" => TimeUnit::Rfc3339,
-                "auto" => TimeUnit::Auto,
-                _ => {
-                    let message = format!("no timestamp format `{}`", format.text);
+    fn unit(&self, problems: &mut Vec<Problem>) -> Option<TimeUnit> {
+        let Some(format) = self.get("TIMESTAMP_FORMAT") else { return Some(TimeUnit::Auto) };
+        Some(match format.text.to_lowercase().as_str() {
+            "s" => TimeUnit::Seconds,
+            "ms" => TimeUnit::Millis,
+            "us" => TimeUnit::Micros,
+            "ns" => TimeUnit::Nanos,
+            "rfc3339" => TimeUnit::Rfc3339,
+            "auto" => TimeUnit::Auto,
+            _ => match TimePattern::parse(&format.text) {
+                Ok(pattern) => TimeUnit::Pattern(pattern),
+                Err(why) => {
+                    let message = format!("no timestamp format `{}`: {why}", format.text);
                     let problem = Problem::new("bad-value", format.place, message);
-                    problems.push(problem.hint("use 's', 'ms', 'us', 'ns', 'rfc3339' or 'auto'"));
-                    return;
+                    let hint = "use 's', 'ms', 'us', 'ns', 'rfc3339', 'auto', or a pattern such as 'yyyy-MM-dd HH:mm:ss'";
+                    problems.push(problem.hint(hint));
+                    return None;
                 }
             },
-        };
+        })
+    }
+
+    fn timestamp(&self, schema: &mut Schema, problems: &mut Vec<Problem>) {
+        let Some(name) = self.get("TIMESTAMP") else { return };
+        let Some(unit) = self.unit(problems) else { return };
         let Some(field) = named(schema, name, problems) else { return };
         if matches!(field.from, FieldSource::Capture(_)) {
             let message = format!("`{}` is captured from the topic and cannot be the timestamp", name.text);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use crate::model::diagnostic::Diagnostic;
+use crate::model::diagnostic::{Diagnostic, Place};
 use crate::model::ruleset::{Item, ItemKind};
 
 use super::file;
@@ -16,6 +16,8 @@ use super::text::Text;
 pub struct RuleSetDef {
     /// The `CREATE STREAM` statements.
     pub streams: Vec<StreamDef>,
+    /// The tables, in the order of the file.
+    pub tables: Vec<TableDef>,
     /// The rules, in the order of the file.
     pub rules: Vec<RuleDef>,
 }
@@ -27,6 +29,48 @@ pub struct StreamDef {
     pub name: String,
     /// The statement.
     pub sql: Text,
+}
+
+/// A table as written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableDef {
+    /// Its name, or `#1` for the first one of a set where nothing tells one.
+    pub name: String,
+    /// What it holds.
+    pub body: TableBody,
+}
+
+/// The two ways to write a table.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TableBody {
+    /// A `CREATE TABLE` statement.
+    Statement(Text),
+    /// Its rows.
+    Rows(RowsDef),
+}
+
+/// A table whose rows travel with the rules.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowsDef {
+    /// Its name.
+    pub name: Text,
+    /// The columns that together tell its rows apart; empty where it names none.
+    pub key: Vec<Text>,
+    /// The types of columns, as far as it declares them: the name and the type's text.
+    pub types: Vec<(Text, Text)>,
+    /// All columns: the declared ones, then those of the rows in the order in which they appear.
+    pub columns: Vec<Text>,
+    /// The rows.
+    pub rows: Vec<RowDef>,
+}
+
+/// A row as written: a value for each column, as far as it goes; null stands for none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowDef {
+    /// Where it begins.
+    pub place: Place,
+    /// What each column holds, and where.
+    pub cells: Vec<(Json, Place)>,
 }
 
 /// A rule as written: only the fields that are there.
@@ -57,15 +101,19 @@ pub struct RuleDef {
 }
 
 impl RuleSetDef {
-    /// The set as content-addressed items: streams first, then rules, each in the order of the
-    /// file.
+    /// The set as content-addressed items: streams first, then tables, then rules, each in the order
+    /// of the file.
     pub fn items(&self) -> Vec<Item> {
         let stream = |def: &StreamDef| Item {
             kind: ItemKind::Stream,
             name: def.name.as_str().into(),
             body: def.sql.as_str().trim().into(),
         };
-        self.streams.iter().map(stream).chain(self.rules.iter().map(RuleDef::item)).collect()
+        let streams = self.streams.iter().map(stream);
+        streams
+            .chain(self.tables.iter().map(TableDef::item))
+            .chain(self.rules.iter().map(RuleDef::item))
+            .collect()
     }
 
     /// The set that these items make.
@@ -75,6 +123,47 @@ impl RuleSetDef {
     /// [`compile`](super::compile).
     pub fn from_items(items: &[Item]) -> Result<Self, Vec<Diagnostic>> {
         file::from_items(items)
+    }
+}
+
+impl TableDef {
+    /// The table as an item. Its body is the statement, or JSON with sorted members: `columns` are
+    /// names, `types` those of them that are declared, `rows` a list of values each.
+    pub fn item(&self) -> Item {
+        let body = match &self.body {
+            TableBody::Statement(sql) => sql.as_str().trim().to_owned(),
+            TableBody::Rows(def) => def.json().to_string(),
+        };
+        Item { kind: ItemKind::Table, name: self.name.as_str().into(), body: body.into() }
+    }
+
+    /// Whether places in it are those of a file.
+    pub(super) fn is_from_file(&self) -> bool {
+        match &self.body {
+            TableBody::Statement(sql) => sql.is_from_file(),
+            TableBody::Rows(def) => def.name.is_from_file(),
+        }
+    }
+}
+
+impl RowsDef {
+    fn json(&self) -> Json {
+        let texts = |texts: &[Text]| texts.iter().map(|text| Json::from(text.as_str())).collect();
+        let types = self.types.iter().map(|(k, v)| (k.as_str().to_owned(), Json::from(v.as_str().trim())));
+        let row = |row: &RowDef| {
+            // Columns that first appear in a later row are as good as null in this one.
+            let mut cells: Vec<Json> = row.cells.iter().map(|(value, _)| value.clone()).collect();
+            cells.resize(self.columns.len(), Json::Null);
+            Json::Array(cells)
+        };
+        let members: BTreeMap<&str, Json> = BTreeMap::from([
+            ("columns", texts(&self.columns)),
+            ("key", texts(&self.key)),
+            ("name", Json::from(self.name.as_str())),
+            ("rows", self.rows.iter().map(row).collect()),
+            ("types", Json::Object(types.collect())),
+        ]);
+        Json::Object(members.into_iter().map(|(k, v)| (k.to_owned(), v)).collect())
     }
 }
 

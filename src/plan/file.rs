@@ -1,19 +1,23 @@
 //! The rule file: YAML into a set as written. Tells every wrong, missing or unknown field at once,
 //! and reads no SQL.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+
+use serde_json::Value as Json;
 
 use crate::model::diagnostic::{Diagnostic, Level, Place};
 use crate::model::ruleset::{Item, ItemKind};
 
 use super::Limits;
-use super::definition::{RuleDef, RuleSetDef, StreamDef};
+use super::definition::{RowDef, RowsDef, RuleDef, RuleSetDef, StreamDef, TableBody, TableDef};
 use super::nearest::nearest;
 use super::parse::created_name;
 use super::text::Text;
 use super::yaml::{self, Node, START, Value};
 
-const FILE_FIELDS: &[&str] = &["streams", "rules"];
+const FILE_FIELDS: &[&str] = &["streams", "tables", "rules"];
+const TABLE_FIELDS: &[&str] = &["name", "key", "columns", "rows"];
 const RULE_FIELDS: &[&str] = &[
     "id",
     "sql",
@@ -29,8 +33,7 @@ const RULE_FIELDS: &[&str] = &[
 ];
 /// Fields that the language has and this version does not: to pass over one would change what a
 /// rule means.
-const LATER_FIELDS: &[&str] =
-    &["no_data", "tables", "levels", "times", "active", "inhibited_by", "shadow", "forget"];
+const LATER_FIELDS: &[&str] = &["no_data", "levels", "times", "active", "inhibited_by", "shadow", "forget"];
 
 /// Reads a rule file.
 ///
@@ -72,14 +75,13 @@ pub(super) fn from_items(items: &[Item]) -> Result<RuleSetDef, Vec<Diagnostic>> 
                 .streams
                 .push(StreamDef { name: item.name.to_string(), sql: Text::own(item.body.as_ref()) }),
             ItemKind::Table => {
-                reader.error(
-                    &label,
-                    "",
-                    "not-yet",
-                    START,
-                    "tables are not supported by this version".to_owned(),
-                    None,
-                );
+                let body = item.body.as_ref();
+                let table = if body.starts_with('{') {
+                    reader.stored_rows(&label, body).map(TableBody::Rows)
+                } else {
+                    Some(TableBody::Statement(Text::own(body)))
+                };
+                set.tables.extend(table.map(|body| TableDef { name: item.name.to_string(), body }));
             }
             ItemKind::Rule => match serde_json::from_str(&item.body) {
                 Ok(json) => set.rules.extend(reader.rule(&Node::from_json(json), &item.name)),
@@ -133,7 +135,7 @@ impl Reader {
     fn wrong(&mut self, item: &str, field: &str, node: &Node, expected: &str) {
         let found = match node.value {
             Value::Null => "nothing",
-            Value::Text(_) | Value::Plain(_) => "a text",
+            Value::Text(_) | Value::Plain(..) => "a text",
             Value::List(_) => "a list",
             Value::Map(_) => "a mapping",
         };
@@ -167,7 +169,7 @@ impl Reader {
             Value::Map(members) => members.as_slice(),
             Value::Null => &[],
             _ => {
-                self.wrong("", "", root, "a mapping with `streams` and `rules`");
+                self.wrong("", "", root, "a mapping with `streams`, `tables` and `rules`");
                 return set;
             }
         };
@@ -179,6 +181,11 @@ impl Reader {
                             let name = created_name(sql.as_str()).unwrap_or_else(|| format!("#{}", i + 1));
                             set.streams.push(StreamDef { name, sql });
                         }
+                    }
+                }
+                Some("tables") => {
+                    for (i, node) in self.list("tables", value).iter().enumerate() {
+                        set.tables.extend(self.table(node, &format!("#{}", i + 1)));
                     }
                 }
                 Some("rules") => {
@@ -212,6 +219,134 @@ impl Reader {
             (Some(source), Some(at)) => Text::in_file(text.to_owned(), source, at),
             _ => Text::own(text),
         })
+    }
+
+    fn table(&mut self, node: &Node, fallback: &str) -> Option<TableDef> {
+        let Value::Map(members) = &node.value else {
+            let item = format!("table {fallback}");
+            if node.text().is_none() {
+                self.wrong(&item, "", node, "a CREATE TABLE statement, or a mapping with `name` and `rows`");
+                return None;
+            }
+            let sql = self.text(&item, "", node)?;
+            let name = created_name(sql.as_str()).unwrap_or_else(|| fallback.to_owned());
+            return Some(TableDef { name, body: TableBody::Statement(sql) });
+        };
+        let member = |field: &str| members.iter().find(|(key, _)| key.text() == Some(field));
+        let name = member("name").and_then(|(_, value)| value.text()).filter(|name| !name.is_empty());
+        let item = format!("table {}", name.unwrap_or(fallback));
+        let before = self.found.len();
+        let mut def = RowsDef {
+            name: Text::own(""),
+            key: Vec::new(),
+            types: Vec::new(),
+            columns: Vec::new(),
+            rows: Vec::new(),
+        };
+        match member("name") {
+            None => {
+                let place = members.first().map_or(node.place(), |(key, _)| key.place());
+                self.error(&item, "name", "missing-field", place, "the table has no `name`".to_owned(), None);
+            }
+            Some((_, value)) if value.text() == Some("") => {
+                self.error(
+                    &item,
+                    "name",
+                    "bad-name",
+                    value.place(),
+                    "the table's name is empty".to_owned(),
+                    None,
+                );
+            }
+            Some((_, value)) => def.name = self.text(&item, "name", value).unwrap_or(def.name),
+        }
+        for (key, value) in members {
+            match key.text().unwrap_or("") {
+                "name" | "rows" => {}
+                "key" => def.key = self.names(&item, value).unwrap_or_default(),
+                "columns" => def.types = self.pairs(&item, "columns", value),
+                _ => self.unknown(&item, key, TABLE_FIELDS),
+            }
+        }
+        def.columns = def.types.iter().map(|(name, _)| name.clone()).collect();
+        if let Some((_, value)) = member("rows") {
+            self.rows(&item, value, &mut def);
+        }
+        let name = def.name.as_str().to_owned();
+        (self.found.len() == before).then_some(TableDef { name, body: TableBody::Rows(def) })
+    }
+
+    /// The rows of a table, and the columns that only they tell.
+    fn rows(&mut self, item: &str, node: &Node, def: &mut RowsDef) {
+        let list = match &node.value {
+            Value::List(list) => list.as_slice(),
+            Value::Null => &[],
+            _ => return self.wrong(item, "rows", node, "a list of mappings"),
+        };
+        let mut places: HashMap<String, usize> =
+            def.columns.iter().enumerate().map(|(at, column)| (column.as_str().to_owned(), at)).collect();
+        for row in list {
+            let Value::Map(members) = &row.value else {
+                self.wrong(item, "rows", row, "mappings of columns to values");
+                continue;
+            };
+            let begin = members.first().map_or(row.place(), |(key, _)| key.place());
+            let mut cells = vec![(Json::Null, begin); def.columns.len()];
+            for (key, value) in members {
+                let Some(name) = key.text() else {
+                    self.wrong(item, "rows", key, "mappings of columns to values");
+                    continue;
+                };
+                let at = match places.get(name) {
+                    Some(at) => *at,
+                    None => {
+                        places.insert(name.to_owned(), def.columns.len());
+                        def.columns.extend(self.text(item, "rows", key));
+                        def.columns.len() - 1
+                    }
+                };
+                if cells.len() <= at {
+                    cells.resize(at + 1, (Json::Null, begin));
+                }
+                cells[at] = (value.to_json(), value.place());
+            }
+            def.rows.push(RowDef { place: begin, cells });
+        }
+    }
+
+    /// The body of an item, as [`TableDef::item`] writes it.
+    fn stored_rows(&mut self, item: &str, body: &str) -> Option<RowsDef> {
+        #[derive(serde::Deserialize)]
+        struct Body {
+            columns: Vec<String>,
+            key: Vec<String>,
+            name: String,
+            rows: Vec<Vec<Json>>,
+            types: std::collections::BTreeMap<String, String>,
+        }
+        match serde_json::from_str::<Body>(body) {
+            Ok(mut body) => {
+                let typed =
+                    |name: &String| Some((Text::own(name.as_str()), Text::own(body.types.remove(name)?)));
+                let types = body.columns.iter().filter_map(typed).collect();
+                let cells = |row: Vec<Json>| row.into_iter().map(|value| (value, START)).collect();
+                Some(RowsDef {
+                    name: Text::own(body.name),
+                    key: body.key.into_iter().map(Text::own).collect(),
+                    types,
+                    columns: body.columns.into_iter().map(Text::own).collect(),
+                    rows: body
+                        .rows
+                        .into_iter()
+                        .map(|row| RowDef { place: START, cells: cells(row) })
+                        .collect(),
+                })
+            }
+            Err(e) => {
+                self.error(item, "", "bad-item", START, format!("the item is no table: {e}"), None);
+                None
+            }
+        }
     }
 
     fn rule(&mut self, node: &Node, fallback: &str) -> Option<RuleDef> {

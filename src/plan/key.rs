@@ -10,6 +10,7 @@ use super::bind::Binder;
 use super::logical::Expr;
 use super::nearest::nearest;
 use super::report::{Problem, Report};
+use super::side::{Owner, owner};
 use super::syntax::{Kind, Name, Select};
 use super::text::Text;
 
@@ -55,24 +56,28 @@ impl Binder<'_> {
     }
 
     fn key_expr(&mut self, name: &str, place: Place) -> Result<Expr, Problem> {
-        if let Some((_, found)) = self.outputs.iter().find(|(output, _)| output == name) {
+        if let Some(output) = self.outputs.iter().find(|output| output.name == name) {
             let mut mixed = false;
-            found.expr.walk(&mut |part| {
-                mixed |= matches!(part, Expr::Aggregate(_) | Expr::WindowStart | Expr::WindowEnd);
+            output.found.expr.walk(&mut |part| {
+                mixed |= match part {
+                    Expr::Aggregate(_) | Expr::WindowStart | Expr::WindowEnd => true,
+                    Expr::Analytic(_) => self.grouped,
+                    _ => false,
+                };
             });
             if mixed {
                 let message = format!("`{name}` differs from window to window and cannot be the key");
                 return Err(Problem::new("bad-key", place, message).hint("use what the query groups by"));
             }
-            return Ok(found.expr.clone());
+            return Ok(output.found.expr.clone());
         }
-        if self.windowed {
+        if self.grouped {
             let grouped = self.groups.iter().position(|(node, _)| {
-                matches!(&node.kind, Kind::Path { names, .. } if names.last().is_some_and(|last| last.text == name))
+                matches!(&node.kind, Kind::Path(path) if path.names.last().is_some_and(|last| last.text == name))
             });
             return match grouped {
                 Some(i) => Ok(Expr::Group(i)),
-                None if self.schema.declares(name) => {
+                None if self.sides.iter().any(|side| side.schema.declares(name)) => {
                     let problem =
                         Problem::new("bad-key", place, format!("the key `{name}` is not grouped by"));
                     Err(problem.hint(format!("add `{name}` to GROUP BY")))
@@ -80,15 +85,24 @@ impl Binder<'_> {
                 None => Err(self.unknown_key(name, place)),
             };
         }
-        match self.schema.resolve(&[Name { text: name.to_owned(), place }]) {
-            Ok(field) => Ok(Expr::Field(0, self.slots.take(field))),
-            Err(_) => Err(self.unknown_key(name, place)),
+        // What the streams call so tells devices apart; what only a table calls so does too.
+        let side = match owner(&self.sides, name) {
+            Owner::Side(side) => Some(side),
+            Owner::Several(those) => those.first().copied(),
+            Owner::Nobody => None,
+        };
+        let path = [Name { text: name.to_owned(), place }];
+        let field = side.and_then(|side| Some((side, self.sides.get(side)?.schema.resolve(&path).ok()?)));
+        match field {
+            Some((side, field)) => Ok(self.take(side, field)),
+            None => Err(self.unknown_key(name, place)),
         }
     }
 
     fn unknown_key(&self, name: &str, place: Place) -> Problem {
         let problem = Problem::new("unknown-key", place, format!("no column `{name}` for the key"));
-        let all = self.outputs.iter().map(|(output, _)| output.as_str()).chain(self.schema.names());
+        let all = self.outputs.iter().map(|output| output.name.as_str());
+        let all = all.chain(self.sides.iter().flat_map(|side| side.schema.names()));
         match nearest(name, all) {
             Some(near) => problem.hint(format!("did you mean `{near}`?")),
             None => problem.hint("name an output column, or a column of the stream"),
@@ -101,10 +115,11 @@ impl Binder<'_> {
         if self.blurred {
             return Vec::new();
         }
-        if self.windowed {
-            exprs.extend(self.groups.iter().enumerate().map(|(i, (node, _))| (Expr::Group(i), node.place)));
-        } else if let Some(slot) = self.slots.key {
-            exprs.push((Expr::Field(0, slot), Place { line: 1, column: 1, length: 1 }));
+        if self.grouped {
+            let own = self.groups.iter().enumerate().filter(|(_, (_, group))| !self.of_table(&group.expr));
+            exprs.extend(own.map(|(i, (node, _))| (Expr::Group(i), node.place)));
+        } else if let Some(key) = self.stream_key() {
+            exprs.push((key, Place { line: 1, column: 1, length: 1 }));
         }
         let mut key: Vec<KeyColumn> = Vec::new();
         for (expr, place) in exprs {
@@ -130,34 +145,80 @@ impl Binder<'_> {
         key
     }
 
+    /// Whether a value comes from tables alone: it does not tell devices apart.
+    fn of_table(&self, expr: &Expr) -> bool {
+        let (mut table, mut stream) = (false, false);
+        expr.walk(&mut |part| {
+            if let Expr::Field(side, _) = part {
+                match self.sides.get(*side).is_some_and(|side| side.is_stream()) {
+                    true => stream = true,
+                    false => table = true,
+                }
+            }
+        });
+        table && !stream
+    }
+
+    /// The KEY of the one stream.
+    fn stream_key(&self) -> Option<Expr> {
+        let mut streams = self.sides.iter().enumerate().filter(|(_, side)| side.is_stream());
+        let (place, side) = streams.next()?;
+        if streams.next().is_some() {
+            return None;
+        }
+        self.slots.get(side.source)?.key.map(|slot| Expr::Field(place, slot))
+    }
+
     /// A state that readings of several devices share goes up and down with each of them.
     pub(super) fn doubt_key(&mut self, select: &Select) {
+        let mut streams = self.sides.iter().filter(|side| side.is_stream());
+        let Some(side) = streams.next() else { return };
+        if let Some(other) = streams.next() {
+            let message = format!(
+                "all pairs of `{}` and `{}` share one alert: a join of streams has no key of its own",
+                side.called, other.called
+            );
+            let hint =
+                "name the columns that tell alerts apart: `key: [device]`; or `key: []`, if one is meant";
+            self.doubts.push(Problem::new("no-key", side.place, message).hint(hint));
+            return;
+        }
         let mut captures =
-            self.schema.columns.iter().filter(|column| matches!(column.from, FieldSource::Capture(_)));
+            side.schema.columns.iter().filter(|column| matches!(column.from, FieldSource::Capture(_)));
         let Some(capture) = captures.next_back() else { return };
         let message = format!(
             "all readings of `{}` share one alert: neither the stream's KEY nor the rule's `key` tells them apart",
-            self.schema.name
+            side.schema.name
         );
         let hint = format!(
             "add KEY='{}' to the stream; or `key: []` to the rule, if one alert is meant",
             capture.name
         );
-        self.doubts.push(Problem::new("no-key", select.stream.place, message).hint(hint));
+        let place = select.from.first().map_or(side.place, |source| source.name.place);
+        self.doubts.push(Problem::new("no-key", place, message).hint(hint));
     }
 
     fn key_name(&self, expr: &Expr) -> Option<String> {
-        if let Some((name, _)) = self.outputs.iter().find(|(_, output)| output.expr == *expr) {
-            return Some(name.clone());
+        if let Some(output) = self.outputs.iter().find(|output| output.found.expr == *expr) {
+            return Some(output.name.clone());
         }
         match expr {
             Expr::Group(i) => match &self.groups.get(*i)?.0.kind {
-                Kind::Path { names, .. } => names.last().map(|name| name.text.clone()),
+                Kind::Path(path) => path.names.last().map(|name| name.text.clone()),
                 _ => None,
             },
-            Expr::Field(_, slot) => self.slot_name(*slot).map(str::to_owned),
+            Expr::Field(side, slot) => self.slot_name(*side, *slot),
             _ => None,
         }
+    }
+
+    /// The last name of the payload's path that a slot holds, or what else it is called.
+    fn slot_name(&self, side: usize, slot: usize) -> Option<String> {
+        let field = self.slots.get(self.sides.get(side)?.source)?.fields.get(slot)?;
+        Some(match &field.from {
+            FieldSource::Path(path) => path.last().unwrap_or(&field.name).to_string(),
+            _ => field.name.to_string(),
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use crate::model::alerting::AlertSpec;
 use crate::model::stream::{StreamSpec, TimeUnit};
 use crate::model::value::{DataType, Value};
 
-use super::function::Function;
+use super::function::{Compiled, Function};
 
 /// One rule set, compiled.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -51,8 +51,8 @@ pub enum Content {
 /// first, and all the rest happens when it closes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RulePlan {
-    /// What the state of the rule depends on: a hash of its query's text, and of the streams and
-    /// tables that it names. Where it is the same, state is kept over a change of the rule.
+    /// What the state of the rule depends on: a hash of its query's text, and of the declarations of
+    /// the streams and tables that it names. Where it is the same, state is kept over a change of the rule.
     pub state: u64,
     /// FROM.
     pub from: From,
@@ -71,6 +71,9 @@ pub struct RulePlan {
     /// `unnest(array)`: an output row for each element, which [`Expr::Unnested`] stands for. None for
     /// what is no array or empty. In the same terms as `project`.
     pub unnest: Option<Expr>,
+    /// DISTINCT, ORDER BY and LIMIT: over all output rows of windows that end together; without a
+    /// window over the elements of one row.
+    pub arrange: Option<Arrange>,
     /// The key of the alert, named by [`AlertSpec::key`]; in the same terms as `project`.
     pub key: Vec<Expr>,
     /// `when`, over [`Expr::Column`] only.
@@ -225,10 +228,8 @@ pub struct Window {
     pub having: Option<Expr>,
     /// Whether one of `group` is the stream's key, or the stream has none: then each group has its own
     /// watermark. Without it a group follows the slowest key that is not idle. Never where
-    /// `arrange` compares groups, nor where streams are joined.
+    /// [`RulePlan::arrange`] compares groups, nor where streams are joined.
     pub by_key: bool,
-    /// DISTINCT, ORDER BY and LIMIT, over all output rows of windows that end together.
-    pub arrange: Option<Arrange>,
 }
 
 /// What a window gives when it closes.
@@ -448,6 +449,8 @@ pub enum Expr {
     Slice(Box<Expr>, Option<Box<Expr>>, Option<Box<Expr>>),
     /// A scalar function.
     Call(Function, Vec<Expr>),
+    /// The same with those of its arguments that are fixed by constants, worked out; the others follow.
+    Prepared(Function, Arc<[Compiled]>, Vec<Expr>),
 }
 
 impl Expr {
@@ -469,7 +472,9 @@ impl Expr {
                 a.walk(visit);
                 b.walk(visit);
             }
-            Self::And(list) | Self::Or(list) | Self::Call(_, list) => list.iter().for_each(|e| e.walk(visit)),
+            Self::And(list) | Self::Or(list) | Self::Call(_, list) | Self::Prepared(_, _, list) => {
+                list.iter().for_each(|e| e.walk(visit));
+            }
             Self::Slice(a, from, to) => {
                 a.walk(visit);
                 from.iter().chain(to).for_each(|e| e.walk(visit));

@@ -4,28 +4,41 @@
 //! names and types, `rule` and `compile` put the plan of `logical` together. A finding is a
 //! diagnostic with the place where a person can mend it.
 
+mod aggregate;
+mod analytic;
 mod bind;
+mod cadence;
 mod call;
+mod catalog;
 mod compile;
 mod declare;
 pub mod definition;
+pub mod explain;
 pub mod file;
 pub mod function;
 mod key;
 pub mod logical;
+mod meta;
+mod names;
 mod nearest;
+mod operator;
+mod output;
 mod parse;
 mod query;
 mod recovery;
 pub mod render;
 mod report;
 mod rule;
+mod scalar;
+mod side;
 mod stream;
 mod syntax;
+mod table;
 mod template;
 pub mod text;
 mod token;
 mod typing;
+mod window;
 mod yaml;
 
 use std::sync::Arc;
@@ -49,11 +62,13 @@ pub struct Limits {
     pub depth: usize,
     /// Rules of one set.
     pub rules: usize,
+    /// Rows of one table that travel with the rules.
+    pub table_rows: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { file_bytes: 4 << 20, text_bytes: 64 << 10, nodes: 10_000, depth: 64, rules: 200_000 }
+        Self { file_bytes: 4 << 20, text_bytes: 64 << 10, nodes: 10_000, depth: 64, rules: 200_000, table_rows: 100_000 }
     }
 }
 
@@ -96,8 +111,8 @@ pub fn compile_text(set_name: &str, yaml: &str, limits: &Limits) -> Compiled {
     compile::compile_text(set_name, yaml, limits)
 }
 
-/// The name of every function that a query can call: scalar functions, aggregates, and the bounds
-/// of the window.
+/// The name of every function that a query can call: scalar functions, aggregates, analytic
+/// functions, and what tells about the row or the window.
 pub fn function_names() -> impl Iterator<Item = &'static str> {
     function::names().chain(call::names())
 }

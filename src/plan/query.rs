@@ -1,74 +1,100 @@
-//! The query of a rule: SELECT, WHERE, GROUP BY, the window and HAVING, bound to its stream.
+//! The query of a rule: FROM, WHERE, GROUP BY with its window, SELECT, HAVING, ORDER BY and LIMIT,
+//! bound to its streams and tables.
 
-use std::time::Duration;
-
-use crate::model::diagnostic::Place;
-use crate::model::stream::FieldSource;
 use crate::model::value::Value;
 
-use super::bind::{Binder, Clause, Typed};
-use super::logical::{Expr, Gives, Window, WindowKind};
+use super::aggregate;
+use super::bind::{Binder, Clause};
+use super::logical::{Arrange, Expr, From, Gives, Window};
+use super::names::Names;
+use super::output::{Expanded, expand};
 use super::report::Problem;
-use super::syntax::{Call, Item, Kind, Name, Node, Select};
-
-/// The units of a window's length, with their milliseconds.
-const UNITS: &[(&str, u64)] =
-    &[("DD", 86_400_000), ("HH", 3_600_000), ("MI", 60_000), ("SS", 1_000), ("MS", 1)];
+use super::syntax::{Kind, Node, Select};
 
 /// A query, bound. Its output columns are the binder's.
 pub(super) struct Query {
+    /// FROM.
+    pub(super) from: From,
     /// WHERE.
     pub(super) filter: Option<Expr>,
     /// GROUP BY and HAVING. Its aggregates stay with the binder until the rule is done.
     pub(super) window: Option<Window>,
+    /// ORDER BY, LIMIT and DISTINCT over the elements of one row, where there is no window.
+    pub(super) arrange: Option<Arrange>,
 }
 
 impl Binder<'_> {
-    /// Binds a query; what is wrong is among the binder's problems.
-    pub(super) fn query(&mut self, select: &Select) -> Query {
-        self.windowed = select.window.is_some();
+    /// Binds a query; what is wrong is among the binder's problems. What its names stand for is put
+    /// into `select`.
+    pub(super) fn query(&mut self, select: &mut Select, height: usize) -> Query {
+        // Without a window GROUP BY is wrong, but what is grouped is known: SELECT is judged as it
+        // is meant.
+        self.windowed = select.window.is_some() || !select.group.is_empty();
+        self.at_close = self.joins_at_close(select);
+        self.grouped = self.windowed && (!select.group.is_empty() || aggregates(select));
+        let Expanded { mut columns, changed } =
+            expand(&select.items, &self.sides, self.grouped, &mut self.problems);
+        if let Some(changed) = changed {
+            let clause = if self.grouped { &mut select.having } else { &mut select.filter };
+            *clause = Some(also(clause.take(), changed));
+        }
+        self.named = columns.iter().filter_map(|column| Some(column.alias.as_ref()?.text.clone())).collect();
+        let mut names = Names::new(&self.sides, self.windowed, self.grouped, self.budget, height);
+        names.resolve(select, &mut columns);
+        let (budget, problems) = (names.budget, names.problems);
+        self.budget = budget;
+        self.problems.extend(problems);
+
+        let from = self.from(select);
         let filter = select.filter.as_ref().map(|node| self.condition(node, Clause::Where, "WHERE"));
         self.group_by(select);
-        let kind = select.window.as_ref().and_then(|call| self.window(call));
-        for item in &select.items {
-            match item {
-                Item::All(place) => self.all(*place),
-                Item::Expr { node, alias, text } => self.item(node, alias.as_ref(), text),
-            }
-        }
-        let having = select.having.as_ref().and_then(|node| {
-            if !self.windowed {
-                let problem = Problem::new("no-window", node.place, "HAVING without a window");
-                self.problem(problem.hint("put the condition into WHERE or `when`"));
-                return None;
-            }
-            Some(self.condition(node, Clause::Having, "HAVING"))
-        });
-        let window = kind.map(|kind| Window {
+        let window = select.window.as_ref().and_then(|call| self.window(call));
+        self.columns(&columns);
+        let having = select.having.as_ref().and_then(|node| self.having(node));
+        let arrange = self.arrange(select);
+        let by_key = self.by_key() && !self.at_close && arrange.is_none();
+        let gives = if self.grouped { Gives::Groups } else { Gives::Rows };
+        let window = window.map(|(kind, filter)| Window {
             kind,
-            filter: None,
-            gives: Gives::Groups,
-            analytics: Vec::new(),
-            arrange: None,
+            filter,
+            gives,
             group: self.groups.iter().map(|(_, group)| group.expr.clone()).collect(),
             aggregates: Vec::new(),
+            analytics: Vec::new(),
             having,
-            by_key: self.by_key(),
+            by_key,
         });
-        Query { filter, window }
+        Query { from, filter, window, arrange }
+    }
+
+    fn having(&mut self, node: &Node) -> Option<Expr> {
+        if !self.windowed {
+            let problem = Problem::new("no-window", node.place, "HAVING without a window");
+            self.problem(problem.hint("put the condition into WHERE or `when`"));
+            return None;
+        }
+        if !self.grouped {
+            let message = "HAVING chooses groups, and the query neither groups nor aggregates";
+            let problem = Problem::new("no-group", node.place, message);
+            self.problem(problem.hint("put the condition into WHERE"));
+            return None;
+        }
+        Some(self.condition(node, Clause::Having, "HAVING"))
     }
 
     fn group_by(&mut self, select: &Select) {
         if let (Some(first), None) = (select.group.first(), &select.window) {
             let problem = Problem::new("no-window", first.place, "GROUP BY without a window");
             self.problem(problem.hint("add a window: GROUP BY …, TUMBLINGWINDOW(ss, 10)"));
-            // What is grouped is known, so that SELECT is judged as it is meant.
-            self.windowed = true;
         }
         for node in &select.group {
             if matches!(node.kind, Kind::Const(_)) {
-                let message = "GROUP BY takes expressions, not the numbers of columns";
-                self.problem(Problem::new("unsupported", node.place, message));
+                // A name that could not stand here was told about already.
+                if self.problems.iter().all(|problem| problem.place != node.place) {
+                    let message = "GROUP BY takes expressions, not the numbers of columns";
+                    self.problem(Problem::new("unsupported", node.place, message));
+                }
+                self.blurred = true;
                 continue;
             }
             let before = self.problems.len();
@@ -80,99 +106,70 @@ impl Binder<'_> {
         }
     }
 
-    fn window(&mut self, call: &Call) -> Option<WindowKind> {
-        let place = call.name.place;
-        let wrong = |place, message: &str| {
-            Problem::new("bad-window", place, message).hint("write TUMBLINGWINDOW(ss, 10)")
-        };
-        let [unit, length] = call.args.as_slice() else {
-            self.problem(wrong(place, "the window takes a unit and a length"));
+    fn arrange(&mut self, select: &Select) -> Option<Arrange> {
+        let first = select.order.first().map(|(node, _)| node.place).or(select.limit.map(|(_, place)| place));
+        if select.distinct.is_none() && first.is_none() {
             return None;
-        };
-        let unit_ms = match &unit.kind {
-            Kind::Path { names, .. } if names.len() == 1 => {
-                UNITS.iter().find(|(known, _)| known.eq_ignore_ascii_case(&names[0].text)).map(|(_, ms)| *ms)
+        }
+        let mut order = Vec::new();
+        for (node, direction) in &select.order {
+            if matches!(node.kind, Kind::Const(Value::Int(_))) {
+                let message = "ORDER BY takes expressions and names, not the numbers of columns";
+                self.problem(Problem::new("unsupported", node.place, message));
+                continue;
             }
-            _ => None,
-        };
-        let Some(unit_ms) = unit_ms else {
-            self.problem(wrong(unit.place, "the unit of a window is DD, HH, MI, SS or MS"));
-            return None;
-        };
-        let millis = match &length.kind {
-            Kind::Const(Value::Int(n)) => u64::try_from(*n).ok().and_then(|n| n.checked_mul(unit_ms)),
-            _ => None,
-        };
-        // Longer windows would hold state for what no rule of a site waits for.
-        const LONGEST_MS: u64 = 366 * 86_400_000;
-        match millis {
-            Some(ms @ 1..=LONGEST_MS) => Some(WindowKind::Tumbling { length: Duration::from_millis(ms) }),
-            _ => {
-                self.problem(wrong(
-                    length.place,
-                    "the length of a window is a whole number above 0, at most 366 days",
+            let found = self.bind(node, Clause::Order);
+            self.ordered(&found, node.place, "ORDER BY");
+            order.push((found.expr, *direction));
+        }
+        if !self.windowed && self.unnest.is_none() {
+            if let Some(place) = select.distinct {
+                let message = "DISTINCT without a window would have to remember every row there ever was";
+                let problem = Problem::new("unbounded-state", place, message);
+                self.problem(problem.hint(
+                    "add WHERE had_changed(true, …) for rows that differ from the one before; or GROUP BY TUMBLINGWINDOW(ss, 10)",
                 ));
-                None
+            }
+            if let Some(place) = first {
+                let what = if select.order.is_empty() { "LIMIT" } else { "ORDER BY" };
+                let message = format!("{what} without a window: each row comes by itself");
+                let problem = Problem::new("unsupported", place, message);
+                self.problem(problem.hint("add GROUP BY …, TUMBLINGWINDOW(ss, 10)"));
             }
         }
+        let limit = select.limit.map(|(limit, _)| limit);
+        Some(Arrange { distinct: select.distinct.is_some(), order, limit })
     }
 
     /// Whether each group has a watermark of its own.
     fn by_key(&self) -> bool {
-        match self.slots.key {
+        let key = self.sides.first().and_then(|side| self.slots.get(side.source)).and_then(|slots| slots.key);
+        match key {
             Some(key) => self.groups.iter().any(|(_, group)| group.expr == Expr::Field(0, key)),
             None => !self.groups.is_empty(),
         }
     }
+}
 
-    fn all(&mut self, place: Place) {
-        if self.windowed {
-            let problem = Problem::new("not-grouped", place, "`*` cannot be used with a window");
-            self.problem(problem.hint("name the grouped columns and aggregates"));
-            return;
-        }
-        if self.schema.open {
-            let message = format!("stream `{}` declares no columns, so `*` names none", self.schema.name);
-            self.problem(Problem::new("unsupported", place, message).hint("name the columns"));
-            return;
-        }
-        let names: Vec<String> = self.schema.names().map(str::to_owned).collect();
-        for text in names {
-            let name = Name { text: text.clone(), place };
-            let node = Node::new(Kind::Path { names: vec![name], dotted: 1 }, place);
-            let bound = self.bind(&node, Clause::Select);
-            self.give(text, bound, place);
-        }
-    }
+/// Whether an aggregate stands where it makes groups of rows.
+fn aggregates(select: &Select) -> bool {
+    let mut is = |node: &Node| aggregate::is(node, true);
+    let items = select.items.iter().filter_map(|item| match item {
+        super::syntax::Item::Expr(column) => Some(&column.node),
+        super::syntax::Item::All { .. } => None,
+    });
+    items.chain(&select.having).chain(select.order.iter().map(|(node, _)| node)).any(|node| node.any(&mut is))
+}
 
-    fn item(&mut self, node: &Node, alias: Option<&Name>, text: &str) {
-        let bound = self.bind(node, Clause::Select);
-        let (name, place) = match (alias, &node.kind) {
-            (Some(alias), _) => (alias.text.clone(), alias.place),
-            (None, Kind::Path { names, .. }) => {
-                (names.last().map_or_else(String::new, |name| name.text.clone()), node.place)
-            }
-            (None, _) => (text.to_owned(), node.place),
-        };
-        self.give(name, bound, place);
-    }
-
-    fn give(&mut self, name: String, bound: Typed, place: Place) {
-        if self.outputs.iter().any(|(known, _)| *known == name) {
-            let problem =
-                Problem::new("duplicate-column", place, format!("two output columns are called `{name}`"));
-            self.problem(problem.hint("name one of them with AS"));
-            return;
+/// Both conditions.
+fn also(first: Option<Node>, second: Node) -> Node {
+    let Some(first) = first else { return second };
+    let place = first.place;
+    match first.kind {
+        Kind::And(mut list) => {
+            list.push(second);
+            Node::new(Kind::And(list), place)
         }
-        self.outputs.push((name, bound));
-    }
-
-    /// The name of the payload's path or capture that a slot holds.
-    pub(super) fn slot_name(&self, slot: usize) -> Option<&str> {
-        let field = self.slots.fields.get(slot)?;
-        match &field.from {
-            FieldSource::Path(path) => path.last().map(AsRef::as_ref).or(Some(field.name.as_ref())),
-            _ => Some(field.name.as_ref()),
-        }
+        _ => Node::new(Kind::And(vec![first, second]), place),
     }
 }

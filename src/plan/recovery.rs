@@ -13,7 +13,7 @@ use super::syntax::{Kind, Node, Select};
 /// What an expression depends on.
 #[derive(Default)]
 struct Depends {
-    fields: BTreeSet<usize>,
+    fields: BTreeSet<(usize, usize)>,
     aggregates: BTreeSet<usize>,
 }
 
@@ -45,8 +45,10 @@ impl Binder<'_> {
                 let field =
                     found.fields.iter().find(|f| judged.fields.contains(f) && !keys.fields.contains(f));
                 let what = match field {
-                    Some(slot) => {
-                        format!("`{}`", self.slots.fields.get(*slot).map_or("", |field| &field.name))
+                    Some((side, slot)) => {
+                        let slots = self.sides.get(*side).and_then(|side| self.slots.get(side.source));
+                        let field = slots.and_then(|slots| slots.fields.get(*slot));
+                        format!("`{}`", field.map_or("", |field| &field.name))
                     }
                     None if !found.aggregates.is_disjoint(&judged.aggregates) => {
                         "the same aggregate".to_owned()
@@ -68,10 +70,10 @@ impl Binder<'_> {
     fn depends<'e>(&'e self, expr: &'e Expr, on: &mut Depends) {
         let mut parts: Vec<&'e Expr> = Vec::new();
         expr.walk(&mut |part| match part {
-            Expr::Field(_, slot) => {
-                on.fields.insert(*slot);
+            Expr::Field(side, slot) => {
+                on.fields.insert((*side, *slot));
             }
-            Expr::Column(i) => parts.extend(self.outputs.get(*i).map(|(_, output)| &output.expr)),
+            Expr::Column(i) => parts.extend(self.outputs.get(*i).map(|output| &output.found.expr)),
             Expr::Group(i) => parts.extend(self.groups.get(*i).map(|(_, group)| &group.expr)),
             Expr::Aggregate(i) => {
                 on.aggregates.insert(*i);

@@ -72,6 +72,11 @@ impl Report {
         self.push(Level::Error, field, text.start(), problem);
     }
 
+    /// An error at a place of the file, or of what stands for it.
+    pub(super) fn error_in_file(&mut self, field: &str, problem: Problem) {
+        self.push(Level::Error, field, problem.place, problem);
+    }
+
     fn push(&mut self, level: Level, field: &str, place: Place, problem: Problem) {
         if self.found.len() >= MOST {
             return;

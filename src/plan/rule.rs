@@ -3,21 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::alerting::{AlertSpec, Cadence, RuleKind, Template};
+use crate::model::alerting::{AlertSpec, RuleKind, Template};
 use crate::model::diagnostic::Place;
 use crate::model::label::{Labels, OWN_LABELS};
-use crate::model::stream::idle_for;
 use crate::model::time::parse_span;
 
 use super::Limits;
 use super::bind::{Binder, Clause};
+use super::cadence;
 use super::definition::RuleDef;
 use super::key::{KeyColumn, RESERVED_LABELS, is_label};
-use super::logical::{Expr, From, RulePlan, Side, Window, WindowKind};
+use super::logical::{Expr, RulePlan};
 use super::parse;
 use super::report::{Problem, Report};
-use super::stream::{Schema, Slots};
-use super::syntax::{Item, Node, Select};
+use super::side::Side;
+use super::stream::Slots;
+use super::syntax::{Node, Select};
 use super::template;
 use super::text::Text;
 
@@ -117,10 +118,6 @@ pub(super) fn labels(def: &RuleDef, report: &mut Report) -> Labels {
 pub(super) struct Context<'a> {
     /// The rule set's name.
     pub(super) ruleset: &'a Arc<str>,
-    /// The stream it reads.
-    pub(super) schema: &'a Schema,
-    /// The stream's place in the plan.
-    pub(super) stream: usize,
     /// The caps.
     pub(super) limits: &'a Limits,
     /// State or occurrence.
@@ -129,75 +126,74 @@ pub(super) struct Context<'a> {
     pub(super) labels: Labels,
 }
 
-/// Binds a rule to its stream. The plan is right only if nothing was reported.
+/// Binds a rule to its sides, whose slots these are; they come back with what the rule took. The
+/// plan is right only if nothing was reported.
 pub(super) fn bind(
     def: &RuleDef,
-    syntax: &Syntax,
-    select: &Select,
-    slots: &mut Slots,
+    syntax: &mut Syntax,
+    sides: Vec<Side>,
+    slots: Vec<Slots>,
     context: Context<'_>,
     report: &mut Report,
-) -> RulePlan {
-    let mut binder = Binder {
-        schema: context.schema,
-        slots,
-        windowed: false,
-        groups: Vec::new(),
-        aggregates: Vec::new(),
-        outputs: Vec::new(),
-        called: &select.alias.as_ref().unwrap_or(&select.stream).text,
-        aliases: select.items.iter().filter_map(Item::renamed).collect(),
-        blurred: false,
-        problems: Vec::new(),
-        doubts: Vec::new(),
-        budget: context.limits.nodes,
-    };
-    let mut query = binder.query(select);
+) -> (Option<RulePlan>, Vec<Slots>) {
+    let Some(mut select) = syntax.select.take() else { return (None, slots) };
+    let mut binder = Binder::new(def.id.as_str(), sides, slots, context.limits.nodes);
+    let mut query = binder.query(&mut select, context.limits.height());
     let key = match &def.key {
         Some(names) => binder.named_key(names, report),
         None => binder.implied_key(),
     };
     binder.flush("sql", &def.sql, report);
-    if def.when.is_some() && def.key.is_none() && key.is_empty() && !binder.windowed && !report.failed() {
-        binder.doubt_key(select);
+    if def.when.is_some() && def.key.is_none() && key.is_empty() && !binder.grouped && !report.failed() {
+        binder.doubt_key(&select);
         binder.flush("sql", &def.sql, report);
     }
     let when = binder.judge("when", def.when.as_ref(), syntax.when.as_ref(), report);
     let clear = binder.judge("clear", def.clear.as_ref(), syntax.clear.as_ref(), report);
     if !report.failed() {
         let judges: Vec<&Expr> = when.iter().chain(&clear).collect();
-        if let Some(problem) = binder.hidden_recovery(select, &query, &key, &judges) {
+        if let Some(problem) = binder.hidden_recovery(&select, &query, &key, &judges) {
             report.warning("sql", &def.sql, problem);
         }
     }
     if let Some(window) = &mut query.window {
         window.aggregates = std::mem::take(&mut binder.aggregates);
+        window.analytics = std::mem::take(&mut binder.group_analytics);
     }
-    let columns: Vec<Arc<str>> = binder.outputs.iter().map(|(name, _)| name.as_str().into()).collect();
-    let project: Vec<Expr> = binder.outputs.into_iter().map(|(_, output)| output.expr).collect();
-    let mut alert = alert(def, context.ruleset, context.kind, context.labels, &key, columns, report);
-    alert.cadence = query.window.as_ref().map(|window| cadence(window, context.schema));
-    RulePlan {
-        state: 0,
-        from: From { sides: vec![Side::Stream(context.stream)], joins: Vec::new(), at_close: false },
-        analytics: Vec::new(),
+    let visible = binder.outputs.iter().filter(|output| !output.invisible).count();
+    let columns: Vec<Arc<str>> = binder.outputs.iter().map(|output| output.name.as_str().into()).collect();
+    let project: Vec<Expr> =
+        std::mem::take(&mut binder.outputs).into_iter().map(|output| output.found.expr).collect();
+    let mut alert = alert(def, context, &key, columns, visible, report);
+    alert.cadence = query.window.as_ref().and_then(|window| cadence::of(window, &binder.sides));
+    let plan = RulePlan {
+        state: cadence::state(def.sql.as_str(), &binder.sides),
+        from: query.from,
+        analytics: std::mem::take(&mut binder.analytics),
         filter: query.filter,
         window: query.window,
-        visible: project.len(),
+        visible,
         project,
-        unnest: None,
+        unnest: binder.unnest.take().map(|(array, _)| array),
+        arrange: query.arrange,
         key: key.into_iter().map(|column| column.expr).collect(),
         when,
         clear,
         alert: Arc::new(alert),
-    }
+    };
+    (Some(plan), binder.slots)
 }
 
 impl Binder<'_> {
     /// Reports what is wrong in the text at hand.
     fn flush(&mut self, field: &str, text: &Text, report: &mut Report) {
+        let mut told: Vec<Problem> = Vec::new();
         for problem in self.problems.drain(..) {
-            report.error(field, text, problem);
+            // An expression that a name repeats has the same mistake again.
+            if !told.contains(&problem) {
+                report.error(field, text, problem.clone());
+                told.push(problem);
+            }
         }
         for doubt in self.doubts.drain(..) {
             report.warning(field, text, doubt);
@@ -220,13 +216,14 @@ impl Binder<'_> {
 
 fn alert(
     def: &RuleDef,
-    ruleset: &Arc<str>,
-    kind: RuleKind,
-    labels: Labels,
+    context: Context<'_>,
     key: &[KeyColumn],
-    columns: Vec<Arc<str>>,
+    mut columns: Vec<Arc<str>>,
+    visible: usize,
     report: &mut Report,
 ) -> AlertSpec {
+    let Context { ruleset, kind, labels, .. } = context;
+    let invisible = columns.split_off(visible.min(columns.len()));
     for (name, _) in &def.labels {
         if key.iter().any(|column| *column.label == *name.as_str()) {
             let problem =
@@ -246,7 +243,8 @@ fn alert(
         .cloned()
         .chain(OWN_LABELS.iter().map(|name| (*name).into()))
         .collect();
-    let names = template::Names { columns: &columns, labels: &known, severity: &severity };
+    let names =
+        template::Names { columns: &columns, invisible: &invisible, labels: &known, severity: &severity };
     let annotations = annotations(def, &names, report);
     AlertSpec {
         ruleset: ruleset.clone(),
@@ -260,20 +258,6 @@ fn alert(
         columns,
         cadence: None,
     }
-}
-
-/// A window's row comes when the watermark passes its end: with a later reading, or when the key
-/// has been idle.
-fn cadence(window: &Window, stream: &Schema) -> Cadence {
-    let WindowKind::Tumbling { length } = window.kind else {
-        return Cadence { every: Duration::ZERO, slack: Duration::ZERO };
-    };
-    let wait = match stream.timestamp {
-        Some(_) => idle_for(stream.idle, length),
-        // It closes by the clock, give or take a wake-up.
-        None => Duration::from_secs(1),
-    };
-    Cadence { every: length, slack: stream.lateness + wait }
 }
 
 fn annotations(def: &RuleDef, names: &template::Names<'_>, report: &mut Report) -> Vec<(Arc<str>, Template)> {

@@ -1,5 +1,5 @@
-//! What a stream offers to rules: its columns and options, resolved from `CREATE STREAM` or from
-//! the node's built-in schemas; and the slots that rules take of it.
+//! What a stream or table offers to rules: its columns and options, resolved from `CREATE`, from a
+//! table's rows or from the node's built-in schemas; and the slots that rules take of it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,12 +10,12 @@ use crate::model::message::NODE_SOURCE;
 use crate::model::node::NodeStream;
 use crate::model::stream::{Field, FieldSource, Format, StreamSpec, TimeUnit};
 use crate::model::topic::TopicPattern;
-use crate::model::value::DataType;
+use crate::model::value::{DataType, Value};
 
 use super::report::Problem;
 use super::syntax::Name;
 
-/// One stream's schema.
+/// One stream's or table's schema.
 #[derive(Clone, Debug)]
 pub(super) struct Schema {
     pub(super) name: Arc<str>,
@@ -26,6 +26,10 @@ pub(super) struct Schema {
     index: HashMap<Arc<str>, usize>,
     /// No columns are declared: every name is one.
     pub(super) open: bool,
+    /// It is a table's.
+    pub(super) table: bool,
+    /// A value of another type than its column's rejects the row.
+    pub(super) strict: bool,
     pub(super) timestamp: Option<Field>,
     pub(super) key: Option<Field>,
     pub(super) lateness: Duration,
@@ -39,6 +43,8 @@ pub(super) struct Column {
     pub(super) name: Arc<str>,
     pub(super) ty: DataType,
     pub(super) from: FieldSource,
+    /// What it is where the payload does not have it.
+    pub(super) default: Value,
 }
 
 impl Schema {
@@ -49,6 +55,7 @@ impl Schema {
             name: column.name.into(),
             ty: column.ty.into(),
             from: FieldSource::Path(vec![column.name.into()]),
+            default: Value::Null,
         });
         let mut schema = Self::over(stream.name.into(), pattern, columns.collect());
         schema.source = Some(NODE_SOURCE.into());
@@ -67,6 +74,8 @@ impl Schema {
             columns,
             index,
             open: false,
+            table: false,
+            strict: true,
             timestamp: None,
             key: None,
             lateness: Duration::ZERO,
@@ -102,8 +111,14 @@ impl Schema {
         let [first, rest @ ..] = path else {
             return Err((0, Problem::new("unknown-column", Place::default(), "no column")));
         };
+        let mut default = Value::Null;
         let (from, ty) = match self.index.get(*first).and_then(|i| self.columns.get(*i)) {
-            Some(column) => member(column, rest)?,
+            Some(column) => {
+                if rest.is_empty() {
+                    default = column.default.clone();
+                }
+                member(column, rest)?
+            }
             None if self.open => {
                 (FieldSource::Path(path.iter().map(|name| (*name).into()).collect()), DataType::Any)
             }
@@ -113,12 +128,21 @@ impl Schema {
             Some(timestamp) if timestamp.from == from => timestamp.unit,
             _ => TimeUnit::Auto,
         };
-        Ok(Field { name: path.join(".").into(), from, ty, unit })
+        Ok(Field { name: path.join(".").into(), from, ty, default, unit })
     }
 
     fn unknown(&self, name: &str) -> Problem {
-        let message = format!("no column `{name}` in stream `{}`", self.name);
+        let what = if self.table { "table" } else { "stream" };
+        let message = format!("no column `{name}` in {what} `{}`", self.name);
         Problem::new("unknown-column", Place::default(), message).did_you_mean(name, self.names())
+    }
+
+    /// What it says, as a text that is the same for the same declaration: state that was made of its rows
+    /// may be kept where it is. Layout and comments do not count.
+    pub(super) fn definition(&self) -> String {
+        let reads = (&self.name, &self.pattern, &self.source, self.format, self.strict, self.open);
+        let time = (&self.timestamp, &self.key, self.lateness, self.idle, self.max_future);
+        format!("{} {reads:?} {:?} {time:?}", self.table, self.columns)
     }
 
     /// Its slots before any rule: event time and key.
@@ -136,6 +160,7 @@ impl Schema {
             pattern: self.pattern.clone(),
             source: self.source.clone(),
             format: self.format,
+            strict: self.strict,
             fields: slots.fields,
             timestamp: slots.timestamp,
             key: slots.key,
@@ -153,7 +178,12 @@ fn member(column: &Column, rest: &[&str]) -> Result<(FieldSource, DataType), (us
         if rest.is_empty() {
             return Ok((column.from.clone(), column.ty.clone()));
         }
-        let message = format!("`{}` is captured from the topic and has no members", column.name);
+        let message = match column.from {
+            FieldSource::Capture(_) => {
+                format!("`{}` is captured from the topic and has no members", column.name)
+            }
+            _ => format!("`{}` is {} and has no members", column.name, column.ty),
+        };
         return Err((1, Problem::new("unknown-member", nowhere, message)));
     };
     let mut path = start.clone();
@@ -183,8 +213,8 @@ fn member(column: &Column, rest: &[&str]) -> Result<(FieldSource, DataType), (us
     Ok((FieldSource::Path(path), ty.clone()))
 }
 
-/// The fields of one stream that rules use, each once.
-#[derive(Clone, Debug)]
+/// The fields of one stream or table that rules use, each once.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Slots {
     /// The fields, by slot.
     pub(super) fields: Vec<Field>,

@@ -156,6 +156,7 @@ fn kind(raw: Raw) -> Kind {
         Raw::LBracket => "[",
         Raw::RBracket => "]",
         Raw::Arrow => "->",
+        Raw::Colon => ":",
         other => return Kind::Other(other.to_string()),
     };
     Kind::Symbol(symbol)

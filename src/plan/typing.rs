@@ -40,6 +40,22 @@ pub(super) fn common(a: &DataType, b: &DataType) -> DataType {
     }
 }
 
+/// What `+` and `-` give where one side is a time: times have a distance in milliseconds, and can be
+/// moved by such. `None` where neither side is one, or they do not fit.
+pub(super) fn of_time(op: BinaryOp, a: &DataType, b: &DataType) -> Option<DataType> {
+    match (op, a, b) {
+        (BinaryOp::Sub, DataType::Datetime, DataType::Datetime) => Some(DataType::Bigint),
+        (BinaryOp::Sub, DataType::Datetime, DataType::Any)
+        | (BinaryOp::Sub, DataType::Any, DataType::Datetime) => Some(DataType::Any),
+        (BinaryOp::Add, DataType::Datetime, DataType::Any)
+        | (BinaryOp::Add, DataType::Any | DataType::Bigint | DataType::Float, DataType::Datetime)
+        | (BinaryOp::Add | BinaryOp::Sub, DataType::Datetime, DataType::Bigint | DataType::Float) => {
+            Some(DataType::Datetime)
+        }
+        _ => None,
+    }
+}
+
 /// The type of a literal; NULL is of every type.
 pub(super) fn of_value(value: &Value) -> DataType {
     match value {

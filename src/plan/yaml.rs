@@ -4,6 +4,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value as Json;
 use serde_saphyr::Spanned;
 
 use crate::model::diagnostic::Place;
@@ -33,8 +34,8 @@ pub(super) enum Value {
     Null,
     /// Text.
     Text(String),
-    /// A number or a boolean, as it is written in the file.
-    Plain(String),
+    /// A number or a boolean: as it is written in the file, and what it says.
+    Plain(String, Json),
     /// A sequence.
     List(Vec<Node>),
     /// A mapping, in the order of the file.
@@ -90,6 +91,7 @@ fn sentence(message: &str) -> String {
             "multiple YAML documents",
             "the file holds several YAML documents, parted by `---`; a rule file is one",
         ),
+        ("non-finite float", "a number that is not finite; put it in quotes if a text is meant"),
         ("recursive references", "an anchor holds an alias of itself"),
     ] {
         if message.contains(theirs) {
@@ -109,7 +111,7 @@ impl Node {
     /// Gives numbers and booleans the spelling of the file: `5.0` and `yes` are texts in a label.
     fn spell(&mut self, source: &str) {
         match &mut self.value {
-            Value::Plain(text) => {
+            Value::Plain(text, _) => {
                 let written = self.at.and_then(|at| source.get(at.byte..).map(|tail| (at, tail)));
                 if let Some((at, tail)) = written {
                     *text = tail.chars().take(at.place.length).collect();
@@ -129,8 +131,22 @@ impl Node {
     /// The text of a scalar.
     pub(super) fn text(&self) -> Option<&str> {
         match &self.value {
-            Value::Text(text) | Value::Plain(text) => Some(text),
+            Value::Text(text) | Value::Plain(text, _) => Some(text),
             _ => None,
+        }
+    }
+
+    /// What it says, as JSON. Of a mapping's keys that are no texts, nothing.
+    pub(super) fn to_json(&self) -> Json {
+        match &self.value {
+            Value::Null => Json::Null,
+            Value::Text(text) => Json::from(text.as_str()),
+            Value::Plain(_, json) => json.clone(),
+            Value::List(list) => list.iter().map(Self::to_json).collect(),
+            Value::Map(members) => {
+                let pair = |(key, value): &(Self, Self)| Some((key.text()?.to_owned(), value.to_json()));
+                Json::Object(members.iter().filter_map(pair).collect())
+            }
         }
     }
 
@@ -141,11 +157,9 @@ impl Node {
 
     /// A node from JSON, which has no places.
     pub(super) fn from_json(json: serde_json::Value) -> Self {
-        use serde_json::Value as Json;
         let value = match json {
             Json::Null => Value::Null,
-            Json::Bool(b) => Value::Plain(b.to_string()),
-            Json::Number(n) => Value::Plain(n.to_string()),
+            Json::Bool(_) | Json::Number(_) => Value::Plain(json.to_string(), json),
             Json::String(text) => Value::Text(text),
             Json::Array(list) => Value::List(list.into_iter().map(Self::from_json).collect()),
             Json::Object(members) => {
@@ -205,27 +219,29 @@ impl<'de> Visitor<'de> for Tree {
     }
 
     fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
-        Ok(Value::Plain(v.to_string()))
+        Ok(Value::Plain(v.to_string(), Json::from(v)))
     }
 
     fn visit_i64<E>(self, v: i64) -> Result<Value, E> {
-        Ok(Value::Plain(v.to_string()))
+        Ok(Value::Plain(v.to_string(), Json::from(v)))
     }
 
     fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
-        Ok(Value::Plain(v.to_string()))
+        Ok(Value::Plain(v.to_string(), Json::from(v)))
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "beyond 64 bits, the nearest FLOAT is what it is")]
     fn visit_i128<E>(self, v: i128) -> Result<Value, E> {
-        Ok(Value::Plain(v.to_string()))
+        Ok(Value::Plain(v.to_string(), Json::from(v as f64)))
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "beyond 64 bits, the nearest FLOAT is what it is")]
     fn visit_u128<E>(self, v: u128) -> Result<Value, E> {
-        Ok(Value::Plain(v.to_string()))
+        Ok(Value::Plain(v.to_string(), Json::from(v as f64)))
     }
 
     fn visit_f64<E>(self, v: f64) -> Result<Value, E> {
-        Ok(Value::Plain(v.to_string()))
+        Ok(Value::Plain(v.to_string(), Json::from(v)))
     }
 
     fn visit_str<E>(self, v: &str) -> Result<Value, E> {

@@ -44,6 +44,7 @@ fn message(topic: &str, payload: &[u8], at: Timestamp) -> Message {
         received: at,
         retained: false,
         dup: false,
+        qos: 0,
         properties: Box::default(),
         ack: None,
     }
@@ -91,8 +92,9 @@ fn sql() {
         if let Some(plan) = compiled(&condition) {
             run(&plan);
         }
-        let statement = serde_json::json!({ "streams": [text], "rules": [] });
-        compiled(&statement);
+        for statement in [&*text, &format!("CREATE {text}")] {
+            compiled(&serde_json::json!({ "streams": [statement], "tables": [statement], "rules": [] }));
+        }
     });
 }
 
@@ -120,12 +122,18 @@ fn payload() {
         "CREATE STREAM open () WITH (DATASOURCE='#')",
         "CREATE STREAM value () WITH (DATASOURCE='#', FORMAT='scalar')",
         "CREATE STREAM number (x BIGINT) WITH (DATASOURCE='#', FORMAT='scalar')",
+        "CREATE STREAM lines (a BIGINT, b STRING DEFAULT 'x', c DATETIME) WITH (DATASOURCE='#', FORMAT='delimited', DELIMITER=';', STRICT_VALIDATION='false')",
+        "CREATE STREAM bytes (raw BYTEA) WITH (DATASOURCE='#', FORMAT='binary')",
+        "CREATE STREAM lenient (v FLOAT DEFAULT 1.5, n BIGINT, ts STRING) WITH (DATASOURCE='#', STRICT_VALIDATION='false', TIMESTAMP='ts', TIMESTAMP_FORMAT='yyyy-MM-dd HH:mm:ss')",
     ];
     let rules: Vec<_> = [
         "SELECT v, n, s, ok, ts, b, list FROM typed",
         "SELECT a, a->b->c AS c, v FROM open",
         "SELECT value FROM value",
         "SELECT x FROM number",
+        "SELECT a, b, c, meta(topic) AS t FROM lines",
+        "SELECT raw, sha256(raw) AS h, parse_json(encode(raw, 'utf8')) AS j, json_path_query(raw, '$..a[?@.b > 1]') AS p FROM bytes",
+        "SELECT v, n, regexp_matches(ts, '^(a+)+$') AS r FROM lenient",
     ]
     .iter()
     .enumerate()
@@ -146,8 +154,18 @@ fn payload() {
 const STATEFUL: &[&str] = &[
     "SELECT device, count(DISTINCT n) AS c, avg(v) AS m, max(state) AS s FROM s GROUP BY device, TUMBLINGWINDOW(ss, 10)",
     "SELECT count(*) AS c FROM s GROUP BY TUMBLINGWINDOW(ss, 10)",
-    "SELECT device, sum(v) AS c FROM s GROUP BY device, TUMBLINGWINDOW(mi, 10)",
+    "SELECT device, sum(v) AS c FROM s GROUP BY device, HOPPINGWINDOW(mi, 10, 1)",
     "SELECT count(*) AS c FROM open GROUP BY TUMBLINGWINDOW(ss, 10)",
+    "SELECT device, collect(n) AS c, median(v) AS m FROM s GROUP BY device, SLIDINGWINDOW(ss, 10, 5) OVER (WHEN ok)",
+    "SELECT device, increase(n) AS i, last_value(state) AS l, slope(v) AS k FROM s GROUP BY device, SESSIONWINDOW(mi, 10, 1)",
+    "SELECT device, percentile_cont(v, 0.9) AS p, deduplicate(state) AS d FROM s GROUP BY device, COUNTWINDOW(3, 1)",
+    "SELECT device, merge_agg(pos) AS m, stddev(v) AS s FROM s GROUP BY device, STATEWINDOW(ok, state = 'off')",
+    "SELECT v, state FROM s GROUP BY TUMBLINGWINDOW(ss, 30) ORDER BY v DESC LIMIT 2",
+    "SELECT s.device, v, open.n FROM s FULL JOIN open ON s.device = open.device GROUP BY TUMBLINGWINDOW(ss, 10)",
+    "SELECT s.device, v, l.n FROM s LEFT JOIN newest AS l ON s.device = l.device",
+    "SELECT device, lag(v, 3) OVER (PARTITION BY device WHEN ok) AS a, ewma(v, 30) OVER (PARTITION BY device) AS b, \
+       delay(5000, n) OVER (PARTITION BY state) AS c, time_in_state(v > 1) AS d, had_changed(true, state, ok) AS e, \
+       zscore(v) AS f, rate(n) AS g, acc_avg(v) AS h, latest(state) AS i, last_hit_time() AS j, row_number() AS k FROM s",
 ];
 
 #[test]
@@ -157,7 +175,9 @@ fn snapshot() {
         .enumerate()
         .map(|(n, sql)| serde_json::json!({ "id": format!("r{n}"), "sql": sql }))
         .collect();
-    let plan = compiled(&serde_json::json!({ "streams": STREAMS, "rules": rules })).expect("a right set");
+    let tables = ["CREATE TABLE newest () WITH (DATASOURCE='o/{device}', KEY='device')"];
+    let set = serde_json::json!({ "streams": STREAMS, "tables": tables, "rules": rules });
+    let plan = compiled(&set).expect("a right set");
     let mut decoder = Decoder::new(plan.streams.clone());
     let mut rows: Vec<(usize, Row)> = Vec::new();
     for (topic, payload) in READINGS {

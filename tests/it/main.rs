@@ -2,17 +2,25 @@
 #![cfg(test)]
 
 #[cfg(feature = "hub")]
+mod accounts;
+#[cfg(feature = "hub")]
 mod config;
 #[cfg(feature = "demo")]
 mod demo;
 #[cfg(feature = "hub")]
 mod docs;
 #[cfg(feature = "hub")]
+mod explain;
+#[cfg(feature = "hub")]
 mod hub;
 mod ingest;
+#[cfg(feature = "hub")]
+mod query;
 #[cfg(feature = "hub")]
 mod replay;
 #[cfg(feature = "hub")]
 mod spine;
 mod support;
 mod tidy;
+#[cfg(feature = "hub")]
+mod transcript;

@@ -86,6 +86,7 @@ impl Bench {
                     received: at,
                     retained: *retained,
                     dup: false,
+                    qos: 0,
                     properties: Box::default(),
                     ack: None,
                 };

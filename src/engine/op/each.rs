@@ -1,28 +1,52 @@
-//! A rule without a window: every row is judged at once, late or not. Holds no state; that an
-//! older row does not override a newer one of its key is the alert stage's part.
+//! A rule without a window: every row is judged at once, late or not. That an older row does not
+//! override a newer one of its key is the alert stage's part.
 
+use crate::engine::arrange::arrange;
 use crate::engine::expr::{Env, Scope, holds};
-use crate::engine::{Account, Context, judge};
+use crate::engine::work::Work;
+use crate::engine::{join, judge};
 use crate::model::alerting::RuleKind;
-use crate::model::row::{Observation, Row};
+use crate::model::row::Row;
+use crate::model::value::Value;
 
-/// The operator.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::engine) struct Each;
-
-impl Each {
-    /// Judges a row. A retained one tells a state, so it is no occurrence.
-    pub(super) fn push(self, ctx: Context<'_>, row: &Row, account: &mut Account, out: &mut Vec<Observation>) {
-        if row.retained && matches!(ctx.rule.alert.kind, RuleKind::Occurrence { .. }) {
-            account.retained += 1;
-            return;
-        }
-        let env = Env { at: row.time, ..Env::default() };
-        let sides = [&*row.slots];
-        let scope = Scope::row(&sides, &[], &env);
-        if ctx.rule.filter.as_ref().is_none_or(|filter| holds(filter, scope)) {
-            account.matched += 1;
-            out.push(judge::observe(ctx, scope, row.time, row.retained));
+/// Judges a row. A retained one tells a state, so it is no occurrence.
+pub(super) fn push(work: &mut Work<'_>, row: &Row) {
+    if row.retained && matches!(work.ctx.rule.alert.kind, RuleKind::Occurrence { .. }) {
+        work.account.retained += 1;
+        return;
+    }
+    let env = work.env(row.time);
+    if work.ctx.rule.from.joins.is_empty() {
+        judge(work, &[&row.slots], row, &env);
+    } else {
+        let (rows, refused) = join::at_entry(work.ctx, work.tables, &row.slots, &env);
+        work.account.refused += refused;
+        for sides in rows {
+            judge(work, &sides, row, &env);
         }
     }
+    work.settle(&env);
+}
+
+fn judge(work: &mut Work<'_>, sides: &[&[Value]], row: &Row, env: &Env) {
+    let rule = work.ctx.rule;
+    let analytics = work.analytics(Scope::row(sides, &[], env));
+    let scope = Scope::row(sides, &analytics, env);
+    if !rule.filter.as_ref().is_none_or(|filter| holds(filter, scope)) {
+        return;
+    }
+    let mut lines = Vec::with_capacity(1);
+    judge::lines(work.ctx, scope, &mut lines);
+    if lines.is_empty() {
+        return;
+    }
+    if let Some(plan) = &rule.arrange {
+        let mut arranged = lines.into_iter().map(|line| (line, ())).collect();
+        arrange(plan, rule.visible, &mut arranged);
+        lines = arranged.into_iter().map(|(line, ())| line).collect();
+    }
+    for line in lines {
+        judge::observe(work, line, env, row.time, row.retained);
+    }
+    work.hit(scope);
 }

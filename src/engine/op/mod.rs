@@ -1,95 +1,165 @@
-//! The operators: what a rule does with the rows that pass its WHERE. One operator a file; a
-//! variant here and the compiler names every place that it needs.
+//! The operators: what a rule does with its rows. A window is either aligned to the calendar, and then
+//! the order of rows does not matter to it, or it follows the rows one after the other.
 
+mod aligned;
+mod close;
+mod count;
 mod each;
-mod tumble;
+mod lane;
+mod ordered;
+mod pane;
+mod session;
+mod slide;
+mod state;
 
+use std::time::Duration;
+
+use super::Context;
+use super::budget::Budget;
+use super::front::{self, Entrant};
+use super::layout::Remap;
 use super::snapshot::{Reader, SnapshotError, Writer};
 use super::watermark::Mark;
-use super::{Account, Context};
-use crate::model::row::{Observation, Row};
+use super::work::Work;
+use crate::model::row::Row;
+use crate::model::time::Timestamp;
+use crate::model::value::Value;
 use crate::plan::logical::WindowKind;
 
-use self::each::Each;
-use self::tumble::Tumble;
+use self::aligned::Aligned;
+use self::ordered::Ordered;
 
 /// The operator of one rule, with its state.
 #[derive(Debug)]
 pub(super) enum Operator {
     /// Every row by itself.
-    Each(Each),
-    /// TUMBLINGWINDOW.
-    Tumble(Box<Tumble>),
+    Each,
+    /// TUMBLINGWINDOW, HOPPINGWINDOW.
+    Aligned(Box<Aligned>),
+    /// SLIDINGWINDOW, SESSIONWINDOW, COUNTWINDOW, STATEWINDOW.
+    Ordered(Box<Ordered>),
+}
+
+/// A row that came, as the operators of windows see it.
+#[derive(Debug)]
+struct Arrival<'r> {
+    /// Whose progress it tells.
+    key: &'r Value,
+    /// The key of its lane; `None` is the values of GROUP BY.
+    lane: Option<&'r [Value]>,
+    time: Timestamp,
+    lateness: Duration,
+    entrant: Entrant,
 }
 
 impl Operator {
     /// The operator that a rule asks for, empty.
     pub(super) fn new(ctx: Context<'_>) -> Self {
-        match &ctx.rule.window {
-            None => Self::Each(Each),
-            Some(window) => match window.kind {
-                WindowKind::Tumbling { length } => Self::Tumble(Box::new(Tumble::new(ctx, length))),
-                _ => Self::Each(Each),
-            },
+        let Some(window) = &ctx.rule.window else { return Self::Each };
+        match window.kind {
+            WindowKind::Tumbling { length } => Self::Aligned(Box::new(Aligned::new(ctx, length, length))),
+            WindowKind::Hopping { length, hop } => Self::Aligned(Box::new(Aligned::new(ctx, length, hop))),
+            WindowKind::Sliding { .. }
+            | WindowKind::Session { .. }
+            | WindowKind::Count { .. }
+            | WindowKind::State { .. } => Self::Ordered(Box::new(Ordered::new(ctx))),
         }
     }
 
-    /// Takes a row in.
-    pub(super) fn push(
-        &mut self,
-        ctx: Context<'_>,
-        row: &Row,
-        now: Mark,
-        account: &mut Account,
-        out: &mut Vec<Observation>,
-    ) {
-        match self {
-            Self::Each(each) => each.push(ctx, row, account, out),
-            Self::Tumble(tumble) => tumble.push(ctx, row, now, account, out),
+    /// Takes a row in, which stands on this side of FROM.
+    pub(super) fn push(&mut self, work: &mut Work<'_>, side: usize, row: &Row) {
+        let Some(window) = &work.ctx.rule.window else { return each::push(work, row) };
+        if row.retained {
+            work.account.retained += 1;
+            return;
         }
+        let stream = work.ctx.stream_of(side);
+        let own = stream.key.and_then(|slot| row.slots.get(slot));
+        let lane = match own {
+            _ if !window.by_key => Some(&[][..]),
+            Some(key) => Some(std::slice::from_ref(key)),
+            None => None,
+        };
+        let own = own.unwrap_or(&Value::Null);
+        // Keys of different streams are different keys.
+        let apart;
+        let key = if work.ctx.rule.from.at_close {
+            let side = Value::Int(i64::try_from(side).unwrap_or(i64::MAX));
+            apart = Value::Array([side, own.clone()].into());
+            &apart
+        } else {
+            own
+        };
+        let lateness = work.ctx.lateness(side);
+        for entrant in front::entrants(work, window, side, row) {
+            let arrival = Arrival { key, lane, time: row.time, lateness, entrant };
+            match self {
+                Self::Each => {}
+                Self::Aligned(aligned) => aligned.push(work, arrival),
+                Self::Ordered(ordered) => ordered.push(work, arrival),
+            }
+        }
+        work.account.groups = self.groups();
     }
 
     /// Does what is due.
-    pub(super) fn advance(
-        &mut self,
-        ctx: Context<'_>,
-        now: Mark,
-        account: &mut Account,
-        out: &mut Vec<Observation>,
-    ) {
+    pub(super) fn advance(&mut self, work: &mut Work<'_>) {
         match self {
-            Self::Each(_) => {}
-            Self::Tumble(tumble) => tumble.advance(ctx, now, account, out),
+            Self::Each => {}
+            Self::Aligned(aligned) => aligned.advance(work),
+            Self::Ordered(ordered) => ordered.advance(work),
         }
+        work.account.groups = self.groups();
     }
 
     /// When something may be due: never later than it is, but perhaps earlier.
     pub(super) fn wake(&self) -> Option<Mark> {
         match self {
-            Self::Each(_) => None,
-            Self::Tumble(tumble) => tumble.wake(),
+            Self::Each => None,
+            Self::Aligned(aligned) => aligned.wake(),
+            Self::Ordered(ordered) => ordered.wake(),
+        }
+    }
+
+    /// How many groups have an open window.
+    pub(super) fn groups(&self) -> usize {
+        match self {
+            Self::Each => 0,
+            Self::Aligned(aligned) => aligned.groups(),
+            Self::Ordered(ordered) => ordered.groups(),
+        }
+    }
+
+    /// Reads the rows that it keeps anew, after the slots of the streams have changed.
+    pub(super) fn move_slots(&mut self, remaps: &[Remap], budget: &mut Budget) {
+        match self {
+            Self::Each => {}
+            Self::Aligned(aligned) => aligned.move_slots(remaps, budget),
+            Self::Ordered(ordered) => ordered.move_slots(remaps, budget),
         }
     }
 
     /// Writes the state.
     pub(super) fn write(&self, now: Mark, out: &mut Writer) {
         match self {
-            Self::Each(_) => {}
-            Self::Tumble(tumble) => tumble.write(now, out),
+            Self::Each => {}
+            Self::Aligned(aligned) => aligned.write(now, out),
+            Self::Ordered(ordered) => ordered.write(now, out),
         }
     }
 
-    /// Reads the state of the operator that the rule asks for.
+    /// Reads the state of the operator that the rule asks for, and charges it to the budget.
     pub(super) fn read(
         ctx: Context<'_>,
         now: Mark,
-        account: &mut Account,
+        budget: &mut Budget,
         from: &mut Reader<'_>,
     ) -> Result<Self, SnapshotError> {
         let mut new = Self::new(ctx);
         match &mut new {
-            Self::Each(_) => {}
-            Self::Tumble(tumble) => tumble.read(ctx, now, account, from)?,
+            Self::Each => {}
+            Self::Aligned(aligned) => aligned.read(ctx, now, budget, from)?,
+            Self::Ordered(ordered) => ordered.read(ctx, now, budget, from)?,
         }
         Ok(new)
     }

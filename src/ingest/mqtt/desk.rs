@@ -194,6 +194,7 @@ impl Desk {
             received: self.now,
             retained: publish.retained,
             dup: publish.dup,
+            qos: u8::from(publish.packet.is_some()),
             properties: publish.properties,
             ack: publish.packet.map(|packet| AckToken {
                 source: self.index,

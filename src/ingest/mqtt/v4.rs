@@ -33,7 +33,7 @@ pub(super) fn open(
     let broker = Broker::tcp(settings.endpoint.host.clone(), settings.endpoint.port);
     let mut options = MqttOptions::new(settings.client_id.clone(), broker);
     options
-        .try_set_clean_session(false)
+        .try_set_clean_session(settings.session_expiry == 0)
         .map_err(|e| e.to_string())?
         .try_set_inflight(OUTGOING)
         .map_err(|e| e.to_string())?;

@@ -122,6 +122,7 @@ impl Collector {
             received: now.wall,
             retained: false,
             dup: false,
+            qos: 0,
             properties: Box::default(),
             ack: None,
         }

@@ -168,6 +168,7 @@ impl Recording {
             received: self.last,
             retained,
             dup: false,
+            qos: 0,
             properties: Box::default(),
             ack: None,
         };

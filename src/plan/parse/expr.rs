@@ -3,10 +3,10 @@
 
 use super::Parser;
 use crate::model::diagnostic::Place;
-use crate::model::value::Value;
+use crate::model::value::{DataType, Value};
 use crate::plan::logical::BinaryOp;
 use crate::plan::report::Problem;
-use crate::plan::syntax::{Call, Kind as NodeKind, Name, Node};
+use crate::plan::syntax::{Call, Kind as NodeKind, Name, Node, Over, Path};
 use crate::plan::token::{Kind, Token};
 
 /// Words that cannot stand for a column unless quoted.
@@ -59,6 +59,8 @@ impl Parser<'_> {
 
     fn comparison(&mut self) -> Result<Node, Problem> {
         let mut left = self.concat()?;
+        // In parentheses a comparison may be compared like any other truth value.
+        let mut bare = false;
         loop {
             let op = match &self.peek().kind {
                 Kind::Symbol("=") => BinaryOp::Eq,
@@ -71,6 +73,7 @@ impl Parser<'_> {
                 Kind::Word(_) => match self.predicate(left)? {
                     Ok(node) => {
                         left = node;
+                        bare = false;
                         continue;
                     }
                     Err(unchanged) => return Ok(unchanged),
@@ -79,11 +82,12 @@ impl Parser<'_> {
             };
             let at = self.next().place;
             let right = self.concat()?;
-            if matches!(&left.kind, NodeKind::Binary(op, ..) if op.compares()) {
+            if bare {
                 let problem = Problem::new("syntax", at, "a comparison cannot be compared again");
                 return Err(problem.hint("write `a < b AND b < c`"));
             }
             left = self.binary(op, left, right)?;
+            bare = true;
         }
     }
 
@@ -115,6 +119,7 @@ impl Parser<'_> {
         self.next();
         let left = Box::new(left);
         let kind = match known {
+            "IN" if !self.peek().is("(") => NodeKind::InArray(left, Box::new(self.concat()?)),
             "IN" => {
                 self.expect("(")?;
                 let mut list = vec![self.expr()?];
@@ -233,31 +238,41 @@ impl Parser<'_> {
                 let place = node.place.through(member.place);
                 node = self.member(node, member, dot, place)?;
             } else if self.take("[") {
-                let index = self.expr()?;
-                if matches!(&self.peek().kind, Kind::Other(text) if text.starts_with(':')) {
-                    let message = "slices of arrays are not supported by this version";
-                    return Err(Problem::new("not-yet", self.peek().place, message));
-                }
-                let end = self.expect("]")?;
-                let place = node.place.through(end);
-                node = self.node(NodeKind::Element(Box::new(node), Box::new(index)), place)?;
+                node = self.subscript(node)?;
             } else {
                 return Ok(node);
             }
         }
     }
 
+    /// `[0]`, `[1:3]`, `[:3]`, `[1:]`, behind the bracket.
+    fn subscript(&mut self, of: Node) -> Result<Node, Problem> {
+        let start = of.place;
+        let of = Box::new(of);
+        let first = if self.peek().is(":") { None } else { Some(Box::new(self.expr()?)) };
+        let kind = match first {
+            Some(index) if !self.peek().is(":") => NodeKind::Element(of, index),
+            from => {
+                self.expect(":")?;
+                let to = if self.peek().is("]") { None } else { Some(Box::new(self.expr()?)) };
+                NodeKind::Slice(of, from, to)
+            }
+        };
+        let end = self.expect("]")?;
+        self.node(kind, start.through(end))
+    }
+
     fn member(&mut self, node: Node, member: Name, dot: bool, place: Place) -> Result<Node, Problem> {
         match node.kind {
-            NodeKind::Path { mut names, mut dotted } => {
-                if names.len() >= self.limits.depth {
+            NodeKind::Path(mut path) => {
+                if path.names.len() >= self.limits.depth {
                     return Err(self.too_deep(place));
                 }
-                if dot && dotted == names.len() {
-                    dotted += 1;
+                if dot && path.dotted == path.names.len() {
+                    path.dotted += 1;
                 }
-                names.push(member);
-                self.node(NodeKind::Path { names, dotted }, place)
+                path.names.push(member);
+                self.node(NodeKind::Path(path), place)
             }
             _ => self.node(NodeKind::Member(Box::new(node), member), place),
         }
@@ -324,20 +339,41 @@ impl Parser<'_> {
     fn column(&mut self) -> Result<Node, Problem> {
         let name = self.name("a column")?;
         let place = name.place;
-        self.node(NodeKind::Path { names: vec![name], dotted: 1 }, place)
+        self.node(NodeKind::Path(Path::of(name)), place)
     }
 
     fn cast(&mut self) -> Result<Node, Problem> {
         let start = self.next().place;
         self.expect("(")?;
         let of = self.expr()?;
-        if self.peek().is(",") {
-            return Err(self.expected("AS").hint("write CAST(a AS BIGINT)"));
-        }
-        self.expect_word("AS")?;
-        let ty = self.data_type()?;
+        // eKuiper's way of writing it has the type in quotes.
+        let ty = if self.take(",") {
+            self.quoted_type()?
+        } else {
+            self.expect_word("AS")?;
+            self.data_type()?
+        };
         let end = self.expect(")")?;
         self.node(NodeKind::Cast(Box::new(of), ty), start.through(end))
+    }
+
+    fn quoted_type(&mut self) -> Result<DataType, Problem> {
+        let token = self.peek().clone();
+        let ty = match &token.kind {
+            Kind::Text(name) | Kind::Quoted(name) => match name.to_uppercase().as_str() {
+                "BIGINT" => Some(DataType::Bigint),
+                "FLOAT" => Some(DataType::Float),
+                "STRING" => Some(DataType::String),
+                "BOOLEAN" => Some(DataType::Boolean),
+                "DATETIME" => Some(DataType::Datetime),
+                "BYTEA" => Some(DataType::Bytea),
+                _ => None,
+            },
+            _ => None,
+        };
+        let ty = ty.ok_or_else(|| self.expected("a type in quotes").hint("write CAST(a AS BIGINT)"))?;
+        self.next();
+        Ok(ty)
     }
 
     fn case(&mut self) -> Result<Node, Problem> {
@@ -361,32 +397,88 @@ impl Parser<'_> {
         let name = self.name("a function")?;
         let start = name.place;
         self.expect("(")?;
-        let mut call = Call { name, star: false, distinct: false, args: Vec::new(), filter: None };
-        if self.take("*") {
+        // Its arguments become columns, which are named by their texts.
+        let named = name.text.eq_ignore_ascii_case("changed_cols");
+        let mut call = Call {
+            name,
+            star: false,
+            distinct: false,
+            args: Vec::new(),
+            texts: Vec::new(),
+            filter: None,
+            over: None,
+        };
+        if self.peek().is("*") && self.ahead(1).is(")") {
+            self.next();
             call.star = true;
         } else if !self.peek().is(")") {
             call.distinct = self.take_word("DISTINCT");
-            call.args.push(self.expr()?);
-            while self.take(",") {
-                call.args.push(self.expr()?);
+            loop {
+                let first = self.at;
+                call.args.push(self.argument()?);
+                if named {
+                    call.texts.push(self.slice(first));
+                }
+                if !self.take(",") {
+                    break;
+                }
             }
         }
         if !self.peek().is(")") {
             return Err(self.expected("`,` or `)`"));
         }
         self.next();
-        if self.peek().is_word("FILTER") && self.ahead(1).is("(") {
-            self.next();
-            self.next();
-            self.expect_word("WHERE")?;
-            call.filter = Some(self.expr()?);
-            self.expect(")")?;
-        }
-        if self.peek().is_word("OVER") {
-            let message = "OVER is not supported by this version";
-            return Err(Problem::new("not-yet", self.peek().place, message));
+        loop {
+            let open = self.ahead(1).is("(");
+            if call.filter.is_none() && open && self.peek().is_word("FILTER") {
+                self.next();
+                self.next();
+                self.expect_word("WHERE")?;
+                call.filter = Some(self.expr()?);
+                self.expect(")")?;
+            } else if call.over.is_none() && self.peek().is_word("OVER") {
+                self.next();
+                call.over = Some(self.over()?);
+            } else {
+                break;
+            }
         }
         let place = start.through(self.last().place);
         self.node(NodeKind::Call(Box::new(call)), place)
+    }
+
+    /// An expression, or `*`.
+    fn argument(&mut self) -> Result<Node, Problem> {
+        let alone = self.peek().is("*") && (self.ahead(1).is(",") || self.ahead(1).is(")"));
+        if !alone {
+            return self.expr();
+        }
+        let place = self.next().place;
+        self.node(NodeKind::Star, place)
+    }
+
+    /// `(PARTITION BY a, … WHEN c)`, behind OVER.
+    fn over(&mut self) -> Result<Over, Problem> {
+        self.expect("(")?;
+        let mut over = Over::default();
+        if self.take_word("PARTITION") {
+            self.expect_word("BY")?;
+            over.partition.push(self.expr()?);
+            while self.take(",") {
+                over.partition.push(self.expr()?);
+            }
+        }
+        if self.peek().is_word("ORDER") {
+            let message = "rows come in the order of their time; OVER takes no ORDER BY";
+            return Err(Problem::new("unsupported", self.peek().place, message));
+        }
+        if self.take_word("WHEN") {
+            over.when = Some(self.expr()?);
+        }
+        if !self.peek().is(")") {
+            return Err(self.expected("PARTITION BY …, WHEN … or `)`"));
+        }
+        self.next();
+        Ok(over)
     }
 }

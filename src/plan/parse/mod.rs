@@ -12,7 +12,7 @@ use super::token::{Kind, Token, tokens};
 use crate::model::diagnostic::Place;
 use crate::model::value::{DataType, Value};
 
-/// Reads a `CREATE STREAM`.
+/// Reads a `CREATE STREAM` or `CREATE TABLE`.
 ///
 /// # Errors
 /// The first syntax error.
@@ -45,14 +45,25 @@ pub(super) fn expression(text: &str, limits: &Limits) -> Result<Node, Problem> {
     Ok(node)
 }
 
-/// The name in `CREATE STREAM name`, from a text that need not be right beyond it.
+/// Reads the name of a type, as in `ARRAY(FLOAT)`.
+///
+/// # Errors
+/// The first syntax error.
+pub(super) fn data_type(text: &str, limits: &Limits) -> Result<DataType, Problem> {
+    let mut parser = Parser::new(text, limits)?;
+    let ty = parser.data_type()?;
+    parser.end()?;
+    Ok(ty)
+}
+
+/// The name in `CREATE STREAM name` and `CREATE TABLE name`, from a text that need not be right beyond
+/// it.
 pub(super) fn created_name(text: &str) -> Option<String> {
     let tokens = tokens(text).ok()?;
-    let [create, stream, name, ..] = tokens.as_slice() else { return None };
+    let [create, what, name, ..] = tokens.as_slice() else { return None };
+    let creates = create.is_word("CREATE") && (what.is_word("STREAM") || what.is_word("TABLE"));
     match &name.kind {
-        Kind::Word(word) | Kind::Quoted(word) if create.is_word("CREATE") && stream.is_word("STREAM") => {
-            Some(word.clone())
-        }
+        Kind::Word(word) | Kind::Quoted(word) if creates => Some(word.clone()),
         _ => None,
     }
 }

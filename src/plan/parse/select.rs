@@ -1,14 +1,26 @@
-//! `SELECT … FROM … WHERE … GROUP BY … HAVING …`. Parts of SQL that this version does not have
-//! are named as such where they stand.
+//! `SELECT … FROM … WHERE … GROUP BY … HAVING … ORDER BY … LIMIT …`. What the language leaves out of
+//! SQL is named as such where it stands.
 
 use super::Parser;
+use crate::model::diagnostic::Place;
+use crate::plan::logical::{Direction, JoinKind};
+use crate::plan::nearest::nearest;
 use crate::plan::report::Problem;
-use crate::plan::syntax::{Call, Item, Kind as NodeKind, Name, Node, Select};
+use crate::plan::syntax::{Call, Column, Item, Join, Kind as NodeKind, Name, Node, Select, Source};
 use crate::plan::token::Kind;
 
-/// Windows of the language that this version does not have.
-const LATER_WINDOWS: &[&str] =
-    &["HOPPINGWINDOW", "SLIDINGWINDOW", "SESSIONWINDOW", "COUNTWINDOW", "STATEWINDOW"];
+/// The windows, with an example of each.
+const WINDOWS: &[(&str, &str)] = &[
+    ("TUMBLINGWINDOW", "TUMBLINGWINDOW(ss, 10)"),
+    ("HOPPINGWINDOW", "HOPPINGWINDOW(ss, 60, 10)"),
+    ("SLIDINGWINDOW", "SLIDINGWINDOW(ss, 60)"),
+    ("SESSIONWINDOW", "SESSIONWINDOW(mi, 60, 5)"),
+    ("COUNTWINDOW", "COUNTWINDOW(10)"),
+    ("STATEWINDOW", "STATEWINDOW(running)"),
+];
+
+/// How many sides FROM may have.
+const MOST_SIDES: usize = 16;
 
 /// Words that begin a part of a query, and so cannot be an alias without AS.
 const CLAUSES: &[&str] = &[
@@ -26,8 +38,11 @@ const CLAUSES: &[&str] = &[
     "LEFT",
     "RIGHT",
     "FULL",
+    "OUTER",
     "CROSS",
+    "NATURAL",
     "ON",
+    "USING",
     "WINDOW",
     "FETCH",
     "FOR",
@@ -39,15 +54,14 @@ const CLAUSES: &[&str] = &[
 impl Parser<'_> {
     pub(super) fn select(&mut self) -> Result<Select, Problem> {
         if self.peek().is_word("WITH") {
-            return Err(self.not_yet("WITH is"));
+            let problem = self.unsupported("WITH is not supported: a rule is one query");
+            return Err(problem.hint("use the output columns to the right of where they are named"));
         }
         if !self.peek().is_word("SELECT") {
             return Err(self.expected("SELECT"));
         }
         self.next();
-        if self.peek().is_word("DISTINCT") {
-            return Err(self.not_yet("SELECT DISTINCT is"));
-        }
+        let distinct = self.peek().is_word("DISTINCT").then(|| self.next().place);
         let mut items = vec![self.item()?];
         while self.take(",") {
             items.push(self.item()?);
@@ -59,39 +73,145 @@ impl Parser<'_> {
             });
         }
         self.next();
-        if self.peek().is("(") {
-            return Err(self.not_yet("a query in FROM is"));
-        }
-        let stream = self.name("a stream's name")?;
-        let alias = self.alias()?;
-        self.refuse_join()?;
+        let from = self.from()?;
         let filter = if self.take_word("WHERE") { Some(self.expr()?) } else { None };
         let (group, window) = self.group_by()?;
         let having = if self.take_word("HAVING") { Some(self.expr()?) } else { None };
+        let order = self.order_by()?;
+        let limit = self.limit()?;
         self.refuse_tail()?;
-        let mut select = Select { items, stream, alias, filter, group, window, having };
-        select.unqualify();
-        Ok(select)
+        Ok(Select { distinct, items, from, filter, group, window, having, order, limit })
     }
 
-    fn not_yet(&self, what: &str) -> Problem {
-        Problem::new("not-yet", self.peek().place, format!("{what} not supported by this version"))
+    fn unsupported(&self, message: &str) -> Problem {
+        Problem::new("unsupported", self.peek().place, message)
     }
 
     fn item(&mut self) -> Result<Item, Problem> {
         if self.peek().is("*") {
-            return Ok(Item::All(self.next().place));
+            let place = self.next().place;
+            return self.all(place, None);
+        }
+        if self.ahead(1).is(".") && self.ahead(2).is("*") {
+            let side = self.name("a stream's name")?;
+            self.next();
+            let place = side.place.through(self.next().place);
+            return self.all(place, Some(side));
         }
         let first = self.at;
         let node = self.expr()?;
         let text = self.slice(first);
         let alias = if self.take_word("AS") { Some(self.name("the column's name after AS")?) } else { None };
-        Ok(Item::Expr { node, alias, text })
+        let invisible = self.take_word("INVISIBLE");
+        Ok(Item::Expr(Column { node, alias, text, invisible }))
+    }
+
+    /// What may stand behind `*`.
+    fn all(&mut self, place: Place, of: Option<Name>) -> Result<Item, Problem> {
+        let mut except = Vec::new();
+        let mut replace = Vec::new();
+        if self.peek().is_word("EXCEPT") && self.ahead(1).is("(") {
+            self.next();
+            self.next();
+            except.push(self.name("a column's name")?);
+            while self.take(",") {
+                except.push(self.name("a column's name")?);
+            }
+            self.expect(")")?;
+        }
+        if self.peek().is_word("REPLACE") && self.ahead(1).is("(") {
+            self.next();
+            self.next();
+            loop {
+                let node = self.expr()?;
+                self.expect_word("AS")?;
+                replace.push((node, self.name("the column's name after AS")?));
+                if !self.take(",") {
+                    break;
+                }
+            }
+            self.expect(")")?;
+        }
+        Ok(Item::All { place, of, except, replace })
+    }
+
+    fn from(&mut self) -> Result<Vec<Source>, Problem> {
+        let mut sides = vec![self.source(None)?];
+        loop {
+            if self.peek().is(",") {
+                let problem = self.unsupported("FROM takes one stream or table, and joins to it");
+                return Err(problem.hint("write INNER JOIN … ON …, or CROSS JOIN"));
+            }
+            let Some((kind, place)) = self.join()? else { return Ok(sides) };
+            if sides.len() >= MOST_SIDES {
+                let message = format!("FROM joins more than {MOST_SIDES} streams and tables");
+                return Err(Problem::new("too-large", place, message).hint("split the rule"));
+            }
+            let mut source = self.source(Some(Join { kind, place, on: None }))?;
+            let on = self.on(kind)?;
+            source.join = Some(Join { kind, place, on });
+            sides.push(source);
+        }
+    }
+
+    fn source(&mut self, join: Option<Join>) -> Result<Source, Problem> {
+        if self.peek().is("(") {
+            let problem = self.unsupported("queries inside a query are not supported");
+            return Err(problem.hint("name a stream or a table"));
+        }
+        let name = self.name("the name of a stream or table")?;
+        let alias = self.alias()?;
+        Ok(Source { name, alias, join })
+    }
+
+    /// The words of a join, where one begins here.
+    fn join(&mut self) -> Result<Option<(JoinKind, Place)>, Problem> {
+        let start = self.peek().place;
+        let outer = [("LEFT", JoinKind::Left), ("RIGHT", JoinKind::Right), ("FULL", JoinKind::Full)];
+        if self.peek().is_word("NATURAL") {
+            let problem = self.unsupported("NATURAL JOIN is not supported");
+            return Err(problem.hint("name the columns: INNER JOIN … ON a.x = b.x"));
+        }
+        let kind = if self.take_word("INNER") {
+            JoinKind::Inner
+        } else if self.take_word("CROSS") {
+            JoinKind::Cross
+        } else if let Some((_, kind)) = outer.into_iter().find(|(word, _)| self.take_word(word)) {
+            self.take_word("OUTER");
+            kind
+        } else if self.peek().is_word("JOIN") {
+            JoinKind::Inner
+        } else {
+            return Ok(None);
+        };
+        let end = self.expect_word("JOIN")?;
+        Ok(Some((kind, start.through(end))))
+    }
+
+    fn on(&mut self, kind: JoinKind) -> Result<Option<Node>, Problem> {
+        if self.peek().is_word("USING") {
+            let problem = self.unsupported("USING is not supported");
+            return Err(problem.hint("write ON a.x = b.x"));
+        }
+        match (kind, self.peek().is_word("ON")) {
+            (JoinKind::Cross, true) => {
+                let problem = Problem::new("syntax", self.peek().place, "CROSS JOIN takes no ON");
+                Err(problem.hint("write INNER JOIN … ON …"))
+            }
+            (JoinKind::Cross, false) => Ok(None),
+            (_, false) => {
+                Err(self.expected("ON").hint("say which rows belong together, as in ON a.device = b.device"))
+            }
+            (_, true) => {
+                self.next();
+                self.expr().map(Some)
+            }
+        }
     }
 
     fn alias(&mut self) -> Result<Option<Name>, Problem> {
         if self.take_word("AS") {
-            return self.name("the stream's alias after AS").map(Some);
+            return self.name("the alias after AS").map(Some);
         }
         match &self.peek().kind {
             Kind::Word(word) if !CLAUSES.iter().any(|c| word.eq_ignore_ascii_case(c)) => {
@@ -100,37 +220,6 @@ impl Parser<'_> {
             Kind::Quoted(_) => self.name("an alias").map(Some),
             _ => Ok(None),
         }
-    }
-
-    fn refuse_join(&self) -> Result<(), Problem> {
-        let joins = ["JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS"];
-        if self.peek().is(",") || joins.iter().any(|word| self.peek().is_word(word)) {
-            return Err(self.not_yet("a join is"));
-        }
-        Ok(())
-    }
-
-    fn refuse_tail(&self) -> Result<(), Problem> {
-        let refused = [
-            ("ORDER", "ORDER BY means nothing on a stream: rows come in the order of their time"),
-            ("LIMIT", "LIMIT means nothing on a stream: a rule sees every row"),
-            ("OFFSET", "OFFSET means nothing on a stream: a rule sees every row"),
-            ("UNION", "UNION is not supported; write one rule for each query"),
-            ("EXCEPT", "EXCEPT is not supported"),
-            ("INTERSECT", "INTERSECT is not supported"),
-        ];
-        for (word, message) in refused {
-            if self.peek().is_word(word) {
-                return Err(Problem::new("unsupported", self.peek().place, message));
-            }
-        }
-        for (word, after) in [("WHERE", "FROM"), ("GROUP", "WHERE")] {
-            if self.peek().is_word(word) {
-                let message = format!("{word} stands too late: it comes after {after}");
-                return Err(Problem::new("syntax", self.peek().place, message));
-            }
-        }
-        Ok(())
     }
 
     fn group_by(&mut self) -> Result<(Vec<Node>, Option<Call>), Problem> {
@@ -144,17 +233,7 @@ impl Parser<'_> {
             let node = self.expr()?;
             match node.kind {
                 NodeKind::Call(call) if is_window(&call.name.text) => {
-                    let upper = call.name.text.to_uppercase();
-                    if upper != "TUMBLINGWINDOW" && !LATER_WINDOWS.contains(&upper.as_str()) {
-                        let message = format!("no window `{}`", call.name.text);
-                        let problem = Problem::new("unknown-function", call.name.place, message);
-                        return Err(problem.hint("write GROUP BY …, TUMBLINGWINDOW(ss, 10)"));
-                    }
-                    if LATER_WINDOWS.contains(&upper.as_str()) {
-                        let message = format!("{upper} is not supported by this version");
-                        return Err(Problem::new("not-yet", call.name.place, message)
-                            .hint("TUMBLINGWINDOW(ss, 10) is"));
-                    }
+                    known(&call.name)?;
                     if window.is_some() {
                         return Err(Problem::new("unsupported", call.name.place, "a query has one window"));
                     }
@@ -167,25 +246,90 @@ impl Parser<'_> {
             }
         }
     }
+
+    fn order_by(&mut self) -> Result<Vec<(Node, Direction)>, Problem> {
+        let mut order = Vec::new();
+        if !self.take_word("ORDER") {
+            return Ok(order);
+        }
+        self.expect_word("BY")?;
+        loop {
+            let node = self.expr()?;
+            let direction = if self.take_word("DESC") {
+                Direction::Descending
+            } else {
+                self.take_word("ASC");
+                Direction::Ascending
+            };
+            if self.peek().is_word("NULLS") {
+                return Err(self.unsupported("NULL stands last, both ways round; NULLS cannot be said"));
+            }
+            order.push((node, direction));
+            if !self.take(",") {
+                return Ok(order);
+            }
+        }
+    }
+
+    fn limit(&mut self) -> Result<Option<(usize, Place)>, Problem> {
+        if !self.peek().is_word("LIMIT") {
+            return Ok(None);
+        }
+        let start = self.next().place;
+        let number = match &self.peek().kind {
+            Kind::Number(digits) => digits.parse::<usize>().ok(),
+            _ => None,
+        };
+        let Some(number) = number else {
+            return Err(self.expected("how many rows after LIMIT, a whole number"));
+        };
+        let place = start.through(self.next().place);
+        Ok(Some((number, place)))
+    }
+
+    fn refuse_tail(&self) -> Result<(), Problem> {
+        let refused = [
+            ("OFFSET", "OFFSET is not supported; LIMIT takes the first rows"),
+            ("UNION", "UNION is not supported; write one rule for each query"),
+            ("EXCEPT", "EXCEPT between queries is not supported"),
+            ("INTERSECT", "INTERSECT is not supported"),
+            ("FETCH", "FETCH is not supported; write LIMIT"),
+        ];
+        for (word, message) in refused {
+            if self.peek().is_word(word) {
+                return Err(self.unsupported(message));
+            }
+        }
+        let late = [
+            ("WHERE", "FROM"),
+            ("GROUP", "WHERE"),
+            ("HAVING", "GROUP BY"),
+            ("ORDER", "HAVING and before LIMIT"),
+            ("JOIN", "FROM"),
+        ];
+        for (word, after) in late {
+            if self.peek().is_word(word) {
+                let message = format!("{word} stands too late: it comes after {after}");
+                return Err(Problem::new("syntax", self.peek().place, message));
+            }
+        }
+        Ok(())
+    }
 }
 
+/// Whether this is called as a window is.
 fn is_window(name: &str) -> bool {
     name.to_uppercase().ends_with("WINDOW")
 }
 
-impl Select {
-    fn unqualify(&mut self) {
-        let mut own = vec![self.alias.as_ref().unwrap_or(&self.stream).text.clone()];
-        if self.alias.is_some() {
-            own.push(self.stream.text.clone());
-        }
-        let own: Vec<&str> = own.iter().map(String::as_str).collect();
-        for item in &mut self.items {
-            if let Item::Expr { node, .. } = item {
-                node.unqualify(&own);
-            }
-        }
-        let parts = self.filter.iter_mut().chain(&mut self.group).chain(&mut self.having);
-        parts.for_each(|node| node.unqualify(&own));
+fn known(name: &Name) -> Result<(), Problem> {
+    if WINDOWS.iter().any(|(window, _)| name.text.eq_ignore_ascii_case(window)) {
+        return Ok(());
     }
+    let problem = Problem::new("unknown-function", name.place, format!("no window `{}`", name.text));
+    let near = nearest(&name.text, WINDOWS.iter().map(|window| window.0));
+    Err(match WINDOWS.iter().find(|(window, _)| Some(*window) == near) {
+        Some((_, example)) => problem.hint(format!("write GROUP BY …, {example}")),
+        None => problem.hint("write GROUP BY …, TUMBLINGWINDOW(ss, 10)"),
+    })
 }

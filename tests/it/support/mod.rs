@@ -10,7 +10,7 @@ pub(crate) mod programs;
 use std::time::Duration;
 
 /// Nothing here takes longer on a busy machine; a test that hangs ends with this.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for something that must come.
 #[cfg(feature = "hub")]

@@ -1,0 +1,211 @@
+//! The agent's figures under their Prometheus names: for `/metrics`, and, summed up, for the hub.
+
+use std::collections::BTreeMap;
+
+use crate::model::link::{AgentReport, SourceReport};
+use crate::model::ruleset::RunningSet;
+use crate::model::time::Timestamp;
+
+use super::status::{RuleStatus, Status};
+
+/// One figure under its Prometheus name, with its labels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metric {
+    /// As in `weir_rows_total`; a counter where it ends in `_total`, else a gauge.
+    pub name: &'static str,
+    /// What it counts.
+    pub help: &'static str,
+    /// Names and values.
+    pub labels: Vec<(&'static str, String)>,
+    /// The figure.
+    pub value: f64,
+}
+
+impl Status {
+    /// Every figure, in an order that keeps the same names together.
+    pub fn metrics(&self) -> Vec<Metric> {
+        let mut out = Metrics::default();
+        out.plain("weir_uptime_seconds", "seconds since the start", self.uptime_seconds);
+        out.plain("weir_resident_bytes", "resident memory of the process", self.rss_bytes);
+        out.plain("weir_messages_total", "messages taken in", self.core.messages);
+        out.plain("weir_message_bytes_total", "payload bytes taken in", self.core.bytes);
+        out.plain(
+            "weir_redelivered_total",
+            "messages delivered again and not evaluated",
+            self.core.redelivered,
+        );
+        out.plain(
+            "weir_clock_trusted",
+            "whether the node's calendar is believed",
+            u64::from(self.core.clock_trusted),
+        );
+        out.plain("weir_unmatched_total", "messages that no stream reads", self.core.unmatched);
+        for source in &self.sources {
+            out.add(
+                "weir_source_connected",
+                "whether the broker is connected",
+                &[("source", &source.name)],
+                u64::from(source.connected),
+            );
+        }
+        for source in &self.sources {
+            for (counter, count) in &source.counters {
+                out.add(
+                    "weir_source_total",
+                    "what a source counted",
+                    &[("source", &source.name), ("what", counter)],
+                    *count,
+                );
+            }
+        }
+        self.stream_metrics(&mut out);
+        self.rule_metrics(&mut out);
+        let spool = &self.core.spool;
+        out.plain("weir_spool_newest", "newest sequence number", spool.newest);
+        out.plain("weir_spool_waiting", "transitions that wait for the hub", spool.waiting);
+        out.plain("weir_spool_waiting_bytes", "their bytes", spool.waiting_bytes);
+        out.plain("weir_spool_evicted_total", "transitions given up since the spool was made", spool.evicted);
+        out.plain("weir_spool_commits_total", "transactions", spool.commits);
+        out.plain("weir_link_connected", "whether the hub is connected", u64::from(self.link.connected));
+        out.plain("weir_link_sessions_total", "sessions with the hub", self.link.sessions);
+        out.plain("weir_link_sent_total", "transitions sent, repeats included", self.link.sent);
+        out.plain("weir_link_sent_bytes_total", "bytes sent to the hub", self.link.bytes_sent);
+        out.plain("weir_link_received_bytes_total", "bytes received from the hub", self.link.bytes_received);
+        out.list
+    }
+
+    fn stream_metrics(&self, out: &mut Metrics) {
+        for s in &self.core.streams {
+            out.add(
+                "weir_stream_messages_total",
+                "messages that reached a stream",
+                &[("ruleset", &s.ruleset), ("stream", &s.name)],
+                s.messages,
+            );
+        }
+        for s in &self.core.streams {
+            out.add(
+                "weir_rows_total",
+                "rows made of them",
+                &[("ruleset", &s.ruleset), ("stream", &s.name)],
+                s.rows,
+            );
+        }
+        for s in &self.core.streams {
+            for (reason, count) in &s.rejects {
+                out.add(
+                    "weir_rejects_total",
+                    "messages and rows refused",
+                    &[("ruleset", &s.ruleset), ("stream", &s.name), ("reason", reason)],
+                    *count,
+                );
+            }
+        }
+    }
+
+    fn rule_metrics(&self, out: &mut Metrics) {
+        type Figure = fn(&RuleStatus) -> u64;
+        let figures: [(&'static str, &'static str, Figure); 12] = [
+            ("weir_rule_matches_total", "output rows of a rule", |r| r.matched),
+            ("weir_rule_late_total", "rows too late for their window", |r| r.late),
+            ("weir_rule_future_total", "rows dated too far ahead", |r| r.future),
+            ("weir_rule_retained_total", "rows of retained messages, not used", |r| r.retained),
+            ("weir_rule_outdated_total", "rows older than one of their key", |r| r.outdated),
+            ("weir_rule_refused_total", "keys and groups that had no room", |r| r.refused),
+            ("weir_rule_undefined_total", "results that do not exist: NULL in their place", |r| r.undefined),
+            ("weir_rule_state_bytes", "bytes of a rule's state, by estimate", |r| r.bytes),
+            ("weir_rule_degraded", "whether a rule passed a ceiling lately", |r| u64::from(r.degraded)),
+            ("weir_transitions_total", "transitions of a rule's alerts", |r| r.transitions),
+            ("weir_alerts_firing", "alerts up", |r| r.firing),
+            ("weir_alerts_pending", "alerts pending", |r| r.pending),
+        ];
+        for (name, help, figure) in figures {
+            for r in &self.core.rules {
+                out.add(name, help, &[("ruleset", &r.ruleset), ("rule", &r.rule)], figure(r));
+            }
+        }
+        for r in &self.core.rules {
+            let labels = [("ruleset", &*r.ruleset), ("rule", &*r.rule)];
+            out.float("weir_rule_seconds_total", "time that a rule took", &labels, seconds(r.nanos));
+        }
+    }
+
+    /// What the hub is told. Figures of single rules go as their set's sums, and only where there
+    /// is something to tell: one by one they would make each report as large as the rule sets.
+    pub fn report(&self, running: Vec<RunningSet>) -> AgentReport {
+        let of_rule = |m: &Metric| m.labels.iter().any(|(name, _)| *name == "rule");
+        let (of_rules, others): (Vec<Metric>, Vec<Metric>) = self.metrics().into_iter().partition(of_rule);
+        let mut sums: BTreeMap<String, f64> = BTreeMap::new();
+        for mut metric in of_rules.into_iter().filter(|m| m.value > 0.0) {
+            metric.labels.retain(|(name, _)| *name != "rule");
+            *sums.entry(metric.key()).or_default() += metric.value;
+        }
+        AgentReport {
+            uptime_seconds: self.uptime_seconds,
+            running,
+            metrics: others.iter().map(|m| (m.key(), m.value)).chain(sums).collect(),
+            sources: self
+                .sources
+                .iter()
+                .map(|s| SourceReport {
+                    name: s.name.as_str().into(),
+                    connected: s.connected,
+                    error: s.error.clone(),
+                    since: Timestamp::parse(&s.since).unwrap_or_default().micros(),
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Metric {
+    /// Name and labels, as in `weir_rejects_total{stream="env",reason="not_json"}`.
+    pub fn key(&self) -> String {
+        if self.labels.is_empty() {
+            return self.name.to_owned();
+        }
+        let labels: Vec<String> = self.labels.iter().map(|(k, v)| format!("{k}={v:?}")).collect();
+        format!("{}{{{}}}", self.name, labels.join(","))
+    }
+}
+
+#[derive(Default)]
+struct Metrics {
+    list: Vec<Metric>,
+}
+
+impl Metrics {
+    fn plain(&mut self, name: &'static str, help: &'static str, value: u64) {
+        self.add(name, help, &[], value);
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "Prometheus figures are floats")]
+    fn add(&mut self, name: &'static str, help: &'static str, labels: &[(&'static str, &str)], value: u64) {
+        self.float(name, help, labels, value as f64);
+    }
+
+    fn float(&mut self, name: &'static str, help: &'static str, labels: &[(&'static str, &str)], value: f64) {
+        let labels = labels.iter().map(|(k, v)| (*k, (*v).to_owned())).collect();
+        self.list.push(Metric { name, help, labels, value });
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus figures are floats")]
+fn seconds(nanos: u64) -> f64 {
+    nanos as f64 / 1e9
+}
+
+/// The figures in Prometheus' text format.
+pub fn exposition(metrics: &[Metric]) -> String {
+    let mut text = String::new();
+    let mut last = "";
+    for metric in metrics {
+        if metric.name != last {
+            last = metric.name;
+            let kind = if last.ends_with("_total") { "counter" } else { "gauge" };
+            text.push_str(&format!("# HELP {last} {}\n# TYPE {last} {kind}\n", metric.help));
+        }
+        text.push_str(&format!("{} {}\n", metric.key(), metric.value));
+    }
+    text
+}

@@ -1,0 +1,116 @@
+//! The analytic functions: what they remember of the rows (or groups) before, per partition.
+//!
+//! Functions with the same PARTITION BY share their partitions. A partition is bounded by what its
+//! functions remember, the number of partitions by [`MAX_PARTITIONS`], and all bytes by the rule's
+//! [`Budget`]. Where a bound is reached, the partitions that were quiet for longest are forgotten.
+
+mod cell;
+mod changed;
+mod delay;
+mod lag;
+mod partitions;
+
+use super::budget::Budget;
+use super::expr::{Scope, eval, holds};
+use super::snapshot::{Reader, SnapshotError, Writer};
+use crate::model::value::Value;
+use crate::plan::logical::{Analytic, AnalyticFunction};
+
+use self::partitions::Partitions;
+
+/// The most partitions that functions with the same PARTITION BY remember.
+const MAX_PARTITIONS: usize = 10_000;
+
+/// The state of all analytic functions of one list of a rule.
+#[derive(Debug, Default)]
+pub(super) struct Analytics {
+    /// One for each PARTITION BY that differs.
+    sets: Vec<Partitions>,
+    /// For each function its set, and its place among the functions of the set.
+    places: Vec<(usize, usize)>,
+}
+
+impl Analytics {
+    /// Nothing seen yet.
+    pub(super) fn new(plan: &[Analytic]) -> Self {
+        let mut new = Self::default();
+        let mut different: Vec<usize> = Vec::new();
+        for (index, analytic) in plan.iter().enumerate() {
+            let same = different.iter().position(|first| plan[*first].partition == analytic.partition);
+            let set = same.unwrap_or_else(|| {
+                different.push(index);
+                new.sets.push(Partitions::default());
+                different.len() - 1
+            });
+            let place = new.sets[set].join(index);
+            new.places.push((set, place));
+        }
+        new
+    }
+
+    /// Takes a row in, and gives the value of each function for it. `scope` has no analytics yet; they are
+    /// filled in one after the other, so that one function may use those before it. The second is
+    /// false where there was no room: for a new partition, whose functions are NULL then, or for what a
+    /// function must remember, which then begins anew.
+    pub(super) fn take(
+        &mut self,
+        plan: &[Analytic],
+        scope: Scope<'_>,
+        budget: &mut Budget,
+    ) -> (Vec<Value>, bool) {
+        let mut values = Vec::with_capacity(plan.len());
+        let mut room = true;
+        for (analytic, (set, place)) in plan.iter().zip(&self.places) {
+            let scope = scope.with_analytics(&values);
+            let set = &mut self.sets[*set];
+            if *place == 0 {
+                set.turn_to(analytic.partition.iter().map(|expr| eval(expr, scope).into_owned()));
+            }
+            let counts = analytic.when.as_ref().is_none_or(|when| holds(when, scope));
+            let value = if !counts {
+                set.kept(*place)
+            } else if set.enter(plan, budget) {
+                let (value, fits) = set.step(*place, analytic, scope, budget);
+                room &= fits;
+                value
+            } else {
+                room = false;
+                Value::Null
+            };
+            values.push(value);
+        }
+        (values, room)
+    }
+
+    /// The row of `scope` (with its analytics) gave an output row.
+    pub(super) fn hit(&mut self, plan: &[Analytic], scope: Scope<'_>) {
+        for (analytic, (set, place)) in plan.iter().zip(&self.places) {
+            use AnalyticFunction::{LastHitCount, LastHitTime};
+            if matches!(analytic.function, LastHitCount | LastHitTime) {
+                let set = &mut self.sets[*set];
+                set.turn_to(analytic.partition.iter().map(|expr| eval(expr, scope).into_owned()));
+                set.hit(*place, scope.env.at);
+            }
+        }
+    }
+
+    /// What it took from the budget.
+    pub(super) fn bytes(&self) -> usize {
+        self.sets.iter().map(Partitions::bytes).sum()
+    }
+
+    /// Writes the state.
+    pub(super) fn write(&self, out: &mut Writer) {
+        self.sets.iter().for_each(|set| set.write(out));
+    }
+
+    /// Reads what [`Self::write`] wrote for the same functions.
+    pub(super) fn read(plan: &[Analytic], from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
+        let mut new = Self::new(plan);
+        new.sets.iter_mut().try_for_each(|set| set.read(plan, from))?;
+        Ok(new)
+    }
+}
+
+#[cfg(test)]
+mod tests;

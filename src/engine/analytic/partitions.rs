@@ -1,0 +1,176 @@
+//! The partitions of all functions with one PARTITION BY: found by the row's key, forgotten when they
+//! have been quiet for longest and room is short.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::MAX_PARTITIONS;
+use super::cell::Cell;
+use crate::engine::budget::Budget;
+use crate::engine::expr::Scope;
+use crate::engine::snapshot::{Reader, SnapshotError, Writer};
+use crate::model::time::Timestamp;
+use crate::model::value::Value;
+use crate::plan::logical::Analytic;
+
+/// All partitions, and which of them the row at hand belongs to.
+#[derive(Debug, Default)]
+pub(super) struct Partitions {
+    /// The functions, by their places in the plan.
+    members: Vec<usize>,
+    known: HashMap<Arc<[Value]>, Partition>,
+    /// The key of the row at hand.
+    key: Vec<Value>,
+    /// Counts rows: the greater, the later.
+    turn: u64,
+    /// What was taken from the budget.
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Partition {
+    /// The turn of its last row.
+    used: u64,
+    /// One for each function.
+    cells: Box<[Cell]>,
+}
+
+impl Partitions {
+    /// Adds a function; gives its place.
+    pub(super) fn join(&mut self, function: usize) -> usize {
+        self.members.push(function);
+        self.members.len() - 1
+    }
+
+    /// Turns to the partition of a row.
+    pub(super) fn turn_to(&mut self, key: impl Iterator<Item = Value>) {
+        self.key.clear();
+        self.key.extend(key);
+        self.turn += 1;
+        if let Some(partition) = self.known.get_mut(self.key.as_slice()) {
+            partition.used = self.turn;
+        }
+    }
+
+    /// What the function gave for the last row that counted.
+    pub(super) fn kept(&self, place: usize) -> Value {
+        let partition = self.known.get(self.key.as_slice());
+        partition.map_or(Value::Null, |partition| partition.cells[place].kept())
+    }
+
+    /// Makes the partition if it is not there. False where there is no room.
+    pub(super) fn enter(&mut self, plan: &[Analytic], budget: &mut Budget) -> bool {
+        if self.known.contains_key(self.key.as_slice()) {
+            return true;
+        }
+        if self.known.len() >= MAX_PARTITIONS {
+            self.forget_quietest(budget);
+        }
+        let cost = self.cost(&self.key);
+        if !budget.take(cost) {
+            self.forget_quietest(budget);
+            if !budget.take(cost) {
+                return false;
+            }
+        }
+        self.bytes += cost;
+        let cells = self.members.iter().map(|index| Cell::new(&plan[*index])).collect();
+        self.known.insert(self.key.as_slice().into(), Partition { used: self.turn, cells });
+        true
+    }
+
+    /// The function's value for the row at hand, which it remembers. False where there was no room for
+    /// that: then it begins anew.
+    pub(super) fn step(
+        &mut self,
+        place: usize,
+        analytic: &Analytic,
+        scope: Scope<'_>,
+        budget: &mut Budget,
+    ) -> (Value, bool) {
+        let Some(partition) = self.known.get_mut(self.key.as_slice()) else { return (Value::Null, false) };
+        let cell = &mut partition.cells[place];
+        let before = cell.bytes();
+        let value = cell.step(analytic, scope);
+        let after = cell.bytes();
+        self.bytes -= before;
+        budget.give(before);
+        let mut fits = budget.take(after);
+        if !fits {
+            self.forget_quietest(budget);
+            fits = budget.take(after);
+        }
+        if fits {
+            self.bytes += after;
+        } else if let Some(partition) = self.known.get_mut(self.key.as_slice()) {
+            partition.cells[place] = Cell::new(analytic);
+        }
+        (value, fits)
+    }
+
+    /// The row at hand gave output at this time.
+    pub(super) fn hit(&mut self, place: usize, at: Timestamp) {
+        if let Some(partition) = self.known.get_mut(self.key.as_slice()) {
+            partition.cells[place].hit(at);
+        }
+    }
+
+    /// Forgets a sixteenth of the partitions at once, so that the search for them is rare; never the one
+    /// of the row at hand.
+    fn forget_quietest(&mut self, budget: &mut Budget) {
+        let turn = self.turn;
+        let others = self.known.iter().filter(|(_, partition)| partition.used != turn);
+        let mut quiet: Vec<(u64, Arc<[Value]>)> =
+            others.map(|(key, partition)| (partition.used, key.clone())).collect();
+        let count = (1 + quiet.len() / 16).min(quiet.len());
+        if count < quiet.len() {
+            quiet.select_nth_unstable_by_key(count, |(used, _)| *used);
+        }
+        for (_, key) in quiet.iter().take(count) {
+            if let Some(partition) = self.known.remove(key) {
+                let freed = self.cost(key) + partition.cells.iter().map(Cell::bytes).sum::<usize>();
+                self.bytes -= freed;
+                budget.give(freed);
+            }
+        }
+    }
+
+    /// What a partition takes besides what its functions remember.
+    fn cost(&self, key: &[Value]) -> usize {
+        let cells = self.members.len() * size_of::<Cell>();
+        size_of::<(Arc<[Value]>, Partition)>() + key.iter().map(Value::bytes).sum::<usize>() + cells
+    }
+
+    /// What was taken from the budget.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Writes the partitions.
+    pub(super) fn write(&self, out: &mut Writer) {
+        out.u64(self.turn);
+        out.len(self.known.len());
+        for (key, partition) in &self.known {
+            out.values(key);
+            out.u64(partition.used);
+            partition.cells.iter().for_each(|cell| cell.write(out));
+        }
+    }
+
+    /// Reads what [`Self::write`] wrote for the same functions.
+    pub(super) fn read(&mut self, plan: &[Analytic], from: &mut Reader<'_>) -> Result<(), SnapshotError> {
+        self.turn = from.u64()?;
+        for _ in 0..from.len()? {
+            let key: Arc<[Value]> = from.values()?.into();
+            let used = from.u64()?;
+            let cells: Result<Box<[Cell]>, _> =
+                self.members.iter().map(|index| Cell::read(&plan[*index], from)).collect();
+            let cells = cells?;
+            self.bytes += self.cost(&key) + cells.iter().map(Cell::bytes).sum::<usize>();
+            if used > self.turn || self.known.insert(key, Partition { used, cells }).is_some() {
+                return Err(from.damaged());
+            }
+        }
+        Ok(())
+    }
+}

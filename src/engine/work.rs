@@ -1,0 +1,94 @@
+//! What surrounds an operator while it works on a row or on a deadline: the rule, the time, the
+//! tables, the rule's account and ceilings, and where observations go.
+
+use super::analytic::Analytics;
+use super::budget::Budget;
+use super::expr::{Env, Scope};
+use super::table::Tables;
+use super::watermark::Mark;
+use super::{Account, Context, DEGRADED};
+use crate::model::row::Observation;
+use crate::model::time::{Now, Timestamp};
+use crate::model::value::Value;
+
+/// The surroundings.
+#[derive(Debug)]
+pub(super) struct Work<'a> {
+    pub(super) ctx: Context<'a>,
+    pub(super) tables: &'a Tables,
+    pub(super) now: Now,
+    pub(super) account: &'a mut Account,
+    pub(super) ledger: &'a mut Ledger,
+    pub(super) out: &'a mut Vec<Observation>,
+}
+
+/// What a rule remembers besides its window.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    /// All state of the rule is taken from it.
+    pub(super) budget: Budget,
+    /// The analytic functions over rows.
+    pub(super) rows: Analytics,
+    /// The analytic functions over groups.
+    pub(super) groups: Analytics,
+    /// The state of the generator behind `rand` and `newuuid`.
+    pub(super) random: u64,
+}
+
+impl Work<'_> {
+    /// The monotonic clock.
+    pub(super) fn mark(&self) -> Mark {
+        Mark::of(self.now.mono)
+    }
+
+    /// The surroundings of what stands at this time. Only one may be in use at a time, and it must be
+    /// [settled](Self::settle).
+    pub(super) fn env(&self, at: Timestamp) -> Env {
+        let env = Env { now: self.now.wall, at, ..Env::default() };
+        env.random.set(self.ledger.random);
+        env
+    }
+
+    /// Takes over what evaluation left behind.
+    pub(super) fn settle(&mut self, env: &Env) {
+        self.account.undefined += env.undefined.get();
+        self.ledger.random = env.random.get();
+    }
+
+    /// The analytic functions over a row that has none yet.
+    pub(super) fn analytics(&mut self, scope: Scope<'_>) -> Vec<Value> {
+        let plan = &self.ctx.rule.analytics;
+        if plan.is_empty() {
+            return Vec::new();
+        }
+        let (values, room) = self.ledger.rows.take(plan, scope, &mut self.ledger.budget);
+        self.account.refused += u64::from(!room);
+        values
+    }
+
+    /// The row of `scope` gave output.
+    pub(super) fn hit(&mut self, scope: Scope<'_>) {
+        if !self.ctx.rule.analytics.is_empty() {
+            self.ledger.rows.hit(&self.ctx.rule.analytics, scope);
+        }
+    }
+
+    /// Brings the account up to date after a piece of work that began with so many refusals; says whether
+    /// there are more of them.
+    pub(super) fn note(&mut self, refused: u64) -> bool {
+        self.account.bytes = self.ledger.budget.used();
+        let more = self.account.refused > refused;
+        if more {
+            self.account.degraded_until = Some(self.now.mono.plus(DEGRADED));
+        }
+        more
+    }
+
+    /// Takes so many bytes of the rule's ceiling; where they are not there, a refusal is counted.
+    #[must_use]
+    pub(super) fn charge(&mut self, bytes: usize) -> bool {
+        let fits = self.ledger.budget.take(bytes);
+        self.account.refused += u64::from(!fits);
+        fits
+    }
+}

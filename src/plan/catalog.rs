@@ -1,0 +1,208 @@
+//! The streams and tables of a set, by name: what a rule's FROM can mean, which slots rules take of
+//! each, and what of it all goes into the plan. Knows no query.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::model::node::NODE_STREAMS;
+use crate::model::stream::{FieldSource, StreamSpec};
+use crate::model::value::Value;
+
+use super::logical::{Content, Plan, RulePlan, Side, Table};
+use super::report::Problem;
+use super::stream::{Schema, Slots};
+use super::syntax::Name;
+
+/// All streams and tables of one set, and the built-in streams. Each has a place here, which is not
+/// its place in the plan.
+#[derive(Default)]
+pub(super) struct Catalog {
+    entries: Vec<Entry>,
+    /// The slots that rules took of each, by its place here.
+    pub(super) slots: Vec<Slots>,
+    by_name: HashMap<String, usize>,
+    /// How many streams and tables of the plan there are so far.
+    streams: usize,
+    tables: usize,
+    /// A name could not be read, so one that is not there may be it.
+    pub(super) unsure: bool,
+}
+
+struct Entry {
+    /// `None`: its declaration is wrong, and that was reported.
+    schema: Option<Arc<Schema>>,
+    content: Source,
+    /// Where it is in the plan, once a rule uses it.
+    used: Option<Used>,
+}
+
+/// What it is.
+enum Source {
+    Stream,
+    /// A table with the newest rows of a stream of its own.
+    Latest,
+    /// A table with these rows, a value for each column of the schema.
+    Fixed(Vec<Box<[Value]>>),
+}
+
+#[derive(Clone, Copy)]
+enum Used {
+    Stream(usize),
+    Latest { table: usize, stream: usize },
+    Fixed(usize),
+}
+
+impl Catalog {
+    /// One with the built-in streams.
+    pub(super) fn new() -> Self {
+        let mut catalog = Self::default();
+        for stream in NODE_STREAMS {
+            catalog.add(stream.name, Schema::built_in(stream), Source::Stream);
+        }
+        catalog
+    }
+
+    /// Adds a stream, or a table with the newest rows of one. A name that is there already stays what
+    /// it is. `None` for what was declared wrongly, so that nobody reports it as missing.
+    pub(super) fn add_created(&mut self, name: &str, schema: Option<Schema>, table: bool) {
+        self.add(name, schema, if table { Source::Latest } else { Source::Stream });
+    }
+
+    /// Adds a table with rows of its own; else as [`Self::add_created`].
+    pub(super) fn add_rows(&mut self, name: &str, found: Option<(Schema, Vec<Box<[Value]>>)>) {
+        let (schema, rows) = found.unzip();
+        self.add(name, schema, Source::Fixed(rows.unwrap_or_default()));
+    }
+
+    fn add(&mut self, name: &str, schema: Option<Schema>, content: Source) {
+        let place = self.entries.len();
+        if *self.by_name.entry(name.to_owned()).or_insert(place) == place {
+            self.slots.push(schema.as_ref().map(Schema::slots).unwrap_or_default());
+            self.entries.push(Entry { schema: schema.map(Arc::new), content, used: None });
+        }
+    }
+
+    /// What was declared under this name before: `stream` or `table`.
+    pub(super) fn declared(&self, name: &str) -> Option<&'static str> {
+        let place = *self.by_name.get(name)?;
+        let content = &self.entries.get(place)?.content;
+        let kind = if matches!(content, Source::Stream) { "stream" } else { "table" };
+        (place >= NODE_STREAMS.len()).then_some(kind)
+    }
+
+    /// The place of what FROM names; `Ok(None)` where nobody knows, since a declaration is broken.
+    ///
+    /// # Errors
+    /// The problem that it is not there, with the nearest name.
+    pub(super) fn find(&self, name: &Name) -> Result<Option<usize>, Problem> {
+        if let Some(place) = self.by_name.get(&name.text) {
+            return Ok(Some(*place));
+        }
+        if self.unsure {
+            return Ok(None);
+        }
+        let problem =
+            Problem::new("unknown-stream", name.place, format!("no stream or table `{}`", name.text));
+        let mut names: Vec<&str> = self.by_name.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        let problem = problem.did_you_mean(&name.text, names);
+        Err(if problem.hint.is_some() {
+            problem
+        } else {
+            problem.hint("declare it under `streams` with CREATE STREAM, or under `tables`")
+        })
+    }
+
+    /// The schema of the stream or table at a place; `None` where its declaration is wrong.
+    pub(super) fn schema(&self, place: usize) -> Option<Arc<Schema>> {
+        self.entries.get(place)?.schema.clone()
+    }
+
+    /// Notes that a rule reads it, and says what it is in the plan; `None` where its declaration is
+    /// wrong.
+    pub(super) fn side(&mut self, place: usize) -> Option<Side> {
+        let entry = self.entries.get_mut(place)?;
+        entry.schema.as_ref()?;
+        let (streams, tables) = (self.streams, self.tables);
+        let used = *entry.used.get_or_insert(match entry.content {
+            Source::Stream => Used::Stream(streams),
+            Source::Latest => Used::Latest { table: tables, stream: streams },
+            Source::Fixed(_) => Used::Fixed(tables),
+        });
+        Some(match used {
+            Used::Stream(stream) => {
+                self.streams = streams.max(stream + 1);
+                Side::Stream(stream)
+            }
+            Used::Latest { table, stream } => {
+                self.streams = streams.max(stream + 1);
+                self.tables = tables.max(table + 1);
+                Side::Table(table)
+            }
+            Used::Fixed(table) => {
+                self.tables = tables.max(table + 1);
+                Side::Table(table)
+            }
+        })
+    }
+
+    /// The streams and tables that rules use, with the slots that they took. Streams that feed tables go
+    /// first: rows of one message come in the order of streams, and a rule that looks into a table
+    /// sees what the same message has put there. The rules are told the new places.
+    pub(super) fn into_plan(mut self, mut rules: Vec<RulePlan>) -> Plan {
+        let feeds = |used: &Option<Used>| match used {
+            Some(Used::Latest { stream, .. }) => Some(*stream),
+            _ => None,
+        };
+        let feeding: Vec<usize> = self.entries.iter().filter_map(|entry| feeds(&entry.used)).collect();
+        let mut order: Vec<usize> = (0..self.streams).collect();
+        order.sort_by_key(|stream| (!feeding.contains(stream), *stream));
+        let moved = |stream: usize| order.iter().position(|old| *old == stream).unwrap_or(stream);
+        for side in rules.iter_mut().flat_map(|rule| &mut rule.from.sides) {
+            if let Side::Stream(stream) = side {
+                *stream = moved(*stream);
+            }
+        }
+        let mut streams: Vec<(usize, Arc<StreamSpec>)> = Vec::new();
+        let mut tables: Vec<(usize, Arc<Table>)> = Vec::new();
+        for (entry, slots) in self.entries.into_iter().zip(std::mem::take(&mut self.slots)) {
+            let (Some(schema), Some(used)) = (entry.schema, entry.used) else { continue };
+            let columns = slots.fields.iter().map(|field| field.name.clone()).collect();
+            let table = |content| Arc::new(Table { name: schema.name.clone(), columns, content });
+            match (used, entry.content) {
+                (Used::Stream(place), _) => streams.push((moved(place), Arc::new(schema.spec(slots)))),
+                (Used::Fixed(place), Source::Fixed(rows)) => {
+                    let rows = rows.iter().map(|row| projected(&schema, row, &slots)).collect();
+                    tables.push((place, table(Content::Fixed(rows))));
+                }
+                (Used::Latest { table: place, stream }, _) => {
+                    let stream = moved(stream);
+                    tables.push((place, table(Content::Latest { stream })));
+                    streams.push((stream, Arc::new(schema.spec(slots))));
+                }
+                (Used::Fixed(_), _) => {}
+            }
+        }
+        streams.sort_by_key(|(place, _)| *place);
+        tables.sort_by_key(|(place, _)| *place);
+        Plan {
+            streams: streams.into_iter().map(|(_, stream)| stream).collect(),
+            tables: tables.into_iter().map(|(_, table)| table).collect(),
+            rules: rules.into_iter().map(Arc::new).collect(),
+        }
+    }
+}
+
+/// What rules use of a row.
+fn projected(schema: &Schema, row: &[Value], slots: &Slots) -> Box<[Value]> {
+    let value = |source: &FieldSource| {
+        let FieldSource::Path(path) = source else { return None };
+        let (column, members) = path.split_first()?;
+        let at = schema.columns.iter().position(|known| known.name == *column)?;
+        members.iter().try_fold(row.get(at)?, |value, member| match value {
+            Value::Struct(found) => found.get(member),
+            _ => None,
+        })
+    };
+    slots.fields.iter().map(|field| value(&field.from).cloned().unwrap_or(Value::Null)).collect()
+}
