@@ -45,9 +45,10 @@ pub(crate) fn answer(
     let mut run = Run::new(world, query, stateful);
     let mut all = Vec::new();
     for (step, event) in events.iter().enumerate().take(to) {
-        if let Some(Message { to: Source::Table(_), .. }) = event.message {
-            run.feed(event);
+        if step >= from {
+            run.clock(event.at);
         }
+        run.feed(event);
         if step >= from {
             run.step(event);
         }
@@ -131,14 +132,18 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn step(&mut self, event: &Event) {
+    /// What the clock closes is closed before a message that comes at the same time is looked at.
+    fn clock(&mut self, now: i64) {
         for lane in 0..self.lanes.len() {
             if let Some(rules) = self.rules.clone() {
                 let history = if self.query.at_close() { &self.raw } else { &self.history };
-                let closed = self.lanes[lane].1.clock(&rules, history, event.at);
+                let closed = self.lanes[lane].1.clock(&rules, history, now);
                 self.give(closed);
             }
         }
+    }
+
+    fn step(&mut self, event: &Event) {
         let Some(message) = &event.message else { return };
         if message.retained && !(self.stateful && self.query.window.is_none()) {
             return;
@@ -175,8 +180,17 @@ impl<'a> Run<'a> {
             let Source::Table(table) = self.query.sides[n + 1] else { continue };
             rows = join(&rows, &self.table(table), *kind, on.as_ref(), n + 1);
         }
-        for mut row in rows {
-            row.sides.resize(self.query.sides.len(), None);
+        let key = self.key(stream, message);
+        if rows.is_empty() && self.query.window.is_some() {
+            // A row without a partner enters nothing, but tells the time.
+            let lane = if self.by_key { vec![key.clone()] } else { Vec::new() };
+            if !self.by_key || self.world.streams[stream].keyed {
+                let entry =
+                    Entry { key: (stream, key.clone()), group: Vec::new(), time, row: 0, passes: false };
+                self.enter(&lane, entry, now);
+            }
+        }
+        for row in rows {
             self.history.rows.push(row);
             let at = At::Row(self.history.rows.len() - 1);
             let passes = self.query.filter.as_ref().is_none_or(|filter| self.history.holds(filter, at));
@@ -196,7 +210,7 @@ impl<'a> Run<'a> {
             if let Some(Window::State(_, _, partition)) = &self.query.window {
                 group.extend(all(partition));
             }
-            let key = self.key(stream, message);
+            let key = key.clone();
             let lane = match (self.by_key, self.world.streams[stream].keyed) {
                 (false, _) => Vec::new(),
                 (true, true) => vec![key.clone()],

@@ -126,12 +126,15 @@ pub(crate) fn all_same(a: &[Val], b: &[Val]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b))
 }
 
-/// Whether a value of one of these kinds in each place.
 pub(crate) fn add(a: &Val, b: &Val) -> Val {
     arithmetic(a, b, i128::checked_add, |x, y| x + y)
 }
 
+/// Between two times it gives milliseconds.
 pub(crate) fn subtract(a: &Val, b: &Val) -> Val {
+    if let (Val::Time(a), Val::Time(b)) = (a, b) {
+        return Val::Int((a - b).div_euclid(1_000));
+    }
     arithmetic(a, b, i128::checked_sub, |x, y| x - y)
 }
 
