@@ -1,6 +1,7 @@
 //! The only place that reads time. Everything else takes it as an argument.
 #![expect(clippy::disallowed_methods, reason = "this is the one place that the ban points to")]
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::model::time::{Mono, Now, Timestamp};
@@ -37,6 +38,12 @@ impl Clock {
     pub fn until(self, deadline: Mono) -> Duration {
         deadline.since(self.mono())
     }
+}
+
+/// Nanoseconds since a moment of this process: to measure what something costs, and for nothing else.
+pub fn nanos() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The system's calendar clock, as it stands; may step.

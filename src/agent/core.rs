@@ -22,6 +22,7 @@ use crate::model::time::{Mono, Now, Timestamp};
 use crate::model::transition::Transition;
 use crate::plan::logical::Plan;
 
+use super::ceiling::Ceilings;
 use super::redelivery::Redelivery;
 use super::snapshot::{AlertSnapshot, CoreSnapshot, SetSnapshot};
 
@@ -77,6 +78,7 @@ pub struct Core {
     counts: Counts,
     idle: IdleClock,
     clock_trusted: bool,
+    seed: u64,
 }
 
 /// What the core has taken in since the start.
@@ -110,6 +112,7 @@ pub struct Set {
     decoder: Decoder,
     engine: Engine,
     book: Book,
+    ceilings: Ceilings,
 }
 
 /// The monotonic clock as far as it counts silence: it stands still while a source is
@@ -158,7 +161,22 @@ impl Core {
             counts: Counts::default(),
             idle: IdleClock::default(),
             clock_trusted: true,
+            seed: 0,
         }
+    }
+
+    /// Where the generators behind `rand` and `newuuid` start; each rule has its own. They start at the
+    /// same place for every core until told otherwise.
+    pub fn seed(&mut self, seed: u64) {
+        self.seed = seed;
+        for (name, set) in &mut self.sets {
+            set.engine.seed(set_seed(seed, name));
+        }
+    }
+
+    /// What the clock that counts silence shows, which accounts go by.
+    pub fn idle(&self, mono: Mono) -> Mono {
+        self.idle.of(mono)
     }
 
     /// Says whether the node's calendar can be believed. While it cannot, no reading is too far in
@@ -229,7 +247,7 @@ impl Core {
     pub fn next_deadline(&self) -> Option<Mono> {
         let of = |set: &Set| {
             let engine = set.engine.next_deadline().and_then(|idle| self.idle.when(idle));
-            [engine, set.book.next_deadline()].into_iter().flatten().min()
+            [engine, set.book.next_deadline(), set.ceilings.next_deadline()].into_iter().flatten().min()
         };
         self.sets.values().filter_map(of).min()
     }
@@ -279,21 +297,25 @@ impl Core {
             }
             set.observe(seen, now, &mut effects.transitions);
             set.book.tick(now, &mut effects.transitions);
+            set.limits(now, &mut effects.transitions);
         }
     }
 
     fn run(&mut self, admitted: Admitted, now: Now, effects: &mut Effects) {
         let Admitted { name, origin, revision, hash, items, plan, .. } = admitted;
-        let specs = plan.rules.iter().map(|rule| rule.alert.clone()).collect();
+        let specs = Ceilings::specs(&plan);
         if let Some(set) = self.sets.get_mut(&name) {
             set.decoder.swap(plan.streams.clone());
             set.engine.swap(plan.clone());
             set.book.swap(specs, now, &mut effects.transitions);
+            set.resume_limits(now);
             (set.origin, set.revision) = (origin, revision);
             (set.hash, set.attempted) = (hash, hash);
             (set.items, set.plan) = (items, plan);
             return;
         }
+        let mut engine = Engine::new(plan.clone(), self.limits.engine);
+        engine.seed(set_seed(self.seed, &name));
         let set = Set {
             origin,
             revision,
@@ -301,8 +323,9 @@ impl Core {
             attempted: hash,
             items,
             decoder: Decoder::with_config(plan.streams.clone(), self.limits.decode),
-            engine: Engine::new(plan.clone(), self.limits.engine),
+            engine,
             book: Book::new(self.agent.clone(), specs),
+            ceilings: Ceilings::new(plan.rules.len()),
             plan,
         };
         self.sets.insert(name, set);
@@ -390,6 +413,7 @@ impl Core {
                 Some((Arc::from(alert.rule.as_str()), SavedState::decode(&alert.state).ok()?))
             });
             set.book.restore(states, now);
+            set.resume_limits(now);
         }
         Ok(())
     }
@@ -410,6 +434,7 @@ impl Core {
                 })
                 .collect();
             set.book.restore(decoded, now);
+            set.resume_limits(now);
         }
         unreadable
     }
@@ -434,6 +459,28 @@ impl Set {
             self.engine.push(*stream, row, idle, &mut seen);
             self.observe(std::mem::take(&mut seen), now, out);
         }
+        self.limits(now, out);
+    }
+
+    /// Tells of rules that reached a ceiling, and of those that no longer do.
+    fn limits(&mut self, now: Now, out: &mut Vec<Transition>) {
+        let reached = self.engine.take_limited() | self.book.take_limited();
+        if !reached && self.ceilings.next_deadline().is_none_or(|due| due > now.mono) {
+            return;
+        }
+        let figures = self.engine.accounts().iter().zip(self.book.counts());
+        let seen = self.ceilings.look(figures.map(|(account, counts)| account.refused + counts.refused), now);
+        self.observe(seen, now, out);
+    }
+
+    /// Takes note of the alerts about ceilings that are up.
+    fn resume_limits(&mut self, now: Now) {
+        let rules = self.engine.accounts().len();
+        let figures = self.engine.accounts().iter().zip(self.book.counts()).enumerate();
+        let states = figures.map(|(rule, (account, counts))| {
+            (account.refused + counts.refused, self.book.is_up(rules + rule))
+        });
+        self.ceilings = Ceilings::resume(states, now);
     }
 
     fn observe(&mut self, seen: Vec<Observation>, now: Now, out: &mut Vec<Transition>) {
@@ -461,6 +508,11 @@ impl Set {
     pub fn active(&self) -> Vec<alert::Active> {
         self.book.active()
     }
+}
+
+/// Rules of one name in two sets do not give the same numbers.
+fn set_seed(seed: u64, name: &str) -> u64 {
+    name.bytes().fold(seed, |seed, byte| (seed ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 fn just_before(now: Now) -> Now {

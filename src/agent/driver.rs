@@ -171,6 +171,8 @@ impl Driver {
             tracing::error!(unreadable, "kept alert states cannot be read; these alerts start anew");
         }
         self.core.take_seen();
+        // What is replayed gives the numbers that it gave before; what comes then, new ones.
+        self.core.seed(fastrand::u64(..));
         if self.durability == Durability::Durable {
             let snapshot = Some(self.core.snapshot(now, true));
             self.commit(Commit { snapshot, ..Commit::default() })?;
@@ -363,7 +365,7 @@ impl Driver {
                 self.carry_out(effects, journal, now)?;
             }
             Command::Status(reply) => {
-                drop(reply.send(Box::new(status::of(&self.core, &self.spool))));
+                drop(reply.send(Box::new(status::of(&self.core, &self.spool, self.clock.mono()))));
             }
         }
         Ok(())

@@ -7,6 +7,7 @@
 
 pub mod casefile;
 pub mod core;
+mod ceiling;
 mod driver;
 mod local;
 pub mod metrics;
@@ -24,9 +25,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::config::AgentConfig;
 use crate::control::{self, Admitted, store};
+use crate::engine;
 use crate::ingest::{self, SourceStatus, mqtt::MqttSource};
 use crate::model::link::{AgentReport, LinkStatus};
 use crate::model::message::Message;
@@ -110,7 +112,9 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
         newest,
         drained: Some(drained),
     };
-    let core = Core::new(agent.clone(), self::core::Limits::default());
+    let measured = engine::Config { nanos: Some(clock::nanos), ..engine::Config::default() };
+    let limits = self::core::Limits { engine: measured, ..self::core::Limits::default() };
+    let core = Core::new(agent.clone(), limits);
     let mut driver = Driver::new(core, spool, &config.spool, clock, boot_id.clone(), lines);
     driver.recover(kept_rules(&loaded), loaded)?;
     let (core_thread, mut core_ended) = start_core(driver)?;

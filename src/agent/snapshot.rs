@@ -151,3 +151,28 @@ impl Journaled {
         Ok((now, messages.collect(), this.connected))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journaled_message_comes_back_with_all_that_a_rule_can_read() {
+        let message = Message {
+            source: "plant".into(),
+            topic: "t/1".into(),
+            payload: Bytes::from_static(b"{}"),
+            received: Timestamp::from_millis(5),
+            retained: true,
+            dup: true,
+            qos: 1,
+            properties: [("unit".to_owned(), "C".to_owned())].into(),
+            ack: None,
+        };
+        let now = Now::default();
+        let bytes = Journaled::messages(std::slice::from_ref(&message), now).to_bytes();
+        let (_, back, _) = Journaled::read(&bytes).unwrap();
+        let shown = |m: &Message| format!("{:?}", Message { dup: false, ..m.clone() });
+        assert_eq!(shown(&back[0]), shown(&message));
+    }
+}

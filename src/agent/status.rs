@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json};
 use crate::ingest::SourceStatus;
 use crate::model::link::LinkStatus;
 use crate::model::ruleset::{Item, ItemKind};
+use crate::model::time::Mono;
 use crate::spool::{self, Spool};
 
 use super::core::{Core, Set};
@@ -220,7 +221,7 @@ pub struct AlertStatus {
 }
 
 /// The figures of core and spool.
-pub(super) fn of(core: &Core, spool: &Spool) -> CoreStatus {
+pub(super) fn of(core: &Core, spool: &Spool, now: Mono) -> CoreStatus {
     let counts = core.counts();
     let mut status = CoreStatus {
         messages: counts.messages,
@@ -241,7 +242,7 @@ pub(super) fn of(core: &Core, spool: &Spool) -> CoreStatus {
             rules: set.plan.rules.len(),
         });
         status.streams.extend(streams(name, set));
-        status.rules.extend(rules(name, set));
+        status.rules.extend(rules(name, set, core.idle(now)));
         status.alerts.extend(set.active().into_iter().map(|alert| AlertStatus {
             phase: alert.phase.to_owned(),
             fingerprint: alert.fingerprint.to_string(),
@@ -279,7 +280,7 @@ fn streams(ruleset: &str, set: &Set) -> impl Iterator<Item = StreamStatus> {
     })
 }
 
-fn rules(ruleset: &str, set: &Set) -> impl Iterator<Item = RuleStatus> {
+fn rules(ruleset: &str, set: &Set, idle: Mono) -> impl Iterator<Item = RuleStatus> {
     let figures = set.accounts().iter().zip(set.alert_counts());
     set.plan.rules.iter().zip(figures).map(move |(rule, (account, alerts))| RuleStatus {
         ruleset: ruleset.to_owned(),
@@ -291,10 +292,10 @@ fn rules(ruleset: &str, set: &Set) -> impl Iterator<Item = RuleStatus> {
         retained: account.retained,
         groups: account.groups as u64,
         refused: account.refused + alerts.refused,
-        undefined: 0,
-        bytes: 0,
-        nanos: 0,
-        degraded: false,
+        undefined: account.undefined,
+        bytes: account.bytes as u64,
+        nanos: account.ns,
+        degraded: account.degraded_until.is_some_and(|until| until > idle),
         outdated: alerts.outdated,
         firing: alerts.firing,
         pending: alerts.pending,

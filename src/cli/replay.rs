@@ -11,7 +11,9 @@ use anyhow::{Context, bail};
 use serde_json::{Map, Value as Json, json};
 
 use crate::agent::core::{Core, Input, Limits, Set};
+use crate::clock;
 use crate::control::{self, directory};
+use crate::engine;
 use crate::ingest::replay::{Format, Options, Pace, Record, Recording};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::label::OWN_LABELS;
@@ -20,6 +22,8 @@ use crate::model::transition::{State, Transition};
 use crate::plan;
 use crate::tasks::StopSource;
 
+use super::accounts;
+use super::status::bytes;
 use super::table::table;
 
 #[derive(Debug, clap::Args)]
@@ -76,7 +80,9 @@ pub(super) fn pace(text: &str) -> Result<Pace, String> {
 
 impl Replay {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let mut core = Core::new(self.agent.as_str().into(), Limits::default());
+        let measured = engine::Config { nanos: Some(clock::nanos), ..engine::Config::default() };
+        let limits = Limits { engine: measured, ..Limits::default() };
+        let mut core = Core::new(self.agent.as_str().into(), limits);
         for file in &self.rules {
             if !load(&mut core, file)? {
                 return Ok(ExitCode::FAILURE);
@@ -274,7 +280,19 @@ fn summary(core: &Core, messages: u64) -> String {
             }
         }
     }
-    let heading = ["set", "rule", "rows", "matches", "unused", "transitions", "pending", "firing"];
+    let heading = [
+        "set",
+        "rule",
+        "rows",
+        "matches",
+        "unused",
+        "undefined",
+        "state",
+        "time",
+        "transitions",
+        "pending",
+        "firing",
+    ];
     let mut text = format!("\n{messages} messages\n{}", table(&heading, &rows));
     if !rejects.is_empty() {
         text.push_str("\nrejected\n");
@@ -296,10 +314,9 @@ fn rule_rows(name: &Arc<str>, set: &Set) -> Vec<Vec<String>> {
             + account.refused
             + alerts.refused;
         let mut row = vec![name.to_string(), rule.alert.rule.to_string()];
-        row.extend(
-            [account.rows, account.matched, unused, alerts.transitions, alerts.pending, alerts.firing]
-                .map(|n| n.to_string()),
-        );
+        row.extend([account.rows, account.matched, unused, account.undefined].map(|n| n.to_string()));
+        row.extend([bytes(account.bytes as u64), accounts::time(account.ns)]);
+        row.extend([alerts.transitions, alerts.pending, alerts.firing].map(|n| n.to_string()));
         row
     };
     set.plan.rules.iter().zip(figures).map(row).collect()

@@ -87,7 +87,7 @@ impl Decoder {
         self.router = Router::default();
     }
 
-    /// Decodes one message: appends its rows, each with its stream's place.
+    /// Decodes one message: appends its rows, each with its stream's place, in the order of streams.
     pub fn decode(&mut self, message: &Message, out: &mut Vec<(usize, Row)>) {
         let route = self.router.route(&self.streams, message, self.config.max_topics);
         if route.targets.is_empty() {
@@ -100,11 +100,8 @@ impl Decoder {
         if let Err(reject) = self.size(message) {
             return self.refuse(route.targets.iter(), &reject, message);
         }
+        let first = out.len();
         self.binaries(&route, message, out);
-        let formats = |target: &&Target| self.streams[target.stream].format;
-        if route.targets.iter().all(|target| formats(&target) == Format::Binary) {
-            return;
-        }
         match text(message) {
             Ok(text) => {
                 self.scalars(&route, text, message, out);
@@ -118,6 +115,9 @@ impl Decoder {
                 let targets: Vec<&Target> = route.targets.iter().filter(reads).collect();
                 self.refuse(targets.into_iter(), &reject, message);
             }
+        }
+        if route.mixed {
+            out[first..].sort_by_key(|(stream, _)| *stream);
         }
     }
 

@@ -15,6 +15,8 @@ pub(super) struct Route {
     pub(super) targets: Vec<Target>,
     /// How to read JSON for all of them at once, where one reads JSON.
     pub(super) json: Option<Arc<Reading>>,
+    /// Whether they read different formats.
+    pub(super) mixed: bool,
 }
 
 /// One stream that a topic feeds.
@@ -83,7 +85,9 @@ impl Router {
         }
         let json = targets.iter().any(|t| streams[t.stream].format == Format::Json);
         let json = json.then(|| self.reading(streams, &targets));
-        Route { targets, json }
+        let format = |target: &Target| streams[target.stream].format;
+        let mixed = targets.windows(2).any(|pair| format(&pair[0]) != format(&pair[1]));
+        Route { targets, json, mixed }
     }
 
     fn reading(&mut self, streams: &[Arc<StreamSpec>], targets: &[Target]) -> Arc<Reading> {

@@ -347,6 +347,8 @@ proptest! {
         let mut decoder = Decoder::new(vec![
             Arc::new(stream("json", "t/x", Format::Json, fields())),
             Arc::new(stream("scalar", "t/x", Format::Scalar, scalar)),
+            Arc::new(lines(vec![from("v", FieldSource::Cell(0), DataType::Float)])),
+            Arc::new(StreamSpec { strict: false, ..stream("lenient", "t/x", Format::Json, fields()) }),
         ]);
         let mut out = Vec::new();
         decoder.decode(&message("t/x", &payload), &mut out);
@@ -410,4 +412,97 @@ fn a_sample_quotes_no_long_value_whole() {
     };
     let said = outcome(spec(), format!(r#"{{"ts": "{long}"}}"#));
     assert!(said[0].starts_with("bad_timestamp") && said[0].len() < 300, "{}", said[0].len());
+}
+
+#[test]
+fn what_is_known_of_a_message_is_a_column() {
+    let fields = || {
+        vec![
+            from("source", FieldSource::Source, DataType::String),
+            from("qos", FieldSource::Qos, DataType::Bigint),
+            from("retained", FieldSource::Retained, DataType::Boolean),
+            from("unit", FieldSource::Property("unit".into()), DataType::String),
+            from("none", FieldSource::Property("none".into()), DataType::String),
+        ]
+    };
+    let mut decoder = Decoder::new(vec![Arc::new(stream("s", "t", Format::Json, fields()))]);
+    let mut out = Vec::new();
+    let unit = |value: &str| ("unit".to_owned(), value.to_owned());
+    let properties = [unit("F"), unit("C")].into();
+    decoder.decode(&Message { qos: 1, retained: true, properties, ..message("t", "{}") }, &mut out);
+    let expected = [Value::str("plant"), Value::Int(1), Value::Bool(true), Value::str("C"), Value::Null];
+    assert_eq!(*out[0].1.slots, expected);
+}
+
+fn lines(fields: Vec<Field>) -> StreamSpec {
+    let columns = fields.len();
+    stream("s", "t/x", Format::Delimited { delimiter: ',', columns }, fields)
+}
+
+#[test]
+fn each_line_is_a_row_and_is_refused_alone() {
+    let fields = || {
+        vec![
+            from("a", FieldSource::Cell(0), DataType::String),
+            Field { default: Value::Int(7), ..from("b", FieldSource::Cell(1), DataType::Bigint) },
+        ]
+    };
+    assert_eq!(
+        outcome(lines(fields()), "x,1\r\ny,warm\n\n\"z\nz\",\nu,1,2\n"),
+        [
+            "STRING:x BIGINT:1",
+            "STRING:z\nz BIGINT:7",
+            "wrong_type: line 2: column `b`: STRING `warm` is no BIGINT",
+            "not_delimited: line 4: 3 values for 2 columns",
+        ]
+    );
+    assert_eq!(outcome(lines(fields()), "x,1\n\"y,2\n"), ["not_delimited: a quote is never closed"]);
+    assert_eq!(outcome(lines(fields()), "x,1\n".repeat(10_001)), ["too_many_rows: more than 10000 lines"]);
+    assert_eq!(outcome(lines(fields()), " \n"), ["empty: the payload is empty"]);
+    assert_eq!(outcome(lines(fields()), [0xff]), ["not_utf8: byte 1 is no UTF-8"]);
+}
+
+#[test]
+fn a_binary_payload_need_be_no_text() {
+    let spec = || {
+        let fields = vec![from("image", FieldSource::Path(Vec::new()), DataType::Bytea)];
+        stream("s", "t/x", Format::Binary, fields)
+    };
+    assert_eq!(outcome(spec(), [0xff, 0x00]), ["BYTEA:ff00"]);
+    assert_eq!(outcome(spec(), ""), ["empty: the payload is empty"]);
+    // A stream that reads text of the same topic refuses it for itself.
+    let json = stream("j", "t/x", Format::Json, vec![field("v", DataType::Any)]);
+    let mut decoder = Decoder::new(vec![Arc::new(spec()), Arc::new(json)]);
+    let mut out = Vec::new();
+    decoder.decode(&message("t/x", [0xff]), &mut out);
+    assert_eq!(out.len(), 1);
+    let counts: Vec<(u64, u64)> =
+        decoder.stats().map(|(_, s)| (s.rows, s.rejects().map(|(_, n)| n).sum())).collect();
+    assert_eq!(counts, [(1, 0), (0, 1)]);
+}
+
+#[test]
+fn a_default_stands_for_the_absent_alone() {
+    let spec = || {
+        let v = Field { default: Value::Float(20.0), ..field("v", DataType::Float) };
+        stream("s", "t/x", Format::Json, vec![v, field("v.a", DataType::Any)])
+    };
+    assert_eq!(outcome(spec(), "{}"), ["FLOAT:20 NULL:NULL"]);
+    assert_eq!(outcome(spec(), r#"{"v": null}"#), ["NULL:NULL NULL:NULL"]);
+    assert_eq!(outcome(spec(), r#"{"v": 1, "v": null}"#), ["NULL:NULL NULL:NULL"]);
+    assert_eq!(outcome(spec(), r#"[{}, {"v": 2}]"#), ["FLOAT:20 NULL:NULL", "FLOAT:2 NULL:NULL"]);
+}
+
+#[test]
+fn without_strict_validation_only_time_is_refused() {
+    let spec = || {
+        let fields = vec![field("ts", DataType::Datetime), field("v", DataType::Bigint)];
+        StreamSpec { strict: false, ..stream("s", "t/x", Format::Json, fields) }
+    };
+    assert_eq!(outcome(spec(), r#"{"ts": 0, "v": "5"}"#), ["DATETIME:1970-01-01T00:00:00Z BIGINT:5"]);
+    assert_eq!(outcome(spec(), r#"{"ts": 0, "v": {}}"#), ["DATETIME:1970-01-01T00:00:00Z NULL:NULL"]);
+    assert_eq!(
+        outcome(spec(), r#"{"ts": "soon", "v": 1}"#),
+        ["bad_timestamp: column `ts`: STRING `soon` is no time"]
+    );
 }

@@ -100,11 +100,8 @@ mod tests {
     #[test]
     fn distinct_keeps_the_first() {
         let lines = vec![line(1, Value::Int(9)), line(2, Value::Int(8)), line(1, Value::Int(1))];
-        let plan = Arrange {
-            distinct: true,
-            order: vec![(Expr::Column(0), Direction::Ascending)],
-            limit: None,
-        };
+        let plan =
+            Arrange { distinct: true, order: vec![(Expr::Column(0), Direction::Ascending)], limit: None };
         check(&plan, lines, &[2, 1]);
     }
 

@@ -20,7 +20,7 @@ pub(super) struct Remap(Option<Vec<Option<usize>>>);
 impl Layout {
     /// The slots of a stream.
     pub(super) fn of(stream: &StreamSpec) -> Self {
-        Self(stream.fields.iter().map(|field| fingerprint(field)).collect())
+        Self(stream.fields.iter().map(fingerprint).collect())
     }
 
     /// The slots of each side of a rule.
@@ -29,9 +29,7 @@ impl Layout {
             Side::Stream(stream) => Self::of(&plan.streams[*stream]),
             Side::Table(table) => match &plan.tables[*table].content {
                 Content::Latest { stream } => Self::of(&plan.streams[*stream]),
-                Content::Fixed(_) => {
-                    Self(plan.tables[*table].columns.iter().map(|name| fingerprint(name)).collect())
-                }
+                Content::Fixed(_) => Self(plan.tables[*table].columns.iter().map(fingerprint).collect()),
             },
         };
         rule.from.sides.iter().map(side).collect()
@@ -66,9 +64,10 @@ impl Remap {
     /// The row, its values where they belong by now; what it did not have is NULL. No row stays none.
     pub(super) fn row(&self, row: &Slots) -> Slots {
         match &self.0 {
-            Some(slots) if !row.is_empty() => {
-                slots.iter().map(|old| old.and_then(|old| row.get(old)).cloned().unwrap_or_default()).collect()
-            }
+            Some(slots) if !row.is_empty() => slots
+                .iter()
+                .map(|old| old.and_then(|old| row.get(old)).cloned().unwrap_or_default())
+                .collect(),
             _ => row.clone(),
         }
     }

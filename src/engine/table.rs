@@ -8,10 +8,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::Config;
 use super::budget::{Budget, weight};
 use super::layout::{Layout, Remap};
 use super::snapshot::{Reader, SnapshotError, Writer};
-use super::Config;
 use crate::model::row::Row;
 use crate::model::time::Timestamp;
 use crate::model::value::Value;
@@ -116,7 +116,11 @@ impl Tables {
                     return self.rows(table);
                 };
                 let place = latest.places.get(value);
-                place.and_then(|place| latest.rows.get(place)).map(|newest| &newest.slots).into_iter().collect()
+                place
+                    .and_then(|place| latest.rows.get(place))
+                    .map(|newest| &newest.slots)
+                    .into_iter()
+                    .collect()
             }
             None => Vec::new(),
         }
@@ -133,7 +137,9 @@ impl Tables {
     /// Takes over the content of another plan's tables, where name and stream are the same.
     pub(super) fn take_over(&mut self, plan: &Plan, mut old: Self, old_plan: &Plan) {
         for (at, table) in plan.tables.iter().enumerate() {
-            let Some(was) = old_plan.tables.iter().position(|other| other.name == table.name) else { continue };
+            let Some(was) = old_plan.tables.iter().position(|other| other.name == table.name) else {
+                continue;
+            };
             let (Content::Latest { stream }, Content::Latest { stream: before }) =
                 (&table.content, &old_plan.tables[was].content)
             else {
@@ -154,10 +160,14 @@ impl Tables {
 
     /// Writes the tables that streams feed.
     pub(super) fn write(&self, plan: &Plan, out: &mut Writer) {
-        let fed = || self.tables.iter().zip(&plan.tables).filter_map(|(table, spec)| match (table, &spec.content) {
-            (Table::Latest(latest), Content::Latest { stream }) => Some((latest, spec, &plan.streams[*stream])),
-            _ => None,
-        });
+        let fed = || {
+            self.tables.iter().zip(&plan.tables).filter_map(|(table, spec)| match (table, &spec.content) {
+                (Table::Latest(latest), Content::Latest { stream }) => {
+                    Some((latest, spec, &plan.streams[*stream]))
+                }
+                _ => None,
+            })
+        };
         out.len(fed().count());
         for (latest, table, stream) in fed() {
             out.run(table.name.as_bytes());
@@ -259,7 +269,8 @@ impl Latest {
     }
 
     fn forget_quietest(&mut self) -> u64 {
-        let mut quiet: Vec<(u64, u64)> = self.rows.iter().map(|(place, newest)| (newest.seen, *place)).collect();
+        let mut quiet: Vec<(u64, u64)> =
+            self.rows.iter().map(|(place, newest)| (newest.seen, *place)).collect();
         quiet.sort_unstable();
         quiet.truncate(1 + quiet.len() / 16);
         for (_, place) in &quiet {

@@ -1,4 +1,10 @@
-//! The engine through its public face: windows against a naive rescan, snapshots, rule changes.
+//! The engine through its public face: the bench that all its tests share, tumbling windows against a
+//! naive rescan, ceilings, snapshots, rule changes.
+
+mod joins;
+mod kept;
+mod ordered;
+mod output;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -95,7 +101,7 @@ fn tumble() -> RulePlan {
         state: 0,
         from: From { sides: vec![Side::Stream(0)], joins: Vec::new(), at_close: false },
         analytics: Vec::new(),
-        visible: 1,
+        visible: 4,
         unnest: None,
         arrange: None,
         filter: None,
@@ -302,6 +308,7 @@ fn a_push_does_first_what_is_due() {
 fn a_window_that_mixes_keys_waits_for_the_slowest() {
     let rule = RulePlan {
         project: vec![Expr::Aggregate(0), Expr::Aggregate(1), Expr::WindowStart],
+        visible: 3,
         key: vec![],
         ..mixed()
     };
@@ -396,11 +403,10 @@ fn ceilings_refuse_and_count() {
 fn distinct_counts_against_the_ceiling() {
     let mut rule = tumble();
     rule.window.as_mut().unwrap().aggregates[0].distinct = true;
-    let mut bench = Bench::with(
-        stream(),
-        vec![rule],
-        Config { max_bytes: 2 * Value::Int(0).bytes(), ..Config::default() },
-    );
+    let mut probe = Bench::new(stream(), vec![rule.clone()]);
+    let used = probe.row("a", None, 0, 0).account().bytes;
+    let config = Config { max_bytes: used + 2 * Value::Int(0).bytes(), ..Config::default() };
+    let mut bench = Bench::with(stream(), vec![rule], config);
     for v in [1, 2, 2, 3, 1] {
         bench.row("a", v, 0, 0);
     }
@@ -416,8 +422,7 @@ fn a_swap_keeps_the_windows_of_rules_that_stay() {
     other.alert = alert("other", 1, OCCURRENCE);
     let mut bench = Bench::new(stream(), vec![tumble(), other.clone()]);
     bench.row("a", 1, 3, 0);
-    let mut changed = other;
-    changed.alert = alert("other", 2, OCCURRENCE);
+    let changed = RulePlan { state: 2, ..other };
     bench.engine.swap(plan(stream(), vec![changed, each(), tumble()]));
     assert_eq!(bench.engine.next_deadline(), Some(now(0, 60).mono));
     assert_eq!(bench.engine.accounts().iter().map(|a| a.rows).collect::<Vec<_>>(), [0, 0, 1]);
@@ -442,8 +447,7 @@ fn a_snapshot_outlives_its_process() {
     later.advance(11).gives(&[]);
     later.advance(12).gives(&["@10 a 1 1 0 tf"]);
 
-    let mut changed = tumble();
-    changed.alert = alert("tumble", 2, OCCURRENCE);
+    let changed = RulePlan { state: 2, ..tumble() };
     let mut other = Bench::new(stream(), vec![changed]);
     other.engine.restore(&bytes, now(0, 2)).unwrap();
     assert_eq!(other.engine.next_deadline(), None, "another text is another rule");
@@ -471,25 +475,46 @@ fn device(n: u8) -> String {
     format!("d{n}")
 }
 
+/// A rule of every kind, each under a name of its own. They read two streams of one shape, of which the
+/// second also feeds a table.
+fn everything() -> Vec<RulePlan> {
+    let mut distinct = tumble();
+    distinct.window.as_mut().unwrap().aggregates[0].distinct = true;
+    let mut rules = vec![tumble(), mixed(), distinct, ordered::over_all(ordered::slide(10, 0))];
+    let kinds = [
+        ordered::hop(10, 4),
+        ordered::slide(10, 0),
+        ordered::slide(7, 5),
+        ordered::session(20, 6),
+        ordered::count(3, 3),
+        ordered::count(4, 2),
+        ordered::state(false),
+        ordered::state(true),
+    ];
+    rules.extend(kinds.iter().map(|kind| ordered::windowed(kind.clone())));
+    rules.extend(kinds.into_iter().map(|kind| ordered::rows(ordered::windowed(kind))));
+    rules.push(output::arranged());
+    rules.extend(joins::rules());
+    for (at, rule) in rules.iter_mut().enumerate() {
+        rule.alert = alert(&format!("r{at}"), 1, OCCURRENCE);
+    }
+    rules
+}
+
 /// What the rules give, where between any two rows the engine is treated by `between`.
 fn run(
     spec: &StreamSpec,
     steps: &[Step],
     mut between: impl FnMut(&mut Engine, Now, &mut Vec<Observation>),
 ) -> (Vec<Observation>, Vec<Account>) {
-    let mut shared = mixed();
-    shared.alert = alert("mixed", 1, OCCURRENCE);
-    let mut distinct = tumble();
-    distinct.window.as_mut().unwrap().aggregates[0].distinct = true;
-    distinct.alert = alert("distinct", 1, OCCURRENCE);
     let config = Config { max_groups: 3, max_states: 12, ..Config::default() };
-    let mut engine = Engine::new(plan(spec.clone(), vec![tumble(), shared, distinct]), config);
+    let mut engine = Engine::new(joins::plan(spec.clone(), everything()), config);
     let (mut out, mut mono) = (Vec::new(), 0);
     for (n, v, at, wait) in steps {
         mono += i64::from(*wait);
         let time = now(i64::from(*at), mono);
         between(&mut engine, time, &mut out);
-        engine.push(0, &row(&device(*n), v.map(i64::from), i64::from(*at)), time, &mut out);
+        engine.push(usize::from(n % 2), &row(&device(*n / 2), v.map(i64::from), i64::from(*at)), time, &mut out);
     }
     engine.advance(now(0, mono + 10_000), &mut out);
     (out, engine.accounts().to_vec())
@@ -535,6 +560,11 @@ proptest! {
         prop_assert_eq!(got_sorted, expected);
         prop_assert_eq!(bench.account().late, late);
     }
+}
+
+proptest! {
+    // Every rule, at every row: a case costs what many cost elsewhere.
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn a_snapshot_between_any_two_rows_changes_nothing(spec in any_stream(), rows in steps()) {
@@ -560,7 +590,7 @@ proptest! {
             last = time.mono.micros();
         });
         // Between rules the order may differ, within a rule it may not.
-        for rule in 0..3 {
+        for rule in 0..plain.1.len() {
             let of = |all: &[Observation]| all.iter().filter(|o| o.rule == rule).cloned().collect::<Vec<_>>();
             prop_assert_eq!(of(&plain.0), of(&told.0));
         }
@@ -568,14 +598,18 @@ proptest! {
     }
 
     #[test]
-    fn broken_snapshots_are_refused_and_change_nothing(rows in steps(), at: prop::sample::Index, bit in 0..8_u8) {
+    fn broken_snapshots_are_refused_and_change_nothing(
+        rows in steps(), cuts: [prop::sample::Index; 8], at: prop::sample::Index, bit in 0..8_u8,
+    ) {
         let spec = stream();
-        let mut bench = Bench::new(spec, vec![tumble(), mixed()]);
-        for (n, v, at, _) in &rows {
+        let engine = Engine::new(joins::plan(spec, everything()), Config::default());
+        let mut bench = Bench { engine, out: Vec::new() };
+        for (n, v, at, _) in rows.iter().take(20) {
             bench.row(&device(*n), v.map(i64::from), i64::from(*at), 0);
         }
         let mut bytes = bench.engine.snapshot(now(0, 0));
-        for cut in 0..bytes.len() {
+        for cut in cuts {
+            let cut = cut.index(bytes.len());
             prop_assert!(bench.engine.restore(&bytes[..cut], now(0, 0)).is_err());
         }
         let at = at.index(bytes.len());

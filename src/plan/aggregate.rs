@@ -90,7 +90,8 @@ impl Binder<'_> {
         }
         if call.over.is_some() {
             let accumulates = ["sum", "avg", "min", "max", "count"].contains(&name);
-            let problem = Problem::new("wrong-arguments", place, format!("`{name}` is an aggregate and takes no OVER"));
+            let problem =
+                Problem::new("wrong-arguments", place, format!("`{name}` is an aggregate and takes no OVER"));
             return self.problem(if accumulates {
                 problem.hint(format!("over all rows so far there is acc_{name}(…) OVER (…)"))
             } else {
@@ -147,7 +148,9 @@ impl Binder<'_> {
         match (call.star, call.args.as_slice(), entry.second) {
             (true, [], _) if entry.function == A::Count && !call.distinct => return Some((None, None)),
             (false, [one], Second::None | Second::Flag) => return Some((Some(one), None)),
-            (false, [one, two], Second::Flag | Second::Share | Second::Span) => return Some((Some(one), Some(two))),
+            (false, [one, two], Second::Flag | Second::Share | Second::Span) => {
+                return Some((Some(one), Some(two)));
+            }
             _ => {}
         }
         let message = match entry.second {
@@ -176,7 +179,11 @@ impl Binder<'_> {
                 match value.as_f64() {
                     Some(share) if (0.0..=1.0).contains(&share) => Value::float(share),
                     _ => {
-                        let problem = Problem::new("bad-value", node.place, format!("the share in `{name}` is a number from 0 to 1"));
+                        let problem = Problem::new(
+                            "bad-value",
+                            node.place,
+                            format!("the share in `{name}` is a number from 0 to 1"),
+                        );
                         self.problem(match value.as_f64() {
                             Some(percent) if percent > 1.0 && percent <= 100.0 => {
                                 problem.hint(format!("write {}", percent / 100.0))

@@ -64,7 +64,7 @@ impl Binder<'_> {
             return self.problem(problem.hint(format!("choose rows with {name}(…) OVER (WHEN …)")));
         }
         let stars = call.star && function == A::AccCount;
-        if call.star && !stars || !stars && !(least..=most).contains(&call.args.len()) {
+        if !stars && (call.star || !(least..=most).contains(&call.args.len())) {
             let problem = Problem::new("wrong-arguments", place, takes(function, name));
             return self.problem(problem);
         }
@@ -98,11 +98,14 @@ impl Binder<'_> {
                     .hint(format!("compute it in SELECT and name it: {name}(…) AS {name}")),
             ),
             Clause::On => Some(
-                misplaced(format!("`{name}` cannot stand in ON: rows are joined before it looks back over them"))
-                    .hint("put the condition into WHERE"),
+                misplaced(format!(
+                    "`{name}` cannot stand in ON: rows are joined before it looks back over them"
+                ))
+                .hint("put the condition into WHERE"),
             ),
             Clause::Window if self.at_close => {
-                let message = format!("`{name}` cannot stand here: the rows are joined when the window closes");
+                let message =
+                    format!("`{name}` cannot stand here: the rows are joined when the window closes");
                 Some(misplaced(message).hint("put the condition into WHERE"))
             }
             _ => None,
@@ -121,8 +124,11 @@ impl Binder<'_> {
             })
         } else {
             self.sides.iter().filter(|side| side.is_stream()).find_map(|side| {
-                let mut captures =
-                    side.schema.columns.iter().filter(|column| matches!(column.from, FieldSource::Capture(_)));
+                let mut captures = side
+                    .schema
+                    .columns
+                    .iter()
+                    .filter(|column| matches!(column.from, FieldSource::Capture(_)));
                 let key = side.schema.key.as_ref().map(|key| key.name.to_string());
                 let by = key.or_else(|| captures.next_back().map(|column| column.name.to_string()))?;
                 Some(if self.sides.len() > 1 { format!("{}.{by}", side.called) } else { by })
@@ -195,7 +201,8 @@ impl Binder<'_> {
                 self.number(&found, of.place, &what);
                 let seconds = self.seconds(half_life, name, "the half life")?;
                 if seconds <= 0.0 {
-                    let problem = Problem::new("bad-value", half_life.place, "a half life is longer than nothing");
+                    let problem =
+                        Problem::new("bad-value", half_life.place, "a half life is longer than nothing");
                     self.problem(problem);
                 }
                 Some((vec![found.expr, Expr::Const(Value::float(seconds))], DataType::Float))
@@ -237,8 +244,9 @@ impl Binder<'_> {
         let value = self.constant(node, name, "the span")?;
         let found = match &value {
             Value::Int(millis) if *millis >= 0 => Ok(*millis),
-            Value::Str(text) => crate::model::time::parse_span(text)
-                .and_then(|span| i64::try_from(span.as_millis()).map_err(|_| format!("`{text}` is too long"))),
+            Value::Str(text) => crate::model::time::parse_span(text).and_then(|span| {
+                i64::try_from(span.as_millis()).map_err(|_| format!("`{text}` is too long"))
+            }),
             _ => Err(format!("the span in `{name}` is a number of milliseconds, or a text such as '5m'")),
         };
         found.map_err(|message| self.problem(Problem::new("bad-value", node.place, message))).ok()
@@ -247,7 +255,8 @@ impl Binder<'_> {
     /// What `*` among arguments stands for.
     fn all_columns(&mut self, place: Place, clause: Clause) -> Vec<Expr> {
         if self.sides.iter().any(|side| side.schema.open) {
-            let problem = Problem::new("unsupported", place, "`*` names no columns where a stream declares none");
+            let problem =
+                Problem::new("unsupported", place, "`*` names no columns where a stream declares none");
             self.problem(problem.hint("name the columns"));
             return Vec::new();
         }

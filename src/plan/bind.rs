@@ -271,8 +271,10 @@ impl Binder<'_> {
     /// Why ON cannot see a side.
     pub(super) fn out_of_reach(&self, side: usize, place: Place, clause: Clause) -> Option<Problem> {
         (clause == Clause::On && side > self.reach).then(|| {
-            let message = format!("`{}` is joined further right; ON does not see it yet", self.sides[side].called);
-            Problem::new("unknown-column", place, message).hint("put the condition into a later ON, or into WHERE")
+            let message =
+                format!("`{}` is joined further right; ON does not see it yet", self.sides[side].called);
+            Problem::new("unknown-column", place, message)
+                .hint("put the condition into a later ON, or into WHERE")
         })
     }
 

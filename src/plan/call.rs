@@ -39,7 +39,8 @@ impl Binder<'_> {
         let name = call.name.text.as_str();
         let windowed = self.windowed && clause != Clause::Condition;
         let aggregate = aggregate::named(name);
-        let analytic = analytic::named(name).filter(|_| aggregate.is_none() || call.over.is_some() || !windowed);
+        let analytic =
+            analytic::named(name).filter(|_| aggregate.is_none() || call.over.is_some() || !windowed);
         if let Some(function) = analytic {
             return self.analytic(function, call, place, clause);
         }
@@ -67,8 +68,15 @@ impl Binder<'_> {
             (_, Some(&"rule_id"), _) => self.rule_id(call, place),
             (_, Some(&"unnest"), _) => self.unnest(call, place, clause),
             (_, Some(_), _) => {
-                let problem = Problem::new("misplaced-changed-cols", place, "`changed_cols` is an item of SELECT by itself");
-                self.problem(problem.hint("its columns are named by its prefix; use changed_col(…) within an expression"))
+                let problem = Problem::new(
+                    "misplaced-changed-cols",
+                    place,
+                    "`changed_cols` is an item of SELECT by itself",
+                );
+                self.problem(
+                    problem
+                        .hint("its columns are named by its prefix; use changed_col(…) within an expression"),
+                )
             }
             (None, None, Some(signature)) => self.scalar(signature, call, place, clause),
             (None, None, None) => self.meta(call, place, clause),
@@ -99,7 +107,8 @@ impl Binder<'_> {
         let known = self.windowed && matches!(clause, Clause::Select | Clause::Having | Clause::Order);
         if bound && !known {
             let name = call.name.text.as_str();
-            let message = format!("`{name}` is known in SELECT, HAVING and ORDER BY of a query with a window");
+            let message =
+                format!("`{name}` is known in SELECT, HAVING and ORDER BY of a query with a window");
             return self.problem(Problem::new("no-window", place, message));
         }
         Typed { expr: bare.clone(), ty: DataType::Datetime }
@@ -124,12 +133,16 @@ impl Binder<'_> {
     fn unnest(&mut self, call: &Call, place: Place, clause: Clause) -> Typed {
         let misplaced = |message: String| Problem::new("misplaced-unnest", place, message);
         if let Some(analytic) = &self.within {
-            let message = format!("`unnest` cannot stand in `{analytic}`: it makes rows after those are looked back over");
+            let message = format!(
+                "`unnest` cannot stand in `{analytic}`: it makes rows after those are looked back over"
+            );
             return self.problem(misplaced(message));
         }
         if !matches!(clause, Clause::Select | Clause::Order) {
-            let message = format!("`unnest` cannot stand in {}: it makes rows of what SELECT gives", clause.shown());
-            return self.problem(misplaced(message).hint("name it in SELECT with AS, and judge it in `when`"));
+            let message =
+                format!("`unnest` cannot stand in {}: it makes rows of what SELECT gives", clause.shown());
+            return self
+                .problem(misplaced(message).hint("name it in SELECT with AS, and judge it in `when`"));
         }
         let [of] = call.args.as_slice() else {
             let message = format!("`unnest` takes 1 argument, found {}", call.args.len());

@@ -8,7 +8,7 @@ use crate::model::node::NODE_STREAMS;
 use crate::model::stream::{FieldSource, StreamSpec};
 use crate::model::value::Value;
 
-use super::logical::{Content, Side, Table};
+use super::logical::{Content, Plan, RulePlan, Side, Table};
 use super::report::Problem;
 use super::stream::{Schema, Slots};
 use super::syntax::Name;
@@ -109,7 +109,7 @@ impl Catalog {
         Err(if problem.hint.is_some() {
             problem
         } else {
-            problem.hint("declare it: under `streams` with CREATE STREAM, or under `tables`")
+            problem.hint("declare it under `streams` with CREATE STREAM, or under `tables`")
         })
     }
 
@@ -146,8 +146,23 @@ impl Catalog {
         })
     }
 
-    /// The streams and tables that rules use, with the slots that they took.
-    pub(super) fn into_plan(mut self) -> (Vec<Arc<StreamSpec>>, Vec<Arc<Table>>) {
+    /// The streams and tables that rules use, with the slots that they took. Streams that feed tables go
+    /// first: rows of one message come in the order of streams, and a rule that looks into a table
+    /// sees what the same message has put there. The rules are told the new places.
+    pub(super) fn into_plan(mut self, mut rules: Vec<RulePlan>) -> Plan {
+        let feeds = |used: &Option<Used>| match used {
+            Some(Used::Latest { stream, .. }) => Some(*stream),
+            _ => None,
+        };
+        let feeding: Vec<usize> = self.entries.iter().filter_map(|entry| feeds(&entry.used)).collect();
+        let mut order: Vec<usize> = (0..self.streams).collect();
+        order.sort_by_key(|stream| (!feeding.contains(stream), *stream));
+        let moved = |stream: usize| order.iter().position(|old| *old == stream).unwrap_or(stream);
+        for side in rules.iter_mut().flat_map(|rule| &mut rule.from.sides) {
+            if let Side::Stream(stream) = side {
+                *stream = moved(*stream);
+            }
+        }
         let mut streams: Vec<(usize, Arc<StreamSpec>)> = Vec::new();
         let mut tables: Vec<(usize, Arc<Table>)> = Vec::new();
         for (entry, slots) in self.entries.into_iter().zip(std::mem::take(&mut self.slots)) {
@@ -155,12 +170,13 @@ impl Catalog {
             let columns = slots.fields.iter().map(|field| field.name.clone()).collect();
             let table = |content| Arc::new(Table { name: schema.name.clone(), columns, content });
             match (used, entry.content) {
-                (Used::Stream(place), _) => streams.push((place, Arc::new(schema.spec(slots)))),
+                (Used::Stream(place), _) => streams.push((moved(place), Arc::new(schema.spec(slots)))),
                 (Used::Fixed(place), Source::Fixed(rows)) => {
                     let rows = rows.iter().map(|row| projected(&schema, row, &slots)).collect();
                     tables.push((place, table(Content::Fixed(rows))));
                 }
                 (Used::Latest { table: place, stream }, _) => {
+                    let stream = moved(stream);
                     tables.push((place, table(Content::Latest { stream })));
                     streams.push((stream, Arc::new(schema.spec(slots))));
                 }
@@ -169,10 +185,11 @@ impl Catalog {
         }
         streams.sort_by_key(|(place, _)| *place);
         tables.sort_by_key(|(place, _)| *place);
-        (
-            streams.into_iter().map(|(_, stream)| stream).collect(),
-            tables.into_iter().map(|(_, table)| table).collect(),
-        )
+        Plan {
+            streams: streams.into_iter().map(|(_, stream)| stream).collect(),
+            tables: tables.into_iter().map(|(_, table)| table).collect(),
+            rules: rules.into_iter().map(Arc::new).collect(),
+        }
     }
 }
 

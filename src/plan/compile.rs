@@ -8,7 +8,7 @@ use crate::model::diagnostic::{Diagnostic, Level, Place};
 use super::catalog::Catalog;
 use super::declare::declare;
 use super::definition::{RuleDef, RuleSetDef, TableBody, TableDef};
-use super::logical::{Plan, RulePlan};
+use super::logical::RulePlan;
 use super::report::{Problem, Report};
 use super::rule::{self, Context, Syntax};
 use super::side::Side;
@@ -62,7 +62,7 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     fn run(&mut self, def: &RuleSetDef) -> Compiled {
         self.declare(def);
-        let mut rules: Vec<Arc<RulePlan>> = Vec::with_capacity(def.rules.len());
+        let mut rules: Vec<RulePlan> = Vec::with_capacity(def.rules.len());
         let mut outcomes = Vec::with_capacity(def.rules.len());
         let mut ids: HashMap<&str, usize> = HashMap::new();
         if def.rules.len() > self.limits.rules {
@@ -72,7 +72,7 @@ impl Compiler<'_> {
                 let first = *ids.entry(rule.id.as_str()).or_insert(i);
                 let plan = self.rule(rule, first != i);
                 outcomes.push(Outcome { rule: rule.id.as_str().into(), ok: plan.is_some() });
-                rules.extend(plan.map(Arc::new));
+                rules.extend(plan);
             }
         }
         let mut found = std::mem::take(&mut self.found);
@@ -82,8 +82,7 @@ impl Compiler<'_> {
             found = sorted(found);
         }
         let failed = found.iter().any(|d| d.level == Level::Error);
-        let (streams, tables) = std::mem::take(&mut self.catalog).into_plan();
-        let plan = (!failed).then_some(Plan { streams, tables, rules });
+        let plan = (!failed).then(|| std::mem::take(&mut self.catalog).into_plan(rules));
         Compiled { plan, diagnostics: found, outcomes }
     }
 
@@ -175,7 +174,8 @@ impl Compiler<'_> {
         let mut syntax = rule::read(def, self.limits, &mut report);
         let plan = self.sides(def, &syntax, &mut report).and_then(|(places, sides)| {
             let slots = &mut self.catalog.slots;
-            let own = places.iter().map(|place| slots.get_mut(*place).map(std::mem::take).unwrap_or_default());
+            let own =
+                places.iter().map(|place| slots.get_mut(*place).map(std::mem::take).unwrap_or_default());
             let own = own.collect();
             let context = Context { ruleset: &self.ruleset, limits: self.limits, kind, labels };
             let (plan, own) = rule::bind(def, &mut syntax, sides, own, context, &mut report);
@@ -193,7 +193,12 @@ impl Compiler<'_> {
 
     /// The sides of a rule's FROM, and the streams and tables behind them, each once. `None` where one
     /// is not known or was declared wrongly.
-    fn sides(&mut self, def: &RuleDef, syntax: &Syntax, report: &mut Report) -> Option<(Vec<usize>, Vec<Side>)> {
+    fn sides(
+        &mut self,
+        def: &RuleDef,
+        syntax: &Syntax,
+        report: &mut Report,
+    ) -> Option<(Vec<usize>, Vec<Side>)> {
         let from = &syntax.select.as_ref()?.from;
         let found: Vec<Option<usize>> = from
             .iter()

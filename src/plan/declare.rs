@@ -237,8 +237,9 @@ impl<'a> Options<'a> {
         }
         let options = Self { found };
         if let Some(ty) = options.get("TYPE").filter(|ty| !ty.text.eq_ignore_ascii_case("mqtt")) {
-            let message = format!("sources of type `{}` are not supported by this version", ty.text);
-            problems.push(Problem::new("not-yet", ty.place, message).hint("TYPE='mqtt' is"));
+            let message = format!("TYPE='{}' is not supported: streams are read from MQTT brokers", ty.text);
+            let hint = "leave TYPE out, and publish the readings over MQTT";
+            problems.push(Problem::new("unsupported", ty.place, message).hint(hint));
         }
         if let (Some(delimiter), false) = (options.get("DELIMITER"), options.delimited()) {
             let problem = Problem::new("bad-option", delimiter.place, "DELIMITER without FORMAT='delimited'");

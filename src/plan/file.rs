@@ -297,10 +297,6 @@ impl Reader {
                     self.wrong(item, "rows", key, "mappings of columns to values");
                     continue;
                 };
-                if matches!(&value.value, Value::Plain(_, Json::Null)) {
-                    let message = format!("`{}` is no finite number", value.text().unwrap_or(""));
-                    self.error(item, "rows", "bad-number", value.place(), message, None);
-                }
                 let at = match places.get(name) {
                     Some(at) => *at,
                     None => {

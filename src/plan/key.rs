@@ -178,7 +178,8 @@ impl Binder<'_> {
                 "all pairs of `{}` and `{}` share one alert: a join of streams has no key of its own",
                 side.called, other.called
             );
-            let hint = "name the columns that tell alerts apart: `key: [device]`; or `key: []`, if one is meant";
+            let hint =
+                "name the columns that tell alerts apart: `key: [device]`; or `key: []`, if one is meant";
             self.doubts.push(Problem::new("no-key", side.place, message).hint(hint));
             return;
         }

@@ -102,7 +102,13 @@ impl Binder<'_> {
         if let Some(problem) = self.out_of_reach(side, place, clause) {
             return self.problem(problem);
         }
-        let field = Field { name: shown.as_str().into(), from, ty: ty.clone(), default: Value::Null, unit: TimeUnit::Auto };
+        let field = Field {
+            name: shown.as_str().into(),
+            from,
+            ty: ty.clone(),
+            default: Value::Null,
+            unit: TimeUnit::Auto,
+        };
         Typed { expr: self.take(side, field), ty }
     }
 }

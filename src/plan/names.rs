@@ -51,7 +51,13 @@ struct At {
 
 impl<'a> Names<'a> {
     /// For a query over these sides.
-    pub(super) fn new(sides: &'a [Side], windowed: bool, grouped: bool, budget: usize, height: usize) -> Self {
+    pub(super) fn new(
+        sides: &'a [Side],
+        windowed: bool,
+        grouped: bool,
+        budget: usize,
+        height: usize,
+    ) -> Self {
         Self { sides, windowed, grouped, budget, height, problems: Vec::new(), aliases: Vec::new() }
     }
 
@@ -69,7 +75,8 @@ impl<'a> Names<'a> {
         }
         for source in &mut select.from {
             let on = source.join.as_mut().and_then(|join| join.on.as_mut());
-            on.into_iter().for_each(|on| self.node(on, At { outputs: false, hides: false, rows: Some("ON") }));
+            on.into_iter()
+                .for_each(|on| self.node(on, At { outputs: false, hides: false, rows: Some("ON") }));
         }
         select.filter.iter_mut().for_each(|node| self.node(node, rows("WHERE")));
         select.group.iter_mut().for_each(|node| self.node(node, rows("GROUP BY")));
@@ -100,10 +107,15 @@ impl<'a> Names<'a> {
         node.each_mut(&mut |part| self.node(part, inner));
         node.measure();
         if node.height > self.height {
-            let message = format!("with what its names stand for, the expression has more than {} levels", self.height);
-            self.problems.push(Problem::new("too-deep", node.place, message).hint("split the rule"));
+            self.too_deep(node.place);
             *node = nothing(node.place);
         }
+    }
+
+    fn too_deep(&mut self, place: Place) {
+        let message =
+            format!("with what its names stand for, the expression has more than {} levels", self.height);
+        self.problems.push(Problem::new("too-deep", place, message).hint("split the rule"));
     }
 
     fn path(&mut self, node: &mut Node, at: At) {
@@ -173,6 +185,10 @@ impl<'a> Names<'a> {
         node.place = place;
         for name in path.names.iter().skip(1) {
             match &mut node.kind {
+                Kind::Path(of) if of.names.len() >= self.height => {
+                    self.too_deep(place);
+                    return nothing(place);
+                }
                 Kind::Path(of) => of.names.push(name.clone()),
                 _ => node = Node::new(Kind::Member(Box::new(node), name.clone()), place),
             }

@@ -17,12 +17,7 @@ pub(super) struct Expanded {
 }
 
 /// Puts a SELECT list into columns.
-pub(super) fn expand(
-    items: &[Item],
-    sides: &[Side],
-    grouped: bool,
-    problems: &mut Vec<Problem>,
-) -> Expanded {
+pub(super) fn expand(items: &[Item], sides: &[Side], grouped: bool, problems: &mut Vec<Problem>) -> Expanded {
     let mut columns = Vec::new();
     let mut changes = Vec::new();
     let mut others = false;
@@ -55,7 +50,12 @@ pub(super) fn expand(
 }
 
 /// The columns that sides declare, as nodes with their names. `None` where one declares none.
-fn declared(place: Place, of: Option<usize>, sides: &[Side], problems: &mut Vec<Problem>) -> Option<Vec<(Node, String)>> {
+fn declared(
+    place: Place,
+    of: Option<usize>,
+    sides: &[Side],
+    problems: &mut Vec<Problem>,
+) -> Option<Vec<(Node, String)>> {
     let mut found = Vec::new();
     for (i, side) in sides.iter().enumerate().filter(|(i, _)| of.is_none_or(|of| of == *i)) {
         if side.schema.open {
@@ -83,8 +83,9 @@ fn all(
     let side = match of.map(|name| (name, called(sides, &name.text))) {
         Some((name, None)) => {
             let message = format!("`{}` is not in FROM", name.text);
-            let names = sides.iter().map(|side| side.called.as_str());
-            problems.push(Problem::new("unknown-stream", name.place, message).did_you_mean(&name.text, names));
+            let names: Vec<String> = sides.iter().map(|side| format!("`{}`", side.called)).collect();
+            let problem = Problem::new("unknown-stream", name.place, message);
+            problems.push(problem.hint(format!("there is {}", names.join(", "))));
             return Vec::new();
         }
         Some((_, side)) => side,
@@ -126,12 +127,16 @@ fn changed(
     let place = column.node.place;
     let [prefix, flag, of @ ..] = call.args.as_slice() else {
         let message = "`changed_cols` takes a prefix, whether NULLs are left out, and columns or `*`";
-        problems.push(Problem::new("wrong-arguments", place, message).hint("as in changed_cols('c_', true, a, b)"));
+        problems.push(
+            Problem::new("wrong-arguments", place, message).hint("as in changed_cols('c_', true, a, b)"),
+        );
         return Vec::new();
     };
     let Kind::Const(Value::Str(prefix)) = &prefix.kind else {
         let message = "the prefix in `changed_cols` must be a constant text";
-        problems.push(Problem::new("not-constant", prefix.place, message).hint("'' gives the columns their own names"));
+        problems.push(
+            Problem::new("not-constant", prefix.place, message).hint("'' gives the columns their own names"),
+        );
         return Vec::new();
     };
     let mut found: Vec<(Node, String)> = Vec::new();
@@ -184,7 +189,8 @@ impl Binder<'_> {
         // What goes further stands first.
         self.outputs.sort_by_key(|output| output.invisible);
         if self.outputs.iter().all(|output| output.invisible) && self.problems.is_empty() {
-            let place = columns.first().map_or(Place { line: 1, column: 1, length: 1 }, |column| column.node.place);
+            let place =
+                columns.first().map_or(Place { line: 1, column: 1, length: 1 }, |column| column.node.place);
             let problem = Problem::new("empty-select", place, "SELECT gives no visible column");
             self.problem(problem.hint("leave out INVISIBLE, or add a column"));
         }

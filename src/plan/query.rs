@@ -32,12 +32,13 @@ impl Binder<'_> {
         self.windowed = select.window.is_some() || !select.group.is_empty();
         self.at_close = self.joins_at_close(select);
         self.grouped = self.windowed && (!select.group.is_empty() || aggregates(select));
-        let Expanded { mut columns, changed } = expand(&select.items, &self.sides, self.grouped, &mut self.problems);
+        let Expanded { mut columns, changed } =
+            expand(&select.items, &self.sides, self.grouped, &mut self.problems);
         if let Some(changed) = changed {
             let clause = if self.grouped { &mut select.having } else { &mut select.filter };
             *clause = Some(also(clause.take(), changed));
         }
-        self.named = columns.iter().map(|column| column.name().0).collect();
+        self.named = columns.iter().filter_map(|column| Some(column.alias.as_ref()?.text.clone())).collect();
         let mut names = Names::new(&self.sides, self.windowed, self.grouped, self.budget, height);
         names.resolve(select, &mut columns);
         let (budget, problems) = (names.budget, names.problems);

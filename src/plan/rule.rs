@@ -128,8 +128,8 @@ pub(super) struct Context<'a> {
 
 /// Binds a rule to its sides, whose slots these are; they come back with what the rule took. The
 /// plan is right only if nothing was reported.
-pub(super) fn bind<'a>(
-    def: &'a RuleDef,
+pub(super) fn bind(
+    def: &RuleDef,
     syntax: &mut Syntax,
     sides: Vec<Side>,
     slots: Vec<Slots>,
@@ -161,10 +161,10 @@ pub(super) fn bind<'a>(
         window.analytics = std::mem::take(&mut binder.group_analytics);
     }
     let visible = binder.outputs.iter().filter(|output| !output.invisible).count();
-    let columns: Vec<Arc<str>> =
-        binder.outputs.iter().take(visible).map(|output| output.name.as_str().into()).collect();
-    let project: Vec<Expr> = std::mem::take(&mut binder.outputs).into_iter().map(|output| output.found.expr).collect();
-    let mut alert = alert(def, context.ruleset, context.kind, context.labels, &key, columns, report);
+    let columns: Vec<Arc<str>> = binder.outputs.iter().map(|output| output.name.as_str().into()).collect();
+    let project: Vec<Expr> =
+        std::mem::take(&mut binder.outputs).into_iter().map(|output| output.found.expr).collect();
+    let mut alert = alert(def, context, &key, columns, visible, report);
     alert.cadence = query.window.as_ref().and_then(|window| cadence::of(window, &binder.sides));
     let plan = RulePlan {
         state: cadence::state(def.sql.as_str(), &binder.sides),
@@ -216,13 +216,14 @@ impl Binder<'_> {
 
 fn alert(
     def: &RuleDef,
-    ruleset: &Arc<str>,
-    kind: RuleKind,
-    labels: Labels,
+    context: Context<'_>,
     key: &[KeyColumn],
-    columns: Vec<Arc<str>>,
+    mut columns: Vec<Arc<str>>,
+    visible: usize,
     report: &mut Report,
 ) -> AlertSpec {
+    let Context { ruleset, kind, labels, .. } = context;
+    let invisible = columns.split_off(visible.min(columns.len()));
     for (name, _) in &def.labels {
         if key.iter().any(|column| *column.label == *name.as_str()) {
             let problem =
@@ -242,7 +243,8 @@ fn alert(
         .cloned()
         .chain(OWN_LABELS.iter().map(|name| (*name).into()))
         .collect();
-    let names = template::Names { columns: &columns, labels: &known, severity: &severity };
+    let names =
+        template::Names { columns: &columns, invisible: &invisible, labels: &known, severity: &severity };
     let annotations = annotations(def, &names, report);
     AlertSpec {
         ruleset: ruleset.clone(),

@@ -75,7 +75,8 @@ impl Binder<'_> {
     /// Binds FROM; what is wrong is among the problems.
     pub(super) fn from(&mut self, select: &Select) -> From {
         self.check_sides(select);
-        let joins: Vec<Join> = select.from.iter().enumerate().skip(1).map(|(i, _)| self.join(select, i)).collect();
+        let joins: Vec<Join> =
+            select.from.iter().enumerate().skip(1).map(|(i, _)| self.join(select, i)).collect();
         From { sides: self.sides.iter().map(|side| side.plan).collect(), joins, at_close: self.at_close }
     }
 
@@ -83,7 +84,8 @@ impl Binder<'_> {
     pub(super) fn joins_at_close(&self, select: &Select) -> bool {
         let streams = self.sides.iter().filter(|side| side.is_stream()).count();
         let kept = |kind| matches!(kind, JoinKind::Right | JoinKind::Full);
-        streams > 1 || select.from.iter().filter_map(|source| source.join.as_ref()).any(|join| kept(join.kind))
+        streams > 1
+            || select.from.iter().filter_map(|source| source.join.as_ref()).any(|join| kept(join.kind))
     }
 
     fn check_sides(&mut self, select: &Select) {
@@ -97,16 +99,19 @@ impl Binder<'_> {
         let Some(first) = self.sides.first() else { return };
         if !first.is_stream() {
             let stream = self.sides.iter().find(|side| side.is_stream());
-            let message = format!("`{}` is a table: it starts nothing, only rows of a stream do", first.called);
+            let message =
+                format!("`{}` is a table: it starts nothing, only rows of a stream do", first.called);
             let problem = Problem::new("table-first", first.place, message);
             self.problems.push(match stream {
-                Some(stream) => problem.hint(format!("write FROM {} LEFT JOIN {} ON …", stream.schema.name, first.schema.name)),
+                Some(stream) => problem
+                    .hint(format!("write FROM {} LEFT JOIN {} ON …", stream.schema.name, first.schema.name)),
                 None => problem.hint("name a stream first, and join the table to it"),
             });
             return;
         }
         let timed = first.schema.timestamp.is_some();
-        let other = self.sides.iter().find(|side| side.is_stream() && side.schema.timestamp.is_some() != timed);
+        let other =
+            self.sides.iter().find(|side| side.is_stream() && side.schema.timestamp.is_some() != timed);
         if let Some(other) = other {
             let (with, without) = if timed { (first, other) } else { (other, first) };
             let message = format!(
@@ -129,7 +134,8 @@ impl Binder<'_> {
             ))
         } else {
             let place = join.clone().find(waits).map_or(first.place, |join| join.place);
-            let message = "RIGHT and FULL wait for the rows that find no partner, and there is no window to end that";
+            let message =
+                "RIGHT and FULL wait for the rows that find no partner, and there is no window to end that";
             Problem::new("no-window", place, message)
                 .hint("add GROUP BY …, TUMBLINGWINDOW(ss, 10); or write LEFT JOIN")
         };
@@ -173,7 +179,9 @@ impl Binder<'_> {
 
     /// Why a path is of no side.
     pub(super) fn nowhere(&mut self, path: &Path, place: Place, clause: Clause) -> Problem {
-        let Some(first) = path.names.first() else { return Problem::new("unknown-column", place, "no column") };
+        let Some(first) = path.names.first() else {
+            return Problem::new("unknown-column", place, "no column");
+        };
         let name = first.text.as_str();
         if let Owner::Several(those) = owner(&self.sides, name) {
             let list: Vec<String> = those.iter().map(|i| format!("`{}`", self.sides[*i].called)).collect();
@@ -182,9 +190,11 @@ impl Binder<'_> {
             return Problem::new("ambiguous-column", place, message).hint(hint);
         }
         let problem = match self.sides.as_slice() {
-            [only] => only.schema.resolve(&path.names).err().unwrap_or_else(|| {
-                Problem::new("unknown-column", place, format!("no column `{name}`"))
-            }),
+            [only] => only
+                .schema
+                .resolve(&path.names)
+                .err()
+                .unwrap_or_else(|| Problem::new("unknown-column", place, format!("no column `{name}`"))),
             sides => {
                 let list: Vec<String> = sides.iter().map(|side| format!("`{}`", side.called)).collect();
                 let message = format!("no column `{name}` in {}", list.join(" or "));

@@ -394,9 +394,12 @@ impl Node {
         found
     }
 
-    /// How many nodes it has.
+    /// How many nodes it has; each name of a path counts.
     pub(super) fn size(&self) -> usize {
-        let mut size = 1;
+        let mut size = match &self.kind {
+            Kind::Path(path) => path.names.len(),
+            _ => 1,
+        };
         self.each(&mut |part| size += part.size());
         size
     }

@@ -54,7 +54,16 @@ pub(super) fn rows(def: &RowsDef, limits: &Limits, report: &mut Report) -> Optio
             fit::fit(&value, ty, TimeUnit::Auto).unwrap_or_else(|misfit| {
                 let message =
                     format!("row {}, column `{}`: {}", number + 1, column.as_str(), misfit.detail());
-                report.error_in_file("rows", Problem::new("wrong-type", *place, message));
+                let problem = Problem::new("wrong-type", *place, message);
+                report.error_in_file(
+                    "rows",
+                    match (ty, json) {
+                        (DataType::String, Json::Number(_) | Json::Bool(_)) => {
+                            problem.hint("put it in quotes")
+                        }
+                        _ => problem,
+                    },
+                );
                 Value::Null
             })
         });
@@ -132,10 +141,11 @@ fn unique(def: &RowsDef, rows: &[Box<[Value]>], report: &mut Report) {
     let mut seen: HashSet<Vec<&Value>> = HashSet::with_capacity(rows.len());
     for (row, written) in rows.iter().zip(&def.rows) {
         let values: Vec<&Value> = key.iter().filter_map(|at| row.get(*at)).collect();
-        let shown: Vec<String> = values.iter().map(ToString::to_string).collect();
-        if !seen.insert(values) {
+        if seen.contains(&values) {
+            let shown: Vec<String> = values.iter().map(ToString::to_string).collect();
             let message = format!("two rows have the key {}", shown.join(", "));
             report.error_in_file("rows", Problem::new("duplicate-row", written.place, message));
         }
+        seen.insert(values);
     }
 }

@@ -13,6 +13,8 @@ use super::text::place_of;
 pub(super) struct Names<'a> {
     /// The output columns, by place.
     pub(super) columns: &'a [Arc<str>],
+    /// Output columns that go no further.
+    pub(super) invisible: &'a [Arc<str>],
     /// The labels of the alert.
     pub(super) labels: &'a [Arc<str>],
     /// The rule's severity, which is the same for all its alerts.
@@ -76,6 +78,9 @@ impl Names<'_> {
         let all = self.columns.iter().chain(self.labels).map(AsRef::as_ref).chain(["severity"]);
         let problem =
             Problem::new("unknown-template-name", place, format!("no output column or label `{name}`"));
+        if self.invisible.iter().any(|column| **column == *name) {
+            return problem.hint("it is INVISIBLE; leave that out, or select it again under another name");
+        }
         match nearest(name, all) {
             Some(near) => problem.hint(format!("did you mean `{near}`?")),
             None => problem.hint("add it to SELECT"),
@@ -89,7 +94,12 @@ mod tests {
 
     #[test]
     fn pieces_in_order() {
-        let names = Names { columns: &["t".into()], labels: &["device".into()], severity: "critical" };
+        let names = Names {
+            columns: &["t".into()],
+            invisible: &[],
+            labels: &["device".into()],
+            severity: "critical",
+        };
         let mut problems = Vec::new();
         let found = parse("{{severity}}: {{ device }} at {{ t }} °C }} {", &names, &mut problems);
         assert!(problems.is_empty());

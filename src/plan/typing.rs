@@ -45,9 +45,8 @@ pub(super) fn common(a: &DataType, b: &DataType) -> DataType {
 pub(super) fn of_time(op: BinaryOp, a: &DataType, b: &DataType) -> Option<DataType> {
     match (op, a, b) {
         (BinaryOp::Sub, DataType::Datetime, DataType::Datetime) => Some(DataType::Bigint),
-        (BinaryOp::Sub, DataType::Datetime, DataType::Any) | (BinaryOp::Sub, DataType::Any, DataType::Datetime) => {
-            Some(DataType::Any)
-        }
+        (BinaryOp::Sub, DataType::Datetime, DataType::Any)
+        | (BinaryOp::Sub, DataType::Any, DataType::Datetime) => Some(DataType::Any),
         (BinaryOp::Add, DataType::Datetime, DataType::Any)
         | (BinaryOp::Add, DataType::Any | DataType::Bigint | DataType::Float, DataType::Datetime)
         | (BinaryOp::Add | BinaryOp::Sub, DataType::Datetime, DataType::Bigint | DataType::Float) => {

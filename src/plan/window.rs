@@ -45,7 +45,9 @@ impl Binder<'_> {
         let trigger = call.over.as_ref().and_then(|over| over.when.as_ref());
         if let (Some(node), true) = (trigger, name != "SLIDINGWINDOW") {
             let problem = Problem::new("bad-window", node.place, format!("{name} takes no OVER (WHEN …)"));
-            self.problem(problem.hint("write FILTER (WHERE …) for rows that shall not enter; SLIDINGWINDOW has OVER (WHEN …)"));
+            self.problem(problem.hint(
+                "write FILTER (WHERE …) for rows that shall not enter; SLIDINGWINDOW has OVER (WHEN …)",
+            ));
         }
         let partition = call.over.as_ref().and_then(|over| over.partition.first());
         if let (Some(node), true) = (partition, name != "STATEWINDOW") {

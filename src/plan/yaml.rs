@@ -34,8 +34,7 @@ pub(super) enum Value {
     Null,
     /// Text.
     Text(String),
-    /// A number or a boolean: as it is written in the file, and what it says. Numbers that JSON cannot
-    /// say (`.inf`) say null.
+    /// A number or a boolean: as it is written in the file, and what it says.
     Plain(String, Json),
     /// A sequence.
     List(Vec<Node>),
@@ -92,6 +91,7 @@ fn sentence(message: &str) -> String {
             "multiple YAML documents",
             "the file holds several YAML documents, parted by `---`; a rule file is one",
         ),
+        ("non-finite float", "a number that is not finite; put it in quotes if a text is meant"),
         ("recursive references", "an anchor holds an alias of itself"),
     ] {
         if message.contains(theirs) {

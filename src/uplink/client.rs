@@ -31,6 +31,10 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Bytes of transitions in one message; well below the receiver's window.
 const BATCH_BYTES: usize = 128 * 1024;
 
+/// The largest message that the hub may send: a rule set, whose file is 4 MiB at most, with the
+/// addresses of its items and what JSON adds.
+const LARGEST_MESSAGE: usize = 32 << 20;
+
 /// A hub that asks for more is taken at no more than this: a mistake there must not silence a fleet.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 
@@ -268,7 +272,7 @@ impl Session {
         let mut request = tonic::Request::new(ReceiverStream::new(outgoing));
         let token = dial.token().map_err(|error| End::because(error.to_string()))?;
         request.metadata_mut().insert("authorization", token);
-        let mut client = v1::hub_client::HubClient::new(channel);
+        let mut client = v1::hub_client::HubClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
         let mut down = client.session(request).await?.into_inner();
         match down.message().await?.and_then(|m| m.message) {
             Some(Down::Welcome(welcome)) => {

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         }
     }
     trials.extend(sql::trials(&root.join("sql")));
+    trials.extend(sql::trials(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")));
     trials.extend(alert::trials("alert", &root.join("alert")));
     trials.extend(alert::trials("rules", &Path::new(env!("CARGO_MANIFEST_DIR")).join("rules")));
     trials.extend(alert::command());

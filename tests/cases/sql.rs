@@ -74,6 +74,9 @@ pub(crate) fn trials(folder: &Path) -> Vec<Trial> {
     ];
     let mut trials = Vec::new();
     for path in files(folder) {
+        if path.extension().is_none_or(|end| end != "slt" && end != "md") {
+            continue;
+        }
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let free = std::fs::read_to_string(&path).is_ok_and(|text| text.contains("\norder free\n"));
         for (mode, label) in modes {
@@ -89,7 +92,9 @@ pub(crate) fn trials(folder: &Path) -> Vec<Trial> {
 
 fn case(path: &Path, mode: Mode) -> Result<(), Failed> {
     let written = std::fs::read_to_string(path)?;
-    let right = run(&written, mode).map_err(|why| format!("{}:{why}", path.display()))?;
+    let document = path.extension().is_some_and(|end| end == "md");
+    let right = if document { blocks(&written, mode) } else { run(&written, mode) };
+    let right = right.map_err(|why| format!("{}:{why}", path.display()))?;
     if right == written {
         return Ok(());
     }
@@ -105,6 +110,28 @@ fn case(path: &Path, mode: Mode) -> Result<(), Failed> {
         path.display()
     )
     .into())
+}
+
+/// A document as it should be, whose blocks marked `slt` are the records of one file.
+fn blocks(text: &str, mode: Mode) -> Result<String, String> {
+    const OPEN: &str = "```slt\n";
+    const CLOSE: &str = "\n```";
+    let inside = |part: &str| part.split_once(CLOSE).map(|(block, _)| block.to_owned());
+    let written: Vec<String> = text.split(OPEN).skip(1).filter_map(inside).collect();
+    if written.is_empty() {
+        return Ok(text.to_owned());
+    }
+    let right = run(&(written.join("\n\n") + "\n"), mode)?;
+    let mut records = right.trim_end_matches('\n').split("\n\n");
+    let mut parts = text.split(OPEN);
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (block, after) = part.split_once(CLOSE).ok_or("a block is not closed")?;
+        let count = block.split("\n\n").count();
+        let block: Vec<&str> = records.by_ref().take(count).collect();
+        whole.extend([OPEN, &block.join("\n\n"), CLOSE, after]);
+    }
+    Ok(whole)
 }
 
 /// The file as it should be.

@@ -2,6 +2,8 @@
 #![cfg(test)]
 
 #[cfg(feature = "hub")]
+mod accounts;
+#[cfg(feature = "hub")]
 mod config;
 #[cfg(feature = "demo")]
 mod demo;

@@ -111,9 +111,33 @@ fn the_topic_may_come_from_the_stream() {
     assert_eq!(out, "{\"device\":\"m7\",\"v\":1.0}\n");
     let envelope = "{\"topic\": \"elsewhere/x\", \"payload\": {}}\n";
     let (_, _, err) = piped(&args, envelope);
-    let said =
-        "weir: 1 message whose topic no stream reads, such as elsewhere/x; read are machine/{device}\n";
+    let said = "weir: the topics of the messages are others, such as elsewhere/x; what is read is machine/{device}\n";
     assert!(err.contains(said), "{err}");
+}
+
+#[test]
+fn a_statement_may_make_a_table_which_feeds_before_the_query_runs() {
+    let args = [
+        "query",
+        "SELECT m.device, m.v, l.most FROM machine m INNER JOIN limits l ON m.device = l.device AND m.v > l.most",
+        "--stream",
+        MACHINE,
+        "--stream",
+        "CREATE TABLE limits (most FLOAT) WITH (DATASOURCE='limit/{device}', KEY='device')",
+        "--input",
+        "-",
+    ];
+    let reading = |v: u32| {
+        format!(r#"{{"topic": "machine/m1", "payload": {{"at": "2026-01-01T00:00:00Z", "v": {v}}}}}"#)
+    };
+    let limit = |most: u32| format!(r#"{{"topic": "limit/m1", "payload": {{"most": {most}}}}}"#);
+    let input = [reading(9), limit(5), reading(6), limit(7), reading(6), reading(8)].join("\n");
+    let (ok, out, err) = piped(&args, &input);
+    assert!(ok, "{err}");
+    assert_eq!(
+        out,
+        "{\"device\":\"m1\",\"v\":6.0,\"most\":5.0}\n{\"device\":\"m1\",\"v\":8.0,\"most\":7.0}\n"
+    );
 }
 
 #[test]

@@ -11,9 +11,9 @@ use crate::support::mosquitto::Mosquitto;
 /// What the broker of the document gets, one after the other; the first is retained.
 const LIVE: &[(&str, &str)] = &[
     ("plant/3/freezer/f1", r#"{"ts": "2026-07-01T12:00:00Z", "temperature": -17.4, "door": "closed"}"#),
-    ("plant/3/freezer/f2", r#"{"ts": "2026-07-01T12:00:01Z", "temperature": -16.0, "door": "open"}"#),
+    ("plant/3/freezer/f2", r#"{"ts": "2026-07-01T12:00:01Z", "temperature": -16.5, "door": "open"}"#),
     ("plant/4/freezer/f9", r#"{"ts": "2026-07-01T12:00:02Z", "temperature": -11.75}"#),
-    ("plant/3/freezer/f2", r#"{"ts": "2026-07-01T12:00:03Z", "temperature": -14.2, "door": "open"}"#),
+    ("plant/3/freezer/f2", r#"{"ts": "2026-07-01T12:00:03Z", "temperature": -14.0, "door": "open"}"#),
 ];
 
 /// The blocks of a document under this mark.

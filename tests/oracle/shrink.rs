@@ -1,7 +1,8 @@
 //! A failing case made smaller, as long as it fails.
 
 use crate::Case;
-use crate::query::{Query, Window};
+use crate::query::{Expr, Query, Window};
+use crate::value::Val;
 
 /// The smallest case found that still fails.
 pub(crate) fn smallest(mut case: Case, fails: &dyn Fn(&Case) -> bool) -> Case {
@@ -94,6 +95,12 @@ fn simpler(query: &Query) -> Vec<Query> {
             partition.clear();
         }
     });
+    for place in 0..expressions(&mut query.clone()).len() {
+        let whole = expressions(&mut query.clone())[place].clone();
+        for less in less(&whole) {
+            with(&|q| *expressions(q)[place] = less.clone());
+        }
+    }
     if query.order.is_empty() {
         for place in 0..query.select.len() {
             with(&|q| {
@@ -108,6 +115,58 @@ fn simpler(query: &Query) -> Vec<Query> {
             });
         }
     }
+    all
+}
+
+/// All expressions of a query that stand alone.
+fn expressions(query: &mut Query) -> Vec<&mut Expr> {
+    let mut all: Vec<&mut Expr> = query.select.iter_mut().collect();
+    all.extend(&mut query.filter);
+    all.extend(&mut query.window_filter);
+    all.extend(&mut query.having);
+    all.extend(query.joins.iter_mut().filter_map(|(_, on)| on.as_mut()));
+    match &mut query.window {
+        Some(Window::Sliding(_, _, trigger)) => all.extend(trigger),
+        Some(Window::State(begin, end, _)) => {
+            all.push(begin);
+            all.extend(end);
+        }
+        _ => {}
+    }
+    all
+}
+
+/// What may stand in the place of an expression and is smaller.
+fn less(expr: &Expr) -> Vec<Expr> {
+    let mut all: Vec<Expr> = expr.clone().parts().into_iter().map(|part| part.clone()).collect();
+    match expr {
+        Expr::Op("=" | "<>" | "<" | "<=" | ">" | ">=", ..) | Expr::Not(_) | Expr::Is(..) | Expr::In(..) => {
+            all.push(Expr::Const(Val::Bool(true)));
+        }
+        Expr::Aggregate(aggregate) => {
+            let mut plain = aggregate.clone();
+            plain.filter = None;
+            plain.distinct = false;
+            all.push(Expr::Aggregate(plain));
+        }
+        Expr::Analytic(analytic) => {
+            let mut plain = analytic.clone();
+            plain.when = None;
+            all.push(Expr::Analytic(plain.clone()));
+            plain.partition.clear();
+            all.push(Expr::Analytic(plain));
+        }
+        _ => {}
+    }
+    for place in 0..expr.clone().parts().len() {
+        let part = expr.clone().parts()[place].clone();
+        for smaller in less(&part) {
+            let mut whole = expr.clone();
+            *whole.parts()[place] = smaller;
+            all.push(whole);
+        }
+    }
+    all.retain(|smaller| format!("{smaller:?}").len() < format!("{expr:?}").len());
     all
 }
 

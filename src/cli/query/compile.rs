@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use crate::model::alerting::{AlertSpec, RuleKind};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::stream::StreamSpec;
-use crate::plan::definition::{RuleDef, RuleSetDef, StreamDef};
+use crate::plan::definition::{RuleDef, RuleSetDef, StreamDef, TableBody, TableDef};
 use crate::plan::logical::{Plan, RulePlan};
 use crate::plan::text::Text;
 use crate::plan::{self, Limits, file, render::render};
@@ -25,26 +25,31 @@ const RULE: &str = "query";
 /// A file that cannot be read.
 pub(super) fn compile(sql: &str, streams: Option<&Path>, statements: &[String]) -> Result<Option<Plan>> {
     let mut set = RuleSetDef::default();
+    let mut names = Vec::new();
     let mut source = (String::new(), String::new());
     if let Some(path) = streams {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("read the streams {}", path.display()))?;
         source = (path.display().to_string(), text);
         match file::parse(&source.1) {
-            Ok(read) => set = read,
+            Ok(read) => {
+                names = read.streams.iter().map(|stream| stream.name.clone()).collect();
+                set = read;
+            }
             Err(found) => {
                 show(&found, &source.0, &source.1);
                 return Ok(None);
             }
         }
     }
-    let own = statements
-        .iter()
-        .enumerate()
-        .map(|(n, sql)| StreamDef { name: format!("of --stream #{}", n + 1), sql: Text::own(sql.as_str()) });
-    set.streams.extend(own);
+    for (n, statement) in statements.iter().enumerate() {
+        let (name, sql) = (format!("of --stream #{}", n + 1), Text::own(statement.as_str()));
+        match is_table(statement) {
+            true => set.tables.push(TableDef { name, body: TableBody::Statement(sql) }),
+            false => set.streams.push(StreamDef { name, sql }),
+        }
+    }
     set.rules = vec![rule(sql)];
-    let names: Vec<String> = set.streams.iter().map(|stream| stream.name.clone()).collect();
     let compiled = plan::compile(RULE, &set, &Limits::default());
     let item = format!("rule {RULE}");
     for mut diagnostic in compiled.diagnostics {
@@ -63,6 +68,13 @@ pub(super) fn compile(sql: &str, streams: Option<&Path>, statements: &[String]) 
         }
     }
     Ok(compiled.plan.map(keep_retained))
+}
+
+/// Whether a statement begins as one that makes a table.
+fn is_table(statement: &str) -> bool {
+    let mut words = statement.split_whitespace();
+    words.next().is_some_and(|word| word.eq_ignore_ascii_case("CREATE"))
+        && words.next().is_some_and(|word| word.eq_ignore_ascii_case("TABLE"))
 }
 
 /// How to have the stream that the query names; `names` are those that are there.

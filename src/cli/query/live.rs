@@ -127,9 +127,10 @@ impl Options {
 pub(super) fn run(
     brokers: Vec<BrokerConfig>,
     length: Option<Duration>,
-    pipeline: Pipeline,
+    mut pipeline: Pipeline,
     printer: Printer,
 ) -> Result<ExitCode> {
+    pipeline.seed();
     let clock = Clock::start();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("start a runtime")?;

@@ -37,8 +37,8 @@ pub(super) struct Query {
     /// A rule file with the streams and tables to read; its rules do not run
     #[arg(long, short, value_name = "FILE")]
     streams: Option<PathBuf>,
-    /// A statement that declares a stream, as in `CREATE STREAM env () WITH (DATASOURCE='site/{device}')`;
-    /// may be repeated
+    /// A statement that declares a stream or a table, as in `CREATE STREAM env () WITH
+    /// (DATASOURCE='site/{device}')`; may be repeated
     #[arg(long, value_name = "STATEMENT")]
     stream: Vec<String>,
     /// Show how the query would run, and do not run it

@@ -45,6 +45,12 @@ impl Pipeline {
         self.decoder.stats().map(|(stream, _)| stream)
     }
 
+    /// Lets `rand` and `newuuid` give what they have not given before. Without it a query over a
+    /// recording gives the same each time.
+    pub(super) fn seed(&mut self) {
+        self.engine.seed(fastrand::u64(..));
+    }
+
     /// Takes a message as it comes.
     pub(super) fn live(&mut self, message: &Message, now: Now, out: &mut Vec<Observation>) {
         self.tick(now, out);
@@ -127,6 +133,8 @@ impl Pipeline {
             ("too far in the future", account.future),
             ("retained and not used", account.retained),
             ("refused at a limit", account.refused),
+            ("undefined results", account.undefined),
+            ("messages of other topics", self.unmatched),
         ];
         for (what, count) in unused.into_iter().filter(|(_, count)| *count > 0) {
             line.push_str(&format!("; {count} {what}"));
@@ -142,12 +150,11 @@ impl Pipeline {
                 lines.push(format!("stream {}: {count} {reason}, such as: {detail}", stream.name));
             }
         }
-        if let Some(stray) = &self.stray {
+        if let Some(stray) = self.stray.as_ref().filter(|_| self.messages == 0) {
             let read: Vec<String> =
                 self.decoder.stats().map(|(stream, _)| stream.pattern.to_string()).collect();
             lines.push(format!(
-                "{} whose topic no stream reads, such as {stray}; read are {}",
-                count(self.unmatched, "message"),
+                "the topics of the messages are others, such as {stray}; what is read is {}",
                 read.join(", ")
             ));
         }

@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(printer.text(std::slice::from_ref(&a)), "a       21.5\n");
         assert_eq!(
             printer.text(&[b, a]),
-            "\ndevice       t\n--------  ----\nb\\u{1b}   NULL\na         21.5\n"
+            "\ndevice      t\n-------  ----\nb\\u{1b}  NULL\na        21.5\n"
         );
     }
 

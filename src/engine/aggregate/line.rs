@@ -44,7 +44,7 @@ impl Line {
     }
 
     fn time(&self, at: Timestamp) -> Wide {
-        Wide::integer(at.micros()).minus(Wide::integer(self.origin.micros()))
+        Wide::integer(i128::from(at.micros()) - i128::from(self.origin.micros()))
     }
 
     /// How much it rises a microsecond; `None` where all readings are of one time.

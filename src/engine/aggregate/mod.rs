@@ -188,7 +188,8 @@ fn takes(function: AggregateFunction, [value, option]: &[Value; 2]) -> bool {
         F::Collect => true,
         F::FirstValue | F::LastValue => !value.is_null() || *option != Value::Bool(true),
         F::MergeAgg => matches!(value, Value::Struct(_)),
-        F::Sum | F::Avg | F::Median | F::PercentileCont | F::PercentileDisc => value.as_f64().is_some(),
+        F::PercentileDisc => sample::has_rank(value),
+        F::Sum | F::Avg | F::Median | F::PercentileCont => value.as_f64().is_some(),
         F::Stddev | F::Stddevs | F::Var | F::Vars | F::Zscore => value.as_f64().is_some(),
         F::Increase | F::Rate | F::Delta | F::Slope | F::Predict => value.as_f64().is_some(),
     }

@@ -1,11 +1,9 @@
-//! Numbers kept for their ranks: median and percentiles. Sorted when asked.
-
-use std::cmp::Ordering;
+//! Values kept for their ranks: median and percentiles. Sorted when asked.
 
 use crate::engine::snapshot::{Reader, SnapshotError, Writer};
 use crate::model::value::Value;
 
-/// The numbers of a window.
+/// Values of a window: numbers, or others that have an order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sample(Vec<Value>);
 
@@ -20,7 +18,9 @@ impl Sample {
 
     fn sorted(&self) -> Vec<&Value> {
         let mut sorted: Vec<&Value> = self.0.iter().collect();
-        sorted.sort_by(|a, b| a.compare(b).unwrap_or(Ordering::Equal));
+        // Kinds that do not compare stand apart, so that there is one order for all.
+        let order = |a: &Value, b: &Value| a.compare(b).unwrap_or_else(|| rank(a).cmp(&rank(b)));
+        sorted.sort_by(|a, b| order(a, b));
         sorted
     }
 
@@ -54,7 +54,12 @@ impl Sample {
         reason = "a place in a list: not negative, below 2^53"
     )]
     pub(super) fn at(&self, share: f64) -> Value {
-        let rank = (share.clamp(0.0, 1.0) * self.0.len() as f64).ceil() as usize;
+        let (share, all) = (share.clamp(0.0, 1.0), self.0.len() as f64);
+        let mut rank = (share * all).ceil() as usize;
+        // The product may have been rounded up: 0.07 of 100 is 7, and no more.
+        while rank > 1 && (rank - 1) as f64 / all >= share {
+            rank -= 1;
+        }
         self.sorted().get(rank.saturating_sub(1)).map_or(Value::Null, |value| (*value).clone())
     }
 
@@ -63,7 +68,26 @@ impl Sample {
     }
 
     pub(super) fn read(from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
-        from.values().map(Self)
+        let mut values = from.values()?;
+        values.retain(has_rank);
+        Ok(Self(values))
+    }
+}
+
+/// Whether the value has an order with all others of its kind.
+pub(super) fn has_rank(value: &Value) -> bool {
+    !matches!(value, Value::Null | Value::Array(_) | Value::Struct(_))
+}
+
+/// Where its kind stands among the kinds.
+fn rank(value: &Value) -> u8 {
+    match value {
+        Value::Int(_) | Value::Float(_) => 0,
+        Value::Time(_) => 1,
+        Value::Str(_) => 2,
+        Value::Bool(_) => 3,
+        Value::Bytes(_) => 4,
+        Value::Null | Value::Array(_) | Value::Struct(_) => 5,
     }
 }
 
@@ -85,6 +109,11 @@ mod tests {
             assert_eq!(four.between(share), Value::Float(between), "{share}");
             assert_eq!(four.at(share), Value::Float(at), "{share}");
         }
+        let hundred: Vec<f64> = (1..=100).map(f64::from).collect();
+        assert_eq!(of(&hundred).at(0.07), Value::Float(7.0));
+        let mixed = Sample(vec![Value::str("b"), Value::Int(2), Value::str("a"), Value::Float(1.0)]);
+        assert_eq!(mixed.at(0.5), Value::Int(2));
+        assert_eq!(mixed.at(1.0), Value::str("b"));
         assert_eq!(of(&[]).between(0.5), Value::Null);
         assert_eq!(of(&[]).at(0.5), Value::Null);
         assert_eq!(of(&[7.0]).between(0.3), Value::Float(7.0));
@@ -98,7 +127,8 @@ mod tests {
             share in 0.0..=1.0_f64,
         ) {
             // The rank is the first with so many values at or below it.
-            let below = |x: f64| values.iter().filter(|y| **y <= x).count() as f64 >= share * values.len() as f64;
+            let below =
+                |x: f64| values.iter().filter(|y| **y <= x).count() as f64 / values.len() as f64 >= share;
             let least = values.iter().copied().filter(|x| below(*x)).fold(f64::INFINITY, f64::min);
             let sample = of(&values);
             prop_assert_eq!(sample.at(share), Value::Float(least));

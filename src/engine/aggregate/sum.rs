@@ -1,6 +1,7 @@
 //! A running sum: exact over integers, compensated over floats (Neumaier), so that neither the order
 //! of the values nor their number shows.
 
+use super::wide::Wide;
 use crate::engine::expr::Env;
 use crate::engine::snapshot::{Reader, SnapshotError, Writer};
 use crate::model::value::Value;
@@ -42,9 +43,8 @@ impl Sum {
         self.count += 1;
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a float is the best that a mixed sum can be")]
-    fn float(&self) -> f64 {
-        self.floats + self.carry + self.integers as f64
+    fn wide(&self) -> Wide {
+        Wide::float(self.floats).plus(Wide::float(self.carry)).plus(Wide::integer(self.integers))
     }
 
     /// BIGINT while all are and it fits, else FLOAT; NULL for nothing.
@@ -52,14 +52,16 @@ impl Sum {
         match i64::try_from(self.integers) {
             _ if self.count == 0 => Value::Null,
             Ok(exact) if self.only_integers => Value::Int(exact),
-            _ => env.float(self.float()),
+            _ => env.float(self.wide().value()),
         }
     }
 
     /// Always FLOAT; NULL for nothing.
-    #[expect(clippy::cast_precision_loss, reason = "no window holds 2^53 rows")]
     pub(in crate::engine) fn mean(&self, env: &Env) -> Value {
-        if self.count == 0 { Value::Null } else { env.float(self.float() / self.count as f64) }
+        if self.count == 0 {
+            return Value::Null;
+        }
+        env.float(self.wide().over(Wide::count(self.count)).value())
     }
 
     pub(in crate::engine) fn write(&self, out: &mut Writer) {

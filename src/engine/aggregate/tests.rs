@@ -114,6 +114,7 @@ fn a_wrong_kind_is_passed_over() {
     for function in ALL {
         let second = matches!(function, F::PercentileCont | F::PercentileDisc).then_some(x(0.5));
         let takes_text = matches!(function, F::Count | F::Min | F::Max | F::Collect | F::Deduplicate)
+            || function == F::PercentileDisc
             || matches!(function, F::FirstValue | F::LastValue);
         if !takes_text {
             check_with(function, second, &[s("a"), Value::Bool(true), s("9")], NULL);
@@ -134,6 +135,8 @@ fn sums_are_exact_where_they_can_be() {
     check(F::Sum, &[x(1e100), x(1.0), x(-1e100)], x(1.0));
     check(F::Sum, &vec![x(0.1); 10], x(1.0));
     check(F::Avg, &[i(1), i(2)], x(1.5));
+    check(F::Avg, &[x(0.1), x(0.1), x(0.1)], x(0.1));
+    check(F::Avg, &[i(i64::MAX), i(i64::MAX)], x(9_223_372_036_854_775_807.0));
 }
 
 #[test]
@@ -233,6 +236,8 @@ fn ranks() {
     check_with(F::PercentileDisc, Some(i(0)), &[i(7), i(3)], i(3));
     check_with(F::PercentileDisc, Some(i(1)), &[i(7), i(3)], i(7));
     check_with(F::PercentileDisc, Some(x(0.5)), &[i(1), i(1), i(2)], i(1));
+    check_with(F::PercentileDisc, Some(x(0.5)), &[s("c"), s("a"), s("b"), NULL], s("b"));
+    check_with(F::PercentileDisc, Some(x(0.5)), &[json(serde_json::json!([1]))], NULL);
 }
 
 #[test]
@@ -327,6 +332,8 @@ fn any_value() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn bytes_and_snapshots_hold_at_any_point(
         readings in prop::collection::vec((0..5_i64, any_value()), 0..20),

@@ -16,7 +16,7 @@ impl Wide {
     /// A number as it is; integers beyond 2^53 too. `None` where the value is none.
     pub(super) fn of(value: &Value) -> Option<Self> {
         match *value {
-            Value::Int(i) => Some(Self::integer(i)),
+            Value::Int(i) => Some(Self::integer(i128::from(i))),
             Value::Float(x) => Some(Self::float(x)),
             _ => None,
         }
@@ -27,15 +27,15 @@ impl Wide {
         Self { high: x, low: 0.0 }
     }
 
-    /// An integer as it is.
+    /// An integer; exact up to 2^106.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         reason = "what the first conversion rounds off is what the second one keeps"
     )]
-    pub(super) fn integer(i: i64) -> Self {
+    pub(super) fn integer(i: i128) -> Self {
         let high = i as f64;
-        Self { high, low: (i128::from(i) - high as i128) as f64 }
+        Self { high, low: i.saturating_sub(high as i128) as f64 }
     }
 
     /// A count.
@@ -102,9 +102,9 @@ mod tests {
 
     #[test]
     fn keeps_what_one_float_loses() {
-        let big = Wide::integer(i64::MAX);
-        assert_eq!(big.minus(Wide::integer(i64::MAX - 1)).value(), 1.0);
-        assert_eq!(Wide::integer(i64::MIN).minus(Wide::float(i64::MIN as f64)).value(), 0.0);
+        let big = Wide::integer(i64::MAX.into());
+        assert_eq!(big.minus(Wide::integer(i128::from(i64::MAX) - 1)).value(), 1.0);
+        assert_eq!(Wide::integer(i64::MIN.into()).minus(Wide::float(i64::MIN as f64)).value(), 0.0);
         let odd = Wide::float(134_217_729.0); // 2^27 + 1: its square has 55 bits
         let square = odd.times(odd);
         assert_eq!(square.minus(Wide::float(18_014_398_777_917_440.0)).value(), 1.0);

@@ -372,6 +372,8 @@ fn any_value() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn snapshots_change_nothing(
         rows in prop::collection::vec((0..3_usize, 0..9_i64, any_value(), any::<bool>()), 0..30),

@@ -98,11 +98,7 @@ impl Emission<'_> {
 
     /// The aggregates over rows that were kept. They may take as much as the rule's state may, for as long
     /// as they are looked at.
-    fn aggregate<'h>(
-        &self,
-        work: &mut Work<'_>,
-        rows: impl Iterator<Item = &'h Held>,
-    ) -> Box<[Accumulator]> {
+    fn aggregate<'h>(&self, work: &mut Work<'_>, rows: impl Iterator<Item = &'h Held>) -> Box<[Accumulator]> {
         let mut sums: Box<[Accumulator]> = self.window.aggregates.iter().map(Accumulator::new).collect();
         let mut budget = Budget::new(work.ctx.config.max_bytes);
         for row in rows {

@@ -85,7 +85,10 @@ impl<L> Lanes<L> {
         quiet.sort_by_key(|(seen, order, _)| (*seen, *order));
         quiet.truncate(1 + self.map.len() / 16);
         self.quiet -= quiet.len();
-        quiet.into_iter().filter_map(|(_, _, key)| self.map.remove(&key).map(|lane| (key, lane.holds))).collect()
+        quiet
+            .into_iter()
+            .filter_map(|(_, _, key)| self.map.remove(&key).map(|lane| (key, lane.holds)))
+            .collect()
     }
 
     /// Does what the clock does, in the order of the deadlines, so that it does not matter whether this is

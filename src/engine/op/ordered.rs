@@ -258,7 +258,8 @@ impl Queue {
     /// Forgets a sixteenth of the groups that wait for nothing, the longest quiet, and gives them back.
     fn forget_quietest(&mut self) -> Vec<(Arc<[Value]>, Group)> {
         let quiet = self.groups.iter().filter(|(_, group)| group.pane.dues().is_empty());
-        let mut quiet: Vec<(u64, Arc<[Value]>)> = quiet.map(|(key, group)| (group.seen, key.clone())).collect();
+        let mut quiet: Vec<(u64, Arc<[Value]>)> =
+            quiet.map(|(key, group)| (group.seen, key.clone())).collect();
         quiet.sort_by_key(|(seen, _)| *seen);
         quiet.truncate(1 + self.groups.len() / 16);
         quiet.into_iter().filter_map(|(_, key)| self.groups.remove_entry(&key)).collect()
@@ -355,8 +356,7 @@ fn enter(work: &mut Work<'_>, lane: &mut Lane<Queue>, groups: &mut usize, waitin
     }
     drop_empty(work, lane, groups, &key);
     if let Some(shut) = turn.shut {
-        let closed =
-            Closed { group: key, start: shut.start, end: shut.end, contents: shut.contents };
+        let closed = Closed { group: key, start: shut.start, end: shut.end, contents: shut.contents };
         close::emit(work, vec![closed]);
     }
 }

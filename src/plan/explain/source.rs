@@ -156,6 +156,7 @@ fn scan(stream: &StreamSpec, used: impl Fn(usize) -> bool) -> Step {
         .with("topics", stream.pattern.to_string())
         .with_some("source", stream.source.as_ref().map(ToString::to_string))
         .with("format", format_name(stream.format))
+        .with_some("types", (!stream.strict).then_some("what does not fit is converted, or NULL".to_owned()))
         .with_all("reads", fields)
         .with("time", stream.timestamp.and_then(name).unwrap_or_else(|| "arrival".to_owned()))
         .with_some("key", stream.key.and_then(name));
@@ -163,8 +164,13 @@ fn scan(stream: &StreamSpec, used: impl Fn(usize) -> bool) -> Step {
 }
 
 /// A format under the name that CREATE STREAM gives it.
-fn format_name(format: Format) -> String {
-    format!("{format:?}").to_lowercase()
+fn format_name(format: Format) -> &'static str {
+    match format {
+        Format::Json => "json",
+        Format::Scalar => "scalar",
+        Format::Delimited { .. } => "delimited",
+        Format::Binary => "binary",
+    }
 }
 
 /// `temperature FLOAT`, with where it comes from unless that is the payload's member of that name.
@@ -178,12 +184,12 @@ fn read_field(stream: &StreamSpec, field: &Field) -> String {
             let level = stream.pattern.captures().nth(*n).map_or("", |name| name);
             format!("{own} (level {{{level}}} of the topic)")
         }
-        FieldSource::Cell(n) => format!("{own} (value {} of the line)", n + 1),
-        FieldSource::Topic => format!("{own} (the topic)"),
-        FieldSource::Source => format!("{own} (the source)"),
-        FieldSource::Retained => format!("{own} (whether it was retained)"),
-        FieldSource::Qos => format!("{own} (the quality of service)"),
-        FieldSource::Property(name) => format!("{own} (the user property {name})"),
-        FieldSource::Received => format!("{own} (the time of arrival)"),
+        FieldSource::Cell(n) => format!("{own} (value {} of a line)", n + 1),
+        FieldSource::Topic
+        | FieldSource::Received
+        | FieldSource::Source
+        | FieldSource::Retained
+        | FieldSource::Qos
+        | FieldSource::Property(_) => format!("{} {}", field.name, field.ty),
     }
 }

@@ -128,8 +128,16 @@ impl Sql<'_> {
                 FieldSource::Path(path) if !path.is_empty() => {
                     path.iter().map(|name| identifier(name)).collect::<Vec<_>>().join("->")
                 }
-                FieldSource::Path(_) | FieldSource::Capture(_) => identifier(&field.name),
-                _ => field.name.to_string(),
+                FieldSource::Path(_) | FieldSource::Cell(_) | FieldSource::Capture(_) => {
+                    identifier(&field.name)
+                }
+                // They are called as they are written: `meta(topic)`.
+                FieldSource::Topic
+                | FieldSource::Received
+                | FieldSource::Source
+                | FieldSource::Retained
+                | FieldSource::Qos
+                | FieldSource::Property(_) => field.name.to_string(),
             })
         };
         let column = match self.rule.from.sides.get(side) {

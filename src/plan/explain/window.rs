@@ -45,6 +45,9 @@ pub(super) fn window(sql: Sql<'_>, window: &Window) -> Step {
         let longest = streams.iter().map(|stream| stream.idle_for(length)).max().unwrap_or_default();
         format!("closes after {} of silence", format_span(longest))
     });
+    if streams.iter().all(|stream| stream.timestamp.is_none()) {
+        return step;
+    }
     step.with("idle", idle.unwrap_or_else(|| "silence does not close it".to_owned()))
 }
 

@@ -304,7 +304,7 @@ impl Parser<'_> {
             ("WHERE", "FROM"),
             ("GROUP", "WHERE"),
             ("HAVING", "GROUP BY"),
-            ("ORDER", "HAVING"),
+            ("ORDER", "HAVING and before LIMIT"),
             ("JOIN", "FROM"),
         ];
         for (word, after) in late {

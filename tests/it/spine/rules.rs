@@ -205,3 +205,50 @@ async fn a_file_that_cannot_be_read_keeps_its_rules_and_a_directory_given_up_tak
     site.agent.run();
     site.agent.until("nothing runs", |s| sets(s) == 0).await;
 }
+
+/// Limits of each device travel with the rules; whether a device is armed comes over MQTT.
+const TABLES: &str = "
+streams:
+  - CREATE STREAM t (v FLOAT) WITH (DATASOURCE='plant/{device}/t', KEY='device')
+tables:
+  - name: limits
+    key: [device]
+    rows: [{device: m1, max: 60}, {device: m2, max: 80}]
+  - CREATE TABLE armed (armed BOOLEAN) WITH (DATASOURCE='plant/{device}/armed', FORMAT='scalar', KEY='device')
+rules:
+  - id: over-limit
+    sql: |
+      SELECT t.device, v, max FROM t
+      INNER JOIN limits ON t.device = limits.device
+      INNER JOIN armed ON t.device = armed.device
+      WHERE armed
+    when: v > max
+    annotations: {summary: '{{ device }} at {{ v }}, limit {{ max }}'}
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_are_pushed_filled_and_changed_row_by_row() {
+    let mut site = Site::start(&[], "").await;
+    site.broker.publish("plant/m1/armed", "on", &["-r"]);
+    site.push("tables", TABLES).await;
+    site.broker.publish("plant/m2/armed", "off", &["-q", "1"]);
+    for (device, v) in [("m2", 90), ("m1", 61)] {
+        site.broker.publish(&format!("plant/{device}/t"), &format!(r#"{{"v": {v}}}"#), &["-q", "1"]);
+    }
+    let fired = site.transitions(1).await;
+    assert_eq!(fired[0]["annotations"]["summary"], "m1 at 61, limit 60");
+
+    // What the tables hold outlives the agent; the row that changes is the only news.
+    site.agent.stop();
+    site.agent.run();
+    site.push("tables", &TABLES.replace("max: 60", "max: 65")).await;
+    site.agent.until("the alert is still up", |s| s["core"]["alerts"][0]["phase"] == "firing").await;
+    site.broker.publish("plant/m1/t", r#"{"v": 62}"#, &["-q", "1"]);
+    site.broker.publish("plant/m2/armed", "on", &["-q", "1"]);
+    site.broker.publish("plant/m2/t", r#"{"v": 81}"#, &["-q", "1"]);
+    let all = site.transitions(3).await;
+    assert_eq!((&all[1]["state"], &all[1]["reason"]), (&"resolved".into(), &"recovered".into()));
+    assert_eq!(all[1]["starts_at"], fired[0]["starts_at"]);
+    assert_eq!(all[2]["annotations"]["summary"], "m2 at 81, limit 80");
+    super::assert_gapless(&all);
+}
