@@ -22,6 +22,7 @@ use crate::model::time::{Mono, Now, Timestamp};
 use crate::model::transition::Transition;
 use crate::plan::logical::Plan;
 
+use super::ceiling::Ceilings;
 use super::redelivery::Redelivery;
 use super::snapshot::{AlertSnapshot, CoreSnapshot, SetSnapshot};
 
@@ -111,6 +112,7 @@ pub struct Set {
     decoder: Decoder,
     engine: Engine,
     book: Book,
+    ceilings: Ceilings,
 }
 
 /// The monotonic clock as far as it counts silence: it stands still while a source is
@@ -245,7 +247,7 @@ impl Core {
     pub fn next_deadline(&self) -> Option<Mono> {
         let of = |set: &Set| {
             let engine = set.engine.next_deadline().and_then(|idle| self.idle.when(idle));
-            [engine, set.book.next_deadline()].into_iter().flatten().min()
+            [engine, set.book.next_deadline(), set.ceilings.next_deadline()].into_iter().flatten().min()
         };
         self.sets.values().filter_map(of).min()
     }
@@ -295,16 +297,18 @@ impl Core {
             }
             set.observe(seen, now, &mut effects.transitions);
             set.book.tick(now, &mut effects.transitions);
+            set.limits(now, &mut effects.transitions);
         }
     }
 
     fn run(&mut self, admitted: Admitted, now: Now, effects: &mut Effects) {
         let Admitted { name, origin, revision, hash, items, plan, .. } = admitted;
-        let specs = plan.rules.iter().map(|rule| rule.alert.clone()).collect();
+        let specs = Ceilings::specs(&plan);
         if let Some(set) = self.sets.get_mut(&name) {
             set.decoder.swap(plan.streams.clone());
             set.engine.swap(plan.clone());
             set.book.swap(specs, now, &mut effects.transitions);
+            set.resume_limits(now);
             (set.origin, set.revision) = (origin, revision);
             (set.hash, set.attempted) = (hash, hash);
             (set.items, set.plan) = (items, plan);
@@ -321,6 +325,7 @@ impl Core {
             decoder: Decoder::with_config(plan.streams.clone(), self.limits.decode),
             engine,
             book: Book::new(self.agent.clone(), specs),
+            ceilings: Ceilings::new(plan.rules.len()),
             plan,
         };
         self.sets.insert(name, set);
@@ -408,6 +413,7 @@ impl Core {
                 Some((Arc::from(alert.rule.as_str()), SavedState::decode(&alert.state).ok()?))
             });
             set.book.restore(states, now);
+            set.resume_limits(now);
         }
         Ok(())
     }
@@ -428,6 +434,7 @@ impl Core {
                 })
                 .collect();
             set.book.restore(decoded, now);
+            set.resume_limits(now);
         }
         unreadable
     }
@@ -452,6 +459,28 @@ impl Set {
             self.engine.push(*stream, row, idle, &mut seen);
             self.observe(std::mem::take(&mut seen), now, out);
         }
+        self.limits(now, out);
+    }
+
+    /// Tells of rules that reached a ceiling, and of those that no longer do.
+    fn limits(&mut self, now: Now, out: &mut Vec<Transition>) {
+        let reached = self.engine.take_limited() | self.book.take_limited();
+        if !reached && self.ceilings.next_deadline().is_none_or(|due| due > now.mono) {
+            return;
+        }
+        let figures = self.engine.accounts().iter().zip(self.book.counts());
+        let seen = self.ceilings.look(figures.map(|(account, counts)| account.refused + counts.refused), now);
+        self.observe(seen, now, out);
+    }
+
+    /// Takes note of the alerts about ceilings that are up.
+    fn resume_limits(&mut self, now: Now) {
+        let rules = self.engine.accounts().len();
+        let figures = self.engine.accounts().iter().zip(self.book.counts()).enumerate();
+        let states = figures.map(|(rule, (account, counts))| {
+            (account.refused + counts.refused, self.book.is_up(rules + rule))
+        });
+        self.ceilings = Ceilings::resume(states, now);
     }
 
     fn observe(&mut self, seen: Vec<Observation>, now: Now, out: &mut Vec<Transition>) {

@@ -7,6 +7,7 @@
 
 pub mod casefile;
 pub mod core;
+mod ceiling;
 mod driver;
 mod local;
 pub mod metrics;

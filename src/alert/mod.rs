@@ -48,6 +48,8 @@ pub struct Book {
     quiet: Vec<VecDeque<(u64, Timestamp)>>,
     counts: Vec<Counts>,
     changed: BTreeSet<u64>,
+    /// Whether a key had no room since somebody asked.
+    limited: bool,
     /// States of instances that are gone, to be deleted where they are kept.
     gone: Vec<StateKey>,
 }
@@ -99,6 +101,7 @@ impl Book {
             quiet: vec![VecDeque::new(); rules],
             counts: vec![Counts::default(); rules],
             changed: BTreeSet::new(),
+            limited: false,
             gone: Vec::new(),
         }
     }
@@ -122,6 +125,7 @@ impl Book {
                 Some(id) => id,
                 None => {
                     self.counts[rule].refused += 1;
+                    self.limited = true;
                     return;
                 }
             },
@@ -281,6 +285,17 @@ impl Book {
         let mut all: Vec<(&u64, &Instance)> = self.instances.iter().collect();
         all.sort_unstable_by_key(|(id, _)| **id);
         all.into_iter().map(|(_, i)| (self.specs[i.rule].rule.clone(), SavedState::of(i, now.mono))).collect()
+    }
+
+    /// Whether a rule had no room for a key since this was last asked.
+    pub fn take_limited(&mut self) -> bool {
+        std::mem::take(&mut self.limited)
+    }
+
+    /// Whether the one alert of a rule without a key is up.
+    pub fn is_up(&self, rule: usize) -> bool {
+        let id = self.index.get(&(rule, Box::default()));
+        id.and_then(|id| self.instances.get(id)).is_some_and(|instance| instance.phase.is_up())
     }
 
     /// What each rule's alerts did, in the order of the plan.

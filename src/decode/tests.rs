@@ -457,10 +457,7 @@ fn each_line_is_a_row_and_is_refused_alone() {
         ]
     );
     assert_eq!(outcome(lines(fields()), "x,1\n\"y,2\n"), ["not_delimited: a quote is never closed"]);
-    assert_eq!(
-        outcome(lines(fields()), "x,1\n".repeat(10_001)),
-        ["too_many_rows: more than 10000 lines"]
-    );
+    assert_eq!(outcome(lines(fields()), "x,1\n".repeat(10_001)), ["too_many_rows: more than 10000 lines"]);
     assert_eq!(outcome(lines(fields()), " \n"), ["empty: the payload is empty"]);
     assert_eq!(outcome(lines(fields()), [0xff]), ["not_utf8: byte 1 is no UTF-8"]);
 }

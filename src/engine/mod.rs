@@ -126,6 +126,8 @@ pub struct Engine {
     clock_trusted: bool,
     /// Whether state changed since somebody asked.
     changed: bool,
+    /// Whether a rule reached a ceiling since somebody asked.
+    limited: bool,
     seed: u64,
 }
 
@@ -233,6 +235,7 @@ impl Engine {
             wake: None,
             clock_trusted: true,
             changed: false,
+            limited: false,
             seed: 0,
         }
     }
@@ -270,6 +273,7 @@ impl Engine {
                 account.refused += refused;
                 if refused > 0 {
                     account.degraded_until = Some(now.mono.plus(DEGRADED));
+                    self.limited = true;
                 }
             }
             self.changed = true;
@@ -291,7 +295,7 @@ impl Engine {
             for side in sides {
                 operator.push(&mut work, *side, row);
             }
-            work.note(refused);
+            self.limited |= work.note(refused);
             if let (Some(clock), Some(began)) = (clock, began) {
                 let took = clock().saturating_sub(began);
                 account.ns = account.ns.saturating_add(took.saturating_mul(SAMPLE));
@@ -319,7 +323,7 @@ impl Engine {
             let mut work = Work { ctx, tables: &self.tables, now, account, ledger, out };
             let refused = work.account.refused;
             operator.advance(&mut work);
-            work.note(refused);
+            self.limited |= work.note(refused);
         }
         self.changed = true;
         self.set_wake();
@@ -332,6 +336,11 @@ impl Engine {
     /// Whether state changed since this was last asked.
     pub fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
+    }
+
+    /// Whether a rule reached a ceiling of its state since this was last asked.
+    pub fn take_limited(&mut self) -> bool {
+        std::mem::take(&mut self.limited)
     }
 
     /// When [`Self::advance`] should be called if no row comes before. It may turn out that

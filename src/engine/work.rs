@@ -73,12 +73,15 @@ impl Work<'_> {
         }
     }
 
-    /// Brings the account up to date after a piece of work that began with so many refusals.
-    pub(super) fn note(&mut self, refused: u64) {
+    /// Brings the account up to date after a piece of work that began with so many refusals; says whether
+    /// there are more of them.
+    pub(super) fn note(&mut self, refused: u64) -> bool {
         self.account.bytes = self.ledger.budget.used();
-        if self.account.refused > refused {
+        let more = self.account.refused > refused;
+        if more {
             self.account.degraded_until = Some(self.now.mono.plus(DEGRADED));
         }
+        more
     }
 
     /// Takes so many bytes of the rule's ceiling; where they are not there, a refusal is counted.

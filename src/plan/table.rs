@@ -141,10 +141,11 @@ fn unique(def: &RowsDef, rows: &[Box<[Value]>], report: &mut Report) {
     let mut seen: HashSet<Vec<&Value>> = HashSet::with_capacity(rows.len());
     for (row, written) in rows.iter().zip(&def.rows) {
         let values: Vec<&Value> = key.iter().filter_map(|at| row.get(*at)).collect();
-        let shown: Vec<String> = values.iter().map(ToString::to_string).collect();
-        if !seen.insert(values) {
+        if seen.contains(&values) {
+            let shown: Vec<String> = values.iter().map(ToString::to_string).collect();
             let message = format!("two rows have the key {}", shown.join(", "));
             report.error_in_file("rows", Problem::new("duplicate-row", written.place, message));
         }
+        seen.insert(values);
     }
 }

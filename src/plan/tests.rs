@@ -279,6 +279,8 @@ fn expressions() {
         "substring(lower(trim(room)), 0, 2) = 'ab'",
         "(((n))) = 1",
         "env.n = 1",
+        "(n > 1) <> (temperature > 1)",
+        "n > 1 IS TRUE = ok",
         "\"room\" = 'x' /* so */",
         "round(temperature, 1) = 1",
         "ts BETWEEN '2026-01-01' AND '2026-02-01 00:00:00'",
@@ -507,7 +509,7 @@ fn tables_are_joined_at_entry() {
     assert_eq!(equal, [0, 1]);
     let (plan, rule) = sides("SELECT v FROM env INNER JOIN last ON env.n > last.v");
     assert!(rule.from.joins[0].equal.is_empty());
-    assert_eq!(plan.tables[0].content, Content::Latest { stream: 1 });
+    assert_eq!(plan.tables[0].content, Content::Latest { stream: 0 });
     assert_eq!((plan.streams.len(), rule.streams().count()), (2, 1));
 }
 

@@ -272,8 +272,7 @@ impl Session {
         let mut request = tonic::Request::new(ReceiverStream::new(outgoing));
         let token = dial.token().map_err(|error| End::because(error.to_string()))?;
         request.metadata_mut().insert("authorization", token);
-        let mut client =
-            v1::hub_client::HubClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
+        let mut client = v1::hub_client::HubClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
         let mut down = client.session(request).await?.into_inner();
         match down.message().await?.and_then(|m| m.message) {
             Some(Down::Welcome(welcome)) => {

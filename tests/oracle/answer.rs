@@ -31,6 +31,18 @@ pub(crate) struct Message {
 pub(crate) struct Out {
     pub(crate) at: i64,
     pub(crate) values: Vec<Val>,
+    /// What `when` says of it; true without one.
+    pub(crate) raise: Option<bool>,
+}
+
+/// What a rule counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) rows: u64,
+    pub(crate) matched: u64,
+    pub(crate) late: u64,
+    pub(crate) future: u64,
+    pub(crate) retained: u64,
 }
 
 /// The output rows of a query after each event, if it runs from one event to before another. The
@@ -41,19 +53,22 @@ pub(crate) fn answer(
     stateful: bool,
     events: &[Event],
     (from, to): (usize, usize),
-) -> Vec<Vec<Out>> {
+) -> (Vec<Vec<Out>>, Counts) {
     let mut run = Run::new(world, query, stateful);
     let mut all = Vec::new();
     for (step, event) in events.iter().enumerate().take(to) {
-        if let Some(Message { to: Source::Table(_), .. }) = event.message {
-            run.feed(event);
+        if step >= from {
+            run.clock(event.at);
         }
+        run.feed(event);
         if step >= from {
             run.step(event);
         }
         all.push(std::mem::take(&mut run.out));
     }
-    all
+    run.counts.late = run.lanes.iter().map(|(_, lane)| lane.late).sum();
+    run.counts.matched = all.iter().map(|out| out.len() as u64).sum();
+    (all, run.counts)
 }
 
 /// Whether one of the groups is the stream's key, or there are groups and the stream has none.
@@ -79,6 +94,7 @@ struct Run<'a> {
     /// The newest message of each device, for each table.
     latest: Vec<Vec<(i64, Vec<Val>)>>,
     out: Vec<Out>,
+    counts: Counts,
 }
 
 impl<'a> Run<'a> {
@@ -103,24 +119,26 @@ impl<'a> Run<'a> {
             raw: History::default(),
             latest: vec![Vec::new(); world.tables.len()],
             out: Vec::new(),
+            counts: Counts::default(),
         }
     }
 
     fn feed(&mut self, event: &Event) {
         let Some(message) = &event.message else { return };
-        let Source::Table(table) = message.to else { return };
-        let Content::Latest { event_time } = self.world.tables[table].content else { return };
-        let time = if event_time { message.ts } else { event.at };
-        let row = (time, message.row());
-        let device = row.1.last().cloned();
-        let rows = &mut self.latest[table];
-        match rows
-            .iter_mut()
-            .find(|(_, old)| old.last().map(|v| v.to_string()) == device.as_ref().map(|v| v.to_string()))
-        {
-            Some(old) if old.0 <= time => *old = row,
-            Some(_) => {}
-            None => rows.push(row),
+        for (table, latest) in self.latest.iter_mut().enumerate() {
+            let Content::Latest { event_time, of } = self.world.tables[table].content else { continue };
+            if message.to != of.map_or(Source::Table(table), Source::Stream) {
+                continue;
+            }
+            let row = (if event_time { message.ts } else { event.at }, message.row());
+            let of_device = |old: &&mut (i64, Vec<Val>)| {
+                old.1.last().is_some_and(|v| v.same(&Val::text(&message.device)))
+            };
+            match latest.iter_mut().find(of_device) {
+                Some(old) if old.0 <= row.0 => *old = row,
+                Some(_) => {}
+                None => latest.push(row),
+            }
         }
     }
 
@@ -131,24 +149,35 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn step(&mut self, event: &Event) {
+    /// What the clock closes is closed before a message that comes at the same time is looked at.
+    fn clock(&mut self, now: i64) {
         for lane in 0..self.lanes.len() {
             if let Some(rules) = self.rules.clone() {
                 let history = if self.query.at_close() { &self.raw } else { &self.history };
-                let closed = self.lanes[lane].1.clock(&rules, history, event.at);
+                let closed = self.lanes[lane].1.clock(&rules, history, now);
                 self.give(closed);
             }
         }
+    }
+
+    fn step(&mut self, event: &Event) {
         let Some(message) = &event.message else { return };
-        if message.retained && !(self.stateful && self.query.window.is_none()) {
-            return;
-        }
         for (side, source) in self.query.sides.iter().enumerate() {
             if *source != message.to || !matches!(source, Source::Stream(_)) {
                 continue;
             }
             let Source::Stream(stream) = *source else { continue };
-            let time = if self.world.streams[stream].event_time { message.ts } else { event.at };
+            let spec = &self.world.streams[stream];
+            let time = if spec.event_time { message.ts } else { event.at };
+            self.counts.rows += 1;
+            if spec.event_time && spec.max_future.is_some_and(|most| time > event.at + most * 1_000) {
+                self.counts.future += 1;
+                continue;
+            }
+            if message.retained && !(self.stateful && self.query.window.is_none()) {
+                self.counts.retained += 1;
+                continue;
+            }
             if self.query.at_close() {
                 let mut sides = vec![None; self.query.sides.len()];
                 sides[side] = Some(message.row());
@@ -175,17 +204,27 @@ impl<'a> Run<'a> {
             let Source::Table(table) = self.query.sides[n + 1] else { continue };
             rows = join(&rows, &self.table(table), *kind, on.as_ref(), n + 1);
         }
-        for mut row in rows {
-            row.sides.resize(self.query.sides.len(), None);
+        let key = self.key(stream, message);
+        if rows.is_empty() && self.query.window.is_some() {
+            // A row without a partner enters nothing, but tells the time.
+            let lane = if self.by_key { vec![key.clone()] } else { Vec::new() };
+            if !self.by_key || self.world.streams[stream].keyed {
+                let entry =
+                    Entry { key: (stream, key.clone()), group: Vec::new(), time, row: 0, passes: false };
+                self.enter(&lane, entry, now);
+            }
+        }
+        for row in rows {
             self.history.rows.push(row);
             let at = At::Row(self.history.rows.len() - 1);
             let passes = self.query.filter.as_ref().is_none_or(|filter| self.history.holds(filter, at));
             if self.query.window.is_none() {
+                let mut together = Vec::new();
                 if passes {
-                    let values = self.query.output().iter().map(|expr| self.history.eval(expr, at)).collect();
-                    self.out.push(Out { at: time, values });
+                    self.project(at, time, &mut together);
                 }
-                self.history.hits.push(passes);
+                self.history.hits.push(!together.is_empty());
+                self.arrange(together);
                 continue;
             }
             let passes =
@@ -196,7 +235,7 @@ impl<'a> Run<'a> {
             if let Some(Window::State(_, _, partition)) = &self.query.window {
                 group.extend(all(partition));
             }
-            let key = self.key(stream, message);
+            let key = key.clone();
             let lane = match (self.by_key, self.world.streams[stream].keyed) {
                 (false, _) => Vec::new(),
                 (true, true) => vec![key.clone()],
@@ -236,9 +275,7 @@ impl<'a> Run<'a> {
                 self.group(key, window.rows, (window.start, end), &mut together);
             } else {
                 for row in window.rows {
-                    let output = self.query.output();
-                    let values = output.iter().map(|expr| self.history.eval(expr, At::Row(row))).collect();
-                    together.push(Out { at: end, values });
+                    self.project(At::Row(row), end, &mut together);
                 }
             }
             if ends.get(n + 1) != Some(&end) {
@@ -272,9 +309,7 @@ impl<'a> Run<'a> {
                 continue;
             }
             if !self.query.gives_groups() {
-                let output = self.query.output();
-                let values = output.iter().map(|expr| self.history.eval(expr, at)).collect();
-                out.push(Out { at: window.end, values });
+                self.project(at, window.end, out);
                 continue;
             }
             let key: Vec<Val> = self.query.group.iter().map(|e| self.history.eval(e, at)).collect();
@@ -293,8 +328,25 @@ impl<'a> Run<'a> {
         self.history.groups.push(Group { key, rows, start, end });
         let at = At::Group(self.history.groups.len() - 1);
         if self.query.having.as_ref().is_none_or(|having| self.history.holds(having, at)) {
-            let values = self.query.output().iter().map(|expr| self.history.eval(expr, at)).collect();
-            out.push(Out { at: end, values });
+            self.project(at, end, out);
+        }
+    }
+
+    /// The output of a row or a group: one row, or one for each element of the array that is unnested.
+    fn project(&mut self, at: At, time: i64, out: &mut Vec<Out>) {
+        let elements = match self.query.unnested() {
+            None => vec![None],
+            Some(array) => match self.history.eval(array, at) {
+                Val::List(items) => items.into_iter().map(Some).collect(),
+                _ => Vec::new(),
+            },
+        };
+        for element in elements {
+            self.history.element = element;
+            let values: Vec<Val> =
+                self.query.output().iter().map(|expr| self.history.eval(expr, at)).collect();
+            let raise = Some(!self.stateful || !values[0].is_null());
+            out.push(Out { at: time, values, raise });
         }
     }
 

@@ -33,6 +33,8 @@ pub(crate) struct History {
     /// For each row before the last one whether it gave output.
     pub(crate) hits: Vec<bool>,
     pub(crate) groups: Vec<Group>,
+    /// The element that UNNEST is at.
+    pub(crate) element: Option<Val>,
 }
 
 /// What an expression is evaluated for.
@@ -117,6 +119,7 @@ impl History {
                 At::Row(_) => unreachable!("a window's end over a row"),
             },
             Expr::EventTime => Val::Time(self.time(at)),
+            Expr::Unnest(_) => self.element.clone().unwrap_or(Val::Null),
         }
     }
 

@@ -46,6 +46,7 @@ fn world(rng: &mut Rng) -> World {
     let lateness = if event_time { rng.choice([0, 0, 1_000, 5_000, 12_000]).unwrap_or(0) } else { 0 };
     let idle = Some(rng.choice([15_000, 30_000, 60_000]).unwrap_or(30_000));
     let keyed = rng.u8(..4) > 0;
+    let max_future = (rng.u8(..6) == 0).then_some(20_000);
     let streams = ["s", "t"].into_iter().map(|name| Stream {
         name: name.to_owned(),
         columns: columns(rng),
@@ -53,8 +54,12 @@ fn world(rng: &mut Rng) -> World {
         event_time,
         lateness,
         idle,
+        max_future,
     });
-    let streams = streams.collect();
+    let streams: Vec<Stream> = streams.collect();
+    // A table may hold the newest row of each device of the stream itself.
+    let of = (rng.u8(..3) == 0).then_some(0);
+    let newest = of.map_or_else(|| columns(rng), |stream: usize| streams[stream].columns.clone());
     let columns = columns(rng);
     let mut rows = Vec::new();
     for device in DEVICES {
@@ -65,9 +70,10 @@ fn world(rng: &mut Rng) -> World {
         }
     }
     let fixed = Content::Fixed(rows);
+    let event_time = event_time && rng.bool();
     let tables = vec![
-        Table { name: "fixed".to_owned(), columns: columns.clone(), content: fixed },
-        Table { name: "latest".to_owned(), columns, content: Content::Latest { event_time: rng.bool() } },
+        Table { name: "fixed".to_owned(), columns, content: fixed },
+        Table { name: "latest".to_owned(), columns: newest, content: Content::Latest { event_time, of } },
     ];
     World { streams, tables }
 }
@@ -77,6 +83,9 @@ fn columns(rng: &mut Rng) -> Vec<(String, Ty)> {
     let mut columns = vec![("x0".to_owned(), Ty::Int), ("x1".to_owned(), Ty::Float)];
     for n in 2..rng.usize(2..=4) {
         columns.push((format!("x{n}"), rng.choice(types).unwrap_or(Ty::Int)));
+    }
+    if rng.u8(..3) == 0 {
+        columns.push(("list".to_owned(), Ty::List));
     }
     columns
 }
@@ -95,6 +104,7 @@ fn constant(rng: &mut Rng, ty: Ty) -> Val {
         Ty::Float => Val::Float(f64::from(rng.i32(-12..=40)) / 4.0),
         Ty::Text => Val::text(rng.choice(TEXTS).unwrap_or("")),
         Ty::Time => Val::Null,
+        Ty::List => Val::List((0..rng.usize(..4)).map(|_| value(rng, Ty::Int)).collect()),
     }
 }
 
@@ -112,8 +122,9 @@ fn events(rng: &mut Rng, world: &World, ordered: bool) -> Vec<Event> {
             events.push(Event { at, message: None });
             continue;
         }
+        let own = matches!(world.tables[1].content, Content::Latest { of: None, .. });
         let to = match rng.u8(..10) {
-            0 => Source::Table(1),
+            0 if own => Source::Table(1),
             1..3 => Source::Stream(1),
             _ => Source::Stream(0),
         };
@@ -198,6 +209,13 @@ impl Writer<'_> {
                 let ty = self.pick(&[Ty::Bool, Ty::Int, Ty::Float, Ty::Text]);
                 let item = self.expr(ty, 2, &row);
                 query.select.push(item);
+            }
+            let lists: Leaves = columns.iter().filter(|(ty, _)| *ty == Ty::List).cloned().collect();
+            if !lists.is_empty() && self.rng.bool() {
+                query.select.push(Expr::Unnest(Box::new(self.pick(&lists).1)));
+                if !self.windowed && self.one_in(3) {
+                    self.arrange(&mut query, false);
+                }
             }
         } else {
             self.groups(&mut query, &columns, &row, at_close);
@@ -350,7 +368,7 @@ impl Writer<'_> {
             }
         }
         if self.rng.bool() && (!at_close || columns.len() == width) && !query.order.is_empty() {
-            query.limit = Some(self.rng.usize(..4));
+            query.limit = Some(self.rng.usize(usize::from(!self.windowed)..4));
         }
     }
 
@@ -502,13 +520,14 @@ impl Writer<'_> {
             Ty::Bool => self.boolean(depth - 1, leaves),
             Ty::Int => self.integer(depth - 1, leaves),
             Ty::Float => self.float(depth - 1, leaves),
-            Ty::Text | Ty::Time => self.text(depth - 1, leaves),
+            Ty::Text | Ty::Time | Ty::List => self.text(depth - 1, leaves),
         }
     }
 
     /// A type that some leaf has, so that nothing is compared with itself only.
     fn some_type(&mut self, leaves: &Leaves) -> Ty {
-        let types: Vec<Ty> = leaves.iter().map(|(ty, _)| *ty).filter(|ty| *ty != Ty::Time).collect();
+        let types: Vec<Ty> =
+            leaves.iter().map(|(ty, _)| *ty).filter(|ty| !matches!(ty, Ty::Time | Ty::List)).collect();
         if types.is_empty() { Ty::Int } else { self.pick(&types) }
     }
 

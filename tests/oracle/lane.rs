@@ -40,6 +40,8 @@ pub(crate) struct Rules {
 #[derive(Clone, Debug)]
 pub(crate) struct Lane {
     watermark: i64,
+    /// Rows that came too late.
+    pub(crate) late: u64,
     /// The keys that are not idle: the greatest time of each, and when it last had a row.
     keys: Vec<((usize, Val), i64, i64)>,
     /// Rows in windows of aligned kinds, each with the start of one; a row may be in several.
@@ -74,6 +76,7 @@ impl Lane {
     pub(crate) fn new() -> Self {
         Self {
             watermark: NEVER,
+            late: 0,
             keys: Vec::new(),
             placed: Vec::new(),
             waiting: Vec::new(),
@@ -131,6 +134,7 @@ impl Lane {
         }
         if let Some((length, hop)) = aligned(&rules.window) {
             let mut start = entry.time.div_euclid(hop) * hop;
+            let many = self.placed.len();
             while start + length > entry.time {
                 if start + length > before {
                     if !self.order.iter().any(|group| value::all_same(group, &entry.group)) {
@@ -140,10 +144,13 @@ impl Lane {
                 }
                 start -= hop;
             }
+            self.late += u64::from(self.placed.len() == many);
         } else if entry.time >= before || !rules.event_time {
             self.waiting.push(entry);
             self.release(rules, history, &mut closed);
             self.close(rules, &mut closed);
+        } else {
+            self.late += 1;
         }
         closed
     }

@@ -14,7 +14,7 @@ use weir::model::value::Value;
 use weir::plan::logical::{Gives, Plan};
 use weir::plan::{Limits, compile_text};
 
-use crate::answer::{Event, Out, by_key};
+use crate::answer::{Counts, Event, Out, by_key};
 use crate::query::Source;
 use crate::value::Val;
 use crate::{Case, Rule};
@@ -30,22 +30,30 @@ pub(crate) enum Way {
     Restore,
 }
 
-/// The output rows of each rule after each event.
-pub(crate) type Answers = BTreeMap<String, Vec<Vec<Out>>>;
+/// The output rows of each rule after each event, and what it counted at the end.
+pub(crate) type Answers = BTreeMap<String, (Vec<Vec<Out>>, Option<Counts>)>;
 
 /// The rule file at one step.
 pub(crate) fn file(case: &Case, step: usize) -> String {
     let streams: Vec<String> = case.world.streams.iter().map(crate::query::Stream::sql).collect();
     let mut file = format!("streams: {}\n", json!(streams));
     let read = |n: usize| case.rules.iter().any(|rule| rule.query.sides.contains(&Source::Table(n)));
-    let tables: Vec<String> =
-        case.world.tables.iter().enumerate().filter(|(n, _)| read(*n)).map(|(_, t)| t.entry()).collect();
+    let tables: Vec<String> = case
+        .world
+        .tables
+        .iter()
+        .enumerate()
+        .filter(|(n, _)| read(*n))
+        .map(|(_, t)| t.entry(&case.world))
+        .collect();
     if !tables.is_empty() {
         file.push_str(&format!("tables:\n  - {}\n", tables.join("\n  - ")));
     }
     file.push_str("rules:\n");
     for rule in case.rules.iter().filter(|rule| rule.from <= step && step < rule.to) {
-        let mut entry = json!({"id": rule.id, "sql": rule.query.sql(&case.world)});
+        // What is no part of the query may change at any time without a loss.
+        let mut entry =
+            json!({"id": rule.id, "sql": rule.query.sql(&case.world), "severity": format!("s{step}")});
         if rule.stateful {
             entry["when"] = json!("c0 IS NOT NULL");
         }
@@ -95,7 +103,7 @@ pub(crate) fn run(case: &Case, way: Way, seed: u64) -> Result<Answers, String> {
     let mut engine = Engine::new(plan.clone(), Config::default());
     let mut answers = Answers::new();
     for rule in &case.rules {
-        answers.insert(rule.id.clone(), vec![Vec::new(); case.events.len()]);
+        answers.insert(rule.id.clone(), (vec![Vec::new(); case.events.len()], None));
     }
     let mut last = crate::START;
     for (step, event) in case.events.iter().enumerate() {
@@ -128,9 +136,21 @@ pub(crate) fn run(case: &Case, way: Way, seed: u64) -> Result<Answers, String> {
         for observation in out {
             let rule = &plan.rules[observation.rule];
             let id = rule.alert.rule.to_string();
-            if let Some(steps) = answers.get_mut(&id) {
+            if let Some((steps, _)) = answers.get_mut(&id) {
                 steps[step].push(shown(&observation));
             }
+        }
+    }
+    for (rule, account) in plan.rules.iter().zip(engine.accounts()) {
+        let counts = Counts {
+            rows: account.rows,
+            matched: account.matched,
+            late: account.late,
+            future: account.future,
+            retained: account.retained,
+        };
+        if let Some((_, found)) = answers.get_mut(&*rule.alert.rule) {
+            *found = Some(counts);
         }
     }
     Ok(answers)
@@ -172,7 +192,11 @@ fn weir_message(topic: &str, payload: String, received: Timestamp, retained: boo
 }
 
 fn shown(observation: &Observation) -> Out {
-    Out { at: observation.at.micros(), values: observation.values.iter().map(value).collect() }
+    Out {
+        at: observation.at.micros(),
+        values: observation.values.iter().map(value).collect(),
+        raise: observation.raise,
+    }
 }
 
 fn value(value: &Value) -> Val {

@@ -13,6 +13,8 @@ pub(crate) struct Stream {
     pub(crate) lateness: i64,
     /// In milliseconds.
     pub(crate) idle: Option<i64>,
+    /// How far ahead of the clock a row may be, in milliseconds.
+    pub(crate) max_future: Option<i64>,
 }
 
 /// One table: rows that are given, or the newest of each device of a topic.
@@ -27,9 +29,10 @@ pub(crate) struct Table {
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
     Fixed(Vec<Vec<Val>>),
-    /// With the event time of its rows, or without.
+    /// With the event time of its rows, or without; of the messages of that stream, if it names one.
     Latest {
         event_time: bool,
+        of: Option<usize>,
     },
 }
 
@@ -75,6 +78,8 @@ pub(crate) enum Expr {
     WindowStart,
     WindowEnd,
     EventTime,
+    /// The elements of an array, a row each.
+    Unnest(Box<Expr>),
 }
 
 #[derive(Clone, Debug)]
@@ -158,6 +163,9 @@ impl Stream {
         if self.lateness > 0 {
             options.push_str(&format!(", LATENESS='{}ms'", self.lateness));
         }
+        if let Some(future) = self.max_future {
+            options.push_str(&format!(", MAX_FUTURE='{future}ms'"));
+        }
         if let Some(idle) = self.idle {
             options.push_str(&format!(", IDLE='{idle}ms'"));
         }
@@ -167,8 +175,8 @@ impl Stream {
 
 impl Table {
     /// As an entry of `tables:`.
-    pub(crate) fn entry(&self) -> String {
-        let event_time = match &self.content {
+    pub(crate) fn entry(&self, world: &World) -> String {
+        let (event_time, of) = match &self.content {
             Content::Fixed(rows) => {
                 let mut columns = self.columns.clone();
                 columns.push(("device".to_owned(), Ty::Text));
@@ -186,10 +194,11 @@ impl Table {
                     rows.join(", ")
                 );
             }
-            Content::Latest { event_time } => *event_time,
+            Content::Latest { event_time, of } => (*event_time, *of),
         };
+        let topic = of.map_or(&self.name, |stream| &world.streams[stream].name);
         let mut columns = declared(&self.columns);
-        let mut options = format!("DATASOURCE='{}/{{device}}', KEY='device'", self.name);
+        let mut options = format!("DATASOURCE='{topic}/{{device}}', KEY='device'");
         if event_time {
             columns.push("ts DATETIME".to_owned());
             options.push_str(", TIMESTAMP='ts', TIMESTAMP_FORMAT='ms'");
@@ -218,6 +227,14 @@ impl Query {
     pub(crate) fn at_close(&self) -> bool {
         let streams = self.sides.iter().filter(|side| matches!(side, Source::Stream(_))).count();
         streams > 1 || self.joins.iter().any(|(kind, _)| matches!(kind, JoinKind::Right | JoinKind::Full))
+    }
+
+    /// The array whose elements are a row each.
+    pub(crate) fn unnested(&self) -> Option<&Expr> {
+        self.select.iter().find_map(|expr| match expr {
+            Expr::Unnest(array) => Some(&**array),
+            _ => None,
+        })
     }
 
     /// Whether the window gives a row for each group, not each of its rows.
@@ -367,6 +384,7 @@ impl Query {
             Expr::WindowStart => "window_start()".to_owned(),
             Expr::WindowEnd => "window_end()".to_owned(),
             Expr::EventTime => "event_time()".to_owned(),
+            Expr::Unnest(array) => format!("unnest({})", sql(array)),
         }
     }
 }
@@ -394,7 +412,7 @@ impl Expr {
     pub(crate) fn parts(&mut self) -> Vec<&mut Self> {
         match self {
             Self::Op(_, a, b) => vec![a, b],
-            Self::Not(a) | Self::Neg(a) | Self::Is(a, ..) => vec![a],
+            Self::Not(a) | Self::Neg(a) | Self::Is(a, ..) | Self::Unnest(a) => vec![a],
             Self::In(a, list, _) => std::iter::once(&mut **a).chain(list).collect(),
             Self::Between(a, b, c, _) => vec![a, b, c],
             Self::Case(branches, otherwise) => {

@@ -24,6 +24,8 @@ pub(crate) enum Ty {
     Float,
     Text,
     Time,
+    /// An array of integers.
+    List,
 }
 
 impl Ty {
@@ -34,6 +36,7 @@ impl Ty {
             Self::Float => "FLOAT",
             Self::Text => "STRING",
             Self::Time => "DATETIME",
+            Self::List => "ARRAY(BIGINT)",
         }
     }
 }
@@ -112,7 +115,8 @@ impl Val {
 
     pub(crate) fn json(&self) -> serde_json::Value {
         match self {
-            Self::Null | Self::List(_) => serde_json::Value::Null,
+            Self::Null => serde_json::Value::Null,
+            Self::List(items) => items.iter().map(Self::json).collect(),
             Self::Bool(b) => (*b).into(),
             Self::Int(i) => (*i).into(),
             Self::Float(x) => (*x).into(),
@@ -126,12 +130,15 @@ pub(crate) fn all_same(a: &[Val], b: &[Val]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b))
 }
 
-/// Whether a value of one of these kinds in each place.
 pub(crate) fn add(a: &Val, b: &Val) -> Val {
     arithmetic(a, b, i128::checked_add, |x, y| x + y)
 }
 
+/// Between two times it gives milliseconds.
 pub(crate) fn subtract(a: &Val, b: &Val) -> Val {
+    if let (Val::Time(a), Val::Time(b)) = (a, b) {
+        return Val::Int((a - b).div_euclid(1_000));
+    }
     arithmetic(a, b, i128::checked_sub, |x, y| x - y)
 }
 

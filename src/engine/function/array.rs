@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use super::{MAX_BYTES, MAX_ELEMENTS, call as call_function, choice, count, list, random, str, text};
-use super::{fits, undefined, whole};
+use super::{fits, whole};
 use crate::engine::expr::Env;
 use crate::model::value::Value;
 use crate::plan::function::{Array, Compiled};
@@ -114,7 +114,7 @@ fn concat(args: &[&Value], env: &Env) -> Value {
     let mut all = Vec::new();
     for arg in args {
         match arg {
-            Value::Array(items) if all.len() + items.len() > MAX_ELEMENTS => return undefined(env),
+            Value::Array(items) if all.len() + items.len() > MAX_ELEMENTS => return env.undefined(),
             Value::Array(items) => all.extend(items.iter().cloned()),
             Value::Null => {}
             _ => return Value::Null,
@@ -134,7 +134,7 @@ fn join(items: &[Value], separator: &str, null: Option<&str>, env: &Env) -> Valu
         parts.push(if item.is_null() { null.as_ref().unwrap_or(item) } else { item });
     }
     let joined = text::concat(parts);
-    if joined.is_null() { undefined(env) } else { joined }
+    if joined.is_null() { env.undefined() } else { joined }
 }
 
 fn repeat(value: &Value, times: &Value, env: &Env) -> Value {
@@ -142,7 +142,7 @@ fn repeat(value: &Value, times: &Value, env: &Env) -> Value {
     // What is shared is not copied, but is read each time.
     let mut left = MAX_BYTES / times.max(1);
     if times > MAX_ELEMENTS || !fits(value, &mut left, 1) {
-        return undefined(env);
+        return env.undefined();
     }
     Value::Array(std::iter::repeat_n(value, times).cloned().collect())
 }
@@ -153,7 +153,7 @@ fn sequence(from: &Value, to: &Value, step: &Value, env: &Env) -> Value {
         return Value::Null;
     };
     if step == 0 {
-        return undefined(env);
+        return env.undefined();
     }
     let span = (i128::from(to) - i128::from(from)) / i128::from(step);
     if (i128::from(to) - i128::from(from)).signum() * i128::from(step).signum() < 0 {
@@ -164,7 +164,7 @@ fn sequence(from: &Value, to: &Value, step: &Value, env: &Env) -> Value {
             let next = |at: &i64| at.checked_add(step);
             Value::Array(std::iter::successors(Some(from), next).take(steps + 1).map(Value::Int).collect())
         }
-        _ => undefined(env),
+        _ => env.undefined(),
     }
 }
 

@@ -8,7 +8,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use flate2::read;
 
 use super::hash::hex;
-use super::{MAX_TEXT, bounded, random, str, undefined, whole};
+use super::{MAX_TEXT, bounded, random, str, whole};
 use crate::engine::expr::Env;
 use crate::model::value::Value;
 use crate::plan::function::{Compiled, Compression, Encode, Encoding};
@@ -107,7 +107,7 @@ fn compress(bytes: &[u8], method: Compression, env: &Env) -> Value {
         Compression::Gzip => read_all(read::GzEncoder::new(bytes, level)),
         Compression::Flate => read_all(read::DeflateEncoder::new(bytes, level)),
     };
-    made.flatten().map_or_else(|| undefined(env), |bytes| Value::Bytes(bytes.into()))
+    made.flatten().map_or_else(|| env.undefined(), |bytes| Value::Bytes(bytes.into()))
 }
 
 /// NULL for what was not compressed so, and for what becomes too large.
@@ -117,7 +117,7 @@ fn decompress(bytes: &[u8], method: Compression, env: &Env) -> Option<Value> {
         Compression::Gzip => read_all(read::MultiGzDecoder::new(bytes)),
         Compression::Flate => read_all(read::DeflateDecoder::new(bytes)),
     };
-    made.map(|bytes| bytes.map_or_else(|| undefined(env), |bytes| Value::Bytes(bytes.into())))
+    made.map(|bytes| bytes.map_or_else(|| env.undefined(), |bytes| Value::Bytes(bytes.into())))
 }
 
 /// Everything, `Some(None)` where that is too much, `None` where it cannot be read.

@@ -1,6 +1,6 @@
 //! The functions of JSON.
 
-use super::{fits, list, path, str, undefined, within};
+use super::{fits, list, path, str, within};
 use crate::engine::expr::Env;
 use crate::model::value::Value;
 use crate::plan::function::{Compiled, Json};
@@ -9,7 +9,7 @@ pub(super) fn call(function: Json, fixed: &[Compiled], args: &[&Value], env: &En
     match (function, fixed, args) {
         (Json::Write, _, [value]) => {
             if !fits(value, &mut { super::MAX_BYTES }, 0) {
-                return undefined(env);
+                return env.undefined();
             }
             super::bounded(&value.to_json().to_string(), env)
         }
@@ -18,7 +18,7 @@ pub(super) fn call(function: Json, fixed: &[Compiled], args: &[&Value], env: &En
             parsed.map_or(Value::Null, |json| within(Value::from_json(&json), env))
         }
         (_, [Compiled::Path(wanted)], [value]) => {
-            let Some(found) = path::select(wanted, value) else { return undefined(env) };
+            let Some(found) = path::select(wanted, value) else { return env.undefined() };
             match function {
                 Json::Exists => Value::Bool(!found.is_empty()),
                 Json::First => found.first().map_or(Value::Null, |first| (*first).clone()),

@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use super::{finite, integer, random, str, whole};
+use super::{random, str, whole};
 use crate::engine::expr::Env;
 use crate::model::value::Value;
 use crate::plan::function::Math;
@@ -27,9 +27,9 @@ fn constant(function: Math, env: &Env) -> Value {
 }
 
 fn one(function: Math, a: &Value, env: &Env) -> Value {
-    let real = |f: fn(f64) -> f64| a.as_f64().map_or(Value::Null, |x| finite(f(x), env));
+    let real = |f: fn(f64) -> f64| a.as_f64().map_or(Value::Null, |x| env.float(f(x)));
     match (function, a) {
-        (Math::Abs, Value::Int(i)) => integer(i.checked_abs(), env),
+        (Math::Abs, Value::Int(i)) => env.integer(i.checked_abs()),
         (Math::Abs, _) => real(f64::abs),
         (Math::Ceil | Math::Floor | Math::Round | Math::Trunc, Value::Int(i)) => Value::Int(*i),
         (Math::Ceil, _) => real(f64::ceil),
@@ -65,7 +65,7 @@ fn two(function: Math, a: &Value, b: &Value, env: &Env) -> Value {
         _ => Value::Null,
     };
     let real = |f: fn(f64, f64) -> f64| match (a.as_f64(), b.as_f64()) {
-        (Some(a), Some(b)) => finite(f(a, b), env),
+        (Some(a), Some(b)) => env.float(f(a, b)),
         _ => Value::Null,
     };
     match function {
@@ -97,7 +97,7 @@ fn cut(value: &Value, digits: i64, how: fn(f64) -> f64, env: &Env) -> Value {
             let number = i128::from(*i);
             // Half a step away from zero rounds; nothing truncates.
             let away = if how(0.5) < 1.0 { 0 } else { step / 2 } * number.signum();
-            integer(i64::try_from((number + away) / step * step).ok(), env)
+            env.integer(i64::try_from((number + away) / step * step).ok())
         }
         Value::Float(x) => Value::Float(cut_float(*x, digits, how)),
         _ => Value::Null,

@@ -67,22 +67,6 @@ fn takes_null(function: Function) -> bool {
     )
 }
 
-/// NULL for what does not exist, counted.
-fn undefined(env: &Env) -> Value {
-    env.undefined.set(env.undefined.get().saturating_add(1));
-    Value::Null
-}
-
-/// A float, if it is one.
-fn finite(number: f64, env: &Env) -> Value {
-    if number.is_finite() { Value::Float(number) } else { undefined(env) }
-}
-
-/// An integer, if there is one.
-fn integer(number: Option<i64>, env: &Env) -> Value {
-    number.map_or_else(|| undefined(env), Value::Int)
-}
-
 /// How many.
 fn count(number: usize) -> Value {
     i64::try_from(number).map_or(Value::Null, Value::Int)
@@ -106,14 +90,14 @@ fn str(value: &Value) -> Option<&str> {
 
 /// A text that is not too long.
 fn bounded(text: &str, env: &Env) -> Value {
-    if text.len() > MAX_TEXT { undefined(env) } else { Value::str(text) }
+    if text.len() > MAX_TEXT { env.undefined() } else { Value::str(text) }
 }
 
 /// An array that is not too large.
 fn list(items: Vec<Value>, env: &Env) -> Value {
     let mut left = MAX_BYTES;
     if items.len() > MAX_ELEMENTS || !items.iter().all(|item| fits(item, &mut left, 1)) {
-        return undefined(env);
+        return env.undefined();
     }
     Value::Array(items.into())
 }
@@ -123,14 +107,14 @@ fn object(members: BTreeMap<Arc<str>, Value>, env: &Env) -> Value {
     let mut left = MAX_BYTES;
     let within = members.iter().all(|(name, value)| take(name.len(), &mut left) && fits(value, &mut left, 1));
     if members.len() > MAX_ELEMENTS || !within {
-        return undefined(env);
+        return env.undefined();
     }
     Value::Struct(Arc::new(members))
 }
 
 /// A value that is not too large.
 fn within(value: Value, env: &Env) -> Value {
-    if fits(&value, &mut { MAX_BYTES }, 0) { value } else { undefined(env) }
+    if fits(&value, &mut { MAX_BYTES }, 0) { value } else { env.undefined() }
 }
 
 /// Takes what the value needs of the bytes that are left. Stops as soon as they do not suffice, so that its

@@ -1,6 +1,6 @@
 //! The functions of regular expressions. Searching is linear in the text, whatever the pattern.
 
-use super::{MAX_TEXT, str, undefined};
+use super::{MAX_TEXT, str};
 use crate::engine::expr::Env;
 use crate::model::value::Value;
 use crate::plan::function::{Compiled, Regex};
@@ -14,7 +14,7 @@ pub(super) fn call(function: Regex, fixed: &[Compiled], args: &[&Value], env: &E
         return Value::Null;
     };
     if text.len() > MAX_SEARCHED {
-        return undefined(env);
+        return env.undefined();
     }
     let regex = pattern.regex();
     match function {
@@ -36,11 +36,11 @@ fn replace(regex: &::regex::Regex, text: &str, to: &str, env: &Env) -> Value {
         made.push_str(text.get(behind..all.start()).unwrap_or_default());
         // A reference stands for the text at most: where that cannot become too long, it is not counted.
         if to.len().saturating_mul(text.len()) > MAX_TEXT && expanded(&found, to) > MAX_TEXT - made.len() {
-            return undefined(env);
+            return env.undefined();
         }
         found.expand(to, &mut made);
         if made.len() > MAX_TEXT {
-            return undefined(env);
+            return env.undefined();
         }
         behind = all.end();
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{MAX_TEXT, bounded, count, math, str, undefined, whole};
+use super::{MAX_TEXT, bounded, count, math, str, whole};
 use crate::engine::expr::Env;
 use crate::model::value::Value;
 use crate::plan::function::{Compiled, Text};
@@ -11,7 +11,7 @@ pub(super) fn call(function: Text, fixed: &[Compiled], args: &[&Value], env: &En
     match (function, args) {
         (Text::Concat, _) => {
             let joined = concat(args.iter().copied().filter(|a| !a.is_null()));
-            if joined.is_null() { undefined(env) } else { joined }
+            if joined.is_null() { env.undefined() } else { joined }
         }
         (Text::Format, [number, digits]) => format(number, digits, !fixed.is_empty()),
         (_, [first, rest @ ..]) => {
@@ -58,7 +58,7 @@ fn of_text(function: Text, s: &str, rest: &[&Value], env: &Env) -> Option<Value>
         Text::Lpad | Text::Rpad => {
             let blanks = usize::try_from(whole(rest.first()?)?).ok()?;
             if blanks > MAX_TEXT {
-                return Some(undefined(env));
+                return Some(env.undefined());
             }
             let blanks = " ".repeat(blanks);
             let padded = if function == Text::Lpad { blanks + s } else { s.to_owned() + &blanks };
@@ -92,7 +92,7 @@ fn replace(text: &str, from: &str, to: &str, env: &Env) -> Value {
     }
     let places = text.matches(from).count();
     if places.saturating_mul(to.len()).saturating_add(text.len() - places * from.len()) > MAX_TEXT {
-        return undefined(env);
+        return env.undefined();
     }
     Value::str(&text.replace(from, to))
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp as Instant, Zoned};
 
-use super::{bounded, integer, str, undefined, whole};
+use super::{bounded, str, whole};
 use crate::engine::expr::Env;
 use crate::model::coerce;
 use crate::model::stream::TimeUnit;
@@ -48,7 +48,7 @@ pub(super) fn call(function: Time, fixed: &[Compiled], args: &[&Value], env: &En
             None => Value::Null,
         },
         (Time::DateDiff, [_, other]) => match coerce::timestamp(other, TimeUnit::Auto) {
-            Some(other) => integer(other.micros().checked_sub(at.micros()).map(|span| span / DAY), env),
+            Some(other) => env.integer(other.micros().checked_sub(at.micros()).map(|span| span / DAY)),
             None => Value::Null,
         },
         (Time::ToSeconds, _) => Value::Int(at.micros().div_euclid(1_000_000)),
@@ -56,7 +56,7 @@ pub(super) fn call(function: Time, fixed: &[Compiled], args: &[&Value], env: &En
         (Time::Microsecond, _) => Value::Int(at.micros().rem_euclid(1_000_000)),
         _ => match zoned(at, fixed) {
             Some(zoned) => part(function, &zoned, fixed, env),
-            None => undefined(env),
+            None => env.undefined(),
         },
     }
 }
@@ -75,7 +75,7 @@ fn zone(fixed: &[Compiled]) -> TimeZone {
 }
 
 fn moment(micros: Option<i64>, env: &Env) -> Value {
-    micros.map_or_else(|| undefined(env), |micros| Value::Time(Timestamp::from_micros(micros)))
+    micros.map_or_else(|| env.undefined(), |micros| Value::Time(Timestamp::from_micros(micros)))
 }
 
 fn named(names: &[&str], place: i8) -> Value {
@@ -101,7 +101,7 @@ fn part(function: Time, at: &Zoned, fixed: &[Compiled], env: &Env) -> Value {
         Time::Minute => int(at.minute()),
         Time::LastDay => match at.last_of_month().and_then(|last| last.start_of_day()) {
             Ok(day) => Value::Time(Timestamp::from_micros(day.timestamp().as_microsecond())),
-            Err(_) => undefined(env),
+            Err(_) => env.undefined(),
         },
         Time::ToDays => days(at),
         Time::ConvertTz => Value::str(&rfc3339(at)),

@@ -230,6 +230,9 @@ impl Aligned {
                 if let Some(first) = group.windows.first() {
                     holds.next_end = holds.next_end.min(first.start.plus(self.store.length));
                 }
+                if let Some(last) = group.windows.last() {
+                    holds.last_end = holds.last_end.max(last.start.plus(self.store.length));
+                }
                 holds.groups.push(name.clone());
                 if self.store.groups.insert(name, group).is_some() {
                     return Err(from.damaged());

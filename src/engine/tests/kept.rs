@@ -40,8 +40,8 @@ fn a_window_of_another_kind_is_not_taken_over() {
 
 #[test]
 fn a_snapshot_says_what_its_state_takes() {
-    let mut bench = Bench::new(stream(), everything());
-    bench.engine = Engine::new(joins::plan(stream(), everything()), Config::default());
+    let engine = Engine::new(joins::plan(stream(), everything()), Config::default());
+    let mut bench = Bench { engine, out: Vec::new() };
     for (at, device) in ["a", "b", "a", "c"].into_iter().enumerate() {
         let at = i64::try_from(at).unwrap();
         bench.row(device, at, at, 0);

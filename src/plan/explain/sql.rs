@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 
 use crate::model::stream::FieldSource;
 use crate::model::value::{DataType, Value};
-use crate::plan::function::{Compiled, Function, Param, Signature};
 use crate::plan::logical::{
     Aggregate, AggregateFunction, Analytic, AnalyticFunction, BinaryOp, Content, Expr, Plan, RulePlan, Side,
     UnaryOp,
@@ -267,7 +266,20 @@ impl Writer<'_> {
                 self.list(args, ", ", level::ANY);
                 self.put(")");
             }
-            Expr::Prepared(function, fixed, args) => self.prepared(*function, fixed, args),
+            Expr::Prepared(function, fixed, args) => {
+                self.put(function.name());
+                self.put("(");
+                let (mut args, mut fixed) = (args.iter(), fixed.iter());
+                for n in 0..args.len() + fixed.len() {
+                    self.put(if n == 0 { "" } else { ", " });
+                    let constant = if function.is_fixed(n) { fixed.next() } else { None };
+                    match constant {
+                        Some(constant) => self.put(&quoted(&constant.to_string())),
+                        None => args.next().into_iter().for_each(|arg| self.expr(arg, level::ANY)),
+                    }
+                }
+                self.put(")");
+            }
         }
     }
 
@@ -327,26 +339,6 @@ impl Writer<'_> {
         self.put("CAST(");
         self.expr(a, level::ANY);
         self.put(&format!(" AS {ty})"));
-    }
-
-    /// A call whose constants are kept apart: each goes back into its place.
-    fn prepared(&mut self, function: Function, fixed: &[Compiled], args: &[Expr]) {
-        self.put(function.name());
-        self.put("(");
-        let (mut fixed, mut args) = (fixed.iter(), args.iter());
-        for place in 0.. {
-            let constant = if is_fixed(function, place) || args.len() == 0 { fixed.next() } else { None };
-            let arg = if constant.is_none() { args.next() } else { None };
-            if place > 0 && (constant.is_some() || arg.is_some()) {
-                self.put(", ");
-            }
-            match (constant, arg) {
-                (Some(constant), _) => self.put(&quoted(&constant.to_string())),
-                (None, Some(arg)) => self.expr(arg, level::ANY),
-                (None, None) => break,
-            }
-        }
-        self.put(")");
     }
 
     /// What belongs to rows, while groups are being written.
@@ -510,25 +502,6 @@ pub(super) fn identifier(name: &str) -> String {
     // Writing to a string cannot fail.
     write!(text, "`{}`", name.replace('`', "``")).unwrap_or_default();
     text
-}
-
-/// Whether the argument in this place is a constant that was worked out with the plan.
-fn is_fixed(function: Function, place: usize) -> bool {
-    let fixed = |signature: &Signature| {
-        matches!(
-            signature.param(place),
-            Param::Pattern
-                | Param::Path
-                | Param::Format
-                | Param::Reading
-                | Param::Zone
-                | Param::Encoding
-                | Param::Compression
-                | Param::Locale
-                | Param::Function
-        )
-    };
-    Signature::named(function.name()).is_some_and(fixed)
 }
 
 const fn aggregate_name(function: AggregateFunction) -> &'static str {

@@ -62,6 +62,12 @@ impl Function {
         let named = entries().find(|entry| matches!(entry.meaning, Meaning::Call(known) if known == self));
         named.map_or("function", |entry| entry.name)
     }
+
+    /// Whether its n-th argument is a constant that the plan works out.
+    pub fn is_fixed(self, n: usize) -> bool {
+        let named = entries().find(|entry| matches!(entry.meaning, Meaning::Call(known) if known == self));
+        named.is_some_and(|entry| entry.param(n).is_fixed())
+    }
 }
 
 /// What a call becomes in the plan.
@@ -118,6 +124,24 @@ pub(super) enum Param {
     Locale,
     /// A constant: the name of a scalar function of one argument.
     Function,
+}
+
+impl Param {
+    /// Whether it takes a constant that the plan works out.
+    const fn is_fixed(self) -> bool {
+        matches!(
+            self,
+            Self::Pattern
+                | Self::Path
+                | Self::Format
+                | Self::Reading
+                | Self::Zone
+                | Self::Encoding
+                | Self::Compression
+                | Self::Locale
+                | Self::Function
+        )
+    }
 }
 
 /// What a function gives.
@@ -210,19 +234,7 @@ impl Signature {
 
     /// Whether it can be called with one value and nothing else.
     pub(super) fn of_one(&self) -> bool {
-        let plain = !matches!(
-            self.param(0),
-            Param::Pattern
-                | Param::Path
-                | Param::Format
-                | Param::Reading
-                | Param::Zone
-                | Param::Encoding
-                | Param::Compression
-                | Param::Locale
-                | Param::Function
-        );
-        plain && self.least <= 1 && !self.params.is_empty()
+        !self.param(0).is_fixed() && self.least <= 1 && !self.params.is_empty()
     }
 }
 

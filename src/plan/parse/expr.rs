@@ -59,6 +59,8 @@ impl Parser<'_> {
 
     fn comparison(&mut self) -> Result<Node, Problem> {
         let mut left = self.concat()?;
+        // In parentheses a comparison may be compared like any other truth value.
+        let mut bare = false;
         loop {
             let op = match &self.peek().kind {
                 Kind::Symbol("=") => BinaryOp::Eq,
@@ -71,6 +73,7 @@ impl Parser<'_> {
                 Kind::Word(_) => match self.predicate(left)? {
                     Ok(node) => {
                         left = node;
+                        bare = false;
                         continue;
                     }
                     Err(unchanged) => return Ok(unchanged),
@@ -79,11 +82,12 @@ impl Parser<'_> {
             };
             let at = self.next().place;
             let right = self.concat()?;
-            if matches!(&left.kind, NodeKind::Binary(op, ..) if op.compares()) {
+            if bare {
                 let problem = Problem::new("syntax", at, "a comparison cannot be compared again");
                 return Err(problem.hint("write `a < b AND b < c`"));
             }
             left = self.binary(op, left, right)?;
+            bare = true;
         }
     }
 
