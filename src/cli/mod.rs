@@ -69,6 +69,7 @@ pub fn explain(error: &anyhow::Error) -> String {
 }
 
 /// Whether it only means that whoever reads our output has had enough of it.
+#[cfg(feature = "hub")]
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -163,6 +163,10 @@ impl Binder<'_> {
         if inside {
             return self.problem(misplaced("`unnest` stands inside another `unnest`".to_owned()));
         }
+        if known.is_none() && clause == Clause::Order {
+            let message = "`unnest` in ORDER BY repeats what SELECT has, and SELECT has none";
+            return self.problem(misplaced(message.to_owned()).hint("name it in SELECT with AS"));
+        }
         if known.is_some_and(|(array, _)| array != found.expr) {
             let problem = misplaced("a query has one `unnest`".to_owned());
             return self.problem(problem.hint("write a rule for each array"));

@@ -1,11 +1,11 @@
-//! The warning for queries that hide the rows which would clear their alert: WHERE or HAVING on
-//! what `when` judges.
+//! The warning for queries that hide the rows which would clear their alert: a condition of the query
+//! on what `when` judges.
 
 use std::collections::BTreeSet;
 
 use super::bind::Binder;
 use super::key::KeyColumn;
-use super::logical::{Expr, UnaryOp};
+use super::logical::{Expr, UnaryOp, WindowKind};
 use super::query::Query;
 use super::report::Problem;
 use super::syntax::{Kind, Node, Select};
@@ -18,7 +18,7 @@ struct Depends {
 }
 
 impl Binder<'_> {
-    /// The places of WHERE and HAVING that hide recovery, given `when` and `clear`.
+    /// The condition that hides recovery, given `when` and `clear`.
     pub(super) fn hidden_recovery(
         &self,
         select: &Select,
@@ -31,9 +31,19 @@ impl Binder<'_> {
         let mut keys = Depends::default();
         key.iter().for_each(|column| self.depends(&column.expr, &mut keys));
         let having = query.window.as_ref().and_then(|window| window.having.as_ref());
-        for (clause, node, expr) in
-            [("WHERE", &select.filter, query.filter.as_ref()), ("HAVING", &select.having, having)]
-        {
+        let call = select.window.as_ref();
+        let trigger = call.and_then(|call| call.over.as_ref()?.when.as_ref());
+        let enters = query.window.as_ref().and_then(|window| window.filter.as_ref());
+        let asks = query.window.as_ref().and_then(|window| match &window.kind {
+            WindowKind::Sliding { trigger, .. } => trigger.as_ref(),
+            _ => None,
+        });
+        for (clause, node, expr) in [
+            ("WHERE", select.filter.as_ref(), query.filter.as_ref()),
+            ("FILTER", call.and_then(|call| call.filter.as_ref()), enters),
+            ("OVER (WHEN …)", trigger, asks),
+            ("HAVING", select.having.as_ref(), having),
+        ] {
             let (Some(node), Some(expr)) = (node, expr) else { continue };
             for (node, expr) in conjuncts(node, expr) {
                 // A row without the value changes nothing anyway.

@@ -7,7 +7,7 @@ use crate::plan::function::{Compiled, Regex};
 
 /// The longest text that is searched, in bytes. The time for one byte grows with the pattern, so this and
 /// the bound of patterns keep one row from holding up all others.
-const MAX_SEARCHED: usize = 64 << 10;
+const MAX_SEARCHED: usize = 16 << 10;
 
 pub(super) fn call(function: Regex, fixed: &[Compiled], args: &[&Value], env: &Env) -> Value {
     let ([Compiled::Pattern(pattern)], Some(text)) = (fixed, args.first().copied().and_then(str)) else {

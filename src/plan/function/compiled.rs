@@ -41,6 +41,7 @@ pub enum Compiled {
 /// A regular expression. Two are equal if their texts are.
 #[derive(Clone)]
 pub struct Pattern {
+    text: Box<str>,
     regex: ::regex::Regex,
 }
 
@@ -58,12 +59,10 @@ impl Pattern {
         if text.len() > MAX_PATTERN {
             return Err(format!("the pattern has more than {MAX_PATTERN} bytes"));
         }
-        if names_a_class(text) {
-            return Err("classes of characters by name, `\\p{…}`, are not supported".to_owned());
-        }
-        let built = RegexBuilder::new(text).size_limit(MAX_COMPILED).nest_limit(50).build();
+        let ascii = ascii(text)?;
+        let built = RegexBuilder::new(&ascii).size_limit(MAX_COMPILED).nest_limit(50).build();
         match built {
-            Ok(regex) => Ok(Self { regex }),
+            Ok(regex) => Ok(Self { text: text.into(), regex }),
             Err(::regex::Error::CompiledTooBig(_)) => {
                 Err("the pattern is too large: repetitions such as {1000} are written out".to_owned())
             }
@@ -77,27 +76,46 @@ impl Pattern {
     }
 }
 
-/// Whether it has `\p` or `\P`. Their tables are large; and they must be refused in every build alike, also
-/// where another part of the program brings them along.
-fn names_a_class(text: &str) -> bool {
-    let mut chars = text.chars();
+/// The pattern with `\d`, `\w` and `\s` as the ASCII characters that they are in eKuiper too: in Unicode each
+/// takes as much room as a whole pattern may. Classes by name are refused, in every build alike: their
+/// tables may be there or not, as another part of the program has it.
+fn ascii(pattern: &str) -> Result<String, String> {
+    let mut written = String::with_capacity(pattern.len());
+    let mut chars = pattern.chars();
     while let Some(c) = chars.next() {
-        if c == '\\' && matches!(chars.next(), Some('p' | 'P')) {
-            return true;
+        if c != '\\' {
+            written.push(c);
+            continue;
+        }
+        // A class may stand within a class, so that these fit in brackets, too.
+        match chars.next() {
+            Some('d') => written.push_str("[0-9]"),
+            Some('D') => written.push_str("[^0-9]"),
+            Some('w') => written.push_str("[0-9A-Za-z_]"),
+            Some('W') => written.push_str("[^0-9A-Za-z_]"),
+            Some('s') => written.push_str(r"[\t\n\x0B\f\r ]"),
+            Some('S') => written.push_str(r"[^\t\n\x0B\f\r ]"),
+            Some('p' | 'P') => {
+                return Err(r"classes of characters by name, `\p{…}`, are not supported".to_owned());
+            }
+            escaped => {
+                written.push(c);
+                written.extend(escaped);
+            }
         }
     }
-    false
+    Ok(written)
 }
 
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
-        self.regex.as_str() == other.regex.as_str()
+        self.text == other.text
     }
 }
 
 impl fmt::Debug for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pattern({:?})", self.regex.as_str())
+        write!(f, "Pattern({:?})", self.text)
     }
 }
 
@@ -172,9 +190,7 @@ impl Compiled {
             Param::Pattern => Self::Pattern(Pattern::new(text).map_err(|why| {
                 let problem = Problem::new("bad-pattern", place, format!("no regular expression: {why}"));
                 match why.as_str() {
-                    why if why.contains("\\p{") => {
-                        problem.hint("write the characters, as in [α-ω], or `\\w`")
-                    }
+                    why if why.contains("\\p{") => problem.hint("write the characters, as in [α-ω]"),
                     why if why.ends_with("not supported") => {
                         problem.hint("what would make searching slower than linear is left out")
                     }
@@ -227,7 +243,7 @@ impl Compiled {
 impl fmt::Display for Compiled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Pattern(pattern) => pattern.regex.as_str(),
+            Self::Pattern(pattern) => &pattern.text,
             Self::Path(path) => path.text(),
             Self::Format(format) => format.text(),
             Self::Zone(zone) => &zone.name,
