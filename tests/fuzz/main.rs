@@ -79,40 +79,100 @@ fn text(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
 
+/// What queries are made of: bytes at random say something far more often in words than in letters.
+const WORDS: &str = "SELECT FROM s WHERE GROUP BY HAVING ORDER LIMIT DISTINCT AS AND OR NOT IN IS NULL TRUE BETWEEN LIKE CASE WHEN \
+    THEN ELSE END CAST OVER PARTITION FILTER JOIN LEFT RIGHT FULL CROSS ON open b v n state ok ts list pos device a x ( ) ( ) , , , . -> [ ] : \
+    + - * / % DIV || = <> < <= > >= 0 1 -1 2 10 9223372036854775807 1e300 0.5 'a' '' '5m' 'on' '$..a' '^a+$' 'yyyy-MM-dd' 'UTC' * \
+    TUMBLINGWINDOW(ss,10) HOPPINGWINDOW(ss,10,1) SLIDINGWINDOW(ss,10) SLIDINGWINDOW(ss,5,5) SESSIONWINDOW(mi,1,10) COUNTWINDOW(3,1) \
+    COUNTWINDOW(2) STATEWINDOW(ok) STATEWINDOW(ok,v>1) STRING FLOAT BIGINT DATETIME EXCEPT( REPLACE( INVISIBLE ASC DESC \
+    CREATE STREAM TABLE WITH ( DATASOURCE='t/{device}' KEY='device' FORMAT='json' TIMESTAMP='ts' ARRAY( STRUCT( DEFAULT";
+
+/// A text of words, of functions' names with the parenthesis that follows them, and of letters.
+fn spoken(bytes: &[u8]) -> String {
+    let words: Vec<&str> = WORDS.split_whitespace().collect();
+    let functions: Vec<&str> = weir::plan::function_names().collect();
+    let mut text = String::from("SELECT ");
+    let mut bytes = bytes.iter().map(|byte| usize::from(*byte));
+    while let Some(byte) = bytes.next() {
+        match byte {
+            0..=199 => text.push_str(words[byte % words.len()]),
+            200..=249 => {
+                let place = byte * 251 + bytes.next().unwrap_or(0);
+                text.push_str(functions[place % functions.len()]);
+                text.push('(');
+            }
+            _ => text.extend(bytes.next().and_then(|byte| char::from_u32(u32::try_from(byte).ok()?))),
+        }
+        text.push(' ');
+    }
+    text
+}
+
+/// Something sound with some of its bytes changed, and perhaps its end cut off.
+fn edited(sound: &[u8], edits: &[u8]) -> Vec<u8> {
+    let mut bytes = sound.to_vec();
+    let chunks = edits.chunks_exact(3);
+    if let [.., cut] = chunks.remainder() {
+        bytes.truncate(bytes.len() - usize::from(*cut).min(bytes.len()));
+    }
+    for edit in chunks {
+        let place = usize::from(u16::from_le_bytes([edit[0], edit[1]])) % bytes.len().max(1);
+        if let Some(byte) = bytes.get_mut(place) {
+            *byte = edit[2];
+        }
+    }
+    bytes
+}
+
+/// A rule file that uses what a rule file can hold.
+const RULE_FILE: &str = include_str!("../../rules/machinery.yaml");
+
+/// A payload that fits every stream, or nearly.
+const PAYLOAD: &[u8] = br#"{"v":1.5,"n":7,"s":"x","ok":true,"ts":1767225600,"b":"raw","list":[{"a":1},{"a":null}],"a":{"b":{"c":[1,-2e9]}}}"#;
+
 #[test]
 fn sql() {
     check!().with_max_len(2_000).for_each(|bytes: &[u8]| {
-        let text = text(bytes);
-        let query = serde_json::json!({ "streams": STREAMS, "rules": [{ "id": "q", "sql": text }] });
-        if let Some(plan) = compiled(&query) {
-            run(&plan);
-        }
-        let condition = serde_json::json!({ "streams": STREAMS, "rules": [
-            { "id": "q", "sql": "SELECT device, v, n, state, ok, list, pos, ts FROM s", "when": text }] });
-        if let Some(plan) = compiled(&condition) {
-            run(&plan);
-        }
-        for statement in [&*text, &format!("CREATE {text}")] {
-            compiled(&serde_json::json!({ "streams": [statement], "tables": [statement], "rules": [] }));
-        }
+        judge_sql(&text(bytes));
+        judge_sql(&spoken(bytes));
     });
+}
+
+fn judge_sql(text: &str) {
+    let query = serde_json::json!({ "streams": STREAMS, "rules": [{ "id": "q", "sql": text }] });
+    if let Some(plan) = compiled(&query) {
+        run(&plan);
+    }
+    let condition = serde_json::json!({ "streams": STREAMS, "rules": [
+            { "id": "q", "sql": "SELECT device, v, n, state, ok, list, pos, ts FROM s", "when": text }] });
+    if let Some(plan) = compiled(&condition) {
+        run(&plan);
+    }
+    for statement in [&*text, &format!("CREATE {text}")] {
+        compiled(&serde_json::json!({ "streams": [statement], "tables": [statement], "rules": [] }));
+    }
 }
 
 #[test]
 fn rule_file() {
     check!().with_max_len(4_000).for_each(|bytes: &[u8]| {
-        let Ok(text) = std::str::from_utf8(bytes) else { return };
-        let compiled = compile_text("fuzz", text, &Limits::default());
-        if let Some(plan) = compiled.plan {
-            run(&Arc::new(plan));
-        }
-        // A set that was read goes over the wire and comes back the same.
-        if let Ok(def) = weir::plan::file::parse(text) {
-            let items = def.items();
-            let again = RuleSetDef::from_items(&items).expect("items of a set make a set");
-            assert_eq!(again.items(), items);
-        }
+        judge_rule_file(bytes);
+        judge_rule_file(&edited(RULE_FILE.as_bytes(), bytes));
     });
+}
+
+fn judge_rule_file(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let compiled = compile_text("fuzz", text, &Limits::default());
+    if let Some(plan) = compiled.plan {
+        run(&Arc::new(plan));
+    }
+    // A set that was read goes over the wire and comes back the same.
+    if let Ok(def) = weir::plan::file::parse(text) {
+        let items = def.items();
+        let again = RuleSetDef::from_items(&items).expect("items of a set make a set");
+        assert_eq!(again.items(), items);
+    }
 }
 
 #[test]
@@ -144,6 +204,7 @@ fn payload() {
         let mut decoder = Decoder::new(plan.streams.clone());
         let mut rows = Vec::new();
         decoder.decode(&message("t", bytes, at(0).wall), &mut rows);
+        decoder.decode(&message("t", &edited(PAYLOAD, bytes), at(0).wall), &mut rows);
         let mut engine = Engine::new(plan.clone(), Config::default());
         let mut out = Vec::new();
         rows.iter().for_each(|(stream, row)| engine.push(*stream, row, at(0), &mut out));
@@ -161,7 +222,7 @@ const STATEFUL: &[&str] = &[
     "SELECT device, percentile_cont(v, 0.9) AS p, deduplicate(state) AS d FROM s GROUP BY device, COUNTWINDOW(3, 1)",
     "SELECT device, merge_agg(pos) AS m, stddev(v) AS s FROM s GROUP BY device, STATEWINDOW(ok, state = 'off')",
     "SELECT v, state FROM s GROUP BY TUMBLINGWINDOW(ss, 30) ORDER BY v DESC LIMIT 2",
-    "SELECT s.device, v, open.n FROM s FULL JOIN open ON s.device = open.device GROUP BY TUMBLINGWINDOW(ss, 10)",
+    "SELECT s.device, s.v, b.n FROM s FULL JOIN s AS b ON s.device = b.device GROUP BY TUMBLINGWINDOW(ss, 10)",
     "SELECT s.device, v, l.n FROM s LEFT JOIN newest AS l ON s.device = l.device",
     "SELECT device, lag(v, 3) OVER (PARTITION BY device WHEN ok) AS a, ewma(v, 30) OVER (PARTITION BY device) AS b, \
        delay(5000, n) OVER (PARTITION BY state) AS c, time_in_state(v > 1) AS d, had_changed(true, state, ok) AS e, \
@@ -187,15 +248,7 @@ fn snapshot() {
     rows.iter().take(4).for_each(|(stream, row)| engine.push(*stream, row, at(0), &mut Vec::new()));
     let sound = engine.snapshot(at(1));
     check!().with_test_time(Duration::from_secs(5)).for_each(|edits: &[u8]| {
-        // Bytes of any kind, and a sound snapshot with some of its bytes changed and its end cut off.
-        let mut bytes = sound.clone();
-        for edit in edits.chunks_exact(3) {
-            let place = usize::from(u16::from_le_bytes([edit[0], edit[1]])) % bytes.len();
-            bytes[place] = edit[2];
-        }
-        if let [.., cut] = edits.chunks_exact(3).remainder() {
-            bytes.truncate(bytes.len() - usize::from(*cut).min(bytes.len()));
-        }
+        let bytes = edited(&sound, edits);
         for bytes in [edits, bytes.as_slice()] {
             let mut engine = Engine::new(plan.clone(), Config::default());
             if engine.restore(bytes, at(1)).is_ok() {
