@@ -46,6 +46,7 @@ fn world(rng: &mut Rng) -> World {
     let lateness = if event_time { rng.choice([0, 0, 1_000, 5_000, 12_000]).unwrap_or(0) } else { 0 };
     let idle = Some(rng.choice([15_000, 30_000, 60_000]).unwrap_or(30_000));
     let keyed = rng.u8(..4) > 0;
+    let declared = rng.u8(..5) > 0;
     let max_future = (rng.u8(..6) == 0).then_some(20_000);
     let streams = ["s", "t"].into_iter().map(|name| Stream {
         name: name.to_owned(),
@@ -54,6 +55,7 @@ fn world(rng: &mut Rng) -> World {
         event_time,
         lateness,
         idle,
+        declared,
         max_future,
     });
     let streams: Vec<Stream> = streams.collect();
@@ -177,14 +179,18 @@ impl Writer<'_> {
             distinct: false,
             order: Vec::new(),
             limit: None,
+            aliased: self.one_in(3),
         };
         let at_close = query.at_close();
         self.windowed = at_close || !self.one_in(3);
         let columns: Leaves = (0..query.sides.len()).flat_map(|side| self.columns(&query, side)).collect();
         let mut row = columns.clone();
-        // What looks back over rows in the order in which windows are joined is left out: with several
-        // windows at once that order says nothing.
-        if !at_close {
+        // In which order rows come that have no partner on the left says nothing.
+        let one_way = joins_one_way(&query);
+        if at_close {
+            self.ordered = false;
+        }
+        if !at_close || one_way {
             for _ in 0..self.rng.usize(..3) {
                 let analytic = self.analytic(&columns, &columns, false);
                 row.push(analytic);
@@ -205,10 +211,15 @@ impl Writer<'_> {
             query.window_filter = Some(self.expr(Ty::Bool, 1, if at_close { &side } else { &row }));
         }
         if !self.windowed || self.one_in(5) {
+            let mut named = Leaves::new();
             for _ in 0..self.rng.usize(1..4) {
                 let ty = self.pick(&[Ty::Bool, Ty::Int, Ty::Float, Ty::Text]);
                 let item = self.expr(ty, 2, &row);
+                named.push((ty, item.clone()));
                 query.select.push(item);
+            }
+            if self.one_in(3) {
+                query.filter = Some(self.expr(Ty::Bool, 2, &named));
             }
             let lists: Leaves = columns.iter().filter(|(ty, _)| *ty == Ty::List).cloned().collect();
             if !lists.is_empty() && self.rng.bool() {
@@ -626,6 +637,11 @@ impl Writer<'_> {
         let many = if function == "abs" { 1 } else { 2 };
         Expr::Call(function, (0..many).map(|_| self.expr(ty, depth, leaves)).collect())
     }
+}
+
+/// Whether no side but the first has rows of its own.
+fn joins_one_way(query: &Query) -> bool {
+    query.joins.iter().all(|(kind, _)| !matches!(kind, JoinKind::Right | JoinKind::Full))
 }
 
 /// Whether it is clear which windows end together.
