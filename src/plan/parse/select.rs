@@ -8,16 +8,7 @@ use crate::plan::nearest::nearest;
 use crate::plan::report::Problem;
 use crate::plan::syntax::{Call, Column, Item, Join, Kind as NodeKind, Name, Node, Select, Source};
 use crate::plan::token::Kind;
-
-/// The windows, with an example of each.
-const WINDOWS: &[(&str, &str)] = &[
-    ("TUMBLINGWINDOW", "TUMBLINGWINDOW(ss, 10)"),
-    ("HOPPINGWINDOW", "HOPPINGWINDOW(ss, 60, 10)"),
-    ("SLIDINGWINDOW", "SLIDINGWINDOW(ss, 60)"),
-    ("SESSIONWINDOW", "SESSIONWINDOW(mi, 60, 5)"),
-    ("COUNTWINDOW", "COUNTWINDOW(10)"),
-    ("STATEWINDOW", "STATEWINDOW(running)"),
-];
+use crate::plan::window::{WINDOWS, example};
 
 /// How many sides FROM may have.
 const MOST_SIDES: usize = 16;
@@ -327,9 +318,6 @@ fn known(name: &Name) -> Result<(), Problem> {
         return Ok(());
     }
     let problem = Problem::new("unknown-function", name.place, format!("no window `{}`", name.text));
-    let near = nearest(&name.text, WINDOWS.iter().map(|window| window.0));
-    Err(match WINDOWS.iter().find(|(window, _)| Some(*window) == near) {
-        Some((_, example)) => problem.hint(format!("write GROUP BY …, {example}")),
-        None => problem.hint("write GROUP BY …, TUMBLINGWINDOW(ss, 10)"),
-    })
+    let near = nearest(&name.text, WINDOWS.iter().map(|window| window.0)).unwrap_or_default();
+    Err(problem.hint(format!("write GROUP BY …, {}", example(near))))
 }
