@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::diagnostic::Place;
 use crate::model::fit;
 use crate::model::node::NODE_STREAMS;
 use crate::model::pattern::TimePattern;
@@ -87,7 +86,7 @@ pub(super) fn declare(create: &Create, table: bool, problems: &mut Vec<Problem>)
 }
 
 fn pattern(topic: &Name, problems: &mut Vec<Problem>) -> Option<TopicPattern> {
-    if topic.text.starts_with("$node") {
+    if topic.text.split('/').next() == Some("$node") {
         let problem = Problem::new("reserved-name", topic.place, "the node's metrics are built-in streams");
         problems.push(problem.hint("leave this statement out and read FROM node, node_cpu, node_disk, …"));
         return None;
@@ -409,5 +408,5 @@ fn named(schema: &Schema, name: &Name, problems: &mut Vec<Problem>) -> Option<Fi
     } else {
         schema.field(&name.text.split('.').collect::<Vec<_>>())
     };
-    found.map_err(|(_, problem)| problems.push(Problem { place: Place { ..name.place }, ..problem })).ok()
+    found.map_err(|(_, problem)| problems.push(Problem { place: name.place, ..problem })).ok()
 }

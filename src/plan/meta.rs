@@ -6,7 +6,6 @@ use crate::model::stream::{Field, FieldSource, TimeUnit};
 use crate::model::value::{DataType, Value};
 
 use super::bind::{Binder, Clause, Typed};
-use super::nearest::nearest;
 use super::report::Problem;
 use super::side::called;
 use super::syntax::{Call, Kind};
@@ -72,11 +71,8 @@ impl Binder<'_> {
         let Some((from, ty)) = source(&names) else {
             let shown = names.join("->");
             let problem = Problem::new("unknown-meta", place, format!("`{name}` does not know `{shown}`"));
-            let near = nearest(&shown, ["topic", "qos", "retained", "source", "received"]);
-            return self.problem(match near {
-                Some(near) => problem.hint(format!("did you mean `{near}`?")),
-                None => problem.hint(format!("it knows {KNOWN}")),
-            });
+            let names = ["topic", "qos", "retained", "source", "received"];
+            return self.problem(problem.hint(format!("it knows {KNOWN}")).did_you_mean(&shown, names));
         };
         let streams: Vec<usize> = (0..self.sides.len()).filter(|i| self.sides[*i].is_stream()).collect();
         let side = match (side, streams.as_slice()) {
