@@ -148,7 +148,7 @@ fn judge_sql(text: &str) {
     if let Some(plan) = compiled(&condition) {
         run(&plan);
     }
-    for statement in [&*text, &format!("CREATE {text}")] {
+    for statement in [text, &format!("CREATE {text}")] {
         compiled(&serde_json::json!({ "streams": [statement], "tables": [statement], "rules": [] }));
     }
 }

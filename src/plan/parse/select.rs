@@ -2,6 +2,7 @@
 //! SQL is named as such where it stands.
 
 use super::Parser;
+use super::expr::subquery;
 use crate::model::diagnostic::Place;
 use crate::plan::logical::{Direction, JoinKind};
 use crate::plan::nearest::nearest;
@@ -147,8 +148,7 @@ impl Parser<'_> {
 
     fn source(&mut self, join: Option<Join>) -> Result<Source, Problem> {
         if self.peek().is("(") {
-            let problem = self.unsupported("queries inside a query are not supported");
-            return Err(problem.hint("name a stream or a table"));
+            return Err(subquery(self.peek().place));
         }
         let name = self.name("the name of a stream or table")?;
         let alias = self.alias()?;
