@@ -1,6 +1,7 @@
 //! What comes from outside, in every broken form: SQL text, rule files, payloads, snapshots. Nothing
 //! may panic, hang, or take memory without bound. `cargo test` runs the corpus in `__fuzz__` and
 //! some thousand inputs at random; `cargo bolero test --test fuzz TARGET` goes on for as long as one likes.
+#![cfg(test)]
 
 use std::borrow::Cow;
 use std::sync::Arc;
