@@ -49,7 +49,8 @@ pub(super) fn compile(sql: &str, streams: Option<&Path>, statements: &[String]) 
             false => set.streams.push(StreamDef { name, sql }),
         }
     }
-    set.rules = vec![RuleDef::new(Text::own(RULE), Text::own(sql))];
+    // What is grouped by needs no name here: there is no alert that it would label.
+    set.rules = vec![RuleDef { key: Some(Vec::new()), ..RuleDef::new(Text::own(RULE), Text::own(sql)) }];
     let compiled = plan::compile(RULE, &set, &Limits::default());
     let item = format!("rule {RULE}");
     for mut diagnostic in compiled.diagnostics {
