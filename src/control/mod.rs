@@ -158,7 +158,7 @@ fn whole_set(code: &str, message: &str) -> Diagnostic {
         field: String::new(),
         message: message.to_owned(),
         hint: None,
-        place: Place { line: 1, column: 1, length: 1 },
+        place: Place::START,
     }
 }
 

@@ -39,6 +39,11 @@ pub struct Place {
     pub length: usize,
 }
 
+impl Place {
+    /// The first character of a text.
+    pub const START: Self = Self { line: 1, column: 1, length: 1 };
+}
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

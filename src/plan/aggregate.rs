@@ -53,8 +53,8 @@ const AGGREGATES: &[Entry] = &[
     entry("stddevs", A::Stddevs, Second::None, true),
     entry("var", A::Var, Second::None, true),
     entry("vars", A::Vars, Second::None, true),
-    entry("percentile", A::PercentileCont, Second::Share, true),
     entry("percentile_cont", A::PercentileCont, Second::Share, true),
+    entry("percentile", A::PercentileCont, Second::Share, true),
     entry("percentile_disc", A::PercentileDisc, Second::Share, true),
     entry("increase", A::Increase, Second::None, false),
     entry("rate", A::Rate, Second::None, false),
@@ -74,6 +74,11 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     AGGREGATES.iter().map(|entry| entry.name)
 }
 
+/// What an aggregate is called: the first where it has several names.
+pub(super) fn name(function: AggregateFunction) -> &'static str {
+    AGGREGATES.iter().find(|entry| entry.function == function).map_or("?", |entry| entry.name)
+}
+
 /// Whether this is a call of an aggregate. Some names are that only in a query with a window.
 pub(super) fn is(node: &Node, windowed: bool) -> bool {
     let Kind::Call(call) = &node.kind else { return false };
@@ -85,9 +90,6 @@ impl Binder<'_> {
     /// Binds an aggregate. `place` is all of the call.
     pub(super) fn aggregate(&mut self, entry: &Entry, call: &Call, place: Place, clause: Clause) -> Typed {
         let name = entry.name;
-        if let Some(problem) = self.misplaced(name, place, clause) {
-            return self.problem(problem);
-        }
         if call.over.is_some() {
             let accumulates = ["sum", "avg", "min", "max", "count"].contains(&name);
             let problem =
@@ -97,6 +99,9 @@ impl Binder<'_> {
             } else {
                 problem.hint("it goes over the rows of the window")
             });
+        }
+        if let Some(problem) = self.misplaced(name, place, clause) {
+            return self.problem(problem);
         }
         if call.distinct && !entry.distinct {
             let message = format!("`{name}` takes no DISTINCT");
@@ -126,8 +131,13 @@ impl Binder<'_> {
                 problem.hint("add GROUP BY …, TUMBLINGWINDOW(ss, 10)")
             }
             Clause::Where | Clause::GroupBy | Clause::On => {
-                misplaced(format!("`{name}` cannot stand in {}", clause.shown()))
-                    .hint("rows are chosen before they are aggregated; use HAVING")
+                let problem = misplaced(format!("`{name}` cannot stand in {}", clause.shown()));
+                match analytic::named(name) {
+                    Some(_) if clause != Clause::On => problem.hint(format!(
+                        "use HAVING; or {name}(…) OVER (PARTITION BY …), which compares with the rows before"
+                    )),
+                    _ => problem.hint("rows are chosen before they are aggregated; use HAVING"),
+                }
             }
             Clause::Window => misplaced(format!("`{name}` cannot stand in {}", clause.shown()))
                 .hint("rows enter the window before they are aggregated"),

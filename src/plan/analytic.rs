@@ -3,6 +3,7 @@
 
 use crate::model::diagnostic::Place;
 use crate::model::stream::FieldSource;
+use crate::model::time::parse_span;
 use crate::model::value::{DataType, Value};
 
 use super::bind::{Binder, Clause, Typed, nothing};
@@ -49,6 +50,11 @@ pub(super) fn named(name: &str) -> Option<&'static Entry> {
 /// The names of all analytic functions.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     ANALYTIC.iter().map(|entry| entry.0)
+}
+
+/// What an analytic function is called.
+pub(super) fn name(function: AnalyticFunction) -> &'static str {
+    ANALYTIC.iter().find(|entry| entry.1 == function).map_or("?", |entry| entry.0)
 }
 
 impl Binder<'_> {
@@ -244,7 +250,7 @@ impl Binder<'_> {
         let value = self.constant(node, name, "the span")?;
         let found = match &value {
             Value::Int(millis) if *millis >= 0 => Ok(*millis),
-            Value::Str(text) => crate::model::time::parse_span(text).and_then(|span| {
+            Value::Str(text) => parse_span(text).and_then(|span| {
                 i64::try_from(span.as_millis()).map_err(|_| format!("`{text}` is too long"))
             }),
             _ => Err(format!("the span in `{name}` is a number of milliseconds, or a text such as '5m'")),

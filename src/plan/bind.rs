@@ -312,15 +312,12 @@ impl Binder<'_> {
         }
         let name = &first.text;
         let message = format!("no output column `{name}`; `when` and `clear` see what SELECT gives");
-        let mut problem = Problem::new("unknown-output", first.place, message);
-        problem = if self.sides.iter().any(|side| side.schema.declares(name)) {
-            problem.hint(format!("add `{name}` to SELECT"))
-        } else {
-            problem.did_you_mean(name, self.outputs.iter().map(|output| output.name.as_str()))
-        };
-        if problem.hint.is_none() {
-            problem = problem.hint("add it to SELECT");
+        let problem = Problem::new("unknown-output", first.place, message);
+        if self.sides.iter().any(|side| side.schema.declares(name)) {
+            return self.problem(problem.hint(format!("add `{name}` to SELECT")));
         }
+        let names = self.outputs.iter().map(|output| output.name.as_str());
+        let problem = problem.hint("add it to SELECT").did_you_mean(name, names);
         self.problem(problem)
     }
 
@@ -364,12 +361,18 @@ impl Binder<'_> {
                 return self.problem(Problem::new("wrong-type", of.place, message));
             }
         };
-        let at = self.bind(index, clause);
+        let at = self.index(index, clause);
+        Typed { expr: Expr::Element(Box::new(found.expr), at), ty }
+    }
+
+    /// What counts elements.
+    fn index(&mut self, node: &Node, clause: Clause) -> Box<Expr> {
+        let at = self.bind(node, clause);
         if !matches!(at.ty, DataType::Bigint | DataType::Any) {
             let message = format!("an element is counted in BIGINT, this is {}", at.ty);
-            return self.problem(Problem::new("wrong-type", index.place, message));
+            self.problem(Problem::new("wrong-type", node.place, message));
         }
-        Typed { expr: Expr::Element(Box::new(found.expr), Box::new(at.expr)), ty }
+        Box::new(at.expr)
     }
 
     fn slice(&mut self, of: &Node, bounds: [Option<&Node>; 2], clause: Clause) -> Typed {
@@ -382,15 +385,7 @@ impl Binder<'_> {
                 _ => problem,
             });
         }
-        let mut bound = |node: &Node| {
-            let at = self.bind(node, clause);
-            if !matches!(at.ty, DataType::Bigint | DataType::Any) {
-                let message = format!("an element is counted in BIGINT, this is {}", at.ty);
-                self.problem(Problem::new("wrong-type", node.place, message));
-            }
-            Box::new(at.expr)
-        };
-        let [from, to] = bounds.map(|node| node.map(&mut bound));
+        let [from, to] = bounds.map(|node| node.map(|node| self.index(node, clause)));
         Typed { expr: Expr::Slice(Box::new(found.expr), from, to), ty: found.ty }
     }
 }

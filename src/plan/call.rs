@@ -4,10 +4,9 @@
 use crate::model::diagnostic::Place;
 use crate::model::value::{DataType, Value};
 
-use super::bind::{Binder, Clause, Typed};
+use super::bind::{Binder, Clause, Typed, nothing};
 use super::function::{self, Signature};
 use super::logical::Expr;
-use super::nearest::nearest;
 use super::report::Problem;
 use super::syntax::Call;
 use super::{aggregate, analytic, meta};
@@ -93,15 +92,12 @@ impl Binder<'_> {
         if name.to_uppercase().ends_with("WINDOW") {
             return self.problem(problem.hint("a window stands in GROUP BY, by itself"));
         }
-        self.problem(match nearest(name, super::function_names()) {
-            Some(near) => problem.hint(format!("did you mean `{near}`?")),
-            None => problem,
-        })
+        self.problem(problem.did_you_mean(name, super::function_names()))
     }
 
     fn bare(&mut self, bare: &Expr, call: &Call, place: Place, clause: Clause) -> Typed {
         if !self.no_arguments(call, place) {
-            return super::bind::nothing();
+            return nothing();
         }
         let bound = matches!(bare, Expr::WindowStart | Expr::WindowEnd);
         let known = self.windowed && matches!(clause, Clause::Select | Clause::Having | Clause::Order);
@@ -116,7 +112,7 @@ impl Binder<'_> {
 
     fn rule_id(&mut self, call: &Call, place: Place) -> Typed {
         if !self.no_arguments(call, place) {
-            return super::bind::nothing();
+            return nothing();
         }
         Typed { expr: Expr::Const(Value::str(self.rule)), ty: DataType::String }
     }

@@ -1,7 +1,7 @@
 //! The streams and tables of a set, by name: what a rule's FROM can mean, which slots rules take of
 //! each, and what of it all goes into the plan. Knows no query.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::model::node::NODE_STREAMS;
@@ -105,12 +105,8 @@ impl Catalog {
             Problem::new("unknown-stream", name.place, format!("no stream or table `{}`", name.text));
         let mut names: Vec<&str> = self.by_name.keys().map(String::as_str).collect();
         names.sort_unstable();
-        let problem = problem.did_you_mean(&name.text, names);
-        Err(if problem.hint.is_some() {
-            problem
-        } else {
-            problem.hint("declare it under `streams` with CREATE STREAM, or under `tables`")
-        })
+        let problem = problem.hint("declare it under `streams` with CREATE STREAM, or under `tables`");
+        Err(problem.did_you_mean(&name.text, names))
     }
 
     /// The schema of the stream or table at a place; `None` where its declaration is wrong.
@@ -150,14 +146,15 @@ impl Catalog {
     /// first: rows of one message come in the order of streams, and a rule that looks into a table
     /// sees what the same message has put there. The rules are told the new places.
     pub(super) fn into_plan(mut self, mut rules: Vec<RulePlan>) -> Plan {
-        let feeds = |used: &Option<Used>| match used {
-            Some(Used::Latest { stream, .. }) => Some(*stream),
+        let feeds = |entry: &Entry| match entry.used {
+            Some(Used::Latest { stream, .. }) => Some(stream),
             _ => None,
         };
-        let feeding: Vec<usize> = self.entries.iter().filter_map(|entry| feeds(&entry.used)).collect();
+        let feeding: HashSet<usize> = self.entries.iter().filter_map(feeds).collect();
         let mut order: Vec<usize> = (0..self.streams).collect();
-        order.sort_by_key(|stream| (!feeding.contains(stream), *stream));
-        let moved = |stream: usize| order.iter().position(|old| *old == stream).unwrap_or(stream);
+        order.sort_by_key(|stream| !feeding.contains(stream));
+        let places: HashMap<usize, usize> = order.into_iter().zip(0..).collect();
+        let moved = |stream: usize| places.get(&stream).copied().unwrap_or(stream);
         for side in rules.iter_mut().flat_map(|rule| &mut rule.from.sides) {
             if let Side::Stream(stream) = side {
                 *stream = moved(*stream);

@@ -91,7 +91,7 @@ impl Compiler<'_> {
         let message =
             format!("the set has {} rules; at most {} are taken", def.rules.len(), self.limits.rules);
         if let Some(rule) = def.rules.get(self.limits.rules) {
-            let place = Place { line: 1, column: 1, length: 1 };
+            let place = Place::START;
             report.error_at_start(
                 "",
                 &rule.id,
@@ -111,7 +111,7 @@ impl Compiler<'_> {
             match &table.body {
                 TableBody::Statement(sql) => self.created(sql, true, report),
                 TableBody::Rows(rows) => {
-                    self.once(&table.name, "table", Place { line: 1, column: 1, length: 1 })
+                    self.once(&table.name, "table", Place::START)
                         .into_iter()
                         .for_each(|problem| report.error_at_start("name", &rows.name, problem));
                     let found = table::rows(rows, self.limits, &mut report);
@@ -166,7 +166,7 @@ impl Compiler<'_> {
         let mut report = Report::new(format!("rule {}", def.id.as_str()));
         if again {
             let message = format!("two rules have the id `{}`", def.id.as_str());
-            let place = Place { line: 1, column: 1, length: 1 };
+            let place = Place::START;
             report.error_at_start("id", &def.id, Problem::new("duplicate-rule", place, message));
         }
         let kind = rule::kind(def, &mut report);

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::diagnostic::Place;
 use crate::model::fit;
 use crate::model::node::NODE_STREAMS;
 use crate::model::pattern::TimePattern;
@@ -87,7 +86,7 @@ pub(super) fn declare(create: &Create, table: bool, problems: &mut Vec<Problem>)
 }
 
 fn pattern(topic: &Name, problems: &mut Vec<Problem>) -> Option<TopicPattern> {
-    if topic.text.starts_with("$node") {
+    if topic.text.split('/').next() == Some("$node") {
         let problem = Problem::new("reserved-name", topic.place, "the node's metrics are built-in streams");
         problems.push(problem.hint("leave this statement out and read FROM node, node_cpu, node_disk, …"));
         return None;
@@ -109,8 +108,40 @@ fn columns(
     problems: &mut Vec<Problem>,
 ) -> (Vec<Column>, Format) {
     let captures: Vec<&Arc<str>> = pattern.captures().collect();
+    let (mut columns, payload) = declared(create, &captures, format, problems);
+    let mut more = |name: &str, ty, from| {
+        columns.push(Column { name: name.into(), ty, from, default: Value::Null });
+    };
+    for (n, capture) in captures.into_iter().enumerate() {
+        if !create.columns.iter().any(|column| *column.name.text == **capture) {
+            more(capture, DataType::String, FieldSource::Capture(n));
+        }
+    }
+    match format {
+        Format::Scalar if payload == 0 => more("value", DataType::Any, FieldSource::Path(Vec::new())),
+        Format::Binary if payload == 0 => more("value", DataType::Bytea, FieldSource::Path(Vec::new())),
+        Format::Delimited { .. } if payload == 0 => {
+            let message = "FORMAT='delimited' needs columns: a line does not name its values";
+            let problem = Problem::new("missing-columns", create.name.place, message);
+            problems.push(problem.hint("declare them in the order of the line"));
+        }
+        _ => {}
+    }
+    let format = match format {
+        Format::Delimited { delimiter, .. } => Format::Delimited { delimiter, columns: payload },
+        other => other,
+    };
+    (columns, format)
+}
+
+/// Declared columns, and how many of them are of the payload.
+fn declared(
+    create: &Create,
+    captures: &[&Arc<str>],
+    format: Format,
+    problems: &mut Vec<Problem>,
+) -> (Vec<Column>, usize) {
     let mut columns: Vec<Column> = Vec::new();
-    // How many columns are of the payload.
     let mut payload = 0;
     for declared in &create.columns {
         let CreateColumn { name, ty, .. } = declared;
@@ -142,34 +173,7 @@ fn columns(
         let default = default(declared, problems);
         columns.push(Column { name: name.text.as_str().into(), ty: ty.clone(), from, default });
     }
-    let mut more = |name: &str, ty, from| {
-        columns.push(Column { name: name.into(), ty, from, default: Value::Null });
-    };
-    for (n, capture) in captures.into_iter().enumerate() {
-        if !create.columns.iter().any(|column| *column.name.text == **capture) {
-            more(capture, DataType::String, FieldSource::Capture(n));
-        }
-    }
-    let format = match format {
-        Format::Scalar if payload == 0 => {
-            more("value", DataType::Any, FieldSource::Path(Vec::new()));
-            format
-        }
-        Format::Binary if payload == 0 => {
-            more("value", DataType::Bytea, FieldSource::Path(Vec::new()));
-            format
-        }
-        Format::Delimited { delimiter, .. } => {
-            if payload == 0 {
-                let message = "FORMAT='delimited' needs columns: a line does not name its values";
-                let problem = Problem::new("missing-columns", create.name.place, message);
-                problems.push(problem.hint("declare them in the order of the line"));
-            }
-            Format::Delimited { delimiter, columns: payload }
-        }
-        _ => format,
-    };
-    (columns, format)
+    (columns, payload)
 }
 
 fn captured(column: &CreateColumn, problems: &mut Vec<Problem>) {
@@ -409,5 +413,5 @@ fn named(schema: &Schema, name: &Name, problems: &mut Vec<Problem>) -> Option<Fi
     } else {
         schema.field(&name.text.split('.').collect::<Vec<_>>())
     };
-    found.map_err(|(_, problem)| problems.push(Problem { place: Place { ..name.place }, ..problem })).ok()
+    found.map_err(|(_, problem)| problems.push(Problem { place: name.place, ..problem })).ok()
 }

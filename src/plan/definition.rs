@@ -168,6 +168,23 @@ impl RowsDef {
 }
 
 impl RuleDef {
+    /// A rule with nothing but its query.
+    pub fn new(id: Text, sql: Text) -> Self {
+        Self {
+            id,
+            sql,
+            when: None,
+            clear: None,
+            for_: None,
+            keep_firing_for: None,
+            repeat: None,
+            severity: None,
+            labels: Vec::new(),
+            annotations: Vec::new(),
+            key: None,
+        }
+    }
+
     /// The rule as an item. Its body is JSON with sorted members.
     pub fn item(&self) -> Item {
         let text = |text: &Text| Json::from(text.as_str().trim());

@@ -11,10 +11,10 @@ use crate::model::ruleset::{Item, ItemKind};
 
 use super::Limits;
 use super::definition::{RowDef, RowsDef, RuleDef, RuleSetDef, StreamDef, TableBody, TableDef};
-use super::nearest::nearest;
 use super::parse::created_name;
+use super::report::Problem;
 use super::text::Text;
-use super::yaml::{self, Node, START, Value};
+use super::yaml::{self, Node, Value};
 
 const FILE_FIELDS: &[&str] = &["streams", "tables", "rules"];
 const TABLE_FIELDS: &[&str] = &["name", "key", "columns", "rows"];
@@ -49,19 +49,21 @@ pub fn parse(yaml: &str) -> Result<RuleSetDef, Vec<Diagnostic>> {
 pub(super) fn read(yaml: &str, limits: &Limits) -> (RuleSetDef, Vec<Diagnostic>) {
     if yaml.len() > limits.file_bytes {
         let message = format!("the file has {} bytes; at most {} are taken", yaml.len(), limits.file_bytes);
-        return (RuleSetDef::default(), vec![finding("", "", "too-large", START, message, None)]);
+        return unread(Problem::new("too-large", Place::START, message).hint("split the file"));
     }
     // The parser passes over a byte order mark and does not count it.
     let yaml = yaml.trim_start_matches('\u{feff}');
     let root = match yaml::read(yaml) {
         Ok(root) => root,
-        Err((place, message)) => {
-            return (RuleSetDef::default(), vec![finding("", "", "yaml", place, message, None)]);
-        }
+        Err((place, message)) => return unread(Problem::new("yaml", place, message)),
     };
     let mut reader = Reader { source: Some(yaml.into()), found: Vec::new() };
     let set = reader.set(&root);
     (set, reader.found)
+}
+
+fn unread(problem: Problem) -> (RuleSetDef, Vec<Diagnostic>) {
+    (RuleSetDef::default(), vec![problem.finding(Level::Error, "", "")])
 }
 
 /// See [`RuleSetDef::from_items`].
@@ -86,31 +88,13 @@ pub(super) fn from_items(items: &[Item]) -> Result<RuleSetDef, Vec<Diagnostic>> 
             ItemKind::Rule => match serde_json::from_str(&item.body) {
                 Ok(json) => set.rules.extend(reader.rule(&Node::from_json(json), &item.name)),
                 Err(e) => {
-                    reader.error(&label, "", "bad-item", START, format!("the item is no JSON: {e}"), None)
+                    let message = format!("the item is no JSON: {e}");
+                    reader.error(&label, "", Problem::new("bad-item", Place::START, message));
                 }
             },
         }
     }
     if reader.found.is_empty() { Ok(set) } else { Err(reader.found) }
-}
-
-fn finding(
-    item: &str,
-    field: &str,
-    code: &str,
-    place: Place,
-    message: String,
-    hint: Option<String>,
-) -> Diagnostic {
-    Diagnostic {
-        level: Level::Error,
-        code: code.into(),
-        item: item.to_owned(),
-        field: field.to_owned(),
-        message,
-        hint,
-        place,
-    }
 }
 
 struct Reader {
@@ -120,16 +104,8 @@ struct Reader {
 }
 
 impl Reader {
-    fn error(
-        &mut self,
-        item: &str,
-        field: &str,
-        code: &str,
-        place: Place,
-        message: String,
-        hint: Option<String>,
-    ) {
-        self.found.push(finding(item, field, code, place, message, hint));
+    fn error(&mut self, item: &str, field: &str, problem: Problem) {
+        self.found.push(problem.finding(Level::Error, item, field));
     }
 
     fn wrong(&mut self, item: &str, field: &str, node: &Node, expected: &str) {
@@ -144,7 +120,8 @@ impl Reader {
         } else {
             format!("`{field}` must be {expected}, found {found}")
         };
-        self.error(item, field, "wrong-field", Place { length: 1, ..node.place() }, message, None);
+        let place = Place { length: 1, ..node.place() };
+        self.error(item, field, Problem::new("wrong-field", place, message));
     }
 
     /// Reports a key that is no field.
@@ -152,15 +129,14 @@ impl Reader {
         let name = key.text().unwrap_or("");
         if LATER_FIELDS.contains(&name) {
             let message = format!("`{name}` is not supported by this version");
-            let hint = "leave it out only if the alerts are right without it";
-            self.error(item, name, "not-yet", key.place(), message, Some(hint.to_owned()));
+            let problem = Problem::new("not-yet", key.place(), message);
+            self.error(item, name, problem.hint("leave it out only if the alerts are right without it"));
             return;
         }
-        let hint = match nearest(name, known.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("the fields are {}", known.join(", ")),
-        };
-        self.error(item, name, "unknown-field", key.place(), format!("no field `{name}`"), Some(hint));
+        let problem = Problem::new("unknown-field", key.place(), format!("no field `{name}`"))
+            .hint(format!("the fields are {}", known.join(", ")))
+            .did_you_mean(name, known.iter().copied());
+        self.error(item, name, problem);
     }
 
     fn set(&mut self, root: &Node) -> RuleSetDef {
@@ -246,17 +222,11 @@ impl Reader {
         match member("name") {
             None => {
                 let place = members.first().map_or(node.place(), |(key, _)| key.place());
-                self.error(&item, "name", "missing-field", place, "the table has no `name`".to_owned(), None);
+                self.error(&item, "name", Problem::new("missing-field", place, "the table has no `name`"));
             }
             Some((_, value)) if value.text() == Some("") => {
-                self.error(
-                    &item,
-                    "name",
-                    "bad-name",
-                    value.place(),
-                    "the table's name is empty".to_owned(),
-                    None,
-                );
+                let problem = Problem::new("bad-name", value.place(), "the table's name is empty");
+                self.error(&item, "name", problem);
             }
             Some((_, value)) => def.name = self.text(&item, "name", value).unwrap_or(def.name),
         }
@@ -329,7 +299,7 @@ impl Reader {
                 let typed =
                     |name: &String| Some((Text::own(name.as_str()), Text::own(body.types.remove(name)?)));
                 let types = body.columns.iter().filter_map(typed).collect();
-                let cells = |row: Vec<Json>| row.into_iter().map(|value| (value, START)).collect();
+                let cells = |row: Vec<Json>| row.into_iter().map(|value| (value, Place::START)).collect();
                 Some(RowsDef {
                     name: Text::own(body.name),
                     key: body.key.into_iter().map(Text::own).collect(),
@@ -338,12 +308,13 @@ impl Reader {
                     rows: body
                         .rows
                         .into_iter()
-                        .map(|row| RowDef { place: START, cells: cells(row) })
+                        .map(|row| RowDef { place: Place::START, cells: cells(row) })
                         .collect(),
                 })
             }
             Err(e) => {
-                self.error(item, "", "bad-item", START, format!("the item is no table: {e}"), None);
+                let message = format!("the item is no table: {e}");
+                self.error(item, "", Problem::new("bad-item", Place::START, message));
                 None
             }
         }
@@ -358,30 +329,12 @@ impl Reader {
         let item = format!("rule {}", id.unwrap_or(fallback));
         let place = members.first().map_or(node.place(), |(key, _)| key.place());
         let before = self.found.len();
-        let mut found = RuleDef {
-            id: Text::own(""),
-            sql: Text::own(""),
-            when: None,
-            clear: None,
-            for_: None,
-            keep_firing_for: None,
-            repeat: None,
-            severity: None,
-            labels: Vec::new(),
-            annotations: Vec::new(),
-            key: None,
-        };
-        let mut has_sql = false;
+        let mut found = RuleDef::new(Text::own(""), Text::own(""));
         for (key, value) in members {
             let name = key.text().unwrap_or("");
             match name {
                 "id" => found.id = self.id(&item, value),
-                "sql" => {
-                    has_sql = true;
-                    if let Some(text) = self.text(&item, name, value) {
-                        found.sql = text;
-                    }
-                }
+                "sql" => found.sql = self.text(&item, name, value).unwrap_or(found.sql),
                 "when" => found.when = self.text(&item, name, value),
                 "clear" => found.clear = self.text(&item, name, value),
                 "for" => found.for_ = self.text(&item, name, value),
@@ -394,9 +347,10 @@ impl Reader {
                 _ => self.unknown(&item, key, RULE_FIELDS),
             }
         }
-        for (field, there) in [("id", id.is_some() || found.id.as_str() != ""), ("sql", has_sql)] {
-            if !there && !members.iter().any(|(key, _)| key.text() == Some(field)) {
-                self.error(&item, field, "missing-field", place, format!("the rule has no `{field}`"), None);
+        for field in ["id", "sql"] {
+            if !members.iter().any(|(key, _)| key.text() == Some(field)) {
+                let message = format!("the rule has no `{field}`");
+                self.error(&item, field, Problem::new("missing-field", place, message));
             }
         }
         (self.found.len() == before).then_some(found)
@@ -407,8 +361,8 @@ impl Reader {
         let ok = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
         if id.as_str().is_empty() || id.as_str().len() > 128 || !id.as_str().chars().all(ok) {
             let message = format!("`{}` is no rule id", id.as_str());
-            let hint = "use 1 to 128 letters, digits, `_`, `.` and `-`";
-            self.error(item, "id", "bad-name", id.start(), message, Some(hint.to_owned()));
+            let problem = Problem::new("bad-name", id.start(), message);
+            self.error(item, "id", problem.hint("use 1 to 128 letters, digits, `_`, `.` and `-`"));
         }
         id
     }

@@ -4,18 +4,15 @@
 use std::sync::Arc;
 
 use crate::model::diagnostic::Place;
+use crate::model::label::OWN_LABELS;
 use crate::model::stream::FieldSource;
 
 use super::bind::Binder;
 use super::logical::Expr;
-use super::nearest::nearest;
 use super::report::{Problem, Report};
 use super::side::{Owner, owner};
 use super::syntax::{Kind, Name, Select};
 use super::text::Text;
-
-/// Labels that every alert has of itself.
-pub(super) const RESERVED_LABELS: &[&str] = &["agent", "ruleset", "alertname", "severity"];
 
 /// One key column.
 pub(super) struct KeyColumn {
@@ -23,6 +20,11 @@ pub(super) struct KeyColumn {
     pub(super) label: Arc<str>,
     /// Its value, in the terms of the query's SELECT.
     pub(super) expr: Expr,
+}
+
+/// Whether every alert has something of this name already.
+pub(super) fn is_reserved(label: &str) -> bool {
+    OWN_LABELS.contains(&label) || label == "severity"
 }
 
 /// Whether Prometheus takes this as a label's name.
@@ -38,7 +40,7 @@ impl Binder<'_> {
         let mut key: Vec<KeyColumn> = Vec::new();
         for text in names {
             let name = text.as_str();
-            let place = Place { line: 1, column: 1, length: name.chars().count().max(1) };
+            let place = Place::START;
             let found = self.key_expr(name, place);
             let found = found.and_then(|expr| match label_problem(name, place) {
                 Some(problem) => Err(problem),
@@ -49,7 +51,7 @@ impl Binder<'_> {
             });
             match found {
                 Ok(expr) => key.push(KeyColumn { label: name.into(), expr }),
-                Err(problem) => report.error("key", text, problem),
+                Err(problem) => report.error_at_start("key", text, problem),
             }
         }
         key
@@ -103,10 +105,7 @@ impl Binder<'_> {
         let problem = Problem::new("unknown-key", place, format!("no column `{name}` for the key"));
         let all = self.outputs.iter().map(|output| output.name.as_str());
         let all = all.chain(self.sides.iter().flat_map(|side| side.schema.names()));
-        match nearest(name, all) {
-            Some(near) => problem.hint(format!("did you mean `{near}`?")),
-            None => problem.hint("name an output column, or a column of the stream"),
-        }
+        problem.hint("name an output column, or a column of the stream").did_you_mean(name, all)
     }
 
     /// The key that follows from the query: what it groups by, else the stream's KEY, else none.
@@ -119,7 +118,7 @@ impl Binder<'_> {
             let own = self.groups.iter().enumerate().filter(|(_, (_, group))| !self.of_table(&group.expr));
             exprs.extend(own.map(|(i, (node, _))| (Expr::Group(i), node.place)));
         } else if let Some(key) = self.stream_key() {
-            exprs.push((key, Place { line: 1, column: 1, length: 1 }));
+            exprs.push((key, Place::START));
         }
         let mut key: Vec<KeyColumn> = Vec::new();
         for (expr, place) in exprs {
@@ -223,7 +222,7 @@ impl Binder<'_> {
 }
 
 fn label_problem(name: &str, place: Place) -> Option<Problem> {
-    if RESERVED_LABELS.contains(&name) {
+    if is_reserved(name) {
         let problem =
             Problem::new("reserved-name", place, format!("every alert has a label `{name}` of its own"));
         return Some(problem.hint("select the column under another name"));

@@ -6,9 +6,8 @@ use crate::model::stream::{Field, FieldSource, TimeUnit};
 use crate::model::value::{DataType, Value};
 
 use super::bind::{Binder, Clause, Typed};
-use super::nearest::nearest;
 use super::report::Problem;
-use super::side::called;
+use super::side::{Side, called};
 use super::syntax::{Call, Kind};
 
 /// What may stand in them.
@@ -72,30 +71,15 @@ impl Binder<'_> {
         let Some((from, ty)) = source(&names) else {
             let shown = names.join("->");
             let problem = Problem::new("unknown-meta", place, format!("`{name}` does not know `{shown}`"));
-            let near = nearest(&shown, ["topic", "qos", "retained", "source", "received"]);
-            return self.problem(match near {
-                Some(near) => problem.hint(format!("did you mean `{near}`?")),
-                None => problem.hint(format!("it knows {KNOWN}")),
-            });
+            let names = ["topic", "qos", "retained", "source", "received"];
+            return self.problem(problem.hint(format!("it knows {KNOWN}")).did_you_mean(&shown, names));
         };
-        let streams: Vec<usize> = (0..self.sides.len()).filter(|i| self.sides[*i].is_stream()).collect();
-        let side = match (side, streams.as_slice()) {
-            (Some(side), _) if self.sides[side].is_stream() => side,
-            (Some(side), _) => {
-                let message = format!("`{}` is a table: its rows are no messages", self.sides[side].called);
-                return self.problem(Problem::new("wrong-arguments", place, message));
-            }
-            (None, [only]) => *only,
-            (None, _) => {
-                let shown = names.join("->");
-                let message = format!("`{shown}` may be of any of the streams");
-                let problem = Problem::new("ambiguous-column", place, message);
-                let first = self.sides.first().map_or("", |side| side.called.as_str());
-                let hint = format!("write `{name}({first}.{shown})`");
-                return self.problem(problem.hint(hint));
-            }
+        let names = names.join("->");
+        let side = match self.stream_of(side, (&name, &names), place) {
+            Ok(side) => side,
+            Err(problem) => return self.problem(problem),
         };
-        let shown = format!("{name}({})", names.join("->"));
+        let shown = format!("{name}({names})");
         if self.over_groups(clause) {
             return self.ungrouped(&shown, place);
         }
@@ -110,5 +94,29 @@ impl Binder<'_> {
             unit: TimeUnit::Auto,
         };
         Typed { expr: self.take(side, field), ty }
+    }
+
+    /// The stream whose messages are meant: the side that is named, else the only stream.
+    fn stream_of(&self, side: Option<usize>, call: (&str, &str), place: Place) -> Result<usize, Problem> {
+        let (name, names) = call;
+        if let Some(side) = side {
+            let Side { called, .. } = &self.sides[side];
+            let message = format!("`{name}` tells of a stream's rows, and `{called}` is a table");
+            let problem = Problem::new("wrong-arguments", place, message);
+            return if self.sides[side].is_stream() { Ok(side) } else { Err(problem) };
+        }
+        let mut streams = (0..self.sides.len()).filter(|side| self.sides[*side].is_stream());
+        match (streams.next(), streams.next()) {
+            (Some(only), None) => Ok(only),
+            (first, _) => {
+                let called = first.map_or("", |first| self.sides[first].called.as_str());
+                let problem = Problem::new(
+                    "ambiguous-column",
+                    place,
+                    format!("`{names}` may be of any of the streams"),
+                );
+                Err(problem.hint(format!("write `{name}({called}.{names})`")))
+            }
+        }
     }
 }

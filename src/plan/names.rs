@@ -67,7 +67,7 @@ impl<'a> Names<'a> {
         let output = At { outputs: true, hides: true, rows: None };
         for column in columns {
             let (name, _) = column.name();
-            let mentions = column.node.mentions(&name);
+            let mentions = mentions(&column.node, &name);
             self.node(&mut column.node, At { hides: self.grouped, ..output });
             let aggregate = column.node.any(&mut |node| aggregate::is(node, self.windowed));
             let written = column.alias.is_some();
@@ -194,6 +194,19 @@ impl<'a> Names<'a> {
             }
         }
         node
+    }
+}
+
+/// Whether some path in it begins with this name.
+fn mentions(node: &Node, name: &str) -> bool {
+    match &node.kind {
+        Kind::Path(path) => path.names.first().is_some_and(|first| first.text == name),
+        Kind::Call(call) if meta::is(call) => false,
+        _ => {
+            let mut found = false;
+            node.each(&mut |part| found = found || mentions(part, name));
+            found
+        }
     }
 }
 

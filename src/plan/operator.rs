@@ -93,7 +93,7 @@ impl Binder<'_> {
                 Problem::new("wrong-type", place, format!("{what} takes a number, this is {}", found.ty));
             self.problem(match found.ty {
                 DataType::String => problem.hint("turn it into a number with CAST(… AS FLOAT)"),
-                DataType::Datetime => problem.hint("the difference of two times is one: milliseconds"),
+                DataType::Datetime => problem.hint("the difference of two times is a number of milliseconds"),
                 _ => problem,
             });
         }

@@ -125,7 +125,8 @@ fn changed(
     changes: &mut Vec<Node>,
 ) -> Vec<Column> {
     let place = column.node.place;
-    let [prefix, flag, of @ ..] = call.args.as_slice() else {
+    let (false, [prefix, flag, of @ ..]) = (call.distinct || call.filter.is_some(), call.args.as_slice())
+    else {
         let message = "`changed_cols` takes a prefix, whether NULLs are left out, and columns or `*`";
         problems.push(
             Problem::new("wrong-arguments", place, message).hint("as in changed_cols('c_', true, a, b)"),
@@ -189,8 +190,7 @@ impl Binder<'_> {
         // What goes further stands first.
         self.outputs.sort_by_key(|output| output.invisible);
         if self.outputs.iter().all(|output| output.invisible) && self.problems.is_empty() {
-            let place =
-                columns.first().map_or(Place { line: 1, column: 1, length: 1 }, |column| column.node.place);
+            let place = columns.first().map_or(Place::START, |column| column.node.place);
             let problem = Problem::new("empty-select", place, "SELECT gives no visible column");
             self.problem(problem.hint("leave out INVISIBLE, or add a column"));
         }

@@ -1,15 +1,13 @@
 //! The query of a rule: FROM, WHERE, GROUP BY with its window, SELECT, HAVING, ORDER BY and LIMIT,
 //! bound to its streams and tables.
 
-use crate::model::value::Value;
-
 use super::aggregate;
 use super::bind::{Binder, Clause};
 use super::logical::{Arrange, Expr, From, Gives, Window, WindowKind};
 use super::names::Names;
 use super::output::{Expanded, expand};
 use super::report::Problem;
-use super::syntax::{Kind, Node, Select};
+use super::syntax::{Item, Kind, Node, Select};
 
 /// A query, bound. Its output columns are the binder's.
 pub(super) struct Query {
@@ -32,6 +30,7 @@ impl Binder<'_> {
         self.windowed = select.window.is_some() || !select.group.is_empty();
         self.at_close = self.joins_at_close(select);
         self.grouped = self.windowed && (!select.group.is_empty() || aggregates(select));
+        self.refuse_numbers(select);
         let Expanded { mut columns, changed } =
             expand(&select.items, &self.sides, self.grouped, &mut self.problems);
         if let Some(changed) = changed {
@@ -43,6 +42,7 @@ impl Binder<'_> {
         names.resolve(select, &mut columns);
         let (budget, problems) = (names.budget, names.problems);
         self.budget = budget;
+        self.blurred |= !problems.is_empty();
         self.problems.extend(problems);
 
         let from = self.from(select);
@@ -83,21 +83,24 @@ impl Binder<'_> {
         Some(self.condition(node, Clause::Having, "HAVING"))
     }
 
+    /// Elsewhere `GROUP BY 1` means the first column. An output column may be a constant, so this is
+    /// asked before names are put in.
+    fn refuse_numbers(&mut self, select: &Select) {
+        let group = select.group.iter().map(|node| (node, "GROUP BY"));
+        let order = select.order.iter().map(|(node, _)| (node, "ORDER BY"));
+        for (node, clause) in group.chain(order).filter(|(node, _)| matches!(node.kind, Kind::Const(_))) {
+            let message = format!("{clause} takes expressions and names, not the numbers of columns");
+            self.problem(Problem::new("unsupported", node.place, message).hint("write the column's name"));
+            self.blurred = true;
+        }
+    }
+
     fn group_by(&mut self, select: &Select) {
         if let (Some(first), None) = (select.group.first(), &select.window) {
             let problem = Problem::new("no-window", first.place, "GROUP BY without a window");
             self.problem(problem.hint("add a window: GROUP BY …, TUMBLINGWINDOW(ss, 10)"));
         }
         for node in &select.group {
-            if matches!(node.kind, Kind::Const(_)) {
-                // A name that could not stand here was told about already.
-                if self.problems.iter().all(|problem| problem.place != node.place) {
-                    let message = "GROUP BY takes expressions, not the numbers of columns";
-                    self.problem(Problem::new("unsupported", node.place, message));
-                }
-                self.blurred = true;
-                continue;
-            }
             let before = self.problems.len();
             let bound = self.bind(node, Clause::GroupBy);
             self.blurred |= self.problems.len() > before;
@@ -114,13 +117,6 @@ impl Binder<'_> {
         }
         let mut order = Vec::new();
         for (node, direction) in &select.order {
-            // The name of a constant column stands for the constant, but says which column is meant.
-            let named = self.outputs.iter().any(|output| matches!(output.found.expr, Expr::Const(_)));
-            if matches!(node.kind, Kind::Const(Value::Int(_))) && !named {
-                let message = "ORDER BY takes expressions and names, not the numbers of columns";
-                self.problem(Problem::new("unsupported", node.place, message));
-                continue;
-            }
             let found = self.bind(node, Clause::Order);
             self.ordered(&found, node.place, "ORDER BY");
             order.push((found.expr, *direction));
@@ -161,11 +157,12 @@ impl Binder<'_> {
 /// Whether an aggregate stands where it makes groups of rows.
 fn aggregates(select: &Select) -> bool {
     let mut is = |node: &Node| aggregate::is(node, true);
-    let items = select.items.iter().filter_map(|item| match item {
-        super::syntax::Item::Expr(column) => Some(&column.node),
-        super::syntax::Item::All { .. } => None,
-    });
-    items.chain(&select.having).chain(select.order.iter().map(|(node, _)| node)).any(|node| node.any(&mut is))
+    let mut item = |item: &Item| match item {
+        Item::Expr(column) => column.node.any(&mut is),
+        Item::All { replace, .. } => replace.iter().any(|(node, _)| node.any(&mut is)),
+    };
+    select.items.iter().any(&mut item)
+        || select.having.iter().chain(select.order.iter().map(|(node, _)| node)).any(|node| node.any(&mut is))
 }
 
 /// Both conditions.

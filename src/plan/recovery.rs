@@ -52,19 +52,7 @@ impl Binder<'_> {
                 }
                 let mut found = Depends::default();
                 self.depends(expr, &mut found);
-                let field =
-                    found.fields.iter().find(|f| judged.fields.contains(f) && !keys.fields.contains(f));
-                let what = match field {
-                    Some((side, slot)) => {
-                        let slots = self.sides.get(*side).and_then(|side| self.slots.get(side.source));
-                        let field = slots.and_then(|slots| slots.fields.get(*slot));
-                        format!("`{}`", field.map_or("", |field| &field.name))
-                    }
-                    None if !found.aggregates.is_disjoint(&judged.aggregates) => {
-                        "the same aggregate".to_owned()
-                    }
-                    None => continue,
-                };
+                let Some(what) = self.in_common(&found, &judged, &keys) else { continue };
                 let message = format!(
                     "{clause} decides by {what}, as `when` does: rows that would clear the alert may never be seen"
                 );
@@ -75,6 +63,16 @@ impl Binder<'_> {
             }
         }
         None
+    }
+
+    /// What two expressions both depend on, besides the key.
+    fn in_common(&self, one: &Depends, other: &Depends, key: &Depends) -> Option<String> {
+        let field = one.fields.iter().find(|f| other.fields.contains(f) && !key.fields.contains(f));
+        if let Some((side, slot)) = field {
+            let slots = self.slots.get(self.sides.get(*side)?.source)?;
+            return Some(format!("`{}`", slots.fields.get(*slot)?.name));
+        }
+        (!one.aggregates.is_disjoint(&other.aggregates)).then(|| "the same aggregate".to_owned())
     }
 
     fn depends<'e>(&'e self, expr: &'e Expr, on: &mut Depends) {
@@ -93,7 +91,7 @@ impl Binder<'_> {
             }
             _ => {}
         });
-        // Columns lead to groups and aggregates, those to fields: three levels, no circle.
+        // Columns lead to groups and aggregates, those to fields: no circle.
         parts.into_iter().for_each(|part| self.depends(part, on));
     }
 }

@@ -34,6 +34,19 @@ impl Problem {
         self
     }
 
+    /// The finding about a field of an item.
+    pub(super) fn finding(self, level: Level, item: &str, field: &str) -> Diagnostic {
+        Diagnostic {
+            level,
+            code: self.code.into(),
+            item: item.to_owned(),
+            field: field.to_owned(),
+            message: self.message,
+            hint: self.hint,
+            place: self.place,
+        }
+    }
+
     /// The same with the nearest of the names that exist, if one is near.
     #[must_use]
     pub(super) fn did_you_mean<'n>(self, wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Self {
@@ -81,15 +94,8 @@ impl Report {
         if self.found.len() >= MOST {
             return;
         }
-        self.found.push(Diagnostic {
-            level,
-            code: problem.code.into(),
-            item: self.item.clone(),
-            field: field.to_owned(),
-            message: problem.message,
-            hint: problem.hint,
-            place,
-        });
+        let problem = Problem { place, ..problem };
+        self.found.push(problem.finding(level, &self.item, field));
     }
 
     /// Whether an error is among the findings.

@@ -12,7 +12,7 @@ use super::Limits;
 use super::bind::{Binder, Clause};
 use super::cadence;
 use super::definition::RuleDef;
-use super::key::{KeyColumn, RESERVED_LABELS, is_label};
+use super::key::{KeyColumn, is_label, is_reserved};
 use super::logical::{Expr, RulePlan};
 use super::parse;
 use super::report::{Problem, Report};
@@ -82,7 +82,7 @@ pub(super) fn kind(def: &RuleDef, report: &mut Report) -> RuleKind {
 }
 
 fn whole(code: &'static str, message: impl Into<String>) -> Problem {
-    Problem::new(code, Place { line: 1, column: 1, length: 1 }, message)
+    Problem::new(code, Place::START, message)
 }
 
 /// The rule's own labels.
@@ -90,7 +90,7 @@ pub(super) fn labels(def: &RuleDef, report: &mut Report) -> Labels {
     let mut labels = Labels::new();
     for (name, value) in &def.labels {
         let field = format!("labels.{}", name.as_str());
-        if RESERVED_LABELS.contains(&name.as_str()) {
+        if is_reserved(name.as_str()) {
             let message = format!("every alert has a label `{}` of its own", name.as_str());
             report.error_at_start(&field, name, whole("reserved-name", message));
         } else if !is_label(name.as_str()) {

@@ -5,8 +5,8 @@ use crate::model::diagnostic::Place;
 use crate::model::stream::TimeUnit;
 use crate::model::value::{DataType, Value};
 
-use super::bind::{Binder, Clause, Typed};
-use super::function::{Compiled, Function, Gives, Meaning, Param, Signature, span_micros};
+use super::bind::{Binder, Clause, Typed, nothing};
+use super::function::{Compiled, Function, Gives, Meaning, Object, Param, Signature, span_micros};
 use super::logical::{BinaryOp, Expr};
 use super::report::Problem;
 use super::syntax::Call;
@@ -33,7 +33,7 @@ impl Binder<'_> {
             return self.problem(Problem::new("wrong-arguments", place, message));
         }
         if !self.in_pairs(signature, call, place) {
-            return self.problem_told();
+            return nothing();
         }
         let places: Vec<Place> = call.args.iter().map(|arg| arg.place).collect();
         let mut fixed = Vec::new();
@@ -62,14 +62,8 @@ impl Binder<'_> {
         Typed { expr: planned(signature.meaning, fixed, rest.collect()), ty }
     }
 
-    /// A mistake that has been told gives NULL.
-    fn problem_told(&self) -> Typed {
-        Typed { expr: Expr::Const(Value::Null), ty: DataType::Any }
-    }
-
     /// `object_construct` takes names and values in turn, which no count of parameters says.
     fn in_pairs(&mut self, signature: &Signature, call: &Call, place: Place) -> bool {
-        use super::function::Object;
         let paired = signature.meaning == Meaning::Call(Function::Object(Object::Construct));
         if paired && !call.args.len().is_multiple_of(2) {
             let message = format!("`{}` takes a name and a value in turn", signature.name);

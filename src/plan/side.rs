@@ -83,9 +83,8 @@ impl Binder<'_> {
     /// Whether rows must wait for the window before they can be joined.
     pub(super) fn joins_at_close(&self, select: &Select) -> bool {
         let streams = self.sides.iter().filter(|side| side.is_stream()).count();
-        let kept = |kind| matches!(kind, JoinKind::Right | JoinKind::Full);
-        streams > 1
-            || select.from.iter().filter_map(|source| source.join.as_ref()).any(|join| kept(join.kind))
+        let mut joins = select.from.iter().filter_map(|source| source.join.as_ref());
+        streams > 1 || joins.any(|join| keeps_partnerless(join.kind))
     }
 
     fn check_sides(&mut self, select: &Select) {
@@ -97,49 +96,55 @@ impl Binder<'_> {
             }
         }
         let Some(first) = self.sides.first() else { return };
-        if !first.is_stream() {
-            let stream = self.sides.iter().find(|side| side.is_stream());
-            let message =
-                format!("`{}` is a table: it starts nothing, only rows of a stream do", first.called);
-            let problem = Problem::new("table-first", first.place, message);
-            self.problems.push(match stream {
-                Some(stream) => problem
-                    .hint(format!("write FROM {} LEFT JOIN {} ON …", stream.schema.name, first.schema.name)),
-                None => problem.hint("name a stream first, and join the table to it"),
-            });
-            return;
-        }
-        let timed = first.schema.timestamp.is_some();
-        let other =
-            self.sides.iter().find(|side| side.is_stream() && side.schema.timestamp.is_some() != timed);
-        if let Some(other) = other {
-            let (with, without) = if timed { (first, other) } else { (other, first) };
-            let message = format!(
-                "`{}` has a TIMESTAMP and `{}` has none: their rows have no common time",
-                with.called, without.called
-            );
-            let hint = format!("give `{}` a TIMESTAMP too, or leave it out of both", without.schema.name);
-            self.problems.push(Problem::new("mixed-time", other.place, message).hint(hint));
-        }
-        let join = select.from.iter().filter_map(|source| source.join.as_ref());
-        let waits = |join: &&super::syntax::Join| matches!(join.kind, JoinKind::Right | JoinKind::Full);
-        if !self.at_close || select.window.is_some() {
-            return;
-        }
-        let problem = if self.sides.iter().filter(|side| side.is_stream()).count() > 1 {
-            let second = self.sides.iter().skip(1).find(|side| side.is_stream());
-            let (place, name) = second.map_or((first.place, ""), |side| (side.place, &side.schema.name));
-            Problem::new("no-window", place, "streams are joined inside a window, and there is none").hint(format!(
-                "add GROUP BY …, TUMBLINGWINDOW(ss, 10); or, for the last value of `{name}`, make it a CREATE TABLE with KEY"
-            ))
+        let problems = if first.is_stream() {
+            [self.mixed_time(first), self.no_window(first, select)]
         } else {
-            let place = join.clone().find(waits).map_or(first.place, |join| join.place);
-            let message =
-                "RIGHT and FULL wait for the rows that find no partner, and there is no window to end that";
-            Problem::new("no-window", place, message)
-                .hint("add GROUP BY …, TUMBLINGWINDOW(ss, 10); or write LEFT JOIN")
+            [Some(self.table_first(first)), None]
         };
-        self.problems.push(problem);
+        self.problems.extend(problems.into_iter().flatten());
+    }
+
+    fn table_first(&self, first: &Side) -> Problem {
+        let message = format!("`{}` is a table: it starts nothing, only rows of a stream do", first.called);
+        let problem = Problem::new("table-first", first.place, message);
+        match self.sides.iter().find(|side| side.is_stream()) {
+            Some(stream) => problem
+                .hint(format!("write FROM {} LEFT JOIN {} ON …", stream.schema.name, first.schema.name)),
+            None => problem.hint("name a stream first, and join the table to it"),
+        }
+    }
+
+    fn mixed_time(&self, first: &Side) -> Option<Problem> {
+        let timed = first.schema.timestamp.is_some();
+        let differs = |side: &&Side| side.is_stream() && side.schema.timestamp.is_some() != timed;
+        let other = self.sides.iter().find(differs)?;
+        let (with, without) = if timed { (first, other) } else { (other, first) };
+        let message = format!(
+            "`{}` has a TIMESTAMP and `{}` has none: their rows have no common time",
+            with.called, without.called
+        );
+        let hint = format!("give `{}` a TIMESTAMP too, or leave it out of both", without.schema.name);
+        Some(Problem::new("mixed-time", other.place, message).hint(hint))
+    }
+
+    /// What waits for the window to close needs one.
+    fn no_window(&self, first: &Side, select: &Select) -> Option<Problem> {
+        if !self.at_close || select.window.is_some() {
+            return None;
+        }
+        if let Some(second) = self.sides.iter().skip(1).find(|side| side.is_stream()) {
+            let message = "streams are joined inside a window, and there is none";
+            return Some(Problem::new("no-window", second.place, message).hint(format!(
+                "add GROUP BY …, TUMBLINGWINDOW(ss, 10); or, for the last value of `{}`, make it a CREATE TABLE with KEY",
+                second.schema.name
+            )));
+        }
+        let mut joins = select.from.iter().filter_map(|source| source.join.as_ref());
+        let place = joins.find(|join| keeps_partnerless(join.kind)).map_or(first.place, |join| join.place);
+        let message =
+            "RIGHT and FULL wait for the rows that find no partner, and there is no window to end that";
+        let problem = Problem::new("no-window", place, message);
+        Some(problem.hint("add GROUP BY …, TUMBLINGWINDOW(ss, 10); or write LEFT JOIN"))
     }
 
     fn join(&mut self, select: &Select, side: usize) -> Join {
@@ -225,6 +230,11 @@ impl Binder<'_> {
         }
         problem.did_you_mean(name, self.named.iter().map(String::as_str))
     }
+}
+
+/// Whether rows of the joined side stay that find no partner.
+fn keeps_partnerless(kind: JoinKind) -> bool {
+    matches!(kind, JoinKind::Right | JoinKind::Full)
 }
 
 /// Of `a.x = b.y`, where b is the side: what its slot must equal.

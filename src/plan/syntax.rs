@@ -403,11 +403,4 @@ impl Node {
         self.each(&mut |part| size += part.size());
         size
     }
-
-    /// Whether some path in it begins with this name.
-    pub(super) fn mentions(&self, name: &str) -> bool {
-        self.any(&mut |node| {
-            matches!(&node.kind, Kind::Path(path) if path.names.first().is_some_and(|first| first.text == name))
-        })
-    }
 }

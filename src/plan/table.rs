@@ -28,20 +28,19 @@ pub(super) struct Rows {
 /// Checks a table. `None` where something was reported.
 pub(super) fn rows(def: &RowsDef, limits: &Limits, report: &mut Report) -> Option<Rows> {
     let name = def.name.as_str();
-    let whole = Place { line: 1, column: 1, length: 1 };
     if NODE_STREAMS.iter().any(|stream| stream.name == name) {
         let message = format!("`{name}` is a built-in stream of the node's metrics");
-        let problem = Problem::new("reserved-name", whole, message).hint("choose another name");
+        let problem = Problem::new("reserved-name", Place::START, message).hint("choose another name");
         report.error_at_start("name", &def.name, problem);
     }
     if def.columns.is_empty() {
-        let problem = Problem::new("missing-field", whole, "the table has neither rows nor columns");
+        let problem = Problem::new("missing-field", Place::START, "the table has neither rows nor columns");
         report.error_at_start("name", &def.name, problem.hint("add `rows`, or `columns: {name: TYPE}`"));
     }
     if def.rows.len() > limits.table_rows {
         let message =
             format!("the table has {} rows; at most {} are taken", def.rows.len(), limits.table_rows);
-        report.error_at_start("name", &def.name, Problem::new("too-large", whole, message));
+        report.error_at_start("name", &def.name, Problem::new("too-large", Place::START, message));
         return None;
     }
     let types = types(def, limits, report);
@@ -94,12 +93,10 @@ fn types(def: &RowsDef, limits: &Limits, report: &mut Report) -> Vec<DataType> {
             continue;
         }
         if !def.types.is_empty() {
-            let whole = Place { line: 1, column: 1, length: 1 };
             let message = format!("`columns` does not have `{}`", column.as_str());
-            let problem = Problem::new("unknown-column", whole, message);
-            let problem =
-                problem.did_you_mean(column.as_str(), def.types.iter().map(|(name, _)| name.as_str()));
-            let problem = if problem.hint.is_some() { problem } else { problem.hint("declare it there") };
+            let problem = Problem::new("unknown-column", Place::START, message);
+            let names = def.types.iter().map(|(name, _)| name.as_str());
+            let problem = problem.hint("declare it there").did_you_mean(column.as_str(), names);
             report.error_at_start("rows", column, problem);
         }
         let cells = def.rows.iter().filter_map(|row| row.cells.get(at));
@@ -127,11 +124,10 @@ fn unique(def: &RowsDef, rows: &[Box<[Value]>], report: &mut Report) {
         match def.columns.iter().position(|column| column == text) {
             Some(at) => key.push(at),
             None => {
-                let place = Place { line: 1, column: 1, length: text.as_str().chars().count().max(1) };
                 let message = format!("no column `{}` for the key", text.as_str());
                 let names = def.columns.iter().map(Text::as_str);
-                let problem = Problem::new("unknown-key", place, message);
-                report.error("key", text, problem.did_you_mean(text.as_str(), names));
+                let problem = Problem::new("unknown-key", Place::START, message);
+                report.error_at_start("key", text, problem.did_you_mean(text.as_str(), names));
             }
         }
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::model::alerting::{Piece, Template};
 use crate::model::diagnostic::Place;
 
-use super::nearest::nearest;
 use super::report::Problem;
 use super::text::place_of;
 
@@ -81,10 +80,7 @@ impl Names<'_> {
         if self.invisible.iter().any(|column| **column == *name) {
             return problem.hint("it is INVISIBLE; leave that out, or select it again under another name");
         }
-        match nearest(name, all) {
-            Some(near) => problem.hint(format!("did you mean `{near}`?")),
-            None => problem.hint("add it to SELECT"),
-        }
+        problem.hint("add it to SELECT").did_you_mean(name, all)
     }
 }
 

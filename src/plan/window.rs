@@ -10,6 +10,16 @@ use super::logical::{Expr, WindowKind};
 use super::report::Problem;
 use super::syntax::{Call, Kind, Node};
 
+/// The windows, with an example of each.
+pub(super) const WINDOWS: &[(&str, &str)] = &[
+    ("TUMBLINGWINDOW", "TUMBLINGWINDOW(ss, 10)"),
+    ("HOPPINGWINDOW", "HOPPINGWINDOW(ss, 60, 10)"),
+    ("SLIDINGWINDOW", "SLIDINGWINDOW(ss, 60) or SLIDINGWINDOW(ss, 60, 5)"),
+    ("SESSIONWINDOW", "SESSIONWINDOW(mi, 60, 5)"),
+    ("COUNTWINDOW", "COUNTWINDOW(10) or COUNTWINDOW(10, 1)"),
+    ("STATEWINDOW", "STATEWINDOW(running) or STATEWINDOW(t > 60, t < 50)"),
+];
+
 /// The units of a window's length, with their milliseconds.
 const UNITS: &[(&str, u64)] =
     &[("DD", 86_400_000), ("HH", 3_600_000), ("MI", 60_000), ("SS", 1_000), ("MS", 1)];
@@ -100,17 +110,17 @@ impl Binder<'_> {
         let what = "the window takes a unit, how far it looks back, and how far ahead";
         let trigger = call.over.as_ref().and_then(|over| over.when.as_ref());
         let trigger = trigger.map(|node| self.condition(node, Clause::Window, "WHEN"));
-        if call.args.len() < 3 {
-            let [length] = self.lengths(call, what)?;
-            return Some(WindowKind::Sliding { length, delay: Duration::ZERO, trigger });
-        }
-        let zero = matches!(call.args[2].kind, Kind::Const(Value::Int(0)));
-        if zero {
-            let unit = self.unit(call, what)?;
-            let length = self.length(&call.args[1], unit, &call.name.text)?;
-            return Some(WindowKind::Sliding { length, delay: Duration::ZERO, trigger });
-        }
-        let [length, delay] = self.lengths(call, what)?;
+        let [length, delay] = match call.args.as_slice() {
+            [_, length, delay] if matches!(delay.kind, Kind::Const(Value::Int(0))) => {
+                let unit = self.unit(call, what)?;
+                [self.length(length, unit, &call.name.text)?, Duration::ZERO]
+            }
+            [_, _, _, ..] => self.lengths(call, what)?,
+            _ => {
+                let [length] = self.lengths(call, what)?;
+                [length, Duration::ZERO]
+            }
+        };
         Some(WindowKind::Sliding { length, delay, trigger })
     }
 
@@ -215,14 +225,12 @@ impl Binder<'_> {
     }
 }
 
+/// How a window of this name is written; an example of some window where there is none of the name.
+pub(super) fn example(name: &str) -> &'static str {
+    let known = WINDOWS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    known.map_or("TUMBLINGWINDOW(ss, 10)", |(_, example)| example)
+}
+
 fn wrong(place: Place, message: &str, name: &str) -> Problem {
-    let example = match name.to_uppercase().as_str() {
-        "HOPPINGWINDOW" => "HOPPINGWINDOW(ss, 60, 10)",
-        "SLIDINGWINDOW" => "SLIDINGWINDOW(ss, 60) or SLIDINGWINDOW(ss, 60, 5)",
-        "SESSIONWINDOW" => "SESSIONWINDOW(mi, 60, 5)",
-        "COUNTWINDOW" => "COUNTWINDOW(10) or COUNTWINDOW(10, 1)",
-        "STATEWINDOW" => "STATEWINDOW(running) or STATEWINDOW(t > 60, t < 50)",
-        _ => "TUMBLINGWINDOW(ss, 10)",
-    };
-    Problem::new("bad-window", place, message).hint(format!("write {example}"))
+    Problem::new("bad-window", place, message).hint(format!("write {}", example(name)))
 }

@@ -65,7 +65,7 @@ pub(super) fn read(text: &str) -> Result<Node, (Place, String)> {
             Ok(node)
         }
         Err(e) => {
-            let place = e.location().map_or(START, |l| at(&l).place);
+            let place = e.location().map_or(Place::START, |l| at(&l).place);
             Err((Place { length: 1, ..place }, sentence(&e.to_string())))
         }
     }
@@ -73,9 +73,6 @@ pub(super) fn read(text: &str) -> Result<Node, (Place, String)> {
 
 /// How deep a file may nest. A rule file needs five levels; each one costs kilobytes of stack.
 const DEPTH: usize = 12;
-
-/// The start of a file.
-pub(super) const START: Place = Place { line: 1, column: 1, length: 1 };
 
 /// The parser's message without the place, which the diagnostic tells.
 fn sentence(message: &str) -> String {
@@ -152,7 +149,7 @@ impl Node {
 
     /// Where it begins; the start of the file where nobody knows.
     pub(super) fn place(&self) -> Place {
-        self.at.map_or(START, |at| at.place)
+        self.at.map_or(Place::START, |at| at.place)
     }
 
     /// A node from JSON, which has no places.

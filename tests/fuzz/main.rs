@@ -1,6 +1,7 @@
 //! What comes from outside, in every broken form: SQL text, rule files, payloads, snapshots. Nothing
 //! may panic, hang, or take memory without bound. `cargo test` runs the corpus in `__fuzz__` and
 //! inputs at random for a second each; `make fuzz` goes on for as long as one likes.
+#![cfg(test)]
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -147,7 +148,7 @@ fn judge_sql(text: &str) {
     if let Some(plan) = compiled(&condition) {
         run(&plan);
     }
-    for statement in [&*text, &format!("CREATE {text}")] {
+    for statement in [text, &format!("CREATE {text}")] {
         compiled(&serde_json::json!({ "streams": [statement], "tables": [statement], "rules": [] }));
     }
 }

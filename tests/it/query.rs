@@ -141,6 +141,16 @@ fn a_statement_may_make_a_table_which_feeds_before_the_query_runs() {
 }
 
 #[test]
+fn what_a_query_groups_by_needs_no_name() {
+    let sql = "SELECT count(*) AS n FROM machine GROUP BY v > 2, TUMBLINGWINDOW(ss, 10)";
+    let topic = "machine/press";
+    let args = ["query", sql, "--stream", MACHINE, "--topic", topic, "--input", "-", "--input-format", "csv"];
+    let (ok, out, err) = piped(&args, READINGS);
+    assert!(ok, "{err}");
+    assert_eq!(out, "{\"n\":1}\n{\"n\":1}\n{\"n\":1}\n");
+}
+
+#[test]
 fn what_is_wrong_is_shown_at_its_place() {
     let (ok, out, err) = weir(&["query", "SELECT device, w FROM machine", "--stream", MACHINE, "--explain"]);
     assert!(!ok && out.is_empty());

@@ -49,7 +49,8 @@ pub(super) fn compile(sql: &str, streams: Option<&Path>, statements: &[String]) 
             false => set.streams.push(StreamDef { name, sql }),
         }
     }
-    set.rules = vec![rule(sql)];
+    // What is grouped by needs no name here: there is no alert that it would label.
+    set.rules = vec![RuleDef { key: Some(Vec::new()), ..RuleDef::new(Text::own(RULE), Text::own(sql)) }];
     let compiled = plan::compile(RULE, &set, &Limits::default());
     let item = format!("rule {RULE}");
     for mut diagnostic in compiled.diagnostics {
@@ -89,22 +90,6 @@ fn undeclared(names: &[String]) -> String {
 /// Whether the planner knows a name that is close.
 fn declares(diagnostic: &Diagnostic) -> bool {
     diagnostic.hint.as_deref().is_some_and(|hint| hint.starts_with("did you mean"))
-}
-
-fn rule(sql: &str) -> RuleDef {
-    RuleDef {
-        id: Text::own(RULE),
-        sql: Text::own(sql),
-        when: None,
-        clear: None,
-        for_: None,
-        keep_firing_for: None,
-        repeat: None,
-        severity: None,
-        labels: Vec::new(),
-        annotations: Vec::new(),
-        key: None,
-    }
 }
 
 fn show(found: &[Diagnostic], name: &str, text: &str) {

@@ -8,9 +8,9 @@ use std::fmt::Write as _;
 use crate::model::stream::FieldSource;
 use crate::model::value::{DataType, Value};
 use crate::plan::logical::{
-    Aggregate, AggregateFunction, Analytic, AnalyticFunction, BinaryOp, Content, Expr, Plan, RulePlan, Side,
-    UnaryOp,
+    Aggregate, Analytic, AnalyticFunction, BinaryOp, Content, Expr, Gives, Plan, RulePlan, Side, UnaryOp,
 };
+use crate::plan::{aggregate, analytic};
 
 /// A longer text is cut off: what refers to one part twice, over and over, would grow without end.
 const LONGEST: usize = 2_000;
@@ -303,11 +303,11 @@ impl Writer<'_> {
     }
 
     fn binary(&mut self, op: BinaryOp, a: &Expr, b: &Expr) {
-        let (sign, own) = operator(op);
+        let own = of_operator(op);
         // Comparisons have no sides to lean to; all else leans to the left.
         let left = if own == level::COMPARE { level::CONCAT } else { own };
         self.expr(a, left);
-        self.put(&format!(" {sign} "));
+        self.put(&format!(" {} ", op.symbol()));
         self.expr(b, own + 1);
     }
 
@@ -363,7 +363,7 @@ impl Writer<'_> {
         };
         let Aggregate { function, args, filter, distinct } = aggregate;
         self.in_rows(|out| {
-            out.put(aggregate_name(*function));
+            out.put(aggregate::name(*function));
             out.put(if *distinct { "(DISTINCT " } else { "(" });
             match args.as_slice() {
                 [] => out.put("*"),
@@ -385,7 +385,7 @@ impl Writer<'_> {
             _ => rule.analytics.get(n),
         };
         let Some(Analytic { function, args, partition, when }) = known else { return self.put("?") };
-        self.put(analytic_name(*function));
+        self.put(analytic::name(*function));
         self.put("(");
         match (function, args.as_slice()) {
             (AnalyticFunction::AccCount, []) => self.put("*"),
@@ -426,7 +426,6 @@ impl Writer<'_> {
 impl Sql<'_> {
     /// The terms that output columns are in.
     pub(super) fn output_terms(self) -> Terms {
-        use crate::plan::logical::Gives;
         match &self.rule.window {
             Some(window) if window.gives == Gives::Groups => Terms::Groups,
             _ => Terms::Rows,
@@ -442,28 +441,21 @@ fn tightness(expr: &Expr) -> u8 {
         Expr::IsNull(_) | Expr::IsBool(..) | Expr::In(..) | Expr::InArray(..) | Expr::Like { .. } => {
             level::COMPARE
         }
-        Expr::Binary(op, ..) => operator(*op).1,
+        Expr::Binary(op, ..) => of_operator(*op),
         Expr::Unary(UnaryOp::Neg, _) => level::SIGN,
         Expr::Const(value) if literal(value).starts_with('-') => level::SIGN,
         _ => level::PATH,
     }
 }
 
-const fn operator(op: BinaryOp) -> (&'static str, u8) {
+const fn of_operator(op: BinaryOp) -> u8 {
     match op {
-        BinaryOp::Eq => ("=", level::COMPARE),
-        BinaryOp::Ne => ("<>", level::COMPARE),
-        BinaryOp::Lt => ("<", level::COMPARE),
-        BinaryOp::Le => ("<=", level::COMPARE),
-        BinaryOp::Gt => (">", level::COMPARE),
-        BinaryOp::Ge => (">=", level::COMPARE),
-        BinaryOp::Concat => ("||", level::CONCAT),
-        BinaryOp::Add => ("+", level::ADD),
-        BinaryOp::Sub => ("-", level::ADD),
-        BinaryOp::Mul => ("*", level::MULTIPLY),
-        BinaryOp::Div => ("/", level::MULTIPLY),
-        BinaryOp::IntDiv => ("DIV", level::MULTIPLY),
-        BinaryOp::Rem => ("%", level::MULTIPLY),
+        BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge => {
+            level::COMPARE
+        }
+        BinaryOp::Concat => level::CONCAT,
+        BinaryOp::Add | BinaryOp::Sub => level::ADD,
+        BinaryOp::Mul | BinaryOp::Div | BinaryOp::IntDiv | BinaryOp::Rem => level::MULTIPLY,
     }
 }
 
@@ -502,58 +494,4 @@ pub(super) fn identifier(name: &str) -> String {
     // Writing to a string cannot fail.
     write!(text, "`{}`", name.replace('`', "``")).unwrap_or_default();
     text
-}
-
-const fn aggregate_name(function: AggregateFunction) -> &'static str {
-    use AggregateFunction as F;
-    match function {
-        F::Count => "count",
-        F::Sum => "sum",
-        F::Avg => "avg",
-        F::Min => "min",
-        F::Max => "max",
-        F::Collect => "collect",
-        F::FirstValue => "first_value",
-        F::LastValue => "last_value",
-        F::MergeAgg => "merge_agg",
-        F::Deduplicate => "deduplicate",
-        F::Median => "median",
-        F::Stddev => "stddev",
-        F::Stddevs => "stddevs",
-        F::Var => "var",
-        F::Vars => "vars",
-        F::PercentileCont => "percentile_cont",
-        F::PercentileDisc => "percentile_disc",
-        F::Increase => "increase",
-        F::Rate => "rate",
-        F::Delta => "delta",
-        F::Zscore => "zscore",
-        F::Slope => "slope",
-        F::Predict => "predict",
-    }
-}
-
-const fn analytic_name(function: AnalyticFunction) -> &'static str {
-    use AnalyticFunction as F;
-    match function {
-        F::Lag => "lag",
-        F::Latest => "latest",
-        F::HadChanged => "had_changed",
-        F::ChangedCol => "changed_col",
-        F::AccSum => "acc_sum",
-        F::AccAvg => "acc_avg",
-        F::AccMin => "acc_min",
-        F::AccMax => "acc_max",
-        F::AccCount => "acc_count",
-        F::RowNumber => "row_number",
-        F::LastHitCount => "last_hit_count",
-        F::LastHitTime => "last_hit_time",
-        F::Delay => "delay",
-        F::Ewma => "ewma",
-        F::Zscore => "zscore",
-        F::Delta => "delta",
-        F::Increase => "increase",
-        F::Rate => "rate",
-        F::TimeInState => "time_in_state",
-    }
 }

@@ -319,7 +319,7 @@ impl Parser<'_> {
             return self.nested(Self::case);
         }
         if upper == "SELECT" {
-            return Err(Problem::new("unsupported", token.place, "queries inside a query are not supported"));
+            return Err(subquery(token.place));
         }
         if RESERVED.contains(&upper.as_str()) {
             return Err(self.expected("an expression"));
@@ -329,9 +329,7 @@ impl Parser<'_> {
         }
         match upper.as_str() {
             "CAST" => self.cast(),
-            "EXISTS" => {
-                Err(Problem::new("unsupported", token.place, "queries inside a query are not supported"))
-            }
+            "EXISTS" => Err(subquery(token.place)),
             _ => self.call(),
         }
     }
@@ -359,21 +357,11 @@ impl Parser<'_> {
 
     fn quoted_type(&mut self) -> Result<DataType, Problem> {
         let token = self.peek().clone();
-        let ty = match &token.kind {
-            Kind::Text(name) | Kind::Quoted(name) => match name.to_uppercase().as_str() {
-                "BIGINT" => Some(DataType::Bigint),
-                "FLOAT" => Some(DataType::Float),
-                "STRING" => Some(DataType::String),
-                "BOOLEAN" => Some(DataType::Boolean),
-                "DATETIME" => Some(DataType::Datetime),
-                "BYTEA" => Some(DataType::Bytea),
-                _ => None,
-            },
-            _ => None,
+        let (Kind::Text(name) | Kind::Quoted(name)) = &token.kind else {
+            return Err(self.expected("a type in quotes").hint("write CAST(a AS BIGINT)"));
         };
-        let ty = ty.ok_or_else(|| self.expected("a type in quotes").hint("write CAST(a AS BIGINT)"))?;
         self.next();
-        Ok(ty)
+        super::data_type(name, self.limits).map_err(|problem| Problem { place: token.place, ..problem })
     }
 
     fn case(&mut self) -> Result<Node, Problem> {
@@ -428,6 +416,13 @@ impl Parser<'_> {
             return Err(self.expected("`,` or `)`"));
         }
         self.next();
+        self.behind_call(&mut call)?;
+        let place = start.through(self.last().place);
+        self.node(NodeKind::Call(Box::new(call)), place)
+    }
+
+    /// `FILTER (…)` and `OVER (…)`, in any order.
+    fn behind_call(&mut self, call: &mut Call) -> Result<(), Problem> {
         loop {
             let open = self.ahead(1).is("(");
             if call.filter.is_none() && open && self.peek().is_word("FILTER") {
@@ -440,11 +435,9 @@ impl Parser<'_> {
                 self.next();
                 call.over = Some(self.over()?);
             } else {
-                break;
+                return Ok(());
             }
         }
-        let place = start.through(self.last().place);
-        self.node(NodeKind::Call(Box::new(call)), place)
     }
 
     /// An expression, or `*`.
@@ -481,4 +474,10 @@ impl Parser<'_> {
         self.next();
         Ok(over)
     }
+}
+
+/// The problem of a query where an expression, a stream or a table should be.
+pub(super) fn subquery(place: Place) -> Problem {
+    let problem = Problem::new("unsupported", place, "queries inside a query are not supported");
+    problem.hint("join a stream or a table, or write a rule of its own")
 }

@@ -83,7 +83,7 @@ impl<'a> Parser<'a> {
         if text.len() > limits.text_bytes {
             let message =
                 format!("the text has {} bytes; at most {} are taken", text.len(), limits.text_bytes);
-            return Err(Problem::new("too-large", Place { line: 1, column: 1, length: 1 }, message));
+            return Err(Problem::new("too-large", Place::START, message));
         }
         Ok(Self { text, tokens: tokens(text)?, at: 0, nodes: 0, depth: 0, limits })
     }

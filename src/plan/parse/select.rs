@@ -2,22 +2,14 @@
 //! SQL is named as such where it stands.
 
 use super::Parser;
+use super::expr::subquery;
 use crate::model::diagnostic::Place;
 use crate::plan::logical::{Direction, JoinKind};
 use crate::plan::nearest::nearest;
 use crate::plan::report::Problem;
 use crate::plan::syntax::{Call, Column, Item, Join, Kind as NodeKind, Name, Node, Select, Source};
 use crate::plan::token::Kind;
-
-/// The windows, with an example of each.
-const WINDOWS: &[(&str, &str)] = &[
-    ("TUMBLINGWINDOW", "TUMBLINGWINDOW(ss, 10)"),
-    ("HOPPINGWINDOW", "HOPPINGWINDOW(ss, 60, 10)"),
-    ("SLIDINGWINDOW", "SLIDINGWINDOW(ss, 60)"),
-    ("SESSIONWINDOW", "SESSIONWINDOW(mi, 60, 5)"),
-    ("COUNTWINDOW", "COUNTWINDOW(10)"),
-    ("STATEWINDOW", "STATEWINDOW(running)"),
-];
+use crate::plan::window::{WINDOWS, example};
 
 /// How many sides FROM may have.
 const MOST_SIDES: usize = 16;
@@ -156,8 +148,7 @@ impl Parser<'_> {
 
     fn source(&mut self, join: Option<Join>) -> Result<Source, Problem> {
         if self.peek().is("(") {
-            let problem = self.unsupported("queries inside a query are not supported");
-            return Err(problem.hint("name a stream or a table"));
+            return Err(subquery(self.peek().place));
         }
         let name = self.name("the name of a stream or table")?;
         let alias = self.alias()?;
@@ -327,9 +318,6 @@ fn known(name: &Name) -> Result<(), Problem> {
         return Ok(());
     }
     let problem = Problem::new("unknown-function", name.place, format!("no window `{}`", name.text));
-    let near = nearest(&name.text, WINDOWS.iter().map(|window| window.0));
-    Err(match WINDOWS.iter().find(|(window, _)| Some(*window) == near) {
-        Some((_, example)) => problem.hint(format!("write GROUP BY …, {example}")),
-        None => problem.hint("write GROUP BY …, TUMBLINGWINDOW(ss, 10)"),
-    })
+    let near = nearest(&name.text, WINDOWS.iter().map(|window| window.0)).unwrap_or_default();
+    Err(problem.hint(format!("write GROUP BY …, {}", example(near))))
 }
