@@ -457,7 +457,7 @@ impl Set {
         let mut seen = Vec::new();
         for (stream, row) in rows {
             self.engine.push(*stream, row, idle, &mut seen);
-            self.observe(std::mem::take(&mut seen), now, out);
+            self.observe(seen.drain(..), now, out);
         }
         self.limits(now, out);
     }
@@ -483,7 +483,7 @@ impl Set {
         self.ceilings = Ceilings::resume(states, now);
     }
 
-    fn observe(&mut self, seen: Vec<Observation>, now: Now, out: &mut Vec<Transition>) {
+    fn observe(&mut self, seen: impl IntoIterator<Item = Observation>, now: Now, out: &mut Vec<Transition>) {
         for observation in seen {
             self.book.observe(observation, now, out);
         }

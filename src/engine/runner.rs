@@ -22,8 +22,8 @@ impl Runner {
     pub(super) fn new(ctx: Context<'_>, seed: u64) -> Self {
         let ledger = Ledger {
             budget: Budget::new(ctx.config.max_bytes),
-            rows: Analytics::new(&ctx.rule.analytics),
-            groups: Analytics::new(over_groups(ctx.rule)),
+            rows: Analytics::new(&ctx.rule.analytics, ctx.config.max_groups),
+            groups: Analytics::new(over_groups(ctx.rule), ctx.config.max_groups),
             random: sequence(seed, &ctx.rule.alert.rule),
         };
         Self { operator: Operator::new(ctx), ledger }
@@ -59,8 +59,9 @@ impl Runner {
     pub(super) fn read(ctx: Context<'_>, now: Mark, from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
         let mut budget = Budget::new(ctx.config.max_bytes);
         let random = from.u64()?;
-        let rows = Analytics::read(&ctx.rule.analytics, from)?;
-        let groups = Analytics::read(over_groups(ctx.rule), from)?;
+        let most = ctx.config.max_groups;
+        let rows = Analytics::read(&ctx.rule.analytics, most, from)?;
+        let groups = Analytics::read(over_groups(ctx.rule), most, from)?;
         budget.charge(rows.bytes() + groups.bytes());
         let operator = Operator::read(ctx, now, &mut budget, from)?;
         Ok(Self { operator, ledger: Ledger { budget, rows, groups, random } })
