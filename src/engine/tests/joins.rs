@@ -138,6 +138,21 @@ fn a_table_forgets_the_quietest_keys() {
 }
 
 #[test]
+fn the_bytes_of_a_table_are_bounded_where_its_rows_grow() {
+    let config = Config { max_bytes: 2_000, ..Config::default() };
+    let mut two = Two::with(vec![joined(Side::Table(0), on(JoinKind::Left, 1, true), false)], config);
+    two.row(1, "a", 1, 0).row(1, "b", 2, 1);
+    for (device, at) in [("b", 2), ("a", 3)] {
+        let mut large = row(device, None, at);
+        large.slots[1] = Value::str(&"x".repeat(1_200));
+        two.engine.push(1, &large, now(at, 0), &mut two.out);
+    }
+    two.row(0, "b", 0, 5).gives(&["@5 b 0 NULL tf"]);
+    assert_eq!(two.engine.accounts()[0].refused, 1, "it gave way to the other");
+    two.row(1, "b", 4, 6).row(0, "b", 0, 7).gives(&["@7 b 0 4 tf"]);
+}
+
+#[test]
 fn a_table_outlives_swaps_and_processes() {
     let rule = || joined(Side::Table(0), on(JoinKind::Left, 1, true), false);
     let mut two = Two::new(vec![rule()]);
