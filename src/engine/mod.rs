@@ -60,7 +60,7 @@ pub struct Config {
     /// bounds what a long `lateness` over a short window can take, and a short hop in a long window.
     pub max_states: usize,
     /// The most bytes that a rule's state may take, by estimate; 16 MiB by default. A table may take
-    /// as much.
+    /// as much. Beyond it the same are forgotten, and then rows are refused.
     pub max_bytes: usize,
     /// A clock that counts nanoseconds from anywhere, to measure what rules cost; none by default, and
     /// then nothing is measured.
@@ -360,6 +360,8 @@ impl Engine {
     pub fn swap(&mut self, plan: Arc<Plan>) {
         let old = std::mem::replace(self, Self::new(plan, self.config));
         self.clock_trusted = old.clock_trusted;
+        // What was written down before may hold state that went, and lack what came since.
+        self.changed = true;
         self.seed(old.seed);
         self.tables.take_over(&self.plan, old.tables, &old.plan);
         let states = old.runners.into_iter().zip(old.accounts).enumerate();
