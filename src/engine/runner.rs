@@ -15,6 +15,8 @@ use crate::plan::logical::{Analytic, RulePlan};
 pub(super) struct Runner {
     pub(super) operator: Operator,
     pub(super) ledger: Ledger,
+    /// When it will be looked at.
+    pub(super) look: Option<Mark>,
 }
 
 impl Runner {
@@ -26,7 +28,7 @@ impl Runner {
             groups: Analytics::new(over_groups(ctx.rule), ctx.config.max_groups),
             random: sequence(seed, &ctx.rule.alert.rule),
         };
-        Self { operator: Operator::new(ctx), ledger }
+        Self { operator: Operator::new(ctx), ledger, look: None }
     }
 
     /// Starts the rule's generator anew.
@@ -64,7 +66,7 @@ impl Runner {
         let groups = Analytics::read(over_groups(ctx.rule), most, from)?;
         budget.charge(rows.bytes() + groups.bytes());
         let operator = Operator::read(ctx, now, &mut budget, from)?;
-        Ok(Self { operator, ledger: Ledger { budget, rows, groups, random } })
+        Ok(Self { operator, ledger: Ledger { budget, rows, groups, random }, look: None })
     }
 }
 

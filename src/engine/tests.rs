@@ -491,6 +491,11 @@ fn any_stream() -> impl Strategy<Value = StreamSpec> {
     })
 }
 
+/// Bytes for each rule: enough for all, or for some.
+fn any_room() -> impl Strategy<Value = usize> {
+    prop_oneof![Just(1 << 20), 0..8_000_usize]
+}
+
 fn device(n: u8) -> String {
     format!("d{n}")
 }
@@ -524,10 +529,11 @@ fn everything() -> Vec<RulePlan> {
 /// What the rules give, where between any two rows the engine is treated by `between`.
 fn run(
     spec: &StreamSpec,
+    max_bytes: usize,
     steps: &[Step],
     mut between: impl FnMut(&mut Engine, Now, &mut Vec<Observation>),
 ) -> (Vec<Observation>, Vec<Account>) {
-    let config = Config { max_groups: 3, max_states: 12, ..Config::default() };
+    let config = Config { max_groups: 3, max_states: 12, max_bytes, ..Config::default() };
     let mut engine = Engine::new(joins::plan(spec.clone(), everything()), config);
     let (mut out, mut mono) = (Vec::new(), 0);
     for (n, v, at, wait) in steps {
@@ -587,9 +593,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn a_snapshot_between_any_two_rows_changes_nothing(spec in any_stream(), rows in steps()) {
-        let plain = run(&spec, &rows, |_, _, _| {});
-        let restored = run(&spec, &rows, |engine, now, _| {
+    fn a_snapshot_between_any_two_rows_changes_nothing(
+        spec in any_stream(), room in any_room(), rows in steps(),
+    ) {
+        let plain = run(&spec, room, &rows, |_, _, _| {});
+        let restored = run(&spec, room, &rows, |engine, now, _| {
             let bytes = engine.snapshot(now);
             let accounts = engine.accounts.clone();
             *engine = Engine::new(engine.plan.clone(), engine.config);
@@ -600,10 +608,12 @@ proptest! {
     }
 
     #[test]
-    fn when_the_clock_is_told_changes_nothing(spec in any_stream(), rows in steps()) {
-        let plain = run(&spec, &rows, |_, _, _| {});
+    fn when_the_clock_is_told_changes_nothing(
+        spec in any_stream(), room in any_room(), rows in steps(),
+    ) {
+        let plain = run(&spec, room, &rows, |_, _, _| {});
         let mut last = 0;
-        let told = run(&spec, &rows, |engine, time, out| {
+        let told = run(&spec, room, &rows, |engine, time, out| {
             for micros in (last..time.mono.micros()).step_by(SECOND as usize) {
                 engine.advance(Now { mono: Mono::from_micros(micros), ..time }, out);
             }
