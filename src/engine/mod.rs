@@ -247,8 +247,8 @@ impl Engine {
     }
 
     /// Where the generator behind `rand` and `newuuid` starts; at 0 until told otherwise. Each rule has
-    /// its own sequence. A snapshot carries them on, so who wants other numbers after a restart says
-    /// so behind [`Self::restore`].
+    /// its own sequence. A snapshot carries those of rules with state on, so who wants other numbers after
+    /// a restart says so behind [`Self::restore`].
     pub fn seed(&mut self, seed: u64) {
         self.seed = seed;
         for (runner, rule) in self.runners.iter_mut().zip(&self.plan.rules) {

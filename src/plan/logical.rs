@@ -226,9 +226,10 @@ pub struct Window {
     pub analytics: Vec<Analytic>,
     /// HAVING, in the terms of `project`.
     pub having: Option<Expr>,
-    /// Whether one of `group` is the stream's key, or the stream has none: then each group has its own
-    /// watermark. Without it a group follows the slowest key that is not idle. Never where
-    /// [`RulePlan::arrange`] compares groups, nor where streams are joined.
+    /// Whether one of `group`, or of a state window's `partition`, is the stream's key, or there are groups
+    /// and the stream has no key: then each group has its own watermark. Without it a group follows
+    /// the slowest key that is not idle. Never where [`RulePlan::arrange`] compares groups, nor where
+    /// streams are joined.
     pub by_key: bool,
 }
 

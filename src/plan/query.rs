@@ -5,7 +5,7 @@ use crate::model::value::Value;
 
 use super::aggregate;
 use super::bind::{Binder, Clause};
-use super::logical::{Arrange, Expr, From, Gives, Window};
+use super::logical::{Arrange, Expr, From, Gives, Window, WindowKind};
 use super::names::Names;
 use super::output::{Expanded, expand};
 use super::report::Problem;
@@ -52,7 +52,8 @@ impl Binder<'_> {
         self.columns(&columns);
         let having = select.having.as_ref().and_then(|node| self.having(node));
         let arrange = self.arrange(select);
-        let by_key = self.by_key() && !self.at_close && arrange.is_none();
+        let kind = window.as_ref().map(|(kind, _)| kind);
+        let by_key = self.by_key(kind) && !self.at_close && arrange.is_none();
         let gives = if self.grouped { Gives::Groups } else { Gives::Rows };
         let window = window.map(|(kind, filter)| Window {
             kind,
@@ -113,7 +114,9 @@ impl Binder<'_> {
         }
         let mut order = Vec::new();
         for (node, direction) in &select.order {
-            if matches!(node.kind, Kind::Const(Value::Int(_))) {
+            // The name of a constant column stands for the constant, but says which column is meant.
+            let named = self.outputs.iter().any(|output| matches!(output.found.expr, Expr::Const(_)));
+            if matches!(node.kind, Kind::Const(Value::Int(_))) && !named {
                 let message = "ORDER BY takes expressions and names, not the numbers of columns";
                 self.problem(Problem::new("unsupported", node.place, message));
                 continue;
@@ -142,10 +145,14 @@ impl Binder<'_> {
     }
 
     /// Whether each group has a watermark of its own.
-    fn by_key(&self) -> bool {
+    fn by_key(&self, kind: Option<&WindowKind>) -> bool {
         let key = self.sides.first().and_then(|side| self.slots.get(side.source)).and_then(|slots| slots.key);
         match key {
-            Some(key) => self.groups.iter().any(|(_, group)| group.expr == Expr::Field(0, key)),
+            Some(key) => {
+                let key = Expr::Field(0, key);
+                let apart = matches!(kind, Some(WindowKind::State { partition, .. }) if partition.contains(&key));
+                apart || self.groups.iter().any(|(_, group)| group.expr == key)
+            }
             None => !self.groups.is_empty(),
         }
     }

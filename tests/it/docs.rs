@@ -144,6 +144,20 @@ fn the_tables_name_every_function_and_no_other() {
 }
 
 #[test]
+fn every_function_has_a_case() {
+    let folder = root().join("tests/cases/sql");
+    let files = fs::read_dir(folder).unwrap().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
+    let cases = files.collect::<String>().to_lowercase();
+    let called = |name: &str| {
+        cases.match_indices(&format!("{name}(")).any(|(at, _)| {
+            !cases[..at].ends_with(|before: char| before.is_ascii_alphanumeric() || before == '_')
+        })
+    };
+    let missing: Vec<&str> = weir::plan::function_names().filter(|name| !called(name)).collect();
+    assert!(missing.is_empty(), "in no case of tests/cases/sql: {missing:?}");
+}
+
+#[test]
 fn the_reference_shows_every_column_of_the_built_in_streams() {
     let reference = reference();
     for stream in NODE_STREAMS {

@@ -71,12 +71,16 @@ pub(crate) fn answer(
     (all, run.counts)
 }
 
-/// Whether one of the groups is the stream's key, or there are groups and the stream has none.
+/// Whether one of the groups, or of what a state window is partitioned by, is the stream's key, or there are groups and the stream has none.
 pub(crate) fn by_key(world: &World, query: &Query) -> bool {
     let Source::Stream(first) = query.sides[0] else { return false };
     let stream = &world.streams[first];
     let device = |expr: &Expr| matches!(expr, Expr::Col(0, column) if *column == stream.columns.len());
-    let some = if stream.keyed { query.group.iter().any(device) } else { !query.group.is_empty() };
+    let apart = match &query.window {
+        Some(Window::State(_, _, partition)) => partition.iter().any(device),
+        _ => false,
+    };
+    let some = if stream.keyed { apart || query.group.iter().any(device) } else { !query.group.is_empty() };
     some && !query.at_close() && !query.arranged()
 }
 

@@ -11,7 +11,7 @@ use crate::value::{Ty, Val};
 use crate::{Case, Rule, START};
 
 /// What an expression may name.
-type Leaves = Vec<(Ty, Expr)>;
+pub(crate) type Leaves = Vec<(Ty, Expr)>;
 
 const TEXTS: [&str; 6] = ["", "a", "b", "ab", "B", "x y"];
 const DEVICES: [&str; 3] = ["d1", "d2", "d3"];
@@ -46,6 +46,7 @@ fn world(rng: &mut Rng) -> World {
     let lateness = if event_time { rng.choice([0, 0, 1_000, 5_000, 12_000]).unwrap_or(0) } else { 0 };
     let idle = Some(rng.choice([15_000, 30_000, 60_000]).unwrap_or(30_000));
     let keyed = rng.u8(..4) > 0;
+    let declared = rng.u8(..5) > 0;
     let max_future = (rng.u8(..6) == 0).then_some(20_000);
     let streams = ["s", "t"].into_iter().map(|name| Stream {
         name: name.to_owned(),
@@ -54,6 +55,7 @@ fn world(rng: &mut Rng) -> World {
         event_time,
         lateness,
         idle,
+        declared,
         max_future,
     });
     let streams: Vec<Stream> = streams.collect();
@@ -97,7 +99,7 @@ fn value(rng: &mut Rng, ty: Ty) -> Val {
     constant(rng, ty)
 }
 
-fn constant(rng: &mut Rng, ty: Ty) -> Val {
+pub(crate) fn constant(rng: &mut Rng, ty: Ty) -> Val {
     match ty {
         Ty::Bool => Val::Bool(rng.bool()),
         Ty::Int => Val::Int(rng.i64(-3..=9)),
@@ -147,19 +149,19 @@ fn events(rng: &mut Rng, world: &World, ordered: bool) -> Vec<Event> {
     events
 }
 
-struct Writer<'a> {
-    rng: &'a mut Rng,
+pub(crate) struct Writer<'a> {
+    pub(crate) rng: &'a mut Rng,
     world: &'a World,
     ordered: bool,
     windowed: bool,
 }
 
 impl Writer<'_> {
-    fn one_in(&mut self, n: u32) -> bool {
+    pub(crate) fn one_in(&mut self, n: u32) -> bool {
         self.rng.u32(..n) == 0
     }
 
-    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Clone>(&mut self, from: &[T]) -> T {
         from[self.rng.usize(..from.len())].clone()
     }
 
@@ -177,14 +179,18 @@ impl Writer<'_> {
             distinct: false,
             order: Vec::new(),
             limit: None,
+            aliased: self.one_in(3),
         };
         let at_close = query.at_close();
         self.windowed = at_close || !self.one_in(3);
         let columns: Leaves = (0..query.sides.len()).flat_map(|side| self.columns(&query, side)).collect();
         let mut row = columns.clone();
-        // What looks back over rows in the order in which windows are joined is left out: with several
-        // windows at once that order says nothing.
-        if !at_close {
+        // In which order rows come that have no partner on the left says nothing.
+        let one_way = joins_one_way(&query);
+        if at_close {
+            self.ordered = false;
+        }
+        if !at_close || one_way {
             for _ in 0..self.rng.usize(..3) {
                 let analytic = self.analytic(&columns, &columns, false);
                 row.push(analytic);
@@ -205,10 +211,15 @@ impl Writer<'_> {
             query.window_filter = Some(self.expr(Ty::Bool, 1, if at_close { &side } else { &row }));
         }
         if !self.windowed || self.one_in(5) {
+            let mut named = Leaves::new();
             for _ in 0..self.rng.usize(1..4) {
                 let ty = self.pick(&[Ty::Bool, Ty::Int, Ty::Float, Ty::Text]);
                 let item = self.expr(ty, 2, &row);
+                named.push((ty, item.clone()));
                 query.select.push(item);
+            }
+            if self.one_in(3) {
+                query.filter = Some(self.expr(Ty::Bool, 2, &named));
             }
             let lists: Leaves = columns.iter().filter(|(ty, _)| *ty == Ty::List).cloned().collect();
             if !lists.is_empty() && self.rng.bool() {
@@ -506,126 +517,11 @@ impl Writer<'_> {
         let time = Expr::Analytic(Box::new(Analytic { function: "last_hit_time", ..count }));
         (Ty::Int, op("-", Expr::EventTime, time))
     }
+}
 
-    fn expr(&mut self, ty: Ty, depth: u32, leaves: &Leaves) -> Expr {
-        let fitting: Leaves = leaves.iter().filter(|(of, _)| *of == ty).cloned().collect();
-        if depth == 0 || self.one_in(4) {
-            return match (fitting.is_empty(), self.one_in(5)) {
-                (true, _) | (_, true) if ty != Ty::Bool => Expr::Const(constant(self.rng, ty)),
-                (false, _) => self.pick(&fitting).1,
-                _ => self.comparison(0, leaves),
-            };
-        }
-        match ty {
-            Ty::Bool => self.boolean(depth - 1, leaves),
-            Ty::Int => self.integer(depth - 1, leaves),
-            Ty::Float => self.float(depth - 1, leaves),
-            Ty::Text | Ty::Time | Ty::List => self.text(depth - 1, leaves),
-        }
-    }
-
-    /// A type that some leaf has, so that nothing is compared with itself only.
-    fn some_type(&mut self, leaves: &Leaves) -> Ty {
-        let types: Vec<Ty> =
-            leaves.iter().map(|(ty, _)| *ty).filter(|ty| !matches!(ty, Ty::Time | Ty::List)).collect();
-        if types.is_empty() { Ty::Int } else { self.pick(&types) }
-    }
-
-    fn comparison(&mut self, depth: u32, leaves: &Leaves) -> Expr {
-        let ty = match self.some_type(leaves) {
-            Ty::Bool => Ty::Int,
-            ty => ty,
-        };
-        let fitting: Leaves = leaves.iter().filter(|(of, _)| *of == ty).cloned().collect();
-        let a = if fitting.is_empty() { self.expr(ty, depth, leaves) } else { self.pick(&fitting).1 };
-        let b = match (ty, self.one_in(4)) {
-            (Ty::Int, true) => self.expr(Ty::Float, depth, leaves),
-            (Ty::Float, true) => self.expr(Ty::Int, depth, leaves),
-            _ => self.expr(ty, depth, leaves),
-        };
-        // Equality of computed floats would hang on their last digit.
-        let exact = ty != Ty::Float || matches!((&a, &b), (Expr::Col(..), Expr::Const(_) | Expr::Col(..)));
-        let operators = if exact { &["=", "<>", "<", "<=", ">", ">="][..] } else { &["<", ">="][..] };
-        let operator = self.pick(operators);
-        op(operator, a, b)
-    }
-
-    fn boolean(&mut self, depth: u32, leaves: &Leaves) -> Expr {
-        match self.rng.u8(..10) {
-            0 => op("AND", self.expr(Ty::Bool, depth, leaves), self.expr(Ty::Bool, depth, leaves)),
-            1 => op("OR", self.expr(Ty::Bool, depth, leaves), self.expr(Ty::Bool, depth, leaves)),
-            2 => Expr::Not(Box::new(self.expr(Ty::Bool, depth, leaves))),
-            3 => {
-                let ty = self.some_type(leaves);
-                Expr::Is(Box::new(self.expr(ty, depth, leaves)), "NULL", self.rng.bool())
-            }
-            4 => {
-                let what = self.pick(&["TRUE", "FALSE"]);
-                Expr::Is(Box::new(self.expr(Ty::Bool, depth, leaves)), what, self.rng.bool())
-            }
-            5 => {
-                let a = self.expr(Ty::Int, depth, leaves);
-                let list = (0..self.rng.usize(1..4)).map(|_| self.expr(Ty::Int, 0, leaves)).collect();
-                Expr::In(Box::new(a), list, self.rng.bool())
-            }
-            6 => {
-                let [a, b, c] = [0; 3].map(|_| Box::new(self.expr(Ty::Int, depth, leaves)));
-                Expr::Between(a, b, c, self.rng.bool())
-            }
-            _ => self.comparison(depth, leaves),
-        }
-    }
-
-    fn integer(&mut self, depth: u32, leaves: &Leaves) -> Expr {
-        match self.rng.u8(..9) {
-            0..4 => {
-                let operator = self.pick(&["+", "-", "*", "%", "DIV"]);
-                op(operator, self.expr(Ty::Int, depth, leaves), self.expr(Ty::Int, depth, leaves))
-            }
-            4 => Expr::Neg(Box::new(self.expr(Ty::Int, depth, leaves))),
-            5 => Expr::Call("length", vec![self.expr(Ty::Text, depth, leaves)]),
-            6 => self.case(Ty::Int, depth, leaves),
-            _ => self.call(Ty::Int, depth, leaves),
-        }
-    }
-
-    fn float(&mut self, depth: u32, leaves: &Leaves) -> Expr {
-        match self.rng.u8(..7) {
-            0..3 => {
-                let operator = self.pick(&["+", "-", "*"]);
-                let other = self.pick(&[Ty::Int, Ty::Float]);
-                op(operator, self.expr(Ty::Float, depth, leaves), self.expr(other, depth, leaves))
-            }
-            3 => {
-                let by = self.pick(&[2, 4, 0]);
-                op("/", self.expr(Ty::Int, depth, leaves), Expr::Const(Val::Int(by)))
-            }
-            4 => self.case(Ty::Float, depth, leaves),
-            _ => self.call(Ty::Float, depth, leaves),
-        }
-    }
-
-    fn text(&mut self, depth: u32, leaves: &Leaves) -> Expr {
-        match self.rng.u8(..4) {
-            0 => op("||", self.expr(Ty::Text, depth, leaves), self.expr(Ty::Text, depth, leaves)),
-            1 => Expr::Call("upper", vec![self.expr(Ty::Text, depth, leaves)]),
-            2 => self.case(Ty::Text, depth, leaves),
-            _ => self.call(Ty::Text, depth, leaves),
-        }
-    }
-
-    fn case(&mut self, ty: Ty, depth: u32, leaves: &Leaves) -> Expr {
-        let branch = (self.expr(Ty::Bool, depth, leaves), self.expr(ty, depth, leaves));
-        let otherwise = self.rng.bool().then(|| Box::new(self.expr(ty, depth, leaves)));
-        Expr::Case(vec![branch], otherwise)
-    }
-
-    fn call(&mut self, ty: Ty, depth: u32, leaves: &Leaves) -> Expr {
-        let numbers = ["abs", "coalesce", "nullif", "greatest", "least"];
-        let function = self.pick(if ty == Ty::Text { &numbers[1..] } else { &numbers[..] });
-        let many = if function == "abs" { 1 } else { 2 };
-        Expr::Call(function, (0..many).map(|_| self.expr(ty, depth, leaves)).collect())
-    }
+/// Whether no side but the first has rows of its own.
+fn joins_one_way(query: &Query) -> bool {
+    query.joins.iter().all(|(kind, _)| !matches!(kind, JoinKind::Right | JoinKind::Full))
 }
 
 /// Whether it is clear which windows end together.
@@ -651,6 +547,6 @@ fn count() -> Expr {
     }))
 }
 
-fn op(operator: &'static str, a: Expr, b: Expr) -> Expr {
+pub(crate) fn op(operator: &'static str, a: Expr, b: Expr) -> Expr {
     Expr::Op(operator, Box::new(a), Box::new(b))
 }

@@ -48,9 +48,7 @@ pub(crate) struct Lane {
     placed: Vec<(Entry, i64)>,
     /// Rows that wait for their turn in the order of times.
     waiting: Vec<Entry>,
-    /// Rows of ordered kinds that had their turn, in that order.
-    taken: Vec<Entry>,
-    /// For each group how many of `taken` are behind it: closed sessions, state windows.
+    /// The groups of ordered kinds.
     groups: Vec<Ordered>,
     /// Groups with an open window, in the order in which they came.
     order: Vec<Vec<Val>>,
@@ -80,7 +78,6 @@ impl Lane {
             keys: Vec::new(),
             placed: Vec::new(),
             waiting: Vec::new(),
-            taken: Vec::new(),
             groups: Vec::new(),
             order: Vec::new(),
         }
@@ -214,7 +211,6 @@ impl Lane {
         self.waiting.sort_by_key(|entry| (entry.time, entry.row));
         while self.waiting.first().is_some_and(|entry| entry.time <= self.watermark || !rules.event_time) {
             let entry = self.waiting.remove(0);
-            self.taken.push(entry.clone());
             let place = self.groups.iter().position(|group| value::all_same(&group.group, &entry.group));
             let place = place.unwrap_or_else(|| {
                 self.groups.push(Ordered { group: entry.group.clone(), ..Ordered::default() });

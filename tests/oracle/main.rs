@@ -10,6 +10,7 @@ mod aggregate;
 mod analytic;
 mod answer;
 mod eval;
+mod expression;
 mod generate;
 mod lane;
 mod product;

@@ -13,6 +13,8 @@ pub(crate) struct Stream {
     pub(crate) lateness: i64,
     /// In milliseconds.
     pub(crate) idle: Option<i64>,
+    /// Whether it declares its columns.
+    pub(crate) declared: bool,
     /// How far ahead of the clock a row may be, in milliseconds.
     pub(crate) max_future: Option<i64>,
 }
@@ -128,6 +130,8 @@ pub(crate) struct Query {
     /// Output columns, and whether descending.
     pub(crate) order: Vec<(usize, bool)>,
     pub(crate) limit: Option<usize>,
+    /// Whether output columns are called by their names where their expressions stand again.
+    pub(crate) aliased: bool,
 }
 
 impl World {
@@ -151,10 +155,12 @@ impl World {
 
 impl Stream {
     pub(crate) fn sql(&self) -> String {
-        let mut columns = declared(&self.columns);
+        let mut columns = if self.declared { declared(&self.columns) } else { Vec::new() };
         let mut options = format!("DATASOURCE='{}/{{device}}'", self.name);
         if self.event_time {
-            columns.push("ts DATETIME".to_owned());
+            if self.declared {
+                columns.push("ts DATETIME".to_owned());
+            }
             options.push_str(", TIMESTAMP='ts', TIMESTAMP_FORMAT='ms'");
         }
         if self.keyed {
@@ -250,9 +256,17 @@ impl Query {
     }
 
     pub(crate) fn sql(&self, world: &World) -> String {
-        let sql = |expr: &Expr| self.expr(expr, world);
-        let columns: Vec<String> =
-            self.output().iter().enumerate().map(|(n, expr)| format!("{} AS c{n}", sql(expr))).collect();
+        let all = if self.aliased { self.output() } else { Vec::new() };
+        let sql = |expr: &Expr| self.expr(expr, world, &all);
+        let plain = |expr: &Expr| self.expr(expr, world, &[]);
+        // An output column may name those to its left.
+        let known = |n: usize| if self.aliased { self.output()[..n].to_vec() } else { Vec::new() };
+        let columns: Vec<String> = self
+            .output()
+            .iter()
+            .enumerate()
+            .map(|(n, expr)| format!("{} AS c{n}", self.expr(expr, world, &known(n))))
+            .collect();
         let mut text = format!(
             "SELECT {}{} FROM {} AS {}",
             if self.distinct { "DISTINCT " } else { "" },
@@ -270,7 +284,7 @@ impl Query {
             };
             text.push_str(&format!(" {kind} {} AS {}", world.name(self.sides[n + 1]), alias(n + 1)));
             if let Some(on) = on {
-                text.push_str(&format!(" ON {}", sql(on)));
+                text.push_str(&format!(" ON {}", plain(on)));
             }
         }
         if let Some(filter) = &self.filter {
@@ -324,8 +338,14 @@ impl Query {
         text
     }
 
-    fn expr(&self, expr: &Expr, world: &World) -> String {
-        let sql = |expr: &Expr| self.expr(expr, world);
+    /// An expression, with the output columns that it may call by their names.
+    fn expr(&self, expr: &Expr, world: &World, known: &[&Expr]) -> String {
+        if !matches!(expr, Expr::Const(_))
+            && let Some(n) = known.iter().position(|output| format!("{output:?}") == format!("{expr:?}"))
+        {
+            return format!("c{n}");
+        }
+        let sql = |expr: &Expr| self.expr(expr, world, known);
         let list = |list: &[Expr]| list.iter().map(sql).collect::<Vec<_>>().join(", ");
         let negated = |not: bool| if not { " NOT" } else { "" };
         match expr {

@@ -222,10 +222,7 @@ mod tests {
         let b = row(&[Value::str("b\u{1b}"), Value::Null]);
         assert_eq!(printer.text(std::slice::from_ref(&a)), "device     t\n------  ----\na       21.5\n");
         assert_eq!(printer.text(std::slice::from_ref(&a)), "a       21.5\n");
-        assert_eq!(
-            printer.text(&[b, a]),
-            "\ndevice      t\n-------  ----\nb\\u{1b}  NULL\na        21.5\n"
-        );
+        assert_eq!(printer.text(&[b, a]), "\ndevice      t\n-------  ----\nb\\u{1b}  NULL\na        21.5\n");
     }
 
     #[test]
