@@ -291,10 +291,13 @@ impl Engine {
             let began = clock.map(|clock| clock());
             let Runner { operator, ledger, .. } = runner;
             let mut work = Work { ctx, tables: &self.tables, now, account, ledger, out };
-            let refused = work.account.refused;
+            let Account { refused, late, retained, .. } = *work.account;
             for side in sides {
                 operator.push(&mut work, *side, row);
             }
+            // A row counts once, on however many sides it comes, and whatever partners it has.
+            work.account.late = work.account.late.min(late + 1);
+            work.account.retained = work.account.retained.min(retained + 1);
             self.limited |= work.note(refused);
             if let (Some(clock), Some(began)) = (clock, began) {
                 let took = clock().saturating_sub(began);

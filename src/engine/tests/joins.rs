@@ -111,6 +111,20 @@ fn a_row_finds_its_partners_in_a_table() {
 }
 
 #[test]
+fn a_late_row_counts_once_whatever_partners_it_has() {
+    let mut rule = joined(Side::Table(1), on(JoinKind::Inner, 1, true), false);
+    rule.window = ordered::rows(tumble()).window;
+    let itself = joined(Side::Stream(0), on(JoinKind::Inner, 1, true), true);
+    let mut two = Two::new(vec![rule, itself]);
+    two.row(0, "d1", 1, 25).row(0, "d1", 2, 5);
+    let retained = Row { retained: true, ..row("d1", Some(3), 26) };
+    two.engine.push(0, &retained, now(0, 0), &mut two.out);
+    for account in two.engine.accounts() {
+        assert_eq!((account.rows, account.late, account.retained), (3, 1, 1));
+    }
+}
+
+#[test]
 fn a_table_of_the_newest_keeps_the_newest() {
     let mut two = Two::new(vec![joined(Side::Table(0), on(JoinKind::Left, 1, true), false)]);
     two.row(0, "a", 1, 5).gives(&["@5 a 1 NULL tf"]);
