@@ -351,6 +351,10 @@ impl Store {
             budget.charge(OpenWindow::own_bytes(ctx) + window.contents.bytes());
             windows.push(window);
         }
+        // A group without a window would wait for ever.
+        if windows.is_empty() {
+            return Err(from.damaged());
+        }
         budget.charge(Group::bytes(key));
         Ok(Group { order, windows })
     }

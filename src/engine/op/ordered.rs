@@ -6,8 +6,8 @@
 //! the watermark closes at some time closes before rows of that time enter. On arrival time nothing
 //! waits, as no row can come before another. When a lane is idle its waiting rows enter first.
 //!
-//! State: waiting rows, and a [`Pane`] per group. Groups that wait for nothing may be forgotten where
-//! there is no room for another, the longest quiet first; each counts as refused.
+//! State: waiting rows, and a [`Pane`] per group. Where there is no room for another group or row, groups
+//! that wait for nothing are forgotten, the longest quiet first; each counts as refused.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
