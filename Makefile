@@ -2,10 +2,12 @@
 
 SHELL := /bin/bash
 CARGO ?= cargo
+# How long each fuzz target runs.
+SECONDS := 600
 # The real counterparts of the tests, as Debian names them.
 PACKAGES := chromium mosquitto mosquitto-clients
 
-.PHONY: demo test lint bench packages
+.PHONY: demo test fuzz lint bench packages
 
 ## demo: broker, sensors, agent and hub on this machine; ARGS="--for 30s" ends by itself
 demo:
@@ -16,6 +18,13 @@ demo:
 ## test: installs the packages that the tests need, and runs everything
 test: packages
 	$(CARGO) test --locked
+
+## fuzz: each fuzz target for SECONDS, by default ten minutes each
+fuzz:
+	@for target in sql rule_file payload snapshot; do \
+	  BOLERO_RANDOM_TEST_TIME_MS=$$(( $(SECONDS) * 1000 )) BOLERO_RANDOM_ITERATIONS=1000000000 \
+	  $(CARGO) test --locked --test fuzz -- --exact $$target || exit 1; \
+	done
 
 ## lint: formatting, clippy, the lean build, and what the dependency tree may hold
 lint:

@@ -106,7 +106,8 @@ const ALL: [Part; 27] = [
     Part::Fraction9,
 ];
 
-const MONTHS: [&str; 12] = [
+/// The months, January first, as texts of times name them.
+pub const MONTHS: [&str; 12] = [
     "January",
     "February",
     "March",
@@ -120,7 +121,9 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+
+/// The days of the week, Monday first.
+pub const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 impl TimePattern {
     /// Reads a pattern.

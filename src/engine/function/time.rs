@@ -8,29 +8,13 @@ use jiff::{Timestamp as Instant, Zoned};
 use super::{bounded, str, whole};
 use crate::engine::expr::Env;
 use crate::model::coerce;
+use crate::model::pattern::{MONTHS, WEEKDAYS};
 use crate::model::stream::TimeUnit;
 use crate::model::time::Timestamp;
 use crate::model::value::Value;
 use crate::plan::function::{Compiled, Format, Offset, Piece, Time, span_micros};
 
 const DAY: i64 = 86_400_000_000;
-
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-
-const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 pub(super) fn call(function: Time, fixed: &[Compiled], args: &[&Value], env: &Env) -> Value {
     let first = || args.first().and_then(|value| coerce::timestamp(value, TimeUnit::Auto));
@@ -94,7 +78,7 @@ fn part(function: Time, at: &Zoned, fixed: &[Compiled], env: &Env) -> Value {
         Time::Month => int(at.month()),
         Time::MonthName => named(&MONTHS, at.month() - 1),
         Time::Day => int(at.day()),
-        Time::DayName => named(&DAYS, at.weekday().to_monday_zero_offset()),
+        Time::DayName => named(&WEEKDAYS, at.weekday().to_monday_zero_offset()),
         Time::DayOfWeek => int(at.weekday().to_sunday_one_offset()),
         Time::DayOfYear => Value::Int(i64::from(at.day_of_year())),
         Time::Hour => int(at.hour()),
@@ -178,7 +162,7 @@ fn write_piece(text: &mut String, at: &Zoned, piece: &Piece) -> std::fmt::Result
         Piece::Year { short: false } => return write!(text, "{year:04}"),
         Piece::MonthName { short } => text.push_str(name(&MONTHS, at.month() - 1, *short)),
         Piece::Weekday { short } => {
-            text.push_str(name(&DAYS, at.weekday().to_monday_zero_offset(), *short));
+            text.push_str(name(&WEEKDAYS, at.weekday().to_monday_zero_offset(), *short));
         }
         Piece::Half => text.push_str(if at.hour() < 12 { "AM" } else { "PM" }),
         Piece::Fraction { digits, point } => {
@@ -274,7 +258,7 @@ fn read_piece(rest: &mut &str, piece: &Piece, told: &mut Told) -> Option<()> {
         Piece::Day { padded } => told.day = one_or_two(rest, *padded)?,
         // The date tells it, too.
         Piece::Weekday { short } => {
-            choice(rest, &DAYS, *short)?;
+            choice(rest, &WEEKDAYS, *short)?;
         }
         Piece::Hour { padded } => told.hour = one_or_two(rest, *padded)?,
         Piece::HalfHour { padded } => {
