@@ -399,23 +399,26 @@ impl Core {
     }
 
     /// Puts a snapshot back into the sets that run already. What it holds of rules that changed
-    /// since is left out; bytes that are no snapshot leave everything as it is.
+    /// since is left out; bytes that are no snapshot leave everything as it is, and where only those of
+    /// one set are none, its windows.
     ///
     /// # Errors
     /// A sentence for the log.
     pub fn restore(&mut self, bytes: &[u8], now: Now) -> Result<(), String> {
         let snapshot = CoreSnapshot::from_bytes(bytes)?;
+        let mut result = Ok(());
         for saved in snapshot.sets {
             let Some(set) = self.sets.get_mut(saved.name.as_str()) else { continue };
             let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
-            set.engine.restore(&saved.engine, idle).map_err(|e| e.to_string())?;
+            let windows = set.engine.restore(&saved.engine, idle);
+            result = result.and(windows.map_err(|e| format!("rule set {}: {e}", saved.name)));
             let states = saved.alerts.iter().filter_map(|alert| {
                 Some((Arc::from(alert.rule.as_str()), SavedState::decode(&alert.state).ok()?))
             });
             set.book.restore(states, now);
             set.resume_limits(now);
         }
-        Ok(())
+        result
     }
 
     /// Puts the committed alert states in force: they are what the transitions that were sent
@@ -457,7 +460,7 @@ impl Set {
         let mut seen = Vec::new();
         for (stream, row) in rows {
             self.engine.push(*stream, row, idle, &mut seen);
-            self.observe(std::mem::take(&mut seen), now, out);
+            self.observe(seen.drain(..), now, out);
         }
         self.limits(now, out);
     }
@@ -483,7 +486,7 @@ impl Set {
         self.ceilings = Ceilings::resume(states, now);
     }
 
-    fn observe(&mut self, seen: Vec<Observation>, now: Now, out: &mut Vec<Transition>) {
+    fn observe(&mut self, seen: impl IntoIterator<Item = Observation>, now: Now, out: &mut Vec<Transition>) {
         for observation in seen {
             self.book.observe(observation, now, out);
         }

@@ -22,10 +22,15 @@ impl Budget {
         Self { used: 0, most }
     }
 
+    /// Whether so many bytes are there.
+    pub(super) fn has(&self, bytes: usize) -> bool {
+        bytes <= self.most.saturating_sub(self.used)
+    }
+
     /// Takes so many bytes, if they are there.
     #[must_use]
     pub(super) fn take(&mut self, bytes: usize) -> bool {
-        let fits = bytes <= self.most.saturating_sub(self.used);
+        let fits = self.has(bytes);
         if fits {
             self.used += bytes;
         }

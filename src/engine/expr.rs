@@ -41,10 +41,6 @@ pub(super) enum Names<'a> {
         aggregates: &'a [Value],
         /// The values of the analytic functions over groups so far.
         analytics: &'a [Value],
-        /// Inclusive.
-        start: Timestamp,
-        /// Exclusive.
-        end: Timestamp,
     },
     /// The output columns.
     Output(&'a [Value]),
@@ -57,7 +53,7 @@ pub(super) struct Env {
     pub(super) now: Timestamp,
     /// The row's own time; the end of the window over groups.
     pub(super) at: Timestamp,
-    /// The window that a row comes out of, where it comes out of one.
+    /// The start and the end of the window, over a group or a row that comes out of one.
     pub(super) window: Option<(Timestamp, Timestamp)>,
     /// How often a value that exists was asked for something that has none: overflow, division by
     /// zero, what is not finite.
@@ -94,9 +90,7 @@ impl<'a> Scope<'a> {
     pub(super) fn with_analytics(self, analytics: &'a [Value]) -> Self {
         let names = match self.names {
             Names::Row { sides, .. } => Names::Row { sides, analytics },
-            Names::Window { group, aggregates, start, end, .. } => {
-                Names::Window { group, aggregates, analytics, start, end }
-            }
+            Names::Window { group, aggregates, .. } => Names::Window { group, aggregates, analytics },
             Names::Output(columns) => Names::Output(columns),
         };
         Self { names, ..self }
@@ -192,15 +186,19 @@ fn name<'a>(expr: &Expr, scope: Scope<'a>) -> Cow<'a, Value> {
         }
         (Expr::Column(i), Names::Output(columns)) => columns.get(*i),
         (Expr::Unnested, _) => scope.element,
-        (Expr::WindowStart, Names::Window { start, .. }) => return Cow::Owned(Value::Time(start)),
-        (Expr::WindowEnd, Names::Window { end, .. }) => return Cow::Owned(Value::Time(end)),
-        (Expr::WindowStart, _) => return Cow::Owned(scope.env.window.map_or(Value::Null, |(start, _)| Value::Time(start))),
-        (Expr::WindowEnd, _) => return Cow::Owned(scope.env.window.map_or(Value::Null, |(_, end)| Value::Time(end))),
-        (Expr::EventTime, _) => return Cow::Owned(Value::Time(scope.env.at)),
-        (Expr::Now, _) => return Cow::Owned(Value::Time(scope.env.now)),
-        _ => None,
+        _ => return Cow::Owned(point(expr, scope.env).map_or(Value::Null, Value::Time)),
     };
     slot.map_or(Cow::Owned(Value::Null), Cow::Borrowed)
+}
+
+fn point(expr: &Expr, env: &Env) -> Option<Timestamp> {
+    match expr {
+        Expr::WindowStart => env.window.map(|(start, _)| start),
+        Expr::WindowEnd => env.window.map(|(_, end)| end),
+        Expr::EventTime => Some(env.at),
+        Expr::Now => Some(env.now),
+        _ => None,
+    }
 }
 
 fn unary(op: UnaryOp, a: &Value, env: &Env) -> Value {

@@ -17,8 +17,11 @@ use crate::plan::logical::{Join, JoinKind, Side};
 /// The most rows that one join gives at once.
 const MAX_ROWS: usize = 100_000;
 
-/// The most pairs that one join looks at.
+/// About how many pairs one join looks at when a window closes.
 const MAX_PAIRS: usize = 10_000_000;
+
+/// About how many it looks at when a row comes, which happens more often.
+const MAX_PAIRS_AT_ENTRY: usize = 1_000_000;
 
 /// The combined rows that a row of the first side makes with the tables as they are, and how many
 /// there was no room for.
@@ -32,30 +35,32 @@ pub(super) fn at_entry<'r>(
     let mut refused = 0;
     for (side, join) in ctx.rule.from.sides.iter().skip(1).zip(&ctx.rule.from.joins) {
         let mut next = Vec::new();
-        for sides in combined {
+        let mut pairs = 0;
+        for mut sides in combined {
+            if pairs >= MAX_PAIRS_AT_ENTRY {
+                refused += 1;
+                continue;
+            }
             let equal = wanted(join, &sides, env);
             let candidates = match side {
                 Side::Table(table) => tables.candidates(*table, &equal),
                 Side::Stream(_) => Vec::new(),
             };
-            let before = next.len();
-            let mut left_out = false;
+            pairs += candidates.len();
+            let mut alone = true;
             for candidate in candidates {
-                let mut sides = sides.clone();
                 sides.push(candidate);
-                if !matches(join, &sides, env) {
-                    continue;
+                if matches(join, &sides, env) {
+                    alone = false;
+                    if next.len() < MAX_ROWS {
+                        next.push(sides.clone());
+                    } else {
+                        refused += 1;
+                    }
                 }
-                if next.len() < MAX_ROWS {
-                    next.push(sides);
-                } else {
-                    left_out = true;
-                    refused += 1;
-                }
+                sides.pop();
             }
-            let alone = next.len() == before && !left_out;
             if alone && matches!(join.kind, JoinKind::Left | JoinKind::Full) {
-                let mut sides = sides;
                 sides.push(&[]);
                 next.push(sides);
             }
@@ -107,7 +112,6 @@ pub(super) fn at_close(
 struct Step {
     rows: Vec<Joined>,
     refused: u64,
-    pairs: usize,
 }
 
 impl Step {
@@ -121,10 +125,15 @@ impl Step {
         let index = index(join, right);
         let everything: Vec<usize> = (0..right.len()).collect();
         let none: Slots = Arc::from([]);
-        let mut step = Self { rows: Vec::new(), refused: 0, pairs: 0 };
+        let mut step = Self { rows: Vec::new(), refused: 0 };
         let mut met = vec![false; right.len()];
+        let mut pairs = 0;
         for row in left {
-            let sides: Vec<&[Value]> = row.sides.iter().map(|side| &**side).collect();
+            if pairs >= MAX_PAIRS {
+                step.refused += 1;
+                continue;
+            }
+            let mut sides: Vec<&[Value]> = row.sides.iter().map(|side| &**side).collect();
             let candidates = match &index {
                 Some(index) => {
                     let equal: Vec<Value> = wanted(join, &sides, env).into_iter().map(|(_, v)| v).collect();
@@ -132,21 +141,16 @@ impl Step {
                 }
                 None => &everything,
             };
+            pairs += candidates.len();
             let mut alone = true;
             for &at in candidates {
                 let (time, slots) = &right[at];
-                if step.pairs >= MAX_PAIRS {
-                    step.refused += 1;
-                    alone = false;
-                    break;
-                }
-                step.pairs += 1;
-                let mut sides = sides.clone();
                 sides.push(slots);
                 if matches(join, &sides, env) {
                     (alone, met[at]) = (false, true);
                     step.give(&row, slots.clone(), row.time.max(*time));
                 }
+                sides.pop();
             }
             if alone && matches!(join.kind, JoinKind::Left | JoinKind::Full) {
                 step.give(&row, none.clone(), row.time);
@@ -155,7 +159,11 @@ impl Step {
         if matches!(join.kind, JoinKind::Right | JoinKind::Full) {
             let nobody = Joined { sides: vec![none; width], time: None };
             for ((time, slots), _) in right.iter().zip(&met).filter(|(_, met)| !**met) {
-                step.give(&nobody, slots.clone(), *time);
+                // Where pairs were left out, nobody knows which rows have no partner.
+                match pairs < MAX_PAIRS {
+                    true => step.give(&nobody, slots.clone(), *time),
+                    false => step.refused += 1,
+                }
             }
         }
         step

@@ -22,13 +22,15 @@ pub(super) struct Line {
 
 /// The output rows that a row or a group makes: one, or with `unnest` one for each element. HAVING has
 /// its say here, as it may speak of the element.
-pub(super) fn lines(ctx: Context<'_>, scope: Scope<'_>, into: &mut Vec<Line>) {
+pub(super) fn lines(ctx: Context<'_>, scope: Scope<'_>, mut give: impl FnMut(Line)) {
     let Some(unnest) = &ctx.rule.unnest else {
-        into.extend(line(ctx, scope));
+        if let Some(line) = line(ctx, scope) {
+            give(line);
+        }
         return;
     };
     let Value::Array(elements) = eval(unnest, scope).into_owned() else { return };
-    into.extend(elements.iter().filter_map(|element| line(ctx, Scope { element: Some(element), ..scope })));
+    elements.iter().filter_map(|element| line(ctx, Scope { element: Some(element), ..scope })).for_each(give);
 }
 
 fn line(ctx: Context<'_>, scope: Scope<'_>) -> Option<Line> {

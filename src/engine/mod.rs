@@ -28,7 +28,7 @@ mod table;
 mod watermark;
 mod work;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ pub struct Config {
     /// bounds what a long `lateness` over a short window can take, and a short hop in a long window.
     pub max_states: usize,
     /// The most bytes that a rule's state may take, by estimate; 16 MiB by default. A table may take
-    /// as much.
+    /// as much. Beyond it the same are forgotten, and then rows are refused.
     pub max_bytes: usize,
     /// A clock that counts nanoseconds from anywhere, to measure what rules cost; none by default, and
     /// then nothing is measured.
@@ -121,8 +121,8 @@ pub struct Engine {
     fed: Vec<Vec<(usize, Vec<usize>)>>,
     runners: Vec<Runner>,
     accounts: Vec<Account>,
-    /// Never later than anything becomes due.
-    wake: Option<Mark>,
+    /// When to look at which rule, never later than something of it is due.
+    looks: BTreeSet<(Mark, usize)>,
     clock_trusted: bool,
     /// Whether state changed since somebody asked.
     changed: bool,
@@ -232,7 +232,7 @@ impl Engine {
             accounts: vec![Account::default(); plan.rules.len()],
             plan,
             config,
-            wake: None,
+            looks: BTreeSet::new(),
             clock_trusted: true,
             changed: false,
             limited: false,
@@ -289,21 +289,22 @@ impl Engine {
             let ctx = Context::new(&self.plan, index, &self.config);
             let clock = self.config.nanos.filter(|_| account.rows.is_multiple_of(SAMPLE));
             let began = clock.map(|clock| clock());
-            let Runner { operator, ledger } = runner;
+            let Runner { operator, ledger, .. } = runner;
             let mut work = Work { ctx, tables: &self.tables, now, account, ledger, out };
-            let refused = work.account.refused;
+            let Account { refused, late, retained, .. } = *work.account;
             for side in sides {
                 operator.push(&mut work, *side, row);
             }
+            // A row counts once, on however many sides it comes, and whatever partners it has.
+            work.account.late = work.account.late.min(late + 1);
+            work.account.retained = work.account.retained.min(retained + 1);
             self.limited |= work.note(refused);
             if let (Some(clock), Some(began)) = (clock, began) {
                 let took = clock().saturating_sub(began);
                 account.ns = account.ns.saturating_add(took.saturating_mul(SAMPLE));
             }
             self.changed |= runner.has_state(ctx);
-            if let Some(wake) = runner.operator.wake() {
-                self.wake = Some(self.wake.map_or(wake, |least| least.min(wake)));
-            }
+            watch(&mut self.looks, index, runner);
         }
     }
 
@@ -311,26 +312,33 @@ impl Engine {
     /// [`Self::next_deadline`].
     pub fn advance(&mut self, now: Now, out: &mut Vec<Observation>) {
         let mark = Mark::of(now.mono);
-        if self.wake.is_none_or(|wake| wake > mark) {
-            return;
+        let mut due = Vec::new();
+        while self.looks.first().is_some_and(|(look, _)| *look <= mark) {
+            due.extend(self.looks.pop_first().map(|(_, index)| index));
         }
-        for (index, Runner { operator, ledger }) in self.runners.iter_mut().enumerate() {
-            if operator.wake().is_none_or(|wake| wake > mark) {
-                continue;
+        due.sort_unstable();
+        for index in due {
+            let runner = &mut self.runners[index];
+            runner.look = None;
+            if runner.operator.wake().is_some_and(|wake| wake <= mark) {
+                let ctx = Context::new(&self.plan, index, &self.config);
+                let (account, ledger) = (&mut self.accounts[index], &mut runner.ledger);
+                let mut work = Work { ctx, tables: &self.tables, now, account, ledger, out };
+                let refused = work.account.refused;
+                runner.operator.advance(&mut work);
+                self.limited |= work.note(refused);
+                self.changed = true;
             }
-            let ctx = Context::new(&self.plan, index, &self.config);
-            let account = &mut self.accounts[index];
-            let mut work = Work { ctx, tables: &self.tables, now, account, ledger, out };
-            let refused = work.account.refused;
-            operator.advance(&mut work);
-            self.limited |= work.note(refused);
+            watch(&mut self.looks, index, runner);
         }
-        self.changed = true;
-        self.set_wake();
     }
 
-    fn set_wake(&mut self) {
-        self.wake = self.runners.iter().filter_map(|runner| runner.operator.wake()).min();
+    fn watch_all(&mut self) {
+        self.looks.clear();
+        for (index, runner) in self.runners.iter_mut().enumerate() {
+            runner.look = None;
+            watch(&mut self.looks, index, runner);
+        }
     }
 
     /// Whether state changed since this was last asked.
@@ -346,7 +354,7 @@ impl Engine {
     /// When [`Self::advance`] should be called if no row comes before. It may turn out that
     /// nothing is due then; it is never later than something is.
     pub fn next_deadline(&self) -> Option<Mono> {
-        self.wake.map(Mark::mono)
+        self.looks.first().map(|(look, _)| look.mono())
     }
 
     /// Each rule's account, in the order of the plan.
@@ -360,6 +368,8 @@ impl Engine {
     pub fn swap(&mut self, plan: Arc<Plan>) {
         let old = std::mem::replace(self, Self::new(plan, self.config));
         self.clock_trusted = old.clock_trusted;
+        // What was written down before may hold state that went, and lack what came since.
+        self.changed = true;
         self.seed(old.seed);
         self.tables.take_over(&self.plan, old.tables, &old.plan);
         let states = old.runners.into_iter().zip(old.accounts).enumerate();
@@ -381,7 +391,7 @@ impl Engine {
                 self.accounts[index] = account;
             }
         }
-        self.set_wake();
+        self.watch_all();
     }
 
     /// All state as bytes. Monotonic times are written as distances from `now`, so that another process
@@ -449,15 +459,29 @@ impl Engine {
         if !from.is_at_end() {
             return Err(from.damaged());
         }
+        // What was replayed before this stands on the clock of another process.
+        self.accounts.iter_mut().for_each(|account| account.degraded_until = None);
         for (index, runner) in restored {
             self.accounts[index].groups = runner.operator.groups();
             self.accounts[index].bytes = runner.ledger.budget.used();
             self.runners[index] = runner;
         }
         self.tables = tables;
-        self.set_wake();
+        self.watch_all();
         Ok(())
     }
+}
+
+/// Sees to it that a rule is looked at in time.
+fn watch(looks: &mut BTreeSet<(Mark, usize)>, index: usize, runner: &mut Runner) {
+    let Some(wake) = runner.operator.wake() else { return };
+    if runner.look.is_some_and(|look| look <= wake) {
+        return;
+    }
+    if let Some(look) = runner.look.replace(wake) {
+        looks.remove(&(look, index));
+    }
+    looks.insert((wake, index));
 }
 
 fn layouts(ctx: Context<'_>) -> Vec<Layout> {

@@ -15,6 +15,8 @@ use crate::plan::logical::{Analytic, RulePlan};
 pub(super) struct Runner {
     pub(super) operator: Operator,
     pub(super) ledger: Ledger,
+    /// When it will be looked at.
+    pub(super) look: Option<Mark>,
 }
 
 impl Runner {
@@ -22,11 +24,11 @@ impl Runner {
     pub(super) fn new(ctx: Context<'_>, seed: u64) -> Self {
         let ledger = Ledger {
             budget: Budget::new(ctx.config.max_bytes),
-            rows: Analytics::new(&ctx.rule.analytics),
-            groups: Analytics::new(over_groups(ctx.rule)),
+            rows: Analytics::new(&ctx.rule.analytics, ctx.config.max_groups),
+            groups: Analytics::new(over_groups(ctx.rule), ctx.config.max_groups),
             random: sequence(seed, &ctx.rule.alert.rule),
         };
-        Self { operator: Operator::new(ctx), ledger }
+        Self { operator: Operator::new(ctx), ledger, look: None }
     }
 
     /// Starts the rule's generator anew.
@@ -59,11 +61,12 @@ impl Runner {
     pub(super) fn read(ctx: Context<'_>, now: Mark, from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
         let mut budget = Budget::new(ctx.config.max_bytes);
         let random = from.u64()?;
-        let rows = Analytics::read(&ctx.rule.analytics, from)?;
-        let groups = Analytics::read(over_groups(ctx.rule), from)?;
+        let most = ctx.config.max_groups;
+        let rows = Analytics::read(&ctx.rule.analytics, most, from)?;
+        let groups = Analytics::read(over_groups(ctx.rule), most, from)?;
         budget.charge(rows.bytes() + groups.bytes());
         let operator = Operator::read(ctx, now, &mut budget, from)?;
-        Ok(Self { operator, ledger: Ledger { budget, rows, groups, random } })
+        Ok(Self { operator, ledger: Ledger { budget, rows, groups, random }, look: None })
     }
 }
 

@@ -5,6 +5,7 @@
 //! as many keys as a rule may have groups, and as many bytes as a rule's state; beyond that the
 //! longest quiet are forgotten, a sixteenth at once.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -237,34 +238,30 @@ impl Latest {
     fn feed(&mut self, row: &Row) -> u64 {
         self.ticks += 1;
         let key = self.key.and_then(|slot| row.slots.get(slot)).cloned().unwrap_or_default();
-        let slots: Slots = row.slots.iter().cloned().collect();
-        let mut forgotten = 0;
-        if let Some(place) = self.places.get(&key)
-            && let Some(newest) = self.rows.get_mut(place)
+        let mut place = self.ticks;
+        if let Some(known) = self.places.get(&key)
+            && let Entry::Occupied(mut entry) = self.rows.entry(*known)
         {
-            newest.seen = self.ticks;
-            if row.time < newest.time {
+            entry.get_mut().seen = self.ticks;
+            if row.time < entry.get().time {
                 return 0;
             }
-            self.budget.give(newest.bytes());
-            newest.time = row.time;
-            newest.slots = slots;
-            // It was let in, so it may go on even where its values have grown.
-            self.budget.charge(newest.bytes());
-            return 0;
+            // It makes room for its successor, which stands in its place.
+            place = *known;
+            self.budget.give(entry.remove().bytes());
+            self.places.remove(&key);
         }
+        let slots = row.slots.iter().cloned().collect();
         let newest = Newest { key: key.clone(), slots, time: row.time, seen: self.ticks };
-        if self.rows.len() >= self.max_keys {
+        let mut forgotten = 0;
+        if self.rows.len() >= self.max_keys || !self.budget.has(newest.bytes()) {
             forgotten += self.forget_quietest();
         }
         if !self.budget.take(newest.bytes()) {
-            forgotten += self.forget_quietest();
-            if !self.budget.take(newest.bytes()) {
-                return forgotten + 1;
-            }
+            return forgotten + 1;
         }
-        self.places.insert(key, self.ticks);
-        self.rows.insert(self.ticks, newest);
+        self.places.insert(key, place);
+        self.rows.insert(place, newest);
         forgotten
     }
 

@@ -18,7 +18,8 @@ use crate::model::time::Timestamp;
 use crate::model::topic::TopicPattern;
 use crate::model::value::{DataType, Value};
 use crate::plan::logical::{
-    Aggregate, AggregateFunction, BinaryOp, Expr, From, Gives, Side, Window, WindowKind,
+    Aggregate, AggregateFunction, Analytic, AnalyticFunction, BinaryOp, Expr, From, Gives, Side, Window,
+    WindowKind,
 };
 
 const SECOND: i64 = 1_000_000;
@@ -400,6 +401,23 @@ fn ceilings_refuse_and_count() {
 }
 
 #[test]
+fn partitions_count_against_the_ceiling() {
+    let count = Analytic {
+        function: AnalyticFunction::RowNumber,
+        args: Vec::new(),
+        partition: vec![Expr::Field(0, 0)],
+        when: None,
+    };
+    let rule = RulePlan { analytics: vec![count], project: vec![Expr::Analytic(0)], when: None, ..each() };
+    let config = Config { max_groups: 2, ..Config::default() };
+    let mut bench = Bench::with(stream(), vec![rule], config);
+    bench.row("a", 1, 0, 0).row("b", 1, 1, 0).row("a", 1, 2, 0).row("c", 1, 3, 0).row("a", 1, 4, 0);
+    bench.gives(&["@0 1 tf", "@1 1 tf", "@2 2 tf", "@3 1 tf", "@4 3 tf"]);
+    assert_eq!(bench.account().refused, 1, "b was forgotten");
+    bench.row("b", 1, 5, 0).gives(&["@5 1 tf"]);
+}
+
+#[test]
 fn distinct_counts_against_the_ceiling() {
     let mut rule = tumble();
     rule.window.as_mut().unwrap().aggregates[0].distinct = true;
@@ -429,7 +447,9 @@ fn a_swap_keeps_the_windows_of_rules_that_stay() {
     bench.row("a", 1, 12, 0);
     assert_eq!(bench.out.iter().map(|o| o.rule).collect::<Vec<_>>(), [1, 2]);
     // Another stream under the same rule: its windows mean something else.
+    bench.engine.take_changed();
     bench.engine.swap(plan(StreamSpec { key: None, ..stream() }, vec![tumble()]));
+    assert!(bench.engine.take_changed(), "what was written down before still has them");
     assert_eq!(bench.engine.accounts()[0].rows, 0);
     bench.advance(1_000);
     assert_eq!(bench.out.len(), 2);
@@ -471,6 +491,11 @@ fn any_stream() -> impl Strategy<Value = StreamSpec> {
     })
 }
 
+/// Bytes for each rule: enough for all, or for some.
+fn any_room() -> impl Strategy<Value = usize> {
+    prop_oneof![Just(1 << 20), 0..8_000_usize]
+}
+
 fn device(n: u8) -> String {
     format!("d{n}")
 }
@@ -504,10 +529,11 @@ fn everything() -> Vec<RulePlan> {
 /// What the rules give, where between any two rows the engine is treated by `between`.
 fn run(
     spec: &StreamSpec,
+    max_bytes: usize,
     steps: &[Step],
     mut between: impl FnMut(&mut Engine, Now, &mut Vec<Observation>),
 ) -> (Vec<Observation>, Vec<Account>) {
-    let config = Config { max_groups: 3, max_states: 12, ..Config::default() };
+    let config = Config { max_groups: 3, max_states: 12, max_bytes, ..Config::default() };
     let mut engine = Engine::new(joins::plan(spec.clone(), everything()), config);
     let (mut out, mut mono) = (Vec::new(), 0);
     for (n, v, at, wait) in steps {
@@ -567,9 +593,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn a_snapshot_between_any_two_rows_changes_nothing(spec in any_stream(), rows in steps()) {
-        let plain = run(&spec, &rows, |_, _, _| {});
-        let restored = run(&spec, &rows, |engine, now, _| {
+    fn a_snapshot_between_any_two_rows_changes_nothing(
+        spec in any_stream(), room in any_room(), rows in steps(),
+    ) {
+        let plain = run(&spec, room, &rows, |_, _, _| {});
+        let restored = run(&spec, room, &rows, |engine, now, _| {
             let bytes = engine.snapshot(now);
             let accounts = engine.accounts.clone();
             *engine = Engine::new(engine.plan.clone(), engine.config);
@@ -580,10 +608,12 @@ proptest! {
     }
 
     #[test]
-    fn when_the_clock_is_told_changes_nothing(spec in any_stream(), rows in steps()) {
-        let plain = run(&spec, &rows, |_, _, _| {});
+    fn when_the_clock_is_told_changes_nothing(
+        spec in any_stream(), room in any_room(), rows in steps(),
+    ) {
+        let plain = run(&spec, room, &rows, |_, _, _| {});
         let mut last = 0;
-        let told = run(&spec, &rows, |engine, time, out| {
+        let told = run(&spec, room, &rows, |engine, time, out| {
             for micros in (last..time.mono.micros()).step_by(SECOND as usize) {
                 engine.advance(Now { mono: Mono::from_micros(micros), ..time }, out);
             }

@@ -61,9 +61,7 @@ impl Work<'_> {
         if plan.is_empty() {
             return Vec::new();
         }
-        let (values, room) = self.ledger.rows.take(plan, scope, &mut self.ledger.budget);
-        self.account.refused += u64::from(!room);
-        values
+        self.ledger.rows.take(plan, scope, &mut self.ledger.budget, &mut self.account.refused)
     }
 
     /// The row of `scope` gave output.

@@ -1,8 +1,8 @@
 //! The analytic functions: what they remember of the rows (or groups) before, per partition.
 //!
 //! Functions with the same PARTITION BY share their partitions. A partition is bounded by what its
-//! functions remember, the number of partitions by [`MAX_PARTITIONS`], and all bytes by the rule's
-//! [`Budget`]. Where a bound is reached, the partitions that were quiet for longest are forgotten.
+//! functions remember, the number of partitions by [`Config`](super::Config), and all bytes by the
+//! rule's [`Budget`]. Where a bound is reached, the partitions that were quiet for longest are forgotten.
 
 mod cell;
 mod changed;
@@ -18,9 +18,6 @@ use crate::plan::logical::{Analytic, AnalyticFunction};
 
 use self::partitions::Partitions;
 
-/// The most partitions that functions with the same PARTITION BY remember.
-const MAX_PARTITIONS: usize = 10_000;
-
 /// The state of all analytic functions of one list of a rule.
 #[derive(Debug, Default)]
 pub(super) struct Analytics {
@@ -31,15 +28,15 @@ pub(super) struct Analytics {
 }
 
 impl Analytics {
-    /// Nothing seen yet.
-    pub(super) fn new(plan: &[Analytic]) -> Self {
+    /// Nothing seen yet. Functions with the same PARTITION BY remember at most so many partitions.
+    pub(super) fn new(plan: &[Analytic], most: usize) -> Self {
         let mut new = Self::default();
         let mut different: Vec<usize> = Vec::new();
         for (index, analytic) in plan.iter().enumerate() {
             let same = different.iter().position(|first| plan[*first].partition == analytic.partition);
             let set = same.unwrap_or_else(|| {
                 different.push(index);
-                new.sets.push(Partitions::default());
+                new.sets.push(Partitions::new(most));
                 different.len() - 1
             });
             let place = new.sets[set].join(index);
@@ -49,17 +46,17 @@ impl Analytics {
     }
 
     /// Takes a row in, and gives the value of each function for it. `scope` has no analytics yet; they are
-    /// filled in one after the other, so that one function may use those before it. The second is
-    /// false where there was no room: for a new partition, whose functions are NULL then, or for what a
-    /// function must remember, which then begins anew.
+    /// filled in one after the other, so that one function may use those before it. `refused` counts
+    /// partitions that were forgotten, and what had no room: a new partition, whose functions are NULL
+    /// then, or what a function must remember, which then begins anew.
     pub(super) fn take(
         &mut self,
         plan: &[Analytic],
         scope: Scope<'_>,
         budget: &mut Budget,
-    ) -> (Vec<Value>, bool) {
+        refused: &mut u64,
+    ) -> Vec<Value> {
         let mut values = Vec::with_capacity(plan.len());
-        let mut room = true;
         for (analytic, (set, place)) in plan.iter().zip(&self.places) {
             let scope = scope.with_analytics(&values);
             let set = &mut self.sets[*set];
@@ -69,17 +66,14 @@ impl Analytics {
             let counts = analytic.when.as_ref().is_none_or(|when| holds(when, scope));
             let value = if !counts {
                 set.kept(*place)
-            } else if set.enter(plan, budget) {
-                let (value, fits) = set.step(*place, analytic, scope, budget);
-                room &= fits;
-                value
+            } else if set.enter(plan, budget, refused) {
+                set.step(*place, analytic, scope, budget, refused)
             } else {
-                room = false;
                 Value::Null
             };
             values.push(value);
         }
-        (values, room)
+        values
     }
 
     /// The row of `scope` (with its analytics) gave an output row.
@@ -105,8 +99,8 @@ impl Analytics {
     }
 
     /// Reads what [`Self::write`] wrote for the same functions.
-    pub(super) fn read(plan: &[Analytic], from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
-        let mut new = Self::new(plan);
+    pub(super) fn read(plan: &[Analytic], most: usize, from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
+        let mut new = Self::new(plan, most);
         new.sets.iter_mut().try_for_each(|set| set.read(plan, from))?;
         Ok(new)
     }

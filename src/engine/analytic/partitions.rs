@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::MAX_PARTITIONS;
 use super::cell::Cell;
 use crate::engine::budget::Budget;
 use crate::engine::expr::Scope;
@@ -14,8 +13,10 @@ use crate::model::value::Value;
 use crate::plan::logical::Analytic;
 
 /// All partitions, and which of them the row at hand belongs to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Partitions {
+    /// How many there may be.
+    most: usize,
     /// The functions, by their places in the plan.
     members: Vec<usize>,
     known: HashMap<Arc<[Value]>, Partition>,
@@ -36,6 +37,11 @@ struct Partition {
 }
 
 impl Partitions {
+    /// None yet.
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, members: Vec::new(), known: HashMap::new(), key: Vec::new(), turn: 0, bytes: 0 }
+    }
+
     /// Adds a function; gives its place.
     pub(super) fn join(&mut self, function: usize) -> usize {
         self.members.push(function);
@@ -58,20 +64,18 @@ impl Partitions {
         partition.map_or(Value::Null, |partition| partition.cells[place].kept())
     }
 
-    /// Makes the partition if it is not there. False where there is no room.
-    pub(super) fn enter(&mut self, plan: &[Analytic], budget: &mut Budget) -> bool {
+    /// Makes the partition if it is not there. False where there is no room, which counts as refused.
+    pub(super) fn enter(&mut self, plan: &[Analytic], budget: &mut Budget, refused: &mut u64) -> bool {
         if self.known.contains_key(self.key.as_slice()) {
             return true;
         }
-        if self.known.len() >= MAX_PARTITIONS {
-            self.forget_quietest(budget);
-        }
         let cost = self.cost(&self.key);
-        if !budget.take(cost) {
-            self.forget_quietest(budget);
-            if !budget.take(cost) {
-                return false;
-            }
+        if self.known.len() >= self.most || !budget.has(cost) {
+            *refused += self.forget_quietest(budget);
+        }
+        if self.known.len() >= self.most || !budget.take(cost) {
+            *refused += 1;
+            return false;
         }
         self.bytes += cost;
         let cells = self.members.iter().map(|index| Cell::new(&plan[*index])).collect();
@@ -79,33 +83,33 @@ impl Partitions {
         true
     }
 
-    /// The function's value for the row at hand, which it remembers. False where there was no room for
-    /// that: then it begins anew.
+    /// The function's value for the row at hand, which it remembers. Where there is no room for that, it
+    /// begins anew, and that counts as refused.
     pub(super) fn step(
         &mut self,
         place: usize,
         analytic: &Analytic,
         scope: Scope<'_>,
         budget: &mut Budget,
-    ) -> (Value, bool) {
-        let Some(partition) = self.known.get_mut(self.key.as_slice()) else { return (Value::Null, false) };
+        refused: &mut u64,
+    ) -> Value {
+        let Some(partition) = self.known.get_mut(self.key.as_slice()) else { return Value::Null };
         let cell = &mut partition.cells[place];
         let before = cell.bytes();
         let value = cell.step(analytic, scope);
         let after = cell.bytes();
         self.bytes -= before;
         budget.give(before);
-        let mut fits = budget.take(after);
-        if !fits {
-            self.forget_quietest(budget);
-            fits = budget.take(after);
+        if !budget.has(after) {
+            *refused += self.forget_quietest(budget);
         }
-        if fits {
+        if budget.take(after) {
             self.bytes += after;
         } else if let Some(partition) = self.known.get_mut(self.key.as_slice()) {
             partition.cells[place] = Cell::new(analytic);
+            *refused += 1;
         }
-        (value, fits)
+        value
     }
 
     /// The row at hand gave output at this time.
@@ -116,8 +120,8 @@ impl Partitions {
     }
 
     /// Forgets a sixteenth of the partitions at once, so that the search for them is rare; never the one
-    /// of the row at hand.
-    fn forget_quietest(&mut self, budget: &mut Budget) {
+    /// of the row at hand. Gives back how many.
+    fn forget_quietest(&mut self, budget: &mut Budget) -> u64 {
         let turn = self.turn;
         let others = self.known.iter().filter(|(_, partition)| partition.used != turn);
         let mut quiet: Vec<(u64, Arc<[Value]>)> =
@@ -133,6 +137,7 @@ impl Partitions {
                 budget.give(freed);
             }
         }
+        count as u64
     }
 
     /// What a partition takes besides what its functions remember.

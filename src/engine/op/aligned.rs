@@ -153,13 +153,13 @@ impl Aligned {
         if !passes && work.ctx.by_key() {
             return false;
         }
-        if self.lanes.map.len() >= work.ctx.config.max_groups {
-            for (key, _) in self.lanes.forget_quietest() {
+        let (most, bytes) = (work.ctx.config.max_groups, lane::bytes::<Open>(key));
+        if self.lanes.map.len() >= most || !work.ledger.budget.has(bytes) {
+            for (key, _) in self.lanes.forget_quietest(key) {
                 work.ledger.budget.give(lane::bytes::<Open>(&key));
             }
         }
-        let full = self.lanes.map.len() >= work.ctx.config.max_groups;
-        if full || !work.ledger.budget.take(lane::bytes::<Open>(key)) {
+        if self.lanes.map.len() >= most || !work.ledger.budget.take(bytes) {
             return false;
         }
         self.lanes.make(key, self.next_order, Open::new(), work.mark());
@@ -238,8 +238,9 @@ impl Aligned {
                     return Err(from.damaged());
                 }
             }
-            let waits = !holds.groups.is_empty();
-            if !self.lanes.put(key, Lane { order, progress, waits, holds }) {
+            let mut lane = Lane::new(order, progress, holds);
+            lane.waits = !lane.holds.groups.is_empty();
+            if !self.lanes.put(key, lane) {
                 return Err(from.damaged());
             }
         }
@@ -349,6 +350,10 @@ impl Store {
             self.windows += 1;
             budget.charge(OpenWindow::own_bytes(ctx) + window.contents.bytes());
             windows.push(window);
+        }
+        // A group without a window would wait for ever.
+        if windows.is_empty() {
+            return Err(from.damaged());
         }
         budget.charge(Group::bytes(key));
         Ok(Group { order, windows })

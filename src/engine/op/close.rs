@@ -164,12 +164,12 @@ impl Emission<'_> {
         let mut source =
             Source { start, end, names: Owned::Group { group, aggregates, analytics: Vec::new() } };
         if !self.window.analytics.is_empty() {
-            let env = work.env(end);
+            let env = source.env(work);
             let ledger = &mut *work.ledger;
-            let (values, room) = source.with_scope(&env, |scope| {
-                ledger.groups.take(&self.window.analytics, scope, &mut ledger.budget)
+            let refused = &mut work.account.refused;
+            let values = source.with_scope(&env, |scope| {
+                ledger.groups.take(&self.window.analytics, scope, &mut ledger.budget, refused)
             });
-            work.account.refused += u64::from(!room);
             work.settle(&env);
             if let Owned::Group { analytics, .. } = &mut source.names {
                 *analytics = values;
@@ -182,7 +182,7 @@ impl Emission<'_> {
     fn source(&mut self, work: &mut Work<'_>, source: Source) {
         let env = source.env(work);
         let mut lines = Vec::with_capacity(1);
-        source.with_scope(&env, |scope| judge::lines(work.ctx, scope, &mut lines));
+        source.with_scope(&env, |scope| judge::lines(work.ctx, scope, |line| lines.push(line)));
         work.settle(&env);
         if lines.is_empty() {
             return;
@@ -263,8 +263,7 @@ impl Source {
                 use_it(Scope::row(&sides, analytics, env))
             }
             Owned::Group { group, aggregates, analytics } => {
-                let (start, end) = (self.start, self.end);
-                let names = Names::Window { group, aggregates, analytics, start, end };
+                let names = Names::Window { group, aggregates, analytics };
                 use_it(Scope { names, env, element: None })
             }
         }

@@ -35,18 +35,23 @@ fn judge(work: &mut Work<'_>, sides: &[&[Value]], row: &Row, env: &Env) {
     if !rule.filter.as_ref().is_none_or(|filter| holds(filter, scope)) {
         return;
     }
-    let mut lines = Vec::with_capacity(1);
-    judge::lines(work.ctx, scope, &mut lines);
-    if lines.is_empty() {
-        return;
-    }
+    let mut hit = false;
+    let mut lines = Vec::new();
+    judge::lines(work.ctx, scope, |line| match rule.arrange {
+        Some(_) => lines.push((line, ())),
+        None => {
+            hit = true;
+            judge::observe(work, line, env, row.time, row.retained);
+        }
+    });
     if let Some(plan) = &rule.arrange {
-        let mut arranged = lines.into_iter().map(|line| (line, ())).collect();
-        arrange(plan, rule.visible, &mut arranged);
-        lines = arranged.into_iter().map(|(line, ())| line).collect();
+        arrange(plan, rule.visible, &mut lines);
+        hit = !lines.is_empty();
+        for (line, ()) in lines {
+            judge::observe(work, line, env, row.time, row.retained);
+        }
     }
-    for line in lines {
-        judge::observe(work, line, env, row.time, row.retained);
+    if hit {
+        work.hit(scope);
     }
-    work.hit(scope);
 }

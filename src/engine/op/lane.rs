@@ -18,17 +18,31 @@ pub(super) struct Lanes<L> {
     idle: Duration,
     /// How many lanes wait for nothing.
     quiet: usize,
-    wake: Option<Mark>,
+    looks: Looks,
 }
+
+/// When to look at which lane, never later than its deadline, with the lane's order. Rows move most
+/// deadlines on, and a look that comes too early costs less than keeping up with every row.
+type Looks = BTreeMap<(Mark, u64), Arc<[Value]>>;
 
 /// Groups that share a watermark.
 #[derive(Debug)]
 pub(super) struct Lane<L> {
+    /// When it was made, as a place among all lanes.
     pub(super) order: u64,
     pub(super) progress: Progress,
     /// Whether it waits for the watermark.
     pub(super) waits: bool,
     pub(super) holds: L,
+    /// When it will be looked at.
+    look: Option<Mark>,
+}
+
+impl<L> Lane<L> {
+    /// Waits for nothing.
+    pub(super) fn new(order: u64, progress: Progress, holds: L) -> Self {
+        Self { order, progress, waits: false, holds, look: None }
+    }
 }
 
 impl<L> Lanes<L> {
@@ -41,90 +55,88 @@ impl<L> Lanes<L> {
             (Some(_), Some(_)) if !ctx.by_key() => Mode::Slowest,
             (Some(_), _) => Mode::Own,
         };
-        Self { mode, map: HashMap::new(), idle: ctx.idle_for(length), quiet: 0, wake: None }
+        let idle = ctx.idle_for(length);
+        Self { mode, map: HashMap::new(), idle, quiet: 0, looks: Looks::new() }
     }
 
+    /// When to call [`Self::advance`], at the latest.
     pub(super) fn wake(&self) -> Option<Mark> {
-        self.wake
+        self.looks.keys().next().map(|(look, _)| *look)
     }
 
     /// Makes a lane. The caller has looked whether there is room.
     pub(super) fn make(&mut self, key: &[Value], order: u64, holds: L, now: Mark) {
-        let lane = Lane { order, progress: Progress::new(self.mode, now), waits: false, holds };
-        self.put(key.into(), lane);
+        self.put(key.into(), Lane::new(order, Progress::new(self.mode, now), holds));
     }
 
     /// Puts a lane in; false where it was there.
-    pub(super) fn put(&mut self, key: Arc<[Value]>, lane: Lane<L>) -> bool {
+    pub(super) fn put(&mut self, key: Arc<[Value]>, mut lane: Lane<L>) -> bool {
         self.quiet += usize::from(!lane.waits);
-        self.wake = earlier(self.wake, self.deadline(&lane));
+        watch(&mut self.looks, self.idle, &key, &mut lane);
         self.map.insert(key, lane).is_none()
-    }
-
-    fn deadline(&self, lane: &Lane<L>) -> Option<Mark> {
-        lane.progress.deadline(lane.waits, self.idle)
     }
 
     /// A row has gone through a lane.
     pub(super) fn touched(&mut self, key: &[Value], waited: bool) {
-        if let Some(lane) = self.map.get(key) {
+        if let Some(lane) = self.map.get_mut(key) {
             self.quiet = self.quiet + usize::from(!lane.waits) - usize::from(!waited);
-            self.wake = earlier(self.wake, self.deadline(lane));
+            watch(&mut self.looks, self.idle, key, lane);
         }
     }
 
     /// Forgets a sixteenth of the lanes at once, so that the search for them is rare: of those that wait
-    /// for nothing the longest quiet. Gives back what they held.
-    pub(super) fn forget_quietest(&mut self) -> Vec<(Arc<[Value]>, L)> {
+    /// for nothing the longest quiet, but never `except`. Gives back what they held.
+    pub(super) fn forget_quietest(&mut self, except: &[Value]) -> Vec<(Arc<[Value]>, L)> {
         if self.quiet == 0 {
             return Vec::new();
         }
-        let quiet = self.map.iter().filter(|(_, lane)| !lane.waits);
+        let quiet = self.map.iter().filter(|(key, lane)| !lane.waits && ***key != *except);
         let mut quiet: Vec<(Mark, u64, Arc<[Value]>)> =
             quiet.map(|(key, lane)| (lane.progress.seen(), lane.order, key.clone())).collect();
         quiet.sort_by_key(|(seen, order, _)| (*seen, *order));
         quiet.truncate(1 + self.map.len() / 16);
         self.quiet -= quiet.len();
-        quiet
-            .into_iter()
-            .filter_map(|(_, _, key)| self.map.remove(&key).map(|lane| (key, lane.holds)))
-            .collect()
+        let mut forgotten = Vec::with_capacity(quiet.len());
+        for (_, order, key) in quiet {
+            let Some(lane) = self.map.remove(&key) else { continue };
+            if let Some(look) = lane.look {
+                self.looks.remove(&(look, order));
+            }
+            forgotten.push((key, lane.holds));
+        }
+        forgotten
     }
 
     /// Does what the clock does, in the order of the deadlines, so that it does not matter whether this is
     /// called once or often. `expire` is called for each lane and deadline that has passed.
     pub(super) fn advance(&mut self, now: Mark, mut expire: impl FnMut(&mut Lane<L>)) {
-        if self.wake.is_none_or(|wake| wake > now) {
-            return;
-        }
-        let mut due: BTreeMap<(Mark, u64), Arc<[Value]>> = BTreeMap::new();
-        for (key, lane) in &self.map {
-            if let Some(deadline) = self.deadline(lane).filter(|deadline| *deadline <= now) {
-                due.insert((deadline, lane.order), key.clone());
-            }
-        }
-        while let Some(((_, order), key)) = due.pop_first() {
+        while let Some(first) = self.looks.first_entry().filter(|first| first.key().0 <= now) {
+            let ((look, _), key) = first.remove_entry();
             let Some(lane) = self.map.get_mut(&key) else { continue };
-            let waited = lane.waits;
-            expire(lane);
-            self.quiet = self.quiet + usize::from(!lane.waits) - usize::from(!waited);
-            let next = lane.progress.deadline(lane.waits, self.idle);
-            if let Some(next) = next.filter(|deadline| *deadline <= now) {
-                due.insert((next, order), key);
+            lane.look = None;
+            if lane.progress.deadline(lane.waits, self.idle).is_some_and(|deadline| deadline <= look) {
+                let waited = lane.waits;
+                expire(lane);
+                self.quiet = self.quiet + usize::from(!lane.waits) - usize::from(!waited);
             }
+            watch(&mut self.looks, self.idle, &key, lane);
         }
-        self.wake = self.map.values().filter_map(|lane| self.deadline(lane)).min();
     }
+}
+
+/// Sees to it that a lane is looked at by its deadline.
+fn watch<L>(looks: &mut Looks, idle: Duration, key: &[Value], lane: &mut Lane<L>) {
+    let Some(deadline) = lane.progress.deadline(lane.waits, idle) else { return };
+    if lane.look.is_some_and(|look| look <= deadline) {
+        return;
+    }
+    if let Some(look) = lane.look.replace(deadline) {
+        looks.remove(&(look, lane.order));
+    }
+    looks.insert((deadline, lane.order), key.into());
 }
 
 /// What a lane takes of the ceiling of bytes, besides what it holds.
 pub(super) fn bytes<L>(key: &[Value]) -> usize {
     size_of::<Lane<L>>() + weight(key)
-}
-
-fn earlier(a: Option<Mark>, b: Option<Mark>) -> Option<Mark> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
 }

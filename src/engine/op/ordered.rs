@@ -6,8 +6,8 @@
 //! the watermark closes at some time closes before rows of that time enter. On arrival time nothing
 //! waits, as no row can come before another. When a lane is idle its waiting rows enter first.
 //!
-//! State: waiting rows, and a [`Pane`] per group. Groups that wait for nothing may be forgotten where
-//! there is no room for another, the longest quiet first; each counts as refused.
+//! State: waiting rows, and a [`Pane`] per group. Where there is no room for another group or row, groups
+//! that wait for nothing are forgotten, the longest quiet first; each counts as refused.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use super::pane::{Due, Pane};
 use crate::engine::Context;
 use crate::engine::aggregate::Accumulator;
 use crate::engine::budget::{Budget, weight};
+use crate::engine::front::Entry;
 use crate::engine::held::Held;
 use crate::engine::layout::Remap;
 use crate::engine::snapshot::{Reader, SnapshotError, Writer};
@@ -51,7 +52,7 @@ struct Queue {
 #[derive(Debug)]
 struct Waiting {
     group: Arc<[Value]>,
-    held: Arc<Held>,
+    held: Held,
 }
 
 #[derive(Debug)]
@@ -89,8 +90,12 @@ impl Ordered {
         let names = work.ctx.group().len();
         let lane_key = arrival.lane.or(entrant.group.get(..names).filter(|group| !group.is_empty()));
         let Some(lane_key) = lane_key else { return };
-        let passes = entrant.entry.is_some();
-        if !self.enter(work, lane_key, passes) {
+        let row = entrant.entry.map(|Entry { begins, ends, body }| Waiting {
+            group: entrant.group.as_slice().into(),
+            held: Held { time, order: 0, begins, ends, body },
+        });
+        let passes = row.is_some();
+        if !self.enter(work, lane_key, row.as_ref()) {
             work.account.refused += u64::from(passes);
             return;
         }
@@ -107,15 +112,18 @@ impl Ordered {
         let time = lane.progress.stamp(time);
         let late = time < lane.progress.closed();
         lane.progress.row(key, time, lateness, mark);
-        if let Some(entry) = entrant.entry {
-            let order = self.next_order;
+        if let Some(mut row) = row {
+            (row.held.time, row.held.order) = (time, self.next_order);
             self.next_order += 1;
-            let held = Held { time, order, begins: entry.begins, ends: entry.ends, body: entry.body };
-            let waiting = Waiting { group: entrant.group.as_slice().into(), held: Arc::new(held) };
             if late {
                 work.account.late += 1;
-            } else if work.charge(waiting.bytes()) {
-                lane.holds.waiting.insert((time, order), waiting);
+            } else {
+                if !work.ledger.budget.has(row.bytes()) {
+                    self.groups -= lane.holds.forget_quietest(work, &row.group);
+                }
+                if work.charge(row.bytes()) {
+                    lane.holds.waiting.insert((time, row.held.order), row);
+                }
             }
         }
         let upto = lane.progress.closed();
@@ -124,21 +132,23 @@ impl Ordered {
         self.lanes.touched(lane_key, waited);
     }
 
-    /// Whether there is a lane of this key, with room for a group. A row that is held back makes none,
+    /// Whether there is a lane of this key, with room for the row. One that is held back makes no lane,
     /// unless all share the one.
-    fn enter(&mut self, work: &mut Work<'_>, key: &[Value], passes: bool) -> bool {
+    fn enter(&mut self, work: &mut Work<'_>, key: &[Value], row: Option<&Waiting>) -> bool {
         let most = work.ctx.config.max_groups;
         let known = self.lanes.map.get(key);
-        let empty = known.is_none_or(|lane| lane.holds.groups.is_empty());
-        if known.is_none() && !passes && work.ctx.by_key() {
+        let exists = known.is_some();
+        if let (Some(row), true) = (row, work.ctx.by_key()) {
+            let empty = known.is_none_or(|lane| lane.holds.groups.is_empty());
+            let full = (!exists && self.lanes.map.len() >= most) || (empty && self.groups >= most);
+            let bytes = lane::bytes::<Queue>(key) + Group::bytes(work.ctx, &row.group) + row.bytes();
+            if full || !work.ledger.budget.has(bytes) {
+                self.forget_quietest(work, key);
+            }
+        } else if !exists && work.ctx.by_key() {
             return false;
         }
-        let full = (known.is_none() && self.lanes.map.len() >= most) || (empty && self.groups >= most);
-        let exists = known.is_some();
-        if full && passes && work.ctx.by_key() {
-            self.forget_quietest(work);
-        }
-        if exists && self.lanes.map.contains_key(key) {
+        if exists {
             return true;
         }
         if self.lanes.map.len() >= most || !work.ledger.budget.take(lane::bytes::<Queue>(key)) {
@@ -149,13 +159,12 @@ impl Ordered {
         true
     }
 
-    /// Forgets lanes that wait for nothing, with their groups.
-    fn forget_quietest(&mut self, work: &mut Work<'_>) {
-        for (key, queue) in self.lanes.forget_quietest() {
+    /// Forgets lanes that wait for nothing, with their groups, but not `except`.
+    fn forget_quietest(&mut self, work: &mut Work<'_>, except: &[Value]) {
+        for (key, queue) in self.lanes.forget_quietest(except) {
             work.ledger.budget.give(lane::bytes::<Queue>(&key));
             for (key, group) in &queue.groups {
-                work.ledger.budget.give(Group::bytes(work.ctx, key) + group.pane.bytes());
-                work.account.refused += 1;
+                group.forget(work, key);
             }
             self.groups -= queue.groups.len();
         }
@@ -179,7 +188,7 @@ impl Ordered {
     pub(super) fn move_slots(&mut self, remaps: &[Remap], budget: &mut Budget) {
         for queue in self.lanes.map.values_mut().map(|lane| &mut lane.holds) {
             let waiting = queue.waiting.values_mut();
-            waiting.for_each(|row| Arc::make_mut(&mut row.held).move_slots(remaps, budget));
+            waiting.for_each(|row| row.held.move_slots(remaps, budget));
             queue.groups.values_mut().for_each(|group| group.pane.move_slots(remaps, budget));
         }
     }
@@ -222,7 +231,7 @@ impl Ordered {
             let holds = Queue::read(ctx, budget, from)?;
             self.groups += holds.groups.len();
             budget.charge(lane::bytes::<Queue>(&key));
-            let mut lane = Lane { order, progress, waits: false, holds };
+            let mut lane = Lane::new(order, progress, holds);
             lane.settle();
             if !self.lanes.put(key, lane) {
                 return Err(from.damaged());
@@ -236,7 +245,7 @@ impl Queue {
     fn read(ctx: Context<'_>, budget: &mut Budget, from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
         let mut queue = Self::default();
         for _ in 0..from.len()? {
-            let row = Waiting { group: from.values()?.into(), held: Arc::new(Held::read(ctx, from)?) };
+            let row = Waiting { group: from.values()?.into(), held: Held::read(ctx, from)? };
             budget.charge(row.bytes());
             if queue.waiting.insert((row.held.time, row.held.order), row).is_some() {
                 return Err(from.damaged());
@@ -255,14 +264,20 @@ impl Queue {
         Ok(queue)
     }
 
-    /// Forgets a sixteenth of the groups that wait for nothing, the longest quiet, and gives them back.
-    fn forget_quietest(&mut self) -> Vec<(Arc<[Value]>, Group)> {
-        let quiet = self.groups.iter().filter(|(_, group)| group.pane.dues().is_empty());
+    /// Forgets a sixteenth of the groups that wait for nothing, the longest quiet, but never `except`. Gives
+    /// back how many.
+    fn forget_quietest(&mut self, work: &mut Work<'_>, except: &[Value]) -> usize {
+        let quiet = self.groups.iter().filter(|(key, group)| !group.pane.waits() && ***key != *except);
         let mut quiet: Vec<(u64, Arc<[Value]>)> =
             quiet.map(|(key, group)| (group.seen, key.clone())).collect();
         quiet.sort_by_key(|(seen, _)| *seen);
         quiet.truncate(1 + self.groups.len() / 16);
-        quiet.into_iter().filter_map(|(_, key)| self.groups.remove_entry(&key)).collect()
+        for (_, key) in &quiet {
+            if let Some(group) = self.groups.remove(key) {
+                group.forget(work, key);
+            }
+        }
+        quiet.len()
     }
 }
 
@@ -290,6 +305,12 @@ impl Group {
     /// What it takes of the ceiling of bytes, besides what its window grows to.
     fn bytes(ctx: Context<'_>, key: &[Value]) -> usize {
         size_of::<Self>() + weight(key) + ctx.aggregates().len() * size_of::<Accumulator>()
+    }
+
+    /// Gives back what it took; that it is forgotten counts as refused.
+    fn forget(&self, work: &mut Work<'_>, key: &[Value]) {
+        work.ledger.budget.give(Self::bytes(work.ctx, key) + self.pane.bytes());
+        work.account.refused += 1;
     }
 }
 
@@ -337,7 +358,7 @@ fn close(work: &mut Work<'_>, lane: &mut Lane<Queue>, groups: &mut usize, at: Ti
 
 /// A row's turn has come.
 fn enter(work: &mut Work<'_>, lane: &mut Lane<Queue>, groups: &mut usize, waiting: Waiting) {
-    let Waiting { group: key, held } = waiting;
+    let (key, held) = (waiting.group, Arc::new(waiting.held));
     if !lane.holds.groups.contains_key(&key) && !found(work, lane, groups, &key) {
         work.account.refused += 1;
         return;
@@ -363,16 +384,13 @@ fn enter(work: &mut Work<'_>, lane: &mut Lane<Queue>, groups: &mut usize, waitin
 
 /// Makes a group; false where there is no room for it.
 fn found(work: &mut Work<'_>, lane: &mut Lane<Queue>, groups: &mut usize, key: &Arc<[Value]>) -> bool {
-    if *groups >= work.ctx.config.max_groups {
-        for (key, group) in lane.holds.forget_quietest() {
-            work.ledger.budget.give(Group::bytes(work.ctx, &key) + group.pane.bytes());
-            work.account.refused += 1;
-            *groups -= 1;
-        }
+    let bytes = Group::bytes(work.ctx, key);
+    if *groups >= work.ctx.config.max_groups || !work.ledger.budget.has(bytes) {
+        *groups -= lane.holds.forget_quietest(work, key);
     }
     let Some(pane) = Pane::new(work.ctx) else { return false };
     let room = *groups < work.ctx.config.max_groups;
-    if !room || !work.ledger.budget.take(Group::bytes(work.ctx, key)) {
+    if !room || !work.ledger.budget.take(bytes) {
         return false;
     }
     *groups += 1;

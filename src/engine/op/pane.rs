@@ -87,6 +87,15 @@ impl Pane {
         }
     }
 
+    /// Whether it waits for the watermark.
+    pub(super) fn waits(&self) -> bool {
+        match self {
+            Self::Slide(slide) => slide.waits(),
+            Self::Session(session) => !session.is_empty(),
+            Self::Count(_) | Self::State(_) => false,
+        }
+    }
+
     /// Whether it holds nothing, so that it need not be there.
     pub(super) fn is_empty(&self) -> bool {
         match self {

@@ -82,6 +82,10 @@ impl Slide {
         self.open.iter().map(|(trigger, order)| self.due(*trigger, *order)).collect()
     }
 
+    pub(super) fn waits(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.open.is_empty()
     }

@@ -111,6 +111,20 @@ fn a_row_finds_its_partners_in_a_table() {
 }
 
 #[test]
+fn a_late_row_counts_once_whatever_partners_it_has() {
+    let mut rule = joined(Side::Table(1), on(JoinKind::Inner, 1, true), false);
+    rule.window = ordered::rows(tumble()).window;
+    let itself = joined(Side::Stream(0), on(JoinKind::Inner, 1, true), true);
+    let mut two = Two::new(vec![rule, itself]);
+    two.row(0, "d1", 1, 25).row(0, "d1", 2, 5);
+    let retained = Row { retained: true, ..row("d1", Some(3), 26) };
+    two.engine.push(0, &retained, now(0, 0), &mut two.out);
+    for account in two.engine.accounts() {
+        assert_eq!((account.rows, account.late, account.retained), (3, 1, 1));
+    }
+}
+
+#[test]
 fn a_table_of_the_newest_keeps_the_newest() {
     let mut two = Two::new(vec![joined(Side::Table(0), on(JoinKind::Left, 1, true), false)]);
     two.row(0, "a", 1, 5).gives(&["@5 a 1 NULL tf"]);
@@ -135,6 +149,21 @@ fn a_table_forgets_the_quietest_keys() {
     two.gives(&["@5 a 0 3 tf", "@5 b 0 NULL tf", "@5 c 0 4 tf"]);
     assert_eq!(two.engine.accounts()[0].refused, 1);
     assert!(two.engine.accounts()[0].degraded_until.is_some());
+}
+
+#[test]
+fn the_bytes_of_a_table_are_bounded_where_its_rows_grow() {
+    let config = Config { max_bytes: 2_000, ..Config::default() };
+    let mut two = Two::with(vec![joined(Side::Table(0), on(JoinKind::Left, 1, true), false)], config);
+    two.row(1, "a", 1, 0).row(1, "b", 2, 1);
+    for (device, at) in [("b", 2), ("a", 3)] {
+        let mut large = row(device, None, at);
+        large.slots[1] = Value::str(&"x".repeat(1_200));
+        two.engine.push(1, &large, now(at, 0), &mut two.out);
+    }
+    two.row(0, "b", 0, 5).gives(&["@5 b 0 NULL tf"]);
+    assert_eq!(two.engine.accounts()[0].refused, 1, "it gave way to the other");
+    two.row(1, "b", 4, 6).row(0, "b", 0, 7).gives(&["@7 b 0 4 tf"]);
 }
 
 #[test]

@@ -349,6 +349,28 @@ fn groups_that_wait_for_nothing_make_room() {
 }
 
 #[test]
+fn bytes_of_silent_groups_make_room() {
+    for spec in [stream(), StreamSpec { key: None, ..stream() }] {
+        for kind in [slide(10, 0), count(3, 1), state(true)] {
+            let config = Config { max_bytes: 6_000, ..Config::default() };
+            let mut rule = windowed(kind);
+            rule.window.as_mut().unwrap().by_key = spec.key.is_some();
+            let mut bench = Bench::with(spec.clone(), vec![rule], config);
+            for at in 0..100 {
+                bench.row(&format!("d{at}"), 1, at, at);
+                assert!(bench.account().bytes <= 6_000);
+            }
+            // Each was taken in, and most were forgotten.
+            let (groups, refused) = (bench.account().groups, bench.account().refused);
+            assert_eq!(groups + usize::try_from(refused).unwrap(), 100);
+            bench.out.clear();
+            bench.row("d99", 2, 100, 100).row("d99", -1, 101, 101);
+            assert!(bench.out.iter().any(|o| o.values[1] == Value::Int(2)), "{:?}", bench.out);
+        }
+    }
+}
+
+#[test]
 fn bytes_are_bounded_and_given_back() {
     for kind in [slide(10, 0), slide(10, 5), session(20, 6), count(50, 10), state(true), hop(10, 5)] {
         let config = Config { max_bytes: 4_000, ..Config::default() };
