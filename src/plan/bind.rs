@@ -251,7 +251,7 @@ impl Binder<'_> {
         }
         let Some(side) = path.side else {
             let problem = self.nowhere(path, place, clause);
-            return self.problem(problem);
+            return self.problem(meant(path, problem));
         };
         if self.over_groups(clause) {
             return self.part_of_group(path, side, place);
@@ -261,10 +261,16 @@ impl Binder<'_> {
         }
         match self.sides[side].schema.resolve(&path.names) {
             Ok(field) => {
+                if path.quoted && path.names.len() == 1 && !self.sides[side].schema.declares(&first.text) {
+                    let message = format!("\"{0}\" is the column `{0}`, which may not be there", first.text);
+                    let hint =
+                        format!("a text stands in single quotes: '{}'; a name in backticks", first.text);
+                    self.doubts.push(Problem::new("quoted-name", place, message).hint(hint));
+                }
                 let ty = field.ty.clone();
                 Typed { expr: self.take(side, field), ty }
             }
-            Err(problem) => self.problem(problem),
+            Err(problem) => self.problem(meant(path, problem)),
         }
     }
 
@@ -393,4 +399,16 @@ impl Binder<'_> {
 /// A truth value.
 pub(super) fn boolean(expr: Expr) -> Typed {
     Typed { expr, ty: DataType::Boolean }
+}
+
+/// What was perhaps meant by a path that does not exist, where nothing else is near.
+fn meant(path: &Path, problem: Problem) -> Problem {
+    match path.names.as_slice() {
+        _ if problem.hint.is_some() => problem,
+        [only] if path.quoted => problem.hint(format!("a text stands in single quotes: '{}'", only.text)),
+        [before, last] if super::function_names().any(|name| name.eq_ignore_ascii_case(&last.text)) => {
+            problem.hint(format!("write {}({})", last.text, before.text))
+        }
+        _ => problem,
+    }
 }

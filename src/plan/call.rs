@@ -7,6 +7,7 @@ use crate::model::value::{DataType, Value};
 use super::bind::{Binder, Clause, Typed, nothing};
 use super::function::{self, Signature};
 use super::logical::Expr;
+use super::nearest::nearest;
 use super::report::Problem;
 use super::syntax::Call;
 use super::{aggregate, analytic, meta};
@@ -31,6 +32,19 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let analytic = analytic::names().filter(|name| aggregate::named(name).is_none());
     aggregate::names().chain(analytic).chain(bare).chain(OWN).chain(meta::NAMES)
 }
+
+/// What functions are called elsewhere, and here.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("average", "avg"),
+    ("mean", "avg"),
+    ("ifnull", "coalesce"),
+    ("substr", "substring"),
+    ("len", "length"),
+    ("ucase", "upper"),
+    ("lcase", "lower"),
+    ("maximum", "max"),
+    ("minimum", "min"),
+];
 
 impl Binder<'_> {
     /// Binds a call. `place` is all of it.
@@ -92,7 +106,14 @@ impl Binder<'_> {
         if name.to_uppercase().ends_with("WINDOW") {
             return self.problem(problem.hint("a window stands in GROUP BY, by itself"));
         }
-        self.problem(problem.did_you_mean(name, super::function_names()))
+        let names = super::function_names().chain(ELSEWHERE.iter().map(|(other, _)| *other));
+        self.problem(match nearest(name, names) {
+            Some(near) => match ELSEWHERE.iter().find(|(other, _)| *other == near) {
+                Some((_, ours)) => problem.hint(format!("it is called `{ours}` here")),
+                None => problem.hint(format!("did you mean `{near}`?")),
+            },
+            None => problem,
+        })
     }
 
     fn bare(&mut self, bare: &Expr, call: &Call, place: Place, clause: Clause) -> Typed {

@@ -64,6 +64,9 @@ impl Binder<'_> {
             (DataType::Datetime, _) | (_, DataType::Datetime) => {
                 problem.hint("write a time as '2026-01-31T12:00:00Z', or use CAST(… AS DATETIME)")
             }
+            (DataType::Boolean, _) | (_, DataType::Boolean) => {
+                problem.hint("a BOOLEAN is a condition by itself; or compare it with TRUE or FALSE")
+            }
             _ => problem,
         };
         self.problem(problem);

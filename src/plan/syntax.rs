@@ -101,6 +101,8 @@ pub(super) struct Path {
     pub(super) side: Option<usize>,
     /// Whether the side was written.
     pub(super) qualified: bool,
+    /// Whether the first name stands in double quotes, as texts do elsewhere.
+    pub(super) quoted: bool,
 }
 
 impl PartialEq for Path {
@@ -112,12 +114,12 @@ impl PartialEq for Path {
 impl Path {
     /// A path as written.
     pub(super) fn of(name: Name) -> Self {
-        Self { names: vec![name], dotted: 1, side: None, qualified: false }
+        Self { names: vec![name], dotted: 1, side: None, qualified: false, quoted: false }
     }
 
     /// A column of a side.
     pub(super) fn column(side: usize, name: Name) -> Self {
-        Self { names: vec![name], dotted: 1, side: Some(side), qualified: true }
+        Self { names: vec![name], dotted: 1, side: Some(side), qualified: true, quoted: false }
     }
 
     /// The path as a person would write it.

@@ -60,7 +60,7 @@ impl Parser<'_> {
     fn comparison(&mut self) -> Result<Node, Problem> {
         let mut left = self.concat()?;
         // In parentheses a comparison may be compared like any other truth value.
-        let mut bare = false;
+        let (mut bare, mut joined) = (false, false);
         loop {
             let op = match &self.peek().kind {
                 Kind::Symbol("=") => BinaryOp::Eq,
@@ -84,8 +84,14 @@ impl Parser<'_> {
             let right = self.concat()?;
             if bare {
                 let problem = Problem::new("syntax", at, "a comparison cannot be compared again");
-                return Err(problem.hint("write `a < b AND b < c`"));
+                return Err(match right.kind {
+                    // To whom the sign means OR, this was one comparison or the other.
+                    NodeKind::Binary(BinaryOp::Concat, ..) => problem.hint("write OR; `||` joins texts"),
+                    _ if joined => problem.hint("write OR; `||` joins texts"),
+                    _ => problem.hint("write `a < b AND b < c`"),
+                });
             }
+            joined = matches!(right.kind, NodeKind::Binary(BinaryOp::Concat, ..));
             left = self.binary(op, left, right)?;
             bare = true;
         }
@@ -335,9 +341,10 @@ impl Parser<'_> {
     }
 
     fn column(&mut self) -> Result<Node, Problem> {
+        let quoted = self.text[self.peek().bytes.clone()].starts_with('"');
         let name = self.name("a column")?;
         let place = name.place;
-        self.node(NodeKind::Path(Path::of(name)), place)
+        self.node(NodeKind::Path(Path { quoted, ..Path::of(name) }), place)
     }
 
     fn cast(&mut self) -> Result<Node, Problem> {
@@ -413,7 +420,12 @@ impl Parser<'_> {
             }
         }
         if !self.peek().is(")") {
-            return Err(self.expected("`,` or `)`"));
+            let problem = self.expected("`,` or `)`");
+            return Err(if super::select::is_window(&call.name.text) && problem.hint.is_none() {
+                problem.hint("write the unit, a comma and a number: TUMBLINGWINDOW(ss, 10)")
+            } else {
+                problem
+            });
         }
         self.next();
         self.behind_call(&mut call)?;

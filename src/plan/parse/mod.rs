@@ -4,6 +4,7 @@
 mod create;
 mod expr;
 mod select;
+mod slip;
 
 use super::Limits;
 use super::report::Problem;
@@ -135,16 +136,6 @@ impl<'a> Parser<'a> {
 
     fn expect_word(&mut self, word: &str) -> Result<Place, Problem> {
         if self.peek().is_word(word) { Ok(self.next().place) } else { Err(self.expected(word)) }
-    }
-
-    fn expected(&self, what: &str) -> Problem {
-        let found = self.peek();
-        match &found.kind {
-            Kind::Symbol("==") => {
-                Problem::new("syntax", found.place, "`==` is no operator").hint("compare with `=`")
-            }
-            _ => Problem::new("syntax", found.place, format!("expected {what}, found {}", found.shown())),
-        }
     }
 
     fn end(&mut self) -> Result<(), Problem> {

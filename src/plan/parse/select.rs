@@ -60,7 +60,10 @@ impl Parser<'_> {
         }
         if !self.peek().is_word("FROM") {
             return Err(match self.peek().kind {
-                Kind::Word(_) | Kind::Quoted(_) => self.expected("`,` or FROM").hint("name a column with AS"),
+                Kind::Word(_) | Kind::Quoted(_) => {
+                    let problem = self.expected("`,` or FROM");
+                    if problem.hint.is_some() { problem } else { problem.hint("name a column with AS") }
+                }
                 _ => self.expected("`,` or FROM"),
             });
         }
@@ -293,7 +296,7 @@ impl Parser<'_> {
         }
         let late = [
             ("WHERE", "FROM"),
-            ("GROUP", "WHERE"),
+            ("GROUP", "WHERE and before HAVING"),
             ("HAVING", "GROUP BY"),
             ("ORDER", "HAVING and before LIMIT"),
             ("JOIN", "FROM"),
@@ -309,7 +312,7 @@ impl Parser<'_> {
 }
 
 /// Whether this is called as a window is.
-fn is_window(name: &str) -> bool {
+pub(super) fn is_window(name: &str) -> bool {
     name.to_uppercase().ends_with("WINDOW")
 }
 
