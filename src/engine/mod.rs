@@ -43,7 +43,7 @@ use self::runner::Runner;
 use self::snapshot::{Reader, VERSION, Writer};
 use self::table::Tables;
 use self::watermark::Mark;
-use self::work::Work;
+use self::work::{MAX_LINES, Work};
 
 pub use self::snapshot::SnapshotError;
 
@@ -290,7 +290,7 @@ impl Engine {
             let clock = self.config.nanos.filter(|_| account.rows.is_multiple_of(SAMPLE));
             let began = clock.map(|clock| clock());
             let Runner { operator, ledger, .. } = runner;
-            let mut work = Work { ctx, tables: &self.tables, now, account, ledger, out };
+            let mut work = Work { ctx, tables: &self.tables, now, account, ledger, lines: MAX_LINES, out };
             let Account { refused, late, retained, .. } = *work.account;
             for side in sides {
                 operator.push(&mut work, *side, row);
@@ -323,7 +323,7 @@ impl Engine {
             if runner.operator.wake().is_some_and(|wake| wake <= mark) {
                 let ctx = Context::new(&self.plan, index, &self.config);
                 let (account, ledger) = (&mut self.accounts[index], &mut runner.ledger);
-                let mut work = Work { ctx, tables: &self.tables, now, account, ledger, out };
+                let mut work = Work { ctx, tables: &self.tables, now, account, ledger, lines: MAX_LINES, out };
                 let refused = work.account.refused;
                 runner.operator.advance(&mut work);
                 self.limited |= work.note(refused);

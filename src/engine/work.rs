@@ -19,8 +19,14 @@ pub(super) struct Work<'a> {
     pub(super) now: Now,
     pub(super) account: &'a mut Account,
     pub(super) ledger: &'a mut Ledger,
+    /// How many output rows it may still give.
+    pub(super) lines: usize,
     pub(super) out: &'a mut Vec<Observation>,
 }
+
+/// The most output rows that a rule gives because of one row or one deadline: more than the rows that
+/// its state has room for, so that only what multiplies, a join or `unnest`, comes to it.
+pub(super) const MAX_LINES: usize = 200_000;
 
 /// What a rule remembers besides its window.
 #[derive(Debug)]
@@ -47,6 +53,15 @@ impl Work<'_> {
         let env = Env { now: self.now.wall, at, ..Env::default() };
         env.random.set(self.ledger.random);
         env
+    }
+
+    /// Whether there may be another output row; where there may not, a refusal is counted.
+    #[must_use]
+    pub(super) fn another_line(&mut self) -> bool {
+        let fits = self.lines > 0;
+        self.lines -= usize::from(fits);
+        self.account.refused += u64::from(!fits);
+        fits
     }
 
     /// Takes over what evaluation left behind.

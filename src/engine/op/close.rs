@@ -182,7 +182,13 @@ impl Emission<'_> {
     fn source(&mut self, work: &mut Work<'_>, source: Source) {
         let env = source.env(work);
         let mut lines = Vec::with_capacity(1);
-        source.with_scope(&env, |scope| judge::lines(work.ctx, scope, |line| lines.push(line)));
+        source.with_scope(&env, |scope| {
+            judge::lines(work.ctx, scope, |line| {
+                if work.another_line() {
+                    lines.push(line);
+                }
+            });
+        });
         work.settle(&env);
         if lines.is_empty() {
             return;

@@ -38,6 +38,7 @@ fn judge(work: &mut Work<'_>, sides: &[&[Value]], row: &Row, env: &Env) {
     let mut hit = false;
     let mut lines = Vec::new();
     judge::lines(work.ctx, scope, |line| match rule.arrange {
+        _ if !work.another_line() => {}
         Some(_) => lines.push((line, ())),
         None => {
             hit = true;

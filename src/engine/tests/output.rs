@@ -70,6 +70,16 @@ fn unnest_gives_a_row_for_each_element() {
 }
 
 #[test]
+fn what_multiplies_is_bounded() {
+    let rule = RulePlan { project: vec![Expr::Unnested], unnest: Some(Expr::Field(0, 1)), ..each() };
+    let mut bench = Bench::new(stream(), vec![rule]);
+    let mut row = row("a", None, 5);
+    row.slots[1] = Value::Array(vec![Value::Int(1); 200_003].into());
+    bench.engine.push(0, &row, now(0, 0), &mut bench.out);
+    assert_eq!((bench.out.len(), bench.account().refused), (200_000, 3));
+}
+
+#[test]
 fn invisible_columns_are_judged_and_not_shown() {
     let rule = RulePlan {
         project: vec![Expr::Field(0, 0), Expr::Field(0, 1)],
