@@ -1,7 +1,7 @@
 //! The streams and tables of a set, by name: what a rule's FROM can mean, which slots rules take of
 //! each, and what of it all goes into the plan. Knows no query.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::model::node::NODE_STREAMS;
@@ -20,7 +20,7 @@ pub(super) struct Catalog {
     entries: Vec<Entry>,
     /// The slots that rules took of each, by its place here.
     pub(super) slots: Vec<Slots>,
-    by_name: HashMap<String, usize>,
+    by_name: BTreeMap<String, usize>,
     /// How many streams and tables of the plan there are so far.
     streams: usize,
     tables: usize,
@@ -103,10 +103,8 @@ impl Catalog {
         }
         let problem =
             Problem::new("unknown-stream", name.place, format!("no stream or table `{}`", name.text));
-        let mut names: Vec<&str> = self.by_name.keys().map(String::as_str).collect();
-        names.sort_unstable();
         let problem = problem.hint("declare it under `streams` with CREATE STREAM, or under `tables`");
-        Err(problem.did_you_mean(&name.text, names))
+        Err(problem.did_you_mean(&name.text, self.by_name.keys().map(String::as_str)))
     }
 
     /// The schema of the stream or table at a place; `None` where its declaration is wrong.

@@ -5,6 +5,8 @@
 pub(super) fn nearest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     // Names longer than this are compared with none: the work grows with the square.
     const LONGEST: usize = 64;
+    // A set may have as many mistakes as names: each mistake is compared with so many of them.
+    const MOST: usize = 1_000;
     let wrong: Vec<char> = wrong.chars().take(LONGEST + 1).flat_map(char::to_lowercase).collect();
     if wrong.len() > LONGEST {
         return None;
@@ -16,6 +18,7 @@ pub(super) fn nearest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>)
     };
     names
         .into_iter()
+        .take(MOST)
         .filter(|name| name.len() <= LONGEST * 4)
         .map(|name| {
             (slips(&wrong, &name.chars().flat_map(char::to_lowercase).collect::<Vec<_>>(), bound), name)
