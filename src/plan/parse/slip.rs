@@ -31,7 +31,7 @@ impl Parser<'_> {
         }
         let problem =
             Problem::new("syntax", found.place, format!("expected {what}, found {}", found.shown()));
-        match self.meant(before, found) {
+        match self.meant(what, before, found) {
             Some(hint) => problem.hint(hint),
             None => problem,
         }
@@ -47,7 +47,7 @@ impl Parser<'_> {
         }
     }
 
-    fn meant(&self, before: &Token, found: &Token) -> Option<String> {
+    fn meant(&self, what: &str, before: &Token, found: &Token) -> Option<String> {
         let compares = ["<", "<=", ">", ">=", "=", "<>"].iter().any(|symbol| found.is(symbol));
         let chained = before.is_word("AND") || before.is_word("OR");
         if chained && (compares || ["LIKE", "IN", "BETWEEN", "IS"].iter().any(|word| found.is_word(word))) {
@@ -75,10 +75,12 @@ impl Parser<'_> {
         if window(found) || (found.is("(") && window(before)) {
             return Some("a window stands in GROUP BY: GROUP BY …, TUMBLINGWINDOW(ss, 10)".to_owned());
         }
-        // A misspelt word was perhaps taken for a name, and what follows it does not fit.
+        // A misspelt word was perhaps taken for a name, and what follows it does not fit. Where one
+        // word alone is expected, no other can be meant.
+        let one = what.bytes().all(|byte| byte.is_ascii_uppercase());
         [found, before].into_iter().find_map(|token| {
             let Kind::Word(word) = &token.kind else { return None };
-            let near = nearest(word, PARTS.iter().copied())?;
+            let near = nearest(word, PARTS.iter().copied().filter(|part| !one || *part == what))?;
             (!word.eq_ignore_ascii_case(near)).then(|| format!("did you mean {near}?"))
         })
     }
