@@ -44,6 +44,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("lcase", "lower"),
     ("maximum", "max"),
     ("minimum", "min"),
+    ("if", "CASE WHEN … THEN … ELSE … END"),
+    ("iif", "CASE WHEN … THEN … ELSE … END"),
 ];
 
 impl Binder<'_> {

@@ -421,7 +421,7 @@ impl Parser<'_> {
         }
         if !self.peek().is(")") {
             let problem = self.expected("`,` or `)`");
-            return Err(if super::select::is_window(&call.name.text) && problem.hint.is_none() {
+            return Err(if super::select::is_window(&call.name.text) {
                 problem.hint("write the unit, a comma and a number: TUMBLINGWINDOW(ss, 10)")
             } else {
                 problem

@@ -14,6 +14,9 @@ const OPERATORS: &[(&str, &str)] = &[
     ("=>", "write `>=`"),
     ("&&", "write AND"),
     ("!", "write NOT"),
+    ("::", "write CAST(… AS BIGINT)"),
+    ("?", "write CASE WHEN … THEN … ELSE … END"),
+    ("~", "write regexp_matches(a, '…')"),
     ("<=>", "write `=`, and IS NULL where NULL is meant"),
 ];
 
@@ -31,7 +34,13 @@ impl Parser<'_> {
         }
         let problem =
             Problem::new("syntax", found.place, format!("expected {what}, found {}", found.shown()));
-        match self.meant(what, before, found) {
+        let meant = match what {
+            "AND" => Some("write BETWEEN 3 AND 5".to_owned()),
+            // A name that stands where JOIN is missing is no misspelt word.
+            "JOIN" => None,
+            _ => self.meant(before, found),
+        };
+        match meant {
             Some(hint) => problem.hint(hint),
             None => problem,
         }
@@ -47,7 +56,7 @@ impl Parser<'_> {
         }
     }
 
-    fn meant(&self, what: &str, before: &Token, found: &Token) -> Option<String> {
+    fn meant(&self, before: &Token, found: &Token) -> Option<String> {
         let compares = ["<", "<=", ">", ">=", "=", "<>"].iter().any(|symbol| found.is(symbol));
         let chained = before.is_word("AND") || before.is_word("OR");
         if chained && (compares || ["LIKE", "IN", "BETWEEN", "IS"].iter().any(|word| found.is_word(word))) {
@@ -63,6 +72,15 @@ impl Parser<'_> {
             Kind::Number(_) | Kind::Text(_) if before.is_word("INTERVAL") => {
                 return Some("spans of time are milliseconds: now() - 300000".to_owned());
             }
+            Kind::Word(unit) if matches!(before.kind, Kind::Number(_)) && is_span(unit) => {
+                return Some("spans of time are milliseconds: now() - 300000".to_owned());
+            }
+            Kind::Word(_) if found.is_word("NOT") && self.ahead(1).is_word("NULL") => {
+                return Some("write IS NOT NULL".to_owned());
+            }
+            Kind::Word(_) if found.is_word("ISNULL") => return Some("write IS NULL".to_owned()),
+            Kind::Word(_) if found.is_word("NOTNULL") => return Some("write IS NOT NULL".to_owned()),
+            Kind::Word(_) if found.is_word("ILIKE") => return Some("write lower(a) LIKE '…'".to_owned()),
             Kind::Number(_) if before.is_word("TOP") => return Some("write LIMIT at the end".to_owned()),
             Kind::Symbol(",") => {
                 if let (Kind::Number(whole), Kind::Number(part)) = (&before.kind, &self.ahead(1).kind) {
@@ -75,13 +93,17 @@ impl Parser<'_> {
         if window(found) || (found.is("(") && window(before)) {
             return Some("a window stands in GROUP BY: GROUP BY …, TUMBLINGWINDOW(ss, 10)".to_owned());
         }
-        // A misspelt word was perhaps taken for a name, and what follows it does not fit. Where one
-        // word alone is expected, no other can be meant.
-        let one = what.bytes().all(|byte| byte.is_ascii_uppercase());
+        // A misspelt word was perhaps taken for a name, and what follows it does not fit.
         [found, before].into_iter().find_map(|token| {
             let Kind::Word(word) = &token.kind else { return None };
-            let near = nearest(word, PARTS.iter().copied().filter(|part| !one || *part == what))?;
+            let near = nearest(word, PARTS.iter().copied())?;
             (!word.eq_ignore_ascii_case(near)).then(|| format!("did you mean {near}?"))
         })
     }
+}
+
+/// Whether it is a unit of time, as behind a number.
+fn is_span(word: &str) -> bool {
+    let known = ["ms", "s", "m", "h", "d", "sec", "min", "seconds", "minutes", "hours", "days"];
+    known.iter().any(|unit| word.eq_ignore_ascii_case(unit))
 }
