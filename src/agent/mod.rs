@@ -6,8 +6,8 @@
 //! durable, the uplink sends what it can, and then everything ends.
 
 pub mod casefile;
-pub mod core;
 mod ceiling;
+pub mod core;
 mod driver;
 mod local;
 pub mod metrics;

@@ -323,7 +323,8 @@ impl Engine {
             if runner.operator.wake().is_some_and(|wake| wake <= mark) {
                 let ctx = Context::new(&self.plan, index, &self.config);
                 let (account, ledger) = (&mut self.accounts[index], &mut runner.ledger);
-                let mut work = Work { ctx, tables: &self.tables, now, account, ledger, lines: MAX_LINES, out };
+                let mut work =
+                    Work { ctx, tables: &self.tables, now, account, ledger, lines: MAX_LINES, out };
                 let refused = work.account.refused;
                 runner.operator.advance(&mut work);
                 self.limited |= work.note(refused);
@@ -380,7 +381,8 @@ impl Engine {
             })
             .collect();
         for (index, rule) in self.plan.rules.iter().enumerate() {
-            let Some((was, mut runner, account)) = known.remove(&(rule.alert.rule.clone(), rule.state)) else {
+            let Some((was, mut runner, account)) = known.remove(&(rule.alert.rule.clone(), rule.state))
+            else {
                 continue;
             };
             let before = Context::new(&old.plan, was, &self.config);

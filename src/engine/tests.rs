@@ -540,7 +540,12 @@ fn run(
         mono += i64::from(*wait);
         let time = now(i64::from(*at), mono);
         between(&mut engine, time, &mut out);
-        engine.push(usize::from(n % 2), &row(&device(*n / 2), v.map(i64::from), i64::from(*at)), time, &mut out);
+        engine.push(
+            usize::from(n % 2),
+            &row(&device(*n / 2), v.map(i64::from), i64::from(*at)),
+            time,
+            &mut out,
+        );
     }
     engine.advance(now(0, mono + 10_000), &mut out);
     (out, engine.accounts().to_vec())

@@ -123,7 +123,8 @@ pub const MONTHS: [&str; 12] = [
 ];
 
 /// The days of the week, Monday first.
-pub const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+pub const WEEKDAYS: [&str; 7] =
+    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 impl TimePattern {
     /// Reads a pattern.

@@ -68,7 +68,14 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { file_bytes: 4 << 20, text_bytes: 64 << 10, nodes: 10_000, depth: 64, rules: 200_000, table_rows: 100_000 }
+        Self {
+            file_bytes: 4 << 20,
+            text_bytes: 64 << 10,
+            nodes: 10_000,
+            depth: 64,
+            rules: 200_000,
+            table_rows: 100_000,
+        }
     }
 }
 

@@ -146,7 +146,8 @@ impl Binder<'_> {
         match key {
             Some(key) => {
                 let key = Expr::Field(0, key);
-                let apart = matches!(kind, Some(WindowKind::State { partition, .. }) if partition.contains(&key));
+                let apart =
+                    matches!(kind, Some(WindowKind::State { partition, .. }) if partition.contains(&key));
                 apart || self.groups.iter().any(|(_, group)| group.expr == key)
             }
             None => !self.groups.is_empty(),

@@ -150,7 +150,8 @@ fn arrange(sql: Sql<'_>, terms: Terms) -> Option<Step> {
     let distinct = arrange.distinct.then(|| "DISTINCT".to_owned());
     let limit = arrange.limit.map(|limit| format!("LIMIT {limit}"));
     let parts: Vec<String> = [distinct, order, limit].into_iter().flatten().collect();
-    let over = if sql.rule.window.is_some() { "windows that end together" } else { "the elements of one row" };
+    let over =
+        if sql.rule.window.is_some() { "windows that end together" } else { "the elements of one row" };
     Some(Step::new("arrange", parts.join(", ")).with("over", over))
 }
 
