@@ -20,8 +20,8 @@ pub(super) struct Line {
     pub(super) order: Box<[Value]>,
 }
 
-/// The output rows that a row or a group makes: one, or with `unnest` one for each element. HAVING has
-/// its say here, as it may speak of the element.
+/// The output rows that a row or a group makes, if HAVING lets it: one, or with `unnest` one for each
+/// element.
 pub(super) fn lines(ctx: Context<'_>, scope: Scope<'_>, mut give: impl FnMut(Line)) {
     let Some(unnest) = &ctx.rule.unnest else {
         if let Some(line) = line(ctx, scope) {
