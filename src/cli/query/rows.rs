@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::model::row::Observation;
 use crate::model::value::Value;
+use crate::plan::explain::shown;
 
 /// How rows are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -165,18 +166,6 @@ fn cell(value: &Value) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }
-}
-
-/// With control characters written out: a payload must not reach into the terminal.
-fn shown(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c.is_control() {
-            true => out.extend(c.escape_default()),
-            false => out.push(c),
-        }
-    }
-    out
 }
 
 /// NULL is an empty field; an empty text is quoted, so that the two differ.

@@ -16,7 +16,7 @@ use crate::model::time::format_span;
 use super::logical::{Direction, Expr, Gives, Plan, RulePlan};
 use sql::{Sql, Terms, identifier};
 
-pub use text::text;
+pub use text::{shown, text};
 
 /// One step of a rule, with the steps whose rows it takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -54,7 +54,9 @@ impl Out {
     }
 }
 
-fn shown(text: &str) -> String {
+/// A text with its control characters written out: what comes from a payload or a rule must not reach into
+/// a terminal.
+pub fn shown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c.is_control() {
