@@ -161,6 +161,16 @@ impl Progress {
         }
     }
 
+    /// How far it has come: where it is the same before and after [`Self::expire`], that did nothing.
+    pub(super) fn reached(&self) -> (Timestamp, usize) {
+        let waited_for = match &self.pace {
+            Pace::Own => 0,
+            Pace::Slowest(slowest) => slowest.by_seen.len(),
+            Pace::Arrival(dues) => dues.len(),
+        };
+        (self.closed, waited_for)
+    }
+
     /// The deadline has passed: the watermark moves as far as it says. True where nobody is left to wait
     /// for, so that all that is open may close; the caller then says how far that [reaches](Self::reach).
     pub(super) fn expire(&mut self) -> bool {

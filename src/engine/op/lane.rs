@@ -115,9 +115,13 @@ impl<L> Lanes<L> {
             let Some(lane) = self.map.get_mut(&key) else { continue };
             lane.look = None;
             if lane.progress.deadline(lane.waits, self.idle).is_some_and(|deadline| deadline <= look) {
-                let waited = lane.waits;
+                let (waited, before) = (lane.waits, lane.progress.reached());
                 expire(lane);
                 self.quiet = self.quiet + usize::from(!lane.waits) - usize::from(!waited);
+                // State that was read back may wait for what never comes. It must not keep the rest waiting.
+                if lane.waits == waited && lane.progress.reached() == before {
+                    continue;
+                }
             }
             watch(&mut self.looks, self.idle, &key, lane);
         }
