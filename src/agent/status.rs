@@ -280,7 +280,9 @@ fn streams(ruleset: &str, set: &Set) -> impl Iterator<Item = StreamStatus> {
     })
 }
 
-fn rules(ruleset: &str, set: &Set, idle: Mono) -> impl Iterator<Item = RuleStatus> {
+/// The account of each rule of a set, in the order of its plan; `idle` is the time by the clock that counts
+/// silence.
+pub fn rules(ruleset: &str, set: &Set, idle: Mono) -> impl Iterator<Item = RuleStatus> {
     let figures = set.accounts().iter().zip(set.alert_counts());
     set.plan.rules.iter().zip(figures).map(move |(rule, (account, alerts))| RuleStatus {
         ruleset: ruleset.to_owned(),
@@ -301,6 +303,13 @@ fn rules(ruleset: &str, set: &Set, idle: Mono) -> impl Iterator<Item = RuleStatu
         pending: alerts.pending,
         transitions: alerts.transitions,
     })
+}
+
+impl RuleStatus {
+    /// Rows and keys that came and were not used, for whatever reason.
+    pub fn unused(&self) -> u64 {
+        self.late + self.future + self.retained + self.outdated + self.refused
+    }
 }
 
 impl From<&SourceStatus> for Source {

@@ -81,7 +81,13 @@ impl Explain {
     /// The sets of the files that can run; and whether one cannot, which was told.
     fn read(&self) -> Result<(Vec<Set>, bool)> {
         let (mut sets, mut failed) = (Vec::new(), false);
-        for file in rulefiles::read(&self.rules)? {
+        let files = rulefiles::read(&self.rules);
+        // `--rules` takes all that follows it for files.
+        let files = match (&self.rule, self.rules.len()) {
+            (None, 2..) => files.context("read the rule files; the name of a rule stands before --rules")?,
+            _ => files?,
+        };
+        for file in files {
             let Compiled { plan, diagnostics, .. } =
                 plan::compile_text(&file.set, &file.text, &Limits::default());
             match plan {

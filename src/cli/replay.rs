@@ -4,20 +4,20 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::{Map, Value as Json, json};
 
-use crate::agent::core::{Core, Input, Limits, Set};
+use crate::agent::core::{Core, Input, Limits};
+use crate::agent::status::{RuleStatus, rules};
 use crate::clock;
 use crate::control::{self, directory};
 use crate::engine;
 use crate::ingest::replay::{Format, Options, Pace, Record, Recording};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::label::OWN_LABELS;
-use crate::model::time::{Now, Timestamp};
+use crate::model::time::{Mono, Now, Timestamp};
 use crate::model::transition::{State, Transition};
 use crate::plan;
 use crate::tasks::StopSource;
@@ -271,7 +271,8 @@ fn summary(core: &Core, messages: u64) -> String {
     let mut rows = Vec::new();
     let mut rejects = Vec::new();
     for (name, set) in core.sets() {
-        rows.extend(rule_rows(name, set));
+        // A summary looks back: whether a ceiling was reached lately is no matter.
+        rows.extend(rules(name, set, Mono::default()).map(|rule| rule_row(&rule)));
         for (stream, stats) in set.streams() {
             for (reason, count) in stats.rejects().filter(|(_, count)| *count > 0) {
                 let example = stats.samples().filter(|s| s.reason == reason).last();
@@ -301,23 +302,10 @@ fn summary(core: &Core, messages: u64) -> String {
     text
 }
 
-fn rule_rows(name: &Arc<str>, set: &Set) -> Vec<Vec<String>> {
-    let figures = set.accounts().iter().zip(set.alert_counts());
-    let row = |(rule, (account, alerts)): (
-        &Arc<plan::logical::RulePlan>,
-        (&crate::engine::Account, &crate::alert::Counts),
-    )| {
-        let unused = account.late
-            + account.future
-            + account.retained
-            + alerts.outdated
-            + account.refused
-            + alerts.refused;
-        let mut row = vec![name.to_string(), rule.alert.rule.to_string()];
-        row.extend([account.rows, account.matched, unused, account.undefined].map(|n| n.to_string()));
-        row.extend([bytes(account.bytes as u64), accounts::time(account.ns)]);
-        row.extend([alerts.transitions, alerts.pending, alerts.firing].map(|n| n.to_string()));
-        row
-    };
-    set.plan.rules.iter().zip(figures).map(row).collect()
+fn rule_row(r: &RuleStatus) -> Vec<String> {
+    let mut row = vec![r.ruleset.clone(), r.rule.clone()];
+    row.extend([r.rows, r.matched, r.unused(), r.undefined].map(|n| n.to_string()));
+    row.extend([bytes(r.bytes), accounts::time(r.nanos)]);
+    row.extend([r.transitions, r.pending, r.firing].map(|n| n.to_string()));
+    row
 }

@@ -209,9 +209,8 @@ fn rules(core: &CoreStatus) -> String {
         .rules
         .iter()
         .map(|r| {
-            let unused = r.late + r.future + r.retained + r.outdated + r.refused;
             let mut row = vec![r.ruleset.clone(), r.rule.clone()];
-            let counts = [r.rows, r.matched, unused, r.undefined, r.groups];
+            let counts = [r.rows, r.matched, r.unused(), r.undefined, r.groups];
             row.extend(counts.map(|n| n.to_string()));
             row.extend([bytes(r.bytes), accounts::time(r.nanos)]);
             row.extend([r.pending, r.firing, r.transitions].map(|n| n.to_string()));

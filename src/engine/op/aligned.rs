@@ -23,7 +23,7 @@ use crate::engine::budget::{Budget, weight};
 use crate::engine::held::{Contents, Held};
 use crate::engine::layout::Remap;
 use crate::engine::snapshot::{Reader, SnapshotError, Writer};
-use crate::engine::watermark::{Mark, Progress};
+use crate::engine::watermark::Mark;
 use crate::engine::work::Work;
 use crate::model::time::Timestamp;
 use crate::model::value::Value;
@@ -188,13 +188,9 @@ impl Aligned {
     /// Writes lanes with their groups.
     pub(super) fn write(&self, now: Mark, out: &mut Writer) {
         out.u64(self.next_order);
-        out.len(self.lanes.map.len());
-        for (key, lane) in &self.lanes.map {
-            out.values(key);
-            out.u64(lane.order);
-            out.time(lane.holds.last_end);
-            lane.progress.write(now, out);
-            let groups = lane.holds.groups.iter();
+        self.lanes.write(now, out, |holds, out| {
+            out.time(holds.last_end);
+            let groups = holds.groups.iter();
             let groups: Vec<_> = groups.filter_map(|key| self.store.groups.get_key_value(key)).collect();
             out.len(groups.len());
             for (key, group) in groups {
@@ -206,7 +202,7 @@ impl Aligned {
                     window.contents.write(out);
                 }
             }
-        }
+        });
     }
 
     /// Reads what [`Self::write`] wrote for the same rule.
@@ -218,33 +214,26 @@ impl Aligned {
         from: &mut Reader<'_>,
     ) -> Result<(), SnapshotError> {
         self.next_order = from.u64()?;
-        for _ in 0..from.len()? {
-            let key: Arc<[Value]> = from.values()?.into();
-            let order = from.u64()?;
+        let store = &mut self.store;
+        self.lanes.read(now, budget, from, |budget, from| {
             let mut holds = Open { last_end: from.time()?, ..Open::new() };
-            let progress = Progress::read(self.lanes.mode, now, from)?;
-            budget.charge(lane::bytes::<Open>(&key));
             for _ in 0..from.len()? {
                 let name: Arc<[Value]> = from.values()?.into();
-                let group = self.store.read(ctx, budget, &name, from)?;
+                let group = store.read(ctx, budget, &name, from)?;
                 if let Some(first) = group.windows.first() {
-                    holds.next_end = holds.next_end.min(first.start.plus(self.store.length));
+                    holds.next_end = holds.next_end.min(first.start.plus(store.length));
                 }
                 if let Some(last) = group.windows.last() {
-                    holds.last_end = holds.last_end.max(last.start.plus(self.store.length));
+                    holds.last_end = holds.last_end.max(last.start.plus(store.length));
                 }
                 holds.groups.push(name.clone());
-                if self.store.groups.insert(name, group).is_some() {
+                if store.groups.insert(name, group).is_some() {
                     return Err(from.damaged());
                 }
             }
-            let mut lane = Lane::new(order, progress, holds);
-            lane.waits = !lane.holds.groups.is_empty();
-            if !self.lanes.put(key, lane) {
-                return Err(from.damaged());
-            }
-        }
-        Ok(())
+            let waits = !holds.groups.is_empty();
+            Ok((holds, waits))
+        })
     }
 }
 

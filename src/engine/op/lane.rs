@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::Context;
-use crate::engine::budget::weight;
+use crate::engine::budget::{Budget, weight};
+use crate::engine::snapshot::{Reader, SnapshotError, Writer};
 use crate::engine::watermark::{Mark, Mode, Progress};
 use crate::model::value::Value;
 
@@ -70,7 +71,7 @@ impl<L> Lanes<L> {
     }
 
     /// Puts a lane in; false where it was there.
-    pub(super) fn put(&mut self, key: Arc<[Value]>, mut lane: Lane<L>) -> bool {
+    fn put(&mut self, key: Arc<[Value]>, mut lane: Lane<L>) -> bool {
         self.quiet += usize::from(!lane.waits);
         watch(&mut self.looks, self.idle, &key, &mut lane);
         self.map.insert(key, lane).is_none()
@@ -105,6 +106,38 @@ impl<L> Lanes<L> {
             forgotten.push((key, lane.holds));
         }
         forgotten
+    }
+
+    /// Writes each lane; `holds` writes what it holds.
+    pub(super) fn write(&self, now: Mark, out: &mut Writer, holds: impl Fn(&L, &mut Writer)) {
+        out.len(self.map.len());
+        for (key, lane) in &self.map {
+            out.values(key);
+            out.u64(lane.order);
+            lane.progress.write(now, out);
+            holds(&lane.holds, out);
+        }
+    }
+
+    /// Reads what [`Self::write`] wrote; `holds` also says whether the lane waits.
+    pub(super) fn read(
+        &mut self,
+        now: Mark,
+        budget: &mut Budget,
+        from: &mut Reader<'_>,
+        mut holds: impl FnMut(&mut Budget, &mut Reader<'_>) -> Result<(L, bool), SnapshotError>,
+    ) -> Result<(), SnapshotError> {
+        for _ in 0..from.len()? {
+            let key: Arc<[Value]> = from.values()?.into();
+            let order = from.u64()?;
+            let progress = Progress::read(self.mode, now, from)?;
+            budget.charge(bytes::<L>(&key));
+            let (holds, waits) = holds(budget, from)?;
+            if !self.put(key, Lane { waits, ..Lane::new(order, progress, holds) }) {
+                return Err(from.damaged());
+            }
+        }
+        Ok(())
     }
 
     /// Does what the clock does, in the order of the deadlines, so that it does not matter whether this is

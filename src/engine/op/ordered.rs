@@ -24,7 +24,7 @@ use crate::engine::front::Entry;
 use crate::engine::held::Held;
 use crate::engine::layout::Remap;
 use crate::engine::snapshot::{Reader, SnapshotError, Writer};
-use crate::engine::watermark::{Mark, Mode, Progress};
+use crate::engine::watermark::{Mark, Mode};
 use crate::engine::work::Work;
 use crate::model::time::Timestamp;
 use crate::model::value::Value;
@@ -196,23 +196,19 @@ impl Ordered {
     /// Writes lanes with what they hold. What is due follows from the groups.
     pub(super) fn write(&self, now: Mark, out: &mut Writer) {
         out.u64(self.next_order);
-        out.len(self.lanes.map.len());
-        for (key, lane) in &self.lanes.map {
-            out.values(key);
-            out.u64(lane.order);
-            lane.progress.write(now, out);
-            out.len(lane.holds.waiting.len());
-            for row in lane.holds.waiting.values() {
+        self.lanes.write(now, out, |holds, out| {
+            out.len(holds.waiting.len());
+            for row in holds.waiting.values() {
                 out.values(&row.group);
                 row.held.write(out);
             }
-            out.len(lane.holds.groups.len());
-            for (key, group) in &lane.holds.groups {
+            out.len(holds.groups.len());
+            for (key, group) in &holds.groups {
                 out.values(key);
                 out.u64(group.seen);
                 group.pane.write(out);
             }
-        }
+        });
     }
 
     /// Reads what [`Self::write`] wrote for the same rule.
@@ -224,24 +220,22 @@ impl Ordered {
         from: &mut Reader<'_>,
     ) -> Result<(), SnapshotError> {
         self.next_order = from.u64()?;
-        for _ in 0..from.len()? {
-            let key: Arc<[Value]> = from.values()?.into();
-            let order = from.u64()?;
-            let progress = Progress::read(self.lanes.mode, now, from)?;
+        let groups = &mut self.groups;
+        self.lanes.read(now, budget, from, |budget, from| {
             let holds = Queue::read(ctx, budget, from)?;
-            self.groups += holds.groups.len();
-            budget.charge(lane::bytes::<Queue>(&key));
-            let mut lane = Lane::new(order, progress, holds);
-            lane.settle();
-            if !self.lanes.put(key, lane) {
-                return Err(from.damaged());
-            }
-        }
-        Ok(())
+            *groups += holds.groups.len();
+            let waits = holds.waits();
+            Ok((holds, waits))
+        })
     }
 }
 
 impl Queue {
+    /// Whether something in it waits for the watermark.
+    fn waits(&self) -> bool {
+        !self.waiting.is_empty() || !self.dues.is_empty()
+    }
+
     fn read(ctx: Context<'_>, budget: &mut Budget, from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
         let mut queue = Self::default();
         for _ in 0..from.len()? {
@@ -283,7 +277,7 @@ impl Queue {
 
 impl Lane<Queue> {
     fn settle(&mut self) {
-        self.waits = !self.holds.waiting.is_empty() || !self.holds.dues.is_empty();
+        self.waits = self.holds.waits();
     }
 
     fn withdraw(&mut self, due: Due) {
