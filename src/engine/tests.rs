@@ -629,7 +629,11 @@ proptest! {
             let of = |all: &[Observation]| all.iter().filter(|o| o.rule == rule).cloned().collect::<Vec<_>>();
             prop_assert_eq!(of(&plain.0), of(&told.0));
         }
-        prop_assert_eq!(plain.1, told.1);
+        // A ceiling reached at a deadline is noticed when the clock is told of it, and held from then.
+        let counted = |accounts: &[Account]| {
+            accounts.iter().map(|a| Account { degraded_until: None, ..a.clone() }).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(counted(&plain.1), counted(&told.1));
     }
 
     #[test]
