@@ -631,7 +631,7 @@ proptest! {
         }
         // A ceiling reached at a deadline is noticed when the clock is told of it, and held from then.
         let counted = |accounts: &[Account]| {
-            accounts.iter().map(|a| Account { degraded_until: None, ..a.clone() }).collect::<Vec<_>>()
+            accounts.iter().map(|a| Account { degraded_until: None, ..*a }).collect::<Vec<_>>()
         };
         prop_assert_eq!(counted(&plain.1), counted(&told.1));
     }
