@@ -11,6 +11,7 @@ use super::definition::{RuleDef, RuleSetDef, TableBody, TableDef};
 use super::logical::RulePlan;
 use super::report::{Problem, Report};
 use super::rule::{self, Context, Syntax};
+use super::share::Shapes;
 use super::side::Side;
 use super::table;
 use super::text::Text;
@@ -19,7 +20,7 @@ use super::{Compiled, Limits, Outcome, file, parse};
 /// See [`super::compile`].
 pub(super) fn compile(set_name: &str, def: &RuleSetDef, limits: &Limits) -> Compiled {
     let mut compiler =
-        Compiler { ruleset: set_name.into(), limits, catalog: Catalog::new(), found: Vec::new() };
+        Compiler { ruleset: set_name.into(), limits, catalog: Catalog::new(), found: Vec::new(), shapes: Shapes::default() };
     compiler.run(def)
 }
 
@@ -57,6 +58,7 @@ struct Compiler<'a> {
     limits: &'a Limits,
     catalog: Catalog,
     found: Vec<Diagnostic>,
+    shapes: Shapes,
 }
 
 impl Compiler<'_> {
@@ -188,7 +190,11 @@ impl Compiler<'_> {
         });
         let failed = report.failed();
         self.found.extend(report.into_found());
-        plan.filter(|_| !failed)
+        let mut plan = plan.filter(|_| !failed)?;
+        plan.shape = self.shapes.plan(plan.shape);
+        let alert = Arc::make_mut(&mut plan.alert);
+        alert.shape = self.shapes.alert(alert.shape.clone());
+        Some(plan)
     }
 
     /// The sides of a rule's FROM, and the streams and tables behind them, each once. `None` where one

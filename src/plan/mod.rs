@@ -30,6 +30,8 @@ pub mod render;
 mod report;
 mod rule;
 mod scalar;
+pub mod shape;
+mod share;
 mod side;
 mod stream;
 mod syntax;
