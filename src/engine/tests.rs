@@ -5,6 +5,7 @@ mod joins;
 mod kept;
 mod ordered;
 mod output;
+mod unit;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,8 +19,8 @@ use crate::model::time::Timestamp;
 use crate::model::topic::TopicPattern;
 use crate::model::value::{DataType, Value};
 use crate::plan::logical::{
-    self,     Aggregate, AggregateFunction, Analytic, AnalyticFunction, BinaryOp, Expr, From, Gives, Side, Window,
-    WindowKind,
+    self, Aggregate, AggregateFunction, Analytic, AnalyticFunction, BinaryOp, Direction, Expr, From, Gives,
+    Side, Window, WindowKind,
 };
 
 const SECOND: i64 = 1_000_000;
@@ -213,7 +214,7 @@ impl Bench {
     }
 
     fn account(&self) -> Account {
-        self.engine.accounts()[0]
+        self.engine.account(0)
     }
 }
 
@@ -585,7 +586,7 @@ fn run(
         );
     }
     engine.advance(now(0, mono + 10_000), &mut out);
-    (out, engine.accounts().to_vec())
+    (out, engine.accounts())
 }
 
 proptest! {
@@ -641,10 +642,12 @@ proptest! {
         let plain = run(&spec, room, &rows, |_, _, _| {});
         let restored = run(&spec, room, &rows, |engine, now, _| {
             let bytes = engine.snapshot(now);
-            let accounts = engine.accounts.clone();
+            let accounts = engine.accounts();
             *engine = Engine::new(engine.plan.clone(), engine.config);
             engine.restore(&bytes, now).unwrap();
-            engine.accounts = accounts;
+            for (rule, account) in accounts.into_iter().enumerate() {
+                engine.show(rule, account);
+            }
         });
         prop_assert_eq!(plain, restored);
     }

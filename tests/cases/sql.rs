@@ -382,7 +382,7 @@ impl Bench {
             && let Some(last) = self.last
         {
             let bytes = self.engine.snapshot(now(last));
-            self.engine = Engine::new(self.plan.clone(), Config::default());
+            self.engine = Engine::new(self.plan.clone(), Config { share: false, ..Config::default() });
             self.engine.restore(&bytes, now(last)).map_err(|e| format!("restore: {e}"))?;
         }
         if self.mode != Mode::Batch || rows.is_empty() {

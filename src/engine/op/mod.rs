@@ -130,6 +130,15 @@ impl Operator {
         }
     }
 
+    /// Whether it remembers nothing.
+    pub(super) fn is_fresh(&self) -> bool {
+        match self {
+            Self::Each => true,
+            Self::Aligned(aligned) => aligned.is_fresh(),
+            Self::Ordered(ordered) => ordered.is_fresh(),
+        }
+    }
+
     /// Reads the rows that it keeps anew, after the slots of the streams have changed.
     pub(super) fn move_slots(&mut self, remaps: &[Remap], budget: &mut Budget) {
         match self {
