@@ -6,16 +6,16 @@
 //! and not evaluated. The ring outlasts every in-flight window that a broker is asked for.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use crate::model::fold::{BuildFold, fold};
 use crate::model::kept::{SEEN_RING, Seen};
 use crate::model::message::Message;
 
 /// The rings of all sources.
 #[derive(Debug, Default)]
 pub(super) struct Redelivery {
-    sources: HashMap<Arc<str>, Ring>,
+    sources: HashMap<Arc<str>, Ring, BuildFold>,
     /// Entries that were not handed out for keeping yet, oldest first.
     fresh: VecDeque<Seen>,
     /// Sources whose kept entries are of another session.
@@ -89,10 +89,7 @@ impl Redelivery {
 /// The hash only has to tell messages of one session and packet id apart, within this version of
 /// the program or the next: a mismatch costs one repeated evaluation.
 fn content(message: &Message) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    message.topic.hash(&mut hasher);
-    message.payload.hash(&mut hasher);
-    hasher.finish()
+    fold(message.topic.as_bytes()) ^ fold(&message.payload).rotate_left(17)
 }
 
 #[cfg(test)]
