@@ -471,15 +471,16 @@ impl Set {
         if !reached && self.ceilings.next_deadline().is_none_or(|due| due > now.mono) {
             return;
         }
-        let figures = self.engine.accounts().iter().zip(self.book.counts());
+        let figures = self.engine.accounts().into_iter().zip(self.book.counts());
         let seen = self.ceilings.look(figures.map(|(account, counts)| account.refused + counts.refused), now);
         self.observe(seen, now, out);
     }
 
     /// Takes note of the alerts about ceilings that are up.
     fn resume_limits(&mut self, now: Now) {
-        let rules = self.engine.accounts().len();
-        let figures = self.engine.accounts().iter().zip(self.book.counts()).enumerate();
+        let accounts = self.engine.accounts();
+        let rules = accounts.len();
+        let figures = accounts.into_iter().zip(self.book.counts()).enumerate();
         let states = figures.map(|(rule, (account, counts))| {
             (account.refused + counts.refused, self.book.is_up(rules + rule))
         });
@@ -498,7 +499,7 @@ impl Set {
     }
 
     /// What each rule did in the engine, in the order of the plan.
-    pub fn accounts(&self) -> &[engine::Account] {
+    pub fn accounts(&self) -> Vec<engine::Account> {
         self.engine.accounts()
     }
 

@@ -283,7 +283,7 @@ fn streams(ruleset: &str, set: &Set) -> impl Iterator<Item = StreamStatus> {
 /// The account of each rule of a set, in the order of its plan; `idle` is the time by the clock that counts
 /// silence.
 pub fn rules(ruleset: &str, set: &Set, idle: Mono) -> impl Iterator<Item = RuleStatus> {
-    let figures = set.accounts().iter().zip(set.alert_counts());
+    let figures = set.accounts().into_iter().zip(set.alert_counts());
     set.plan.rules.iter().zip(figures).map(move |(rule, (account, alerts))| RuleStatus {
         ruleset: ruleset.to_owned(),
         rule: rule.alert.rule.to_string(),

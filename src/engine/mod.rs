@@ -16,13 +16,16 @@ mod budget;
 mod expr;
 mod front;
 mod function;
+mod gate;
 mod held;
+mod index;
 mod join;
 mod judge;
 mod layout;
 mod like;
 mod op;
 mod runner;
+mod sampler;
 mod snapshot;
 mod table;
 mod watermark;
@@ -34,12 +37,15 @@ use std::time::Duration;
 
 use crate::model::cast;
 use crate::model::row::{Observation, Row};
-use crate::model::stream::StreamSpec;
+use crate::model::stream::{FieldSource, StreamSpec};
 use crate::model::time::{Mono, Now};
 use crate::plan::logical::{Aggregate, Arrange, Content, Expr, Plan, RulePlan, Side, WindowKind};
 
+use self::gate::Gate;
+use self::index::{Candidate, Condition, Index};
 use self::layout::{Layout, fingerprint};
 use self::runner::Runner;
+use self::sampler::Sampler;
 use self::snapshot::{Reader, VERSION, Writer};
 use self::table::Tables;
 use self::watermark::Mark;
@@ -65,11 +71,14 @@ pub struct Config {
     /// A clock that counts nanoseconds from anywhere, to measure what rules cost; none by default, and
     /// then nothing is measured.
     pub nanos: Option<fn() -> u64>,
+    /// Whether rows are looked up in an index of the rules' conditions; so by default. Without it each rule
+    /// is asked for each row of its streams. What comes out is the same.
+    pub index: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_groups: 10_000, max_states: 100_000, max_bytes: 16 << 20, nanos: None }
+        Self { max_groups: 10_000, max_states: 100_000, max_bytes: 16 << 20, nanos: None, index: true }
     }
 }
 
@@ -78,7 +87,7 @@ impl Default for Config {
 pub struct Account {
     /// Rows of its streams.
     pub rows: u64,
-    /// Observations made.
+    /// Output rows for which `when` was true; for a rule without it, all of them.
     pub matched: u64,
     /// Rows not used because their window was closed.
     pub late: u64,
@@ -96,8 +105,9 @@ pub struct Account {
     pub groups: usize,
     /// The bytes that its state takes at the moment, by estimate.
     pub bytes: usize,
-    /// The nanoseconds that its rows took, extrapolated from some of them. Zero where [`Config::nanos`]
-    /// is not set.
+    /// The nanoseconds that its rows took, extrapolated from some of them, chosen at random among all rows
+    /// that a rule was asked for: what the index spared is not in it, and what finding the rule in the index
+    /// took neither. Zero where [`Config::nanos`] is not set.
     pub ns: u64,
     /// Until when the rule counts as degraded, since it reached a ceiling; `None` if it never did.
     pub degraded_until: Option<Mono>,
@@ -106,20 +116,22 @@ pub struct Account {
 /// For how long a rule counts as degraded after it reached a ceiling.
 const DEGRADED: Duration = Duration::from_secs(300);
 
-/// Each how manieth row of a rule is measured.
-const SAMPLE: u64 = 64;
-
 /// Runs the rules of one set.
 #[derive(Debug)]
 pub struct Engine {
     plan: Arc<Plan>,
     config: Config,
     tables: Tables,
-    /// For each stream the rules that read it, with the sides of FROM that it is there.
-    readers: Vec<Vec<(usize, Vec<usize>)>>,
+    /// The streams, each with the rules that read it.
+    feeds: Vec<Feed>,
+    gates: Vec<Gate>,
+    /// Those that the row at hand can matter to.
+    candidates: Vec<Candidate>,
+    sampler: Sampler,
     /// For each stream the tables that it feeds, with the rules that look into them.
     fed: Vec<Vec<(usize, Vec<usize>)>>,
     runners: Vec<Runner>,
+    /// What is counted by stream is in here as its distance to the stream's count.
     accounts: Vec<Account>,
     /// When to look at which rule, never later than something of it is due.
     looks: BTreeSet<(Mark, usize)>,
@@ -129,6 +141,16 @@ pub struct Engine {
     /// Whether a rule reached a ceiling since somebody asked.
     limited: bool,
     seed: u64,
+}
+
+/// One stream.
+#[derive(Debug)]
+struct Feed {
+    /// The rules that read it.
+    index: Index,
+    rows: u64,
+    future: u64,
+    retained: u64,
 }
 
 /// What an operator needs to know of its rule.
@@ -227,7 +249,10 @@ impl Engine {
         Self {
             runners: contexts.map(|ctx| Runner::new(ctx, 0)).collect(),
             tables: Tables::new(&plan, &config),
-            readers: readers(&plan),
+            feeds: feeds(&plan, &config),
+            gates: plan.rules.iter().map(|rule| Gate::new(rule)).collect(),
+            candidates: Vec::new(),
+            sampler: Sampler::default(),
             fed: fed(&plan),
             accounts: vec![Account::default(); plan.rules.len()],
             plan,
@@ -260,52 +285,66 @@ impl Engine {
     /// first what is due by `now`. Time must not go back from call to call, except for the calendar.
     pub fn push(&mut self, stream: usize, row: &Row, now: Now, out: &mut Vec<Observation>) {
         self.advance(now, out);
-        let (Some(rules), Some(spec)) = (self.readers.get(stream), self.plan.streams.get(stream)) else {
+        let (Some(feed), Some(spec)) = (self.feeds.get_mut(stream), self.plan.streams.get(stream)) else {
             return;
         };
         let horizon = spec.max_future.filter(|_| self.clock_trusted && spec.timestamp.is_some());
         let future = horizon.is_some_and(|ahead| row.time > now.wall.plus(ahead));
+        feed.rows += 1;
+        feed.future += u64::from(future);
+        feed.retained += u64::from(row.retained && !future);
         for (table, lookers) in self.fed.get(stream).into_iter().flatten() {
             let refused = if future { 0 } else { self.tables.feed(*table, row) };
-            for rule in lookers {
+            for rule in lookers.iter().filter(|_| refused > 0) {
                 let account = &mut self.accounts[*rule];
-                account.future += u64::from(future);
                 account.refused += refused;
-                if refused > 0 {
-                    account.degraded_until = Some(now.mono.plus(DEGRADED));
-                    self.limited = true;
-                }
+                account.degraded_until = Some(now.mono.plus(DEGRADED));
+                self.limited = true;
             }
             self.changed = true;
         }
-        for (index, sides) in rules {
-            let (index, account) = (*index, &mut self.accounts[*index]);
-            account.rows += 1;
-            if future {
-                account.future += 1;
-                continue;
-            }
-            let runner = &mut self.runners[index];
-            let ctx = Context::new(&self.plan, index, &self.config);
-            let clock = self.config.nanos.filter(|_| account.rows.is_multiple_of(SAMPLE));
-            let began = clock.map(|clock| clock());
-            let Runner { operator, ledger, .. } = runner;
-            let mut work = Work { ctx, tables: &self.tables, now, account, ledger, lines: MAX_LINES, out };
-            let Account { refused, late, retained, .. } = *work.account;
-            for side in sides {
-                operator.push(&mut work, *side, row);
-            }
-            // A row counts once, on however many sides it comes, and whatever partners it has.
-            work.account.late = work.account.late.min(late + 1);
-            work.account.retained = work.account.retained.min(retained + 1);
-            self.limited |= work.note(refused);
-            if let (Some(clock), Some(began)) = (clock, began) {
-                let took = clock().saturating_sub(began);
-                account.ns = account.ns.saturating_add(took.saturating_mul(SAMPLE));
-            }
-            self.changed |= runner.has_state(ctx);
-            watch(&mut self.looks, index, runner);
+        if future {
+            return;
         }
+        let mut candidates = std::mem::take(&mut self.candidates);
+        feed.index.candidates(&row.slots, &mut candidates);
+        for candidate in &candidates {
+            self.ask(*candidate, stream, row, now, out);
+        }
+        self.candidates = candidates;
+    }
+
+    /// Gives a row to a rule that it can matter to.
+    fn ask(
+        &mut self,
+        candidate: Candidate,
+        stream: usize,
+        row: &Row,
+        now: Now,
+        out: &mut Vec<Observation>,
+    ) {
+        let index = candidate.reader() as usize;
+        let clock = self.config.nanos.filter(|_| self.sampler.is_due());
+        let began = clock.map(|clock| clock());
+        let (runner, account) = (&mut self.runners[index], &mut self.accounts[index]);
+        let ctx = Context::new(&self.plan, index, &self.config);
+        let Runner { operator, ledger, .. } = runner;
+        let (gate, proved) = (self.gates[index], candidate.is_proved());
+        let mut work =
+            Work { ctx, gate, proved, tables: &self.tables, now, account, ledger, lines: MAX_LINES, out };
+        let Account { refused, late, .. } = *work.account;
+        for (side, _) in ctx.rule.streams().filter(|(_, read)| *read == stream) {
+            operator.push(&mut work, side, row);
+        }
+        // A row counts once, on however many sides it comes, and whatever partners it has.
+        work.account.late = work.account.late.min(late + 1);
+        self.limited |= work.note(refused);
+        if let (Some(clock), Some(began)) = (clock, began) {
+            let took = clock().saturating_sub(began);
+            account.ns = account.ns.saturating_add(took.saturating_mul(Sampler::EACH));
+        }
+        self.changed |= runner.has_state(ctx);
+        watch(&mut self.looks, index, runner);
     }
 
     /// Closes the windows that the clock closes. Costs next to nothing before
@@ -323,8 +362,9 @@ impl Engine {
             if runner.operator.wake().is_some_and(|wake| wake <= mark) {
                 let ctx = Context::new(&self.plan, index, &self.config);
                 let (account, ledger) = (&mut self.accounts[index], &mut runner.ledger);
+                let gate = self.gates[index];
                 let mut work =
-                    Work { ctx, tables: &self.tables, now, account, ledger, lines: MAX_LINES, out };
+                    Work { ctx, gate, proved: false, tables: &self.tables, now, account, ledger, lines: MAX_LINES, out };
                 let refused = work.account.refused;
                 runner.operator.advance(&mut work);
                 self.limited |= work.note(refused);
@@ -359,8 +399,36 @@ impl Engine {
     }
 
     /// Each rule's account, in the order of the plan.
-    pub fn accounts(&self) -> &[Account] {
-        &self.accounts
+    pub fn accounts(&self) -> Vec<Account> {
+        let mut accounts = self.accounts.clone();
+        for (account, rule) in accounts.iter_mut().zip(&self.plan.rules) {
+            self.count(account, rule);
+        }
+        self.count_fed(&mut accounts);
+        accounts
+    }
+
+    /// Adds what is counted once for all readers of a stream.
+    fn count(&self, account: &mut Account, rule: &RulePlan) {
+        for (at, (_, stream)) in rule.streams().enumerate() {
+            // A row counts once, on however many sides it comes.
+            let again = rule.streams().take(at).any(|(_, before)| before == stream);
+            let Some(feed) = self.feeds.get(stream).filter(|_| !again) else { continue };
+            account.rows += feed.rows;
+            account.future += feed.future;
+            account.retained += if gate::skips_retained(rule) { feed.retained } else { 0 };
+        }
+    }
+
+    /// The same of what feeds the tables that a rule looks into.
+    fn count_fed(&self, accounts: &mut [Account]) {
+        for (feed, tables) in self.feeds.iter().zip(&self.fed) {
+            for rule in tables.iter().flat_map(|(_, lookers)| lookers) {
+                if let Some(account) = accounts.get_mut(*rule) {
+                    account.future += feed.future;
+                }
+            }
+        }
     }
 
     /// Runs another plan from here on. A rule whose id and [`RulePlan::state`] are the same keeps its
@@ -368,12 +436,13 @@ impl Engine {
     /// other starts empty.
     pub fn swap(&mut self, plan: Arc<Plan>) {
         let old = std::mem::replace(self, Self::new(plan, self.config));
+        let accounts = old.accounts();
         self.clock_trusted = old.clock_trusted;
         // What was written down before may hold state that went, and lack what came since.
         self.changed = true;
         self.seed(old.seed);
         self.tables.take_over(&self.plan, old.tables, &old.plan);
-        let states = old.runners.into_iter().zip(old.accounts).enumerate();
+        let states = old.runners.into_iter().zip(accounts).enumerate();
         let mut known: HashMap<(Arc<str>, u64), (usize, Runner, Account)> = states
             .map(|(index, (runner, account))| {
                 let rule = &old.plan.rules[index];
@@ -490,18 +559,27 @@ fn layouts(ctx: Context<'_>) -> Vec<Layout> {
     Layout::sides(ctx.plan, ctx.rule)
 }
 
-fn readers(plan: &Plan) -> Vec<Vec<(usize, Vec<usize>)>> {
-    let mut readers = vec![Vec::new(); plan.streams.len()];
+fn feeds(plan: &Plan, config: &Config) -> Vec<Feed> {
+    let early = |stream: &StreamSpec| {
+        let fields = stream.fields.iter();
+        fields.map(|field| matches!(field.from, FieldSource::Capture(_) | FieldSource::Topic)).collect()
+    };
+    let feed = |stream: &Arc<StreamSpec>| Feed { index: Index::new(early(stream)), rows: 0, future: 0, retained: 0 };
+    let mut feeds: Vec<Feed> = plan.streams.iter().map(feed).collect();
     for (index, rule) in plan.rules.iter().enumerate() {
-        for (side, stream) in rule.streams() {
-            let rules: &mut Vec<(usize, Vec<usize>)> = &mut readers[stream];
-            match rules.last_mut() {
-                Some((last, sides)) if *last == index => sides.push(side),
-                _ => rules.push((index, vec![side])),
+        let Ok(reader) = u32::try_from(index) else { continue };
+        let condition = match config.index {
+            true => Gate::new(rule).access(plan, rule),
+            false => Condition::open(),
+        };
+        let streams: BTreeSet<usize> = rule.streams().map(|(_, stream)| stream).collect();
+        for stream in streams {
+            if let Some(feed) = feeds.get_mut(stream) {
+                feed.index.insert(reader, condition.clone());
             }
         }
     }
-    readers
+    feeds
 }
 
 fn fed(plan: &Plan) -> Vec<Vec<(usize, Vec<usize>)>> {

@@ -4,6 +4,7 @@
 use super::analytic::Analytics;
 use super::budget::Budget;
 use super::expr::{Env, Scope};
+use super::gate::Gate;
 use super::table::Tables;
 use super::watermark::Mark;
 use super::{Account, Context, DEGRADED};
@@ -15,6 +16,9 @@ use crate::model::value::Value;
 #[derive(Debug)]
 pub(super) struct Work<'a> {
     pub(super) ctx: Context<'a>,
+    pub(super) gate: Gate,
+    /// Whether WHERE is known to be true of the row.
+    pub(super) proved: bool,
     pub(super) tables: &'a Tables,
     pub(super) now: Now,
     pub(super) account: &'a mut Account,
@@ -77,6 +81,11 @@ impl Work<'_> {
             return Vec::new();
         }
         self.ledger.rows.take(plan, scope, &mut self.ledger.budget, &mut self.account.refused)
+    }
+
+    /// Whether WHERE is true of the row of `scope`.
+    pub(super) fn passes(&self, scope: Scope<'_>) -> bool {
+        self.proved || self.gate.passes(self.ctx.rule, scope)
     }
 
     /// The row of `scope` gave output.

@@ -100,7 +100,9 @@ pub(crate) fn run(case: &Case, way: Way, seed: u64) -> Result<Answers, String> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut plan = compile(case, 0)?;
     let mut decoder = Decoder::new(plan.streams.clone());
-    let mut engine = Engine::new(plan.clone(), Config::default());
+    // With an index, without, and changing at every restart: nobody can tell.
+    let config = |rng: &mut fastrand::Rng| Config { index: rng.bool(), ..Config::default() };
+    let mut engine = Engine::new(plan.clone(), config(&mut rng));
     let mut answers = Answers::new();
     for rule in &case.rules {
         answers.insert(rule.id.clone(), (vec![Vec::new(); case.events.len()], None));
@@ -115,7 +117,7 @@ pub(crate) fn run(case: &Case, way: Way, seed: u64) -> Result<Answers, String> {
         }
         if way == Way::Restore && rng.u8(..4) == 0 {
             let bytes = engine.snapshot(now(last));
-            engine = Engine::new(plan.clone(), Config::default());
+            engine = Engine::new(plan.clone(), config(&mut rng));
             engine.restore(&bytes, now(last)).map_err(|why| format!("restore at event {step}: {why}"))?;
         }
         while way != Way::Plain && rng.bool() && last < event.at {
