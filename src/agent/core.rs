@@ -506,8 +506,7 @@ impl Set {
         if !reached && self.ceilings.next_deadline().is_none_or(|due| due > now.mono) {
             return;
         }
-        let accounts = self.engine.accounts();
-        let figures = accounts.iter().zip(self.book.counts());
+        let figures = self.engine.accounts().into_iter().zip(self.book.counts());
         let seen = self.ceilings.look(figures.map(|(account, counts)| account.refused + counts.refused), now);
         self.observe(seen, now, out);
     }
@@ -516,7 +515,7 @@ impl Set {
     fn resume_limits(&mut self, now: Now) {
         let accounts = self.engine.accounts();
         let rules = accounts.len();
-        let figures = accounts.iter().zip(self.book.counts()).enumerate();
+        let figures = accounts.into_iter().zip(self.book.counts()).enumerate();
         let states = figures.map(|(rule, (account, counts))| {
             (account.refused + counts.refused, self.book.is_up(rules + rule))
         });

@@ -16,29 +16,35 @@ mod budget;
 mod expr;
 mod front;
 mod function;
+mod gate;
 mod held;
+mod index;
 mod join;
 mod judge;
 mod layout;
 mod like;
 mod op;
+mod sampler;
 mod snapshot;
 mod table;
 mod unit;
 mod watermark;
 mod work;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::cast;
 use crate::model::row::{Observation, Row};
-use crate::model::stream::StreamSpec;
+use crate::model::stream::{FieldSource, StreamSpec};
 use crate::model::time::{Mono, Now};
 use crate::plan::logical::{Aggregate, Arrange, Content, Expr, Plan, RulePlan, Side, WindowKind};
 
+use self::gate::Gate;
+use self::index::{Candidate, Condition, Index};
 use self::layout::{Layout, fingerprint};
+use self::sampler::Sampler;
 use self::snapshot::{Reader, VERSION, Writer};
 use self::table::Tables;
 use self::unit::{Unit, Units, together, watch};
@@ -68,11 +74,21 @@ pub struct Config {
     /// Whether rules that make the same of every row share one operator, with its ceilings; true by
     /// default. No answer depends on it, but where a ceiling is reached.
     pub share: bool,
+    /// Whether rows are looked up in an index of the rules' conditions; so by default. Without it each rule
+    /// is asked for each row of its streams. What comes out is the same.
+    pub index: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_groups: 10_000, max_states: 100_000, max_bytes: 16 << 20, nanos: None, share: true }
+        Self {
+            max_groups: 10_000,
+            max_states: 100_000,
+            max_bytes: 16 << 20,
+            nanos: None,
+            share: true,
+            index: true,
+        }
     }
 }
 
@@ -81,7 +97,7 @@ impl Default for Config {
 pub struct Account {
     /// Rows of its streams.
     pub rows: u64,
-    /// Observations made.
+    /// Output rows for which `when` was true; for a rule without it, all of them.
     pub matched: u64,
     /// Rows not used because their window was closed.
     pub late: u64,
@@ -100,8 +116,10 @@ pub struct Account {
     /// The bytes that its state takes at the moment, by estimate. Rules that share state share them out
     /// evenly; the ceiling is that of all of it.
     pub bytes: usize,
-    /// The nanoseconds that its rows took, extrapolated from some of them, and shared out evenly among rules
-    /// that share the work. Zero where [`Config::nanos`] is not set.
+    /// The nanoseconds that its rows took, extrapolated from some of them, chosen at random among all rows
+    /// that a rule was asked for, and shared out evenly among rules that share the work: what the index
+    /// spared is not in it, and what finding the rule in the index took neither. Zero where
+    /// [`Config::nanos`] is not set.
     pub ns: u64,
     /// Until when the rule counts as degraded, since it reached a ceiling; `None` if it never did.
     pub degraded_until: Option<Mono>,
@@ -110,19 +128,22 @@ pub struct Account {
 /// For how long a rule counts as degraded after it reached a ceiling.
 const DEGRADED: Duration = Duration::from_secs(300);
 
-/// Each how manieth row of a rule is measured.
-const SAMPLE: u64 = 64;
-
 /// Runs the rules of one set.
 #[derive(Debug)]
 pub struct Engine {
     plan: Arc<Plan>,
     config: Config,
     tables: Tables,
+    /// The streams, each with the units that read it.
+    feeds: Vec<Feed>,
+    gates: Vec<Gate>,
+    /// Those that the row at hand can matter to.
+    candidates: Vec<Candidate>,
+    sampler: Sampler,
     /// For each stream the tables that it feeds, with the rules that look into them.
     fed: Vec<Vec<(usize, Vec<usize>)>>,
     units: Units,
-    /// Of each rule what its unit does not count for it.
+    /// Of each rule what neither its unit counts for it nor its streams do.
     accounts: Vec<Account>,
     clock_trusted: bool,
     /// Whether state changed since somebody asked.
@@ -130,6 +151,16 @@ pub struct Engine {
     /// Whether a rule reached a ceiling since somebody asked.
     limited: bool,
     seed: u64,
+}
+
+/// One stream.
+#[derive(Debug)]
+struct Feed {
+    /// The rules that read it.
+    index: Index,
+    rows: u64,
+    future: u64,
+    retained: u64,
 }
 
 /// What an operator needs to know of its rule.
@@ -226,10 +257,13 @@ impl Engine {
     pub fn new(plan: Arc<Plan>, config: Config) -> Self {
         let mut units = Units::new(&plan);
         units.begin(&plan, &config, 0..plan.rules.len(), 0);
-        units.told(&plan);
-        Self {
+        let mut new = Self {
             units,
             tables: Tables::new(&plan, &config),
+            feeds: Vec::new(),
+            gates: Vec::new(),
+            candidates: Vec::new(),
+            sampler: Sampler::default(),
             fed: fed(&plan),
             accounts: vec![Account::default(); plan.rules.len()],
             plan,
@@ -238,7 +272,9 @@ impl Engine {
             changed: false,
             limited: false,
             seed: 0,
-        }
+        };
+        new.settle();
+        new
     }
 
     /// Says whether the node's calendar clock is right. While it is not, no row counts as dated
@@ -259,54 +295,71 @@ impl Engine {
     /// first what is due by `now`. Time must not go back from call to call, except for the calendar.
     pub fn push(&mut self, stream: usize, row: &Row, now: Now, out: &mut Vec<Observation>) {
         self.advance(now, out);
-        let Some(spec) = self.plan.streams.get(stream) else { return };
+        let (Some(feed), Some(spec)) = (self.feeds.get_mut(stream), self.plan.streams.get(stream)) else {
+            return;
+        };
         let horizon = spec.max_future.filter(|_| self.clock_trusted && spec.timestamp.is_some());
         let future = horizon.is_some_and(|ahead| row.time > now.wall.plus(ahead));
+        feed.rows += 1;
+        feed.future += u64::from(future);
+        feed.retained += u64::from(row.retained && !future);
         for (table, lookers) in self.fed.get(stream).into_iter().flatten() {
             let refused = if future { 0 } else { self.tables.feed(*table, row) };
-            for rule in lookers {
+            for rule in lookers.iter().filter(|_| refused > 0) {
                 let account = &mut self.accounts[*rule];
-                account.future += u64::from(future);
                 account.refused += refused;
-                if refused > 0 {
-                    account.degraded_until = Some(now.mono.plus(DEGRADED));
-                    self.limited = true;
-                }
+                account.degraded_until = Some(now.mono.plus(DEGRADED));
+                self.limited = true;
             }
             self.changed = true;
         }
-        let from = out.len();
-        let Units { list, readers, looks, .. } = &mut self.units;
-        for (at, sides) in readers.get(stream).into_iter().flatten() {
-            let Some(unit) = &mut list[*at] else { continue };
-            unit.account.rows += 1;
-            if future {
-                unit.account.future += 1;
-                continue;
-            }
-            let ctx = Context::new(&self.plan, unit.leader(), &self.config);
-            let clock = self.config.nanos.filter(|_| unit.account.rows.is_multiple_of(SAMPLE));
-            let began = clock.map(|clock| clock());
-            let Unit { rules, operator, ledger, account, .. } = unit;
-            let peers = Peers { rules, own: &mut self.accounts };
-            let mut work =
-                Work { ctx, tables: &self.tables, now, account, peers, ledger, lines: MAX_LINES, out };
-            let Account { refused, late, retained, .. } = *work.account;
-            for side in sides {
-                operator.push(&mut work, *side, row);
-            }
-            // A row counts once, on however many sides it comes, and whatever partners it has.
-            work.account.late = work.account.late.min(late + 1);
-            work.account.retained = work.account.retained.min(retained + 1);
-            self.limited |= work.note(refused);
-            if let (Some(clock), Some(began)) = (clock, began) {
-                let took = clock().saturating_sub(began).saturating_mul(SAMPLE) / rules.len() as u64;
-                account.ns = account.ns.saturating_add(took);
-            }
-            self.changed |= unit.has_state(ctx);
-            watch(looks, *at, unit);
+        if future {
+            return;
         }
+        let from = out.len();
+        let mut candidates = std::mem::take(&mut self.candidates);
+        feed.index.candidates(&row.slots, &mut candidates);
+        for candidate in &candidates {
+            self.ask(*candidate, stream, row, now, out);
+        }
+        self.candidates = candidates;
         in_order(out, from);
+    }
+
+    /// Gives a row to a unit that it can matter to.
+    fn ask(
+        &mut self,
+        candidate: Candidate,
+        stream: usize,
+        row: &Row,
+        now: Now,
+        out: &mut Vec<Observation>,
+    ) {
+        let at = candidate.reader() as usize;
+        let Units { list, looks, .. } = &mut self.units;
+        let Some(unit) = list.get_mut(at).and_then(Option::as_mut) else { return };
+        let clock = self.config.nanos.filter(|_| self.sampler.is_due());
+        let began = clock.map(|clock| clock());
+        let leader = unit.leader();
+        let ctx = Context::new(&self.plan, leader, &self.config);
+        let Unit { rules, operator, ledger, account, .. } = unit;
+        let peers = Peers { rules, own: &mut self.accounts };
+        let (gate, proved) = (self.gates[leader], candidate.is_proved());
+        let mut work =
+            Work { ctx, gate, proved, tables: &self.tables, now, account, peers, ledger, lines: MAX_LINES, out };
+        let Account { refused, late, .. } = *work.account;
+        for (side, _) in ctx.rule.streams().filter(|(_, read)| *read == stream) {
+            operator.push(&mut work, side, row);
+        }
+        // A row counts once, on however many sides it comes, and whatever partners it has.
+        work.account.late = work.account.late.min(late + 1);
+        self.limited |= work.note(refused);
+        if let (Some(clock), Some(began)) = (clock, began) {
+            let took = clock().saturating_sub(began).saturating_mul(Sampler::EACH) / rules.len() as u64;
+            account.ns = account.ns.saturating_add(took);
+        }
+        self.changed |= unit.has_state(ctx);
+        watch(looks, at, unit);
     }
 
     /// Closes the windows that the clock closes. Costs next to nothing before
@@ -323,11 +376,13 @@ impl Engine {
             let Some(unit) = &mut list[at] else { continue };
             unit.look = None;
             if unit.operator.wake().is_some_and(|wake| wake <= mark) {
-                let ctx = Context::new(&self.plan, unit.leader(), &self.config);
+                let leader = unit.leader();
+                let ctx = Context::new(&self.plan, leader, &self.config);
                 let Unit { rules, operator, ledger, account, .. } = unit;
                 let peers = Peers { rules, own: &mut self.accounts };
-                let mut work =
-                    Work { ctx, tables: &self.tables, now, account, peers, ledger, lines: MAX_LINES, out };
+                let (gate, proved) = (self.gates[leader], false);
+                let (tables, lines) = (&self.tables, MAX_LINES);
+                let mut work = Work { ctx, gate, proved, tables, now, account, peers, ledger, lines, out };
                 let refused = work.account.refused;
                 operator.advance(&mut work);
                 self.limited |= work.note(refused);
@@ -356,19 +411,78 @@ impl Engine {
 
     /// Each rule's account, in the order of the plan.
     pub fn accounts(&self) -> Vec<Account> {
-        self.accounts.iter().enumerate().map(|(rule, _)| self.account(rule)).collect()
+        (0..self.accounts.len()).map(|rule| self.account(rule)).collect()
     }
 
     /// The account of the rule at a place of the plan; an empty one where there is none.
     pub fn account(&self, rule: usize) -> Account {
-        let own = self.accounts.get(rule).copied().unwrap_or_default();
-        self.units.of(rule).map_or(own, |unit| own.with(&unit.account, unit.rules.len()))
+        let mut account = self.accounts.get(rule).copied().unwrap_or_default();
+        if let Some(unit) = self.units.of(rule) {
+            account = account.with(&unit.account, unit.rules.len());
+        }
+        self.count(&mut account, rule);
+        account
     }
 
     /// Lets a rule show this account from here on.
     fn show(&mut self, rule: usize, account: Account) {
+        let mut counted = Account::default();
+        self.count(&mut counted, rule);
+        let account = account.without(&counted);
         if let Some(unit) = self.units.of(rule) {
             self.accounts[rule] = account.without(&unit.account);
+        }
+    }
+
+    /// Adds what is counted once for all readers of a stream, and for all that look into the tables that it
+    /// feeds.
+    fn count(&self, account: &mut Account, at: usize) {
+        let Some(rule) = self.plan.rules.get(at) else { return };
+        let mut counted = Account::default();
+        for (at, (_, stream)) in rule.streams().enumerate() {
+            // A row counts once, on however many sides it comes.
+            let again = rule.streams().take(at).any(|(_, before)| before == stream);
+            let Some(feed) = self.feeds.get(stream).filter(|_| !again) else { continue };
+            counted.rows += feed.rows;
+            counted.future += feed.future;
+            counted.retained += if gate::skips_retained(rule) { feed.retained } else { 0 };
+        }
+        for side in &rule.from.sides {
+            let Side::Table(table) = side else { continue };
+            if let Some(Content::Latest { stream }) = self.plan.tables.get(*table).map(|table| &table.content) {
+                counted.future += self.feeds.get(*stream).map_or(0, |feed| feed.future);
+            }
+        }
+        *account = account.plus(&counted);
+    }
+
+    /// Puts the units into the indexes of the streams that they read.
+    fn settle(&mut self) {
+        self.units.told();
+        self.gates = self.plan.rules.iter().map(|rule| Gate::new(rule)).collect();
+        for (at, stream) in self.plan.streams.iter().enumerate() {
+            let early = stream.fields.iter().map(|field| {
+                matches!(field.from, FieldSource::Capture(_) | FieldSource::Topic)
+            });
+            let index = Index::new(early.collect());
+            match self.feeds.get_mut(at) {
+                Some(feed) => feed.index = index,
+                None => self.feeds.push(Feed { index, rows: 0, future: 0, retained: 0 }),
+            }
+        }
+        for (at, unit) in self.units.list.iter().enumerate() {
+            let (Some(unit), Ok(reader)) = (unit, u32::try_from(at)) else { continue };
+            let rule = &self.plan.rules[unit.leader()];
+            let condition = match self.config.index {
+                true => self.gates[unit.leader()].access(&self.plan, rule),
+                false => Condition::open(),
+            };
+            let streams: BTreeSet<usize> = rule.streams().map(|(_, stream)| stream).collect();
+            for stream in streams {
+                if let Some(feed) = self.feeds.get_mut(stream) {
+                    feed.index.insert(reader, condition.clone());
+                }
+            }
         }
     }
 
@@ -376,6 +490,13 @@ impl Engine {
     /// state and its account, and a table whose name and stream are the same its rows; every
     /// other starts empty.
     pub fn swap(&mut self, plan: Arc<Plan>) {
+        for rule in 0..self.accounts.len() {
+            let mut account = self.accounts[rule];
+            self.count(&mut account, rule);
+            self.accounts[rule] = account;
+        }
+        // What the streams have counted so far stands in the rules' own accounts.
+        self.feeds.clear();
         let before = std::mem::replace(&mut self.plan, plan);
         // What was written down before may hold state that went, and lack what came since.
         self.changed = true;
@@ -417,7 +538,7 @@ impl Engine {
         let begin = begin.into_iter().enumerate().filter_map(|(rule, begins)| begins.then_some(rule));
         self.units.begin(&self.plan, &self.config, begin, self.seed);
         self.units.merge(&self.plan, &self.config, &mut self.accounts);
-        self.units.told(&self.plan);
+        self.settle();
     }
 
     /// All state as bytes. Monotonic times are written as distances from `now`, so that another process
@@ -493,7 +614,7 @@ impl Engine {
         }
         self.tables = tables;
         self.units.merge(&self.plan, &self.config, &mut self.accounts);
-        self.units.told(&self.plan);
+        self.settle();
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 use super::analytic::Analytics;
 use super::budget::Budget;
 use super::expr::{Env, Scope};
+use super::gate::Gate;
 use super::table::Tables;
 use super::watermark::Mark;
 use super::{Account, Context, DEGRADED};
@@ -15,6 +16,9 @@ use crate::model::value::Value;
 #[derive(Debug)]
 pub(super) struct Work<'a> {
     pub(super) ctx: Context<'a>,
+    pub(super) gate: Gate,
+    /// Whether WHERE is known to be true of the row.
+    pub(super) proved: bool,
     pub(super) tables: &'a Tables,
     pub(super) now: Now,
     /// The account of all rules that the operator runs for.
@@ -65,11 +69,13 @@ impl<'a> Work<'a> {
 
     /// The surroundings of one of several rules that the operator runs for.
     pub(super) fn of(&mut self, rule: usize) -> Work<'_> {
-        let Self { ctx, tables, now, peers, ledger, out, .. } = self;
+        let Self { ctx, gate, proved, tables, now, peers, ledger, out, .. } = self;
         let ctx = Context::new(ctx.plan, rule, ctx.config);
         let peers_of_one = Peers { rules: &[], own: &mut [] };
         Work {
             ctx,
+            gate: *gate,
+            proved: *proved,
             tables,
             now: *now,
             account: &mut peers.own[rule],
@@ -111,6 +117,11 @@ impl<'a> Work<'a> {
             return Vec::new();
         }
         self.ledger.rows.take(plan, scope, &mut self.ledger.budget, &mut self.account.refused)
+    }
+
+    /// Whether WHERE is true of the row of `scope`.
+    pub(super) fn passes(&self, scope: Scope<'_>) -> bool {
+        self.proved || self.gate.passes(self.ctx.rule, scope)
     }
 
     /// The row of `scope` gave output.

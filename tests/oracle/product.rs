@@ -156,9 +156,9 @@ pub(crate) fn run(case: &Case, way: Way, seed: u64) -> Result<Answers, String> {
     Ok(answers)
 }
 
-/// No answer depends on what rules share.
+/// No answer depends on what rules share, or on an index.
 fn config(rng: &mut fastrand::Rng) -> Config {
-    Config { share: rng.bool(), ..Config::default() }
+    Config { index: rng.bool(), share: rng.bool(), ..Config::default() }
 }
 
 fn now(at: i64) -> Now {

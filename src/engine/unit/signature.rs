@@ -16,7 +16,7 @@ pub(super) fn signature(ctx: Context<'_>) -> Option<u64> {
     if !ctx.config.share || !may_share(ctx.rule) {
         return None;
     }
-    let rule = ctx.rule;
+    let rule = ctx.rule.whole();
     let window = rule.window.as_ref()?;
     let mut hash = Hash(0xcbf2_9ce4_8422_2325);
     let all = (&rule.from, &rule.analytics, &rule.filter, parts(window));
@@ -26,6 +26,7 @@ pub(super) fn signature(ctx: Context<'_>) -> Option<u64> {
 
 /// Whether two rules of one signature make the same of every row.
 pub(super) fn alike(a: &RulePlan, b: &RulePlan) -> bool {
+    let (a, b) = (a.whole(), b.whole());
     let windows = match (&a.window, &b.window) {
         (Some(a), Some(b)) => parts(a) == parts(b),
         _ => false,

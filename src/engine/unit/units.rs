@@ -16,8 +16,6 @@ pub(in crate::engine) struct Units {
     holes: Vec<usize>,
     /// The unit of each rule.
     of: Vec<usize>,
-    /// For each stream the units that read it, with the sides of FROM that it is there.
-    pub(in crate::engine) readers: Vec<Vec<(usize, Vec<usize>)>>,
     /// When to look at which unit, never later than something of it is due.
     pub(in crate::engine) looks: BTreeSet<(Mark, usize)>,
 }
@@ -42,8 +40,8 @@ impl Units {
         }
     }
 
-    /// Puts in a unit, whose rules are in no other. Who reads which stream has to be
-    /// [told](Self::told) then.
+    /// Puts in a unit, whose rules are in no other. When to look at it has to be [told](Self::told)
+    /// then.
     pub(in crate::engine) fn put(&mut self, unit: Unit) {
         let at = self.holes.pop().unwrap_or(self.list.len());
         for rule in &unit.rules {
@@ -98,25 +96,8 @@ impl Units {
         }
     }
 
-    /// Notes who reads which stream, and when to look at whom: after units came or went.
-    pub(in crate::engine) fn told(&mut self, plan: &Plan) {
-        self.readers = vec![Vec::new(); plan.streams.len()];
-        let mut leaders: Vec<(usize, usize)> = self
-            .list
-            .iter()
-            .enumerate()
-            .filter_map(|(at, unit)| Some((unit.as_ref()?.leader(), at)))
-            .collect();
-        leaders.sort_unstable();
-        for (leader, at) in leaders {
-            for (side, stream) in plan.rules[leader].streams() {
-                let units: &mut Vec<(usize, Vec<usize>)> = &mut self.readers[stream];
-                match units.last_mut() {
-                    Some((last, sides)) if *last == at => sides.push(side),
-                    _ => units.push((at, vec![side])),
-                }
-            }
-        }
+    /// Notes when to look at whom: after units came or went.
+    pub(in crate::engine) fn told(&mut self) {
         self.looks.clear();
         for (at, unit) in self.list.iter_mut().enumerate() {
             let Some(unit) = unit else { continue };
