@@ -193,8 +193,11 @@ fn streams(core: &CoreStatus, before: &CoreStatus) -> String {
             ]
         })
         .collect();
-    let mut text =
-        section("streams", &["set", "stream", "topic", "messages", "skipped", "rows", "rows/s", "rejects"], &rows);
+    let mut text = section(
+        "streams",
+        &["set", "stream", "topic", "messages", "skipped", "rows", "rows/s", "rejects"],
+        &rows,
+    );
     for stream in &core.streams {
         if let Some(last) = stream.samples.last() {
             text.push_str(&format!(

@@ -26,6 +26,7 @@ use crate::model::row::Rows;
 use crate::model::stream::StreamSpec;
 use crate::model::value::Value;
 
+use self::delimited::Lines;
 use self::elements::Elements;
 use self::pass::Pass;
 use self::route::Router;
@@ -82,6 +83,7 @@ pub struct Decoder {
     stats: Vec<StreamStats>,
     texts: Texts,
     elements: Elements,
+    lines: Lines,
     unmatched: u64,
 }
 
@@ -101,6 +103,7 @@ impl Decoder {
             stats,
             texts: Texts::default(),
             elements: Elements::default(),
+            lines: Lines::default(),
             unmatched: 0,
         }
     }
@@ -130,7 +133,7 @@ impl Decoder {
         message: &Message,
         out: &mut Rows,
     ) -> Fate {
-        let Self { config, streams, router, stats, texts, elements, unmatched } = self;
+        let Self { config, streams, router, stats, texts, elements, lines, unmatched } = self;
         let route = router.route(streams, message, config.max_topics, texts, cares);
         for stream in &route.course.skipped {
             stats[*stream].messages += 1;
@@ -138,7 +141,7 @@ impl Decoder {
         }
         match (route.course.targets.is_empty(), route.course.skipped.is_empty()) {
             (false, _) => {
-                Pass { config, streams, stats, texts, elements, route, message, out }.run();
+                Pass { config, streams, stats, texts, elements, lines, route, message, out }.run();
                 Fate::Read
             }
             (true, false) => Fate::Skipped,

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+use super::delimited::Lines;
 use super::elements::Elements;
 use super::reject::{Reject, RejectReason, StreamStats};
 use super::route::{self, Route, Target};
 use super::scalar::Scalar;
 use super::texts::Texts;
-use super::{Config, delimited, json};
+use super::{Config, json};
 use crate::model::coerce;
 use crate::model::fit::{self, Misfit};
 use crate::model::message::Message;
@@ -24,6 +25,7 @@ pub(super) struct Pass<'p> {
     pub(super) stats: &'p mut [StreamStats],
     pub(super) texts: &'p mut Texts,
     pub(super) elements: &'p mut Elements,
+    pub(super) lines: &'p mut Lines,
     pub(super) route: &'p Route,
     pub(super) message: &'p Message,
     pub(super) out: &'p mut Rows,
@@ -44,7 +46,7 @@ impl Pass<'_> {
         match text(self.message) {
             Ok(text) => {
                 self.scalars(text);
-                self.lines(text);
+                self.delimited(text);
                 self.objects(text);
             }
             Err(reject) => {
@@ -85,30 +87,33 @@ impl Pass<'_> {
         }
     }
 
-    fn lines(&mut self, text: &str) {
+    fn delimited(&mut self, text: &str) {
         let route = self.route;
         for target in &route.course.targets {
-            let Format::Delimited { delimiter, columns } = self.streams[target.stream].format else { continue };
-            let lines = match delimited::read(text, delimiter, self.config.max_rows) {
-                Ok(lines) => lines,
-                Err(reject) => {
-                    self.stats[target.stream].refuse(reject, self.message);
-                    continue;
-                }
+            let Format::Delimited { delimiter, columns } = self.streams[target.stream].format else {
+                continue;
             };
-            for (number, line) in lines.iter().enumerate() {
+            let mut lines = std::mem::take(self.lines);
+            let read = lines.read(text, delimiter, self.config.max_rows);
+            if let Err(reject) = &read {
+                self.stats[target.stream].refuse(reject.clone(), self.message);
+            }
+            for line in 0..if read.is_ok() { lines.len() } else { 0 } {
                 let named = |reject: Reject| match lines.len() > 1 {
-                    true => Reject::new(reject.reason, format!("line {}: {}", number + 1, reject.detail)),
+                    true => Reject::new(reject.reason, format!("line {}: {}", line + 1, reject.detail)),
                     false => reject,
                 };
-                if line.len() > columns && self.streams[target.stream].strict {
-                    let detail = format!("{} values for {columns} columns", line.len());
+                if lines.width(line) > columns && self.streams[target.stream].strict {
+                    let detail = format!("{} values for {columns} columns", lines.width(line));
                     let reject = named(Reject::new(RejectReason::NotDelimited, detail));
                     self.stats[target.stream].refuse(reject, self.message);
                     continue;
                 }
-                self.row(target, |_, field, strict, _| line.fit(field, strict), named);
+                let payload =
+                    |_, field: &Field, strict, texts: &mut Texts| lines.fit(line, field, strict, text, texts);
+                self.row(target, payload, named);
             }
+            *self.lines = lines;
         }
     }
 

@@ -22,17 +22,19 @@ pub(super) struct Node {
     children: Vec<(Arc<str>, Node)>,
     /// The beginnings of their names, in the same order.
     heads: Vec<Head>,
+    /// For each length of a name, modulo 64, whether one of them has it.
+    lengths: u64,
     /// The places of this node, which is the first, and of everything below it.
     pub(super) places: Range<usize>,
 }
 
 /// How a name begins, in a form that is compared at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
+struct Head {
     /// Its first eight bytes, the first one lowest; zeros behind a shorter one.
-    pub(super) word: u64,
+    word: u64,
     /// Its length in bytes.
-    pub(super) len: usize,
+    len: usize,
 }
 
 /// The longest name that its head tells whole.
@@ -76,6 +78,7 @@ impl Node {
         }
         self.places = start..next;
         self.heads = self.children.iter().map(|(name, _)| Head::of(name.as_bytes())).collect();
+        self.lengths = self.heads.iter().fold(0, |lengths, head| lengths | 1 << (head.len % 64));
         next
     }
 
@@ -84,9 +87,14 @@ impl Node {
         self.children.binary_search_by(|(n, _)| n.as_ref().cmp(name)).ok().map(|at| &self.children[at].1)
     }
 
-    /// The node of a member whose name is these bytes, which begin so and hold no control characters.
+    /// The node of a member of this name, which holds no control characters; `word` is its first eight
+    /// bytes, the first one lowest, with whatever follows a shorter one.
     #[inline]
-    pub(super) fn find(&self, head: Head, name: &[u8]) -> Option<&Self> {
+    pub(super) fn find(&self, word: u64, name: &[u8]) -> Option<&Self> {
+        if self.lengths >> (name.len() % 64) & 1 == 0 {
+            return None;
+        }
+        let head = Head::cut(word, name.len());
         let known = |at: usize| {
             let (known, node) = self.children.get(at)?;
             (head.len <= HEAD || known.as_bytes() == name).then_some(node)
@@ -103,14 +111,14 @@ impl Node {
 
 impl Head {
     /// Of a whole name.
-    pub(super) fn of(name: &[u8]) -> Self {
+    fn of(name: &[u8]) -> Self {
         let word = name.iter().take(HEAD).rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
         Self { word, len: name.len() }
     }
 
     /// Of a name of this length, of which these are the first bytes and whatever follows it.
     #[inline]
-    pub(super) fn cut(word: u64, len: usize) -> Self {
+    fn cut(word: u64, len: usize) -> Self {
         let keep = match len {
             0 => 0,
             1..HEAD => u64::MAX >> (64 - 8 * len),
@@ -129,12 +137,13 @@ mod tests {
         let names = ["a", "ab", "temperature", "temperament", "eight888", ""].map(Arc::<str>::from);
         let paths: Vec<[Arc<str>; 1]> = names.iter().map(|name| [name.clone()]).collect();
         let projection = Projection::new(paths.iter().map(<[Arc<str>; 1]>::as_slice));
-        for name in ["a", "b", "ab", "abc", "temperature", "temperaturf", "temperament", "eight888", "eight88", ""]
+        for name in
+            ["a", "b", "ab", "abc", "temperature", "temperaturf", "temperament", "eight888", "eight88", ""]
         {
             let mut text = name.as_bytes().to_vec();
             text.extend(b"\": 1234567");
             let word = u64::from_le_bytes(*text.first_chunk().unwrap());
-            let found = projection.root.find(Head::cut(word, name.len()), name.as_bytes());
+            let found = projection.root.find(word, name.as_bytes());
             let expected = projection.root.child(name);
             assert_eq!(found.map(|node| &node.places), expected.map(|node| &node.places), "{name}");
         }

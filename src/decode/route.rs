@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::projection::Projection;
 use super::texts::Texts;
 use crate::model::cast;
-use crate::model::fit::{self, Misfit};
+use crate::model::fit::Misfit;
 use crate::model::fold::{BuildFold, fold};
 use crate::model::message::{Message, NODE_SOURCE};
 use crate::model::stream::{Field, FieldSource, Format, StreamSpec};
@@ -247,7 +247,7 @@ pub(super) fn given(
     match (text, &field.ty) {
         (None, _) => Ok(Value::Null),
         (Some(text), DataType::String | DataType::Any) => Ok(texts.value(text)),
-        (Some(text), ty) if is_strict(spec, slot) => fit::fit_text(text, ty, field.unit),
+        (Some(text), ty) if is_strict(spec, slot) => texts.fit(text, ty, field.unit),
         (Some(text), ty) => Ok(cast::cast(&Value::str(text), ty, field.unit)),
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::texts::Texts;
 use crate::model::cast;
 use crate::model::coerce;
-use crate::model::fit::{self, Misfit};
+use crate::model::fit::Misfit;
 use crate::model::stream::TimeUnit;
 use crate::model::value::{DataType, Value};
 
@@ -31,13 +31,8 @@ impl<'p> Scalar<'p> {
     pub(super) fn fit(&self, ty: &DataType, unit: TimeUnit, texts: &mut Texts) -> Result<Value, Misfit> {
         match ty {
             DataType::Any => Ok(self.guess(texts)),
-            DataType::String => Ok(texts.value(&self.text)),
-            _ if self.is_null() => Ok(Value::Null),
-            DataType::Datetime => match coerce::timestamp_in(&self.text, unit) {
-                Some(at) => Ok(Value::Time(at)),
-                None => fit::fit_text(&self.text, ty, unit),
-            },
-            _ => fit::fit_text(&self.text, ty, unit),
+            _ if *ty != DataType::String && self.is_null() => Ok(Value::Null),
+            _ => texts.fit(&self.text, ty, unit),
         }
     }
 

@@ -10,7 +10,7 @@ use super::MAX_DEPTH;
 use super::elements::Elements;
 use super::number::{self, Number, load};
 use super::part::Part;
-use super::projection::{Head, Node, Projection};
+use super::projection::{Node, Projection};
 
 /// Reads a message into elements that are [reset](Elements::reset); `None` where it gives up, and then
 /// they must be reset again.
@@ -24,118 +24,122 @@ pub(super) fn scan(
     if projection.root.wanted || u32::try_from(text.len()).is_err() {
         return None;
     }
-    let width = projection.width;
-    let mut scanner = Scanner { bytes: text.as_bytes(), at: 0 };
-    match scanner.next()? {
-        b'{' => {
-            elements.parts.resize(width, Part::Absent);
-            scanner.object(&projection.root, 1, &mut elements.parts)?;
+    let text = Text(text.as_bytes());
+    let end = match text.next(0)? {
+        (b'{', at) => {
+            elements.parts.resize(projection.width, Part::Absent);
             elements.objects.push(true);
+            text.object(at + 1, &projection.root, 1, &mut elements.parts)?
         }
-        b'[' => {
+        (b'[', at) => {
             elements.array = true;
-            scanner.elements(projection, max_rows, elements)?;
+            text.elements(at + 1, projection, max_rows, elements)?
         }
         _ => return None,
-    }
+    };
     elements.scanned = true;
-    scanner.is_at_end().then_some(())
+    text.0.get(end..)?.iter().all(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t')).then_some(())
 }
 
-struct Scanner<'t> {
-    bytes: &'t [u8],
-    at: usize,
-}
+/// A message's bytes. What reads a part of them is given the place where it begins and gives the place
+/// behind it, or `None` to give up.
+#[derive(Clone, Copy)]
+struct Text<'t>(&'t [u8]);
 
-impl Scanner<'_> {
-    /// The next byte that is no blank, which is not passed over.
+impl Text<'_> {
     #[inline]
-    fn next(&mut self) -> Option<u8> {
-        loop {
-            let byte = *self.bytes.get(self.at)?;
-            if byte > b' ' {
-                return Some(byte);
-            }
-            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
-                return None;
-            }
-            self.at += 1;
+    fn byte(self, at: usize) -> Option<u8> {
+        self.0.get(at).copied()
+    }
+
+    /// The next byte that is no blank, with its place.
+    #[inline]
+    fn next(self, at: usize) -> Option<(u8, usize)> {
+        let byte = self.byte(at)?;
+        if byte > b' ' {
+            return Some((byte, at));
+        }
+        // Many programs write one blank behind each colon and comma.
+        match self.byte(at + 1)? {
+            second if byte == b' ' && second > b' ' => Some((second, at + 1)),
+            _ => self.next_of_many(at),
         }
     }
 
-    /// Whether only blanks follow.
-    fn is_at_end(&mut self) -> bool {
-        self.next().is_none() && self.at == self.bytes.len()
+    #[cold]
+    fn next_of_many(self, mut at: usize) -> Option<(u8, usize)> {
+        loop {
+            match self.byte(at)? {
+                b' ' | b'\n' | b'\r' | b'\t' => at += 1,
+                byte => return Some((byte, at)),
+            }
+        }
     }
 
-    /// The elements of an array of rows.
-    fn elements(&mut self, projection: &Projection, max_rows: usize, elements: &mut Elements) -> Option<()> {
-        self.at += 1;
-        if self.next()? == b']' {
-            self.at += 1;
-            return Some(());
+    /// The elements of an array of rows, behind its bracket.
+    fn elements(
+        self,
+        at: usize,
+        projection: &Projection,
+        max_rows: usize,
+        elements: &mut Elements,
+    ) -> Option<usize> {
+        let (mut first, mut at) = self.next(at)?;
+        if first == b']' {
+            return Some(at + 1);
         }
         loop {
             let from = elements.parts.len();
             elements.parts.resize(from + projection.width, Part::Absent);
-            let first = self.next()?;
-            match first {
-                b'{' => self.object(&projection.root, 2, elements.parts.get_mut(from..)?)?,
-                b'[' => self.skip_nested(1)?,
-                _ => {
-                    self.scalar(first)?;
-                }
-            }
             elements.objects.push(first == b'{');
             if elements.objects.len() > max_rows {
                 return None;
             }
-            match self.next()? {
-                b',' => self.at += 1,
-                b']' => {
-                    self.at += 1;
-                    return Some(());
-                }
+            at = match first {
+                b'{' => self.object(at + 1, &projection.root, 2, elements.parts.get_mut(from..)?)?,
+                b'[' => self.skip_nested(first, at, 1)?,
+                _ => self.scalar(first, at)?.1,
+            };
+            match self.next(at)? {
+                (b',', comma) => (first, at) = self.next(comma + 1)?,
+                (b']', end) => return Some(end + 1),
                 _ => return None,
             }
         }
     }
 
-    /// An object in which something is wanted; `depth` counts it.
-    fn object(&mut self, node: &Node, depth: usize, parts: &mut [Part]) -> Option<()> {
+    /// An object in which something is wanted, behind its bracket; `depth` counts it.
+    fn object(self, at: usize, node: &Node, depth: usize, parts: &mut [Part]) -> Option<usize> {
+        let (mut first, mut at) = self.next(at)?;
+        if first == b'}' {
+            return Some(at + 1);
+        }
         if depth > MAX_DEPTH {
             return None;
         }
-        self.at += 1;
-        if self.next()? == b'}' {
-            self.at += 1;
-            return Some(());
-        }
         loop {
-            if self.next()? != b'"' {
+            if first != b'"' {
                 return None;
             }
-            self.at += 1;
-            let from = self.at;
-            let word = load(self.bytes, from);
-            self.plain()?;
-            let name = self.bytes.get(from..self.at - 1)?;
-            let child = node.find(Head::cut(word, name.len()), name);
-            if self.next()? != b':' {
+            let from = at + 1;
+            let word = load(self.0, from);
+            let (quote, end) = self.special_from(from, word)?;
+            if quote != b'"' {
                 return None;
             }
-            self.at += 1;
-            let first = self.next()?;
-            match child {
-                None => self.skip(first, depth)?,
-                Some(child) => self.member(first, child, depth, parts)?,
+            let child = node.find(word, self.0.get(from..end)?);
+            let (colon, at_colon) = self.next(end + 1)?;
+            if colon != b':' {
+                return None;
             }
-            match self.next()? {
-                b',' => self.at += 1,
-                b'}' => {
-                    self.at += 1;
-                    return Some(());
-                }
+            (first, at) = self.next(at_colon + 1)?;
+            at = match child {
+                None => self.skip(first, at, depth)?,
+                Some(child) => self.member(first, at, child, depth, parts)?,
+            };
+            match self.next(at)? {
+                (b',', comma) => (first, at) = self.next(comma + 1)?,
+                (b'}', end) => return Some(end + 1),
                 _ => return None,
             }
         }
@@ -143,93 +147,87 @@ impl Scanner<'_> {
 
     /// The value of a member that is wanted, or in which something is.
     #[inline]
-    fn member(&mut self, first: u8, node: &Node, depth: usize, parts: &mut [Part]) -> Option<()> {
+    fn member(self, first: u8, at: usize, node: &Node, depth: usize, parts: &mut [Part]) -> Option<usize> {
         let place = node.places.start;
         if *parts.get(place)? != Part::Absent {
             return None;
         }
-        parts[place] = match first {
+        let (part, end) = match first {
             b'{' | b'[' if node.wanted => return None,
             b'{' => {
                 parts[place] = Part::Inside;
-                return self.object(node, depth + 1, parts);
+                return self.object(at + 1, node, depth + 1, parts);
             }
-            b'[' => {
-                self.skip_nested(depth)?;
-                Part::Inside
-            }
-            _ => self.scalar(first)?,
+            b'[' => (Part::Inside, self.skip_nested(first, at, depth)?),
+            _ => self.scalar(first, at)?,
         };
-        Some(())
+        parts[place] = part;
+        Some(end)
     }
 
     /// A value that is neither object nor array.
     #[inline]
-    fn scalar(&mut self, first: u8) -> Option<Part> {
+    fn scalar(self, first: u8, at: usize) -> Option<(Part, usize)> {
         match first {
-            b'"' => {
-                self.at += 1;
-                let from = u32::try_from(self.at).ok()?;
-                self.plain()?;
-                Some(Part::Text(from, u32::try_from(self.at - 1).ok()?))
-            }
+            b'"' => match self.special(at + 1)? {
+                (b'"', end) => {
+                    let place = |at| u32::try_from(at).ok();
+                    Some((Part::Text(place(at + 1)?, place(end)?), end + 1))
+                }
+                _ => None,
+            },
             b'-' | b'0'..=b'9' => {
-                let (number, end) = number::read(self.bytes, self.at)?;
-                self.at = end;
-                Some(match number {
+                let (number, end) = number::read(self.0, at)?;
+                let part = match number {
                     Number::Int(i) => Part::Int(i),
                     Number::Float(x) => Part::Float(x),
-                })
+                };
+                Some((part, end))
             }
-            _ => self.literal(first),
+            _ => self.literal(first, at),
         }
     }
 
     /// `true`, `false` or `null`.
     #[inline]
-    fn literal(&mut self, first: u8) -> Option<Part> {
+    fn literal(self, first: u8, at: usize) -> Option<(Part, usize)> {
         let (text, part): (&[u8], Part) = match first {
             b't' => (b"true", Part::Bool(true)),
             b'f' => (b"false", Part::Bool(false)),
             b'n' => (b"null", Part::Null),
             _ => return None,
         };
-        if self.bytes.get(self.at..self.at + text.len())? != text {
-            return None;
-        }
-        self.at += text.len();
-        Some(part)
+        let end = at + text.len();
+        (self.0.get(at..end)? == text).then_some((part, end))
     }
 
-    /// Passes over the rest of a text without escapes, with its closing quote.
+    /// The next quote, backslash or control character, with its place.
     #[inline]
-    fn plain(&mut self) -> Option<()> {
-        (self.text_until_special()? == b'"').then_some(())
+    fn special(self, at: usize) -> Option<(u8, usize)> {
+        self.special_from(at, load(self.0, at))
     }
 
-    /// Passes over what is plain in a text, and the quote, backslash or control character behind it.
+    /// The same where the first eight bytes are at hand.
     #[inline]
-    fn text_until_special(&mut self) -> Option<u8> {
+    fn special_from(self, mut at: usize, mut word: u64) -> Option<(u8, usize)> {
         loop {
-            let special = special(load(self.bytes, self.at));
-            if special == 0 {
-                self.at += 8;
-                continue;
+            let found = special(word);
+            if found != 0 {
+                at += (found.trailing_zeros() / 8) as usize;
+                return Some((self.byte(at)?, at));
             }
-            self.at += (special.trailing_zeros() / 8) as usize;
-            let byte = *self.bytes.get(self.at)?;
-            self.at += 1;
-            return Some(byte);
+            at += 8;
+            word = load(self.0, at);
         }
     }
 
-    /// Passes over the rest of a text that nobody wants.
+    /// Passes over a text that nobody wants, behind its quote.
     #[inline]
-    fn skip_text(&mut self) -> Option<()> {
+    fn skip_text(self, mut at: usize) -> Option<usize> {
         loop {
-            match self.text_until_special()? {
-                b'"' => return Some(()),
-                b'\\' => self.skip_escape()?,
+            match self.special(at)? {
+                (b'"', end) => return Some(end + 1),
+                (b'\\', escape) => at = self.skip_escape(escape + 1)?,
                 _ => return None,
             }
         }
@@ -237,15 +235,12 @@ impl Scanner<'_> {
 
     /// Passes over an escape behind its backslash. Half of a pair may stand alone in what nobody wants.
     #[cold]
-    fn skip_escape(&mut self) -> Option<()> {
-        let kind = *self.bytes.get(self.at)?;
-        self.at += 1;
-        match kind {
-            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(()),
+    fn skip_escape(self, at: usize) -> Option<usize> {
+        match self.byte(at)? {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(at + 1),
             b'u' => {
-                let digits = self.bytes.get(self.at..self.at + 4)?;
-                self.at += 4;
-                digits.iter().all(u8::is_ascii_hexdigit).then_some(())
+                let digits = self.0.get(at + 1..at + 5)?;
+                digits.iter().all(u8::is_ascii_hexdigit).then_some(at + 5)
             }
             _ => None,
         }
@@ -253,60 +248,51 @@ impl Scanner<'_> {
 
     /// Passes over a value that nobody wants; `depth` counts what is open around it.
     #[inline]
-    fn skip(&mut self, first: u8, depth: usize) -> Option<()> {
+    fn skip(self, first: u8, at: usize, depth: usize) -> Option<usize> {
         match first {
-            b'{' | b'[' => self.skip_nested(depth),
-            _ => self.skip_scalar(first),
+            b'{' | b'[' => self.skip_nested(first, at, depth),
+            _ => self.skip_scalar(first, at),
         }
     }
 
     #[inline]
-    fn skip_scalar(&mut self, first: u8) -> Option<()> {
+    fn skip_scalar(self, first: u8, at: usize) -> Option<usize> {
         match first {
-            b'"' => {
-                self.at += 1;
-                self.skip_text()
-            }
-            b'-' | b'0'..=b'9' => {
-                self.at = number::skip(self.bytes, self.at)?;
-                Some(())
-            }
-            _ => self.literal(first).map(drop),
+            b'"' => self.skip_text(at + 1),
+            b'-' | b'0'..=b'9' => number::skip(self.0, at),
+            _ => self.literal(first, at).map(|(_, end)| end),
         }
     }
 
     /// Passes over an object or array that nobody wants.
-    fn skip_nested(&mut self, depth: usize) -> Option<()> {
+    fn skip_nested(self, mut first: u8, mut at: usize, depth: usize) -> Option<usize> {
         // What is open: how many, and for each, the innermost lowest, whether it is an object.
         let (mut open, mut objects) = (0, 0_u64);
         loop {
-            let first = self.next()?;
             if matches!(first, b'{' | b'[') {
-                self.at += 1;
                 open += 1;
                 if depth + open > MAX_DEPTH {
                     return None;
                 }
                 objects = objects << 1 | u64::from(first == b'{');
-                let next = self.next()?;
+                let (next, inside) = self.next(at + 1)?;
+                at = inside;
                 // The brackets of a kind lie two apart in ASCII.
                 if next != first + 2 {
-                    if first == b'{' {
-                        self.skip_name(next)?;
-                    }
+                    (first, at) = if first == b'{' { self.skip_name(next, at)? } else { (next, at) };
                     continue;
                 }
             } else {
-                self.skip_scalar(first)?;
+                at = self.skip_scalar(first, at)?;
             }
             loop {
                 let in_object = objects & 1 == 1;
-                match self.next()? {
+                (first, at) = self.next(at)?;
+                match first {
                     b',' => {
-                        self.at += 1;
+                        (first, at) = self.next(at + 1)?;
                         if in_object {
-                            let next = self.next()?;
-                            self.skip_name(next)?;
+                            (first, at) = self.skip_name(first, at)?;
                         }
                         break;
                     }
@@ -314,28 +300,25 @@ impl Scanner<'_> {
                     b']' if !in_object => {}
                     _ => return None,
                 }
-                self.at += 1;
+                at += 1;
                 open -= 1;
                 objects >>= 1;
                 if open == 0 {
-                    return Some(());
+                    return Some(at);
                 }
             }
         }
     }
 
-    /// Passes over a member's name that begins with this byte, and the colon.
-    fn skip_name(&mut self, first: u8) -> Option<()> {
+    /// Passes over a member's name that begins with this byte; gives the first byte of its value.
+    fn skip_name(self, first: u8, at: usize) -> Option<(u8, usize)> {
         if first != b'"' {
             return None;
         }
-        self.at += 1;
-        self.skip_text()?;
-        if self.next()? != b':' {
-            return None;
+        match self.next(self.skip_text(at + 1)?)? {
+            (b':', colon) => self.next(colon + 1),
+            _ => None,
         }
-        self.at += 1;
-        Some(())
     }
 }
 
@@ -345,10 +328,10 @@ impl Scanner<'_> {
 const fn special(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    let quote = word ^ (ONES * b'"' as u64);
-    let backslash = word ^ (ONES * b'\\' as u64);
-    let quotes = quote.wrapping_sub(ONES) & !quote;
-    let backslashes = backslash.wrapping_sub(ONES) & !backslash;
-    let controls = word.wrapping_sub(ONES * 0x20) & !word;
-    (quotes | backslashes | controls) & HIGH
+    // With one bit flipped, a quote comes next to the control characters, and a blank away from them.
+    let low = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
+    let backslash = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
+    // Of what is no ASCII the subtractions may say anything, and of an ASCII byte both exclusive ors
+    // leave the highest bit as it is.
+    (low | backslash) & !word & HIGH
 }

@@ -300,6 +300,76 @@ fn other_streams_keep_the_counts_of_those_that_stay() {
 }
 
 #[test]
+fn where_nobody_cares_a_message_is_only_counted() {
+    let fields = || {
+        vec![
+            from("device", FieldSource::Capture(1), DataType::String),
+            field("v", DataType::Float),
+            from("site", FieldSource::Capture(0), DataType::Bigint),
+            from("topic", FieldSource::Topic, DataType::String),
+        ]
+    };
+    let on = |name| Arc::new(stream(name, "p/{site}/{device}", Format::Json, fields()));
+    let mut decoder = Decoder::new(vec![on("a"), on("b")]);
+    let asked = std::cell::RefCell::new(Vec::new());
+    let cares = |stream: usize, known: &[(usize, &Value)]| {
+        let known: Vec<String> = known.iter().map(|(slot, value)| format!("{slot}={value}")).collect();
+        asked.borrow_mut().push(format!("{stream}: {}", known.join(" ")));
+        stream == 0 && known[0] != "0=quiet"
+    };
+    let mut out = Rows::new();
+    let mut decode = |decoder: &mut Decoder, topic, payload| {
+        out.clear();
+        let fate = decoder.decode_for(&cares, &message(topic, payload), &mut out);
+        (fate, out.iter().map(|(stream, _)| stream).collect::<Vec<_>>())
+    };
+    assert_eq!(decode(&mut decoder, "p/3/f1", r#"{"v": 1}"#), (Fate::Read, vec![0]));
+    assert_eq!(decode(&mut decoder, "p/3/quiet", "no JSON"), (Fate::Skipped, vec![]));
+    assert_eq!(decode(&mut decoder, "p/3/quiet", ""), (Fate::Skipped, vec![]));
+    // What the topic says does not fit, which is told of each message.
+    assert_eq!(decode(&mut decoder, "p/x/quiet", "{}"), (Fate::Read, vec![]));
+    assert_eq!(decode(&mut decoder, "elsewhere", "{}"), (Fate::Unmatched, vec![]));
+    let counts = |decoder: &Decoder| -> Vec<[u64; 4]> {
+        let rejects = |stats: &StreamStats| stats.rejects().map(|(_, n)| n).sum();
+        decoder.stats().map(|(_, s)| [s.messages, s.skipped, s.rows, rejects(s)]).collect()
+    };
+    assert_eq!(counts(&decoder), [[4, 2, 1, 1], [4, 3, 0, 1]]);
+    assert_eq!(
+        asked.borrow().as_slice(),
+        [
+            "0: 0=f1 2=3 3=p/3/f1",
+            "1: 0=f1 2=3 3=p/3/f1",
+            "0: 0=quiet 2=3 3=p/3/quiet",
+            "1: 0=quiet 2=3 3=p/3/quiet"
+        ]
+    );
+}
+
+#[test]
+fn rows_are_used_again_with_nothing_left_of_those_before() {
+    let fields = || vec![field("a", DataType::Any), field("b", DataType::Any)];
+    let mut decoder = Decoder::new(vec![Arc::new(stream("s", "t/x", Format::Json, fields()))]);
+    let mut out = Rows::new();
+    let mut shown = |payload: &str| {
+        out.clear();
+        decoder.decode(&message("t/x", payload), &mut out);
+        let row =
+            |(_, row): (usize, &Row)| row.slots.iter().map(Value::to_string).collect::<Vec<_>>().join(" ");
+        out.iter().map(row).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        shown(r#"[{"a": 1, "b": "x"}, {"a": {"c": 2}}, {"b": 3}]"#),
+        ["1 x", r#"{"c":2} NULL"#, "NULL 3"]
+    );
+    assert_eq!(shown(r#"{"b": 4}"#), ["NULL 4"]);
+    assert_eq!(shown("[1, {\"a\": 5}]"), ["5 NULL"]);
+    assert_eq!(shown("{"), [""; 0]);
+    assert_eq!(shown(r#"[{"b": [6]}, {}]"#), ["NULL [6]", "NULL NULL"]);
+    assert_eq!(shown(&format!("[{}{{}}]", "{},".repeat(999))).len(), 1_000);
+    assert_eq!(shown("{}"), ["NULL NULL"]);
+}
+
+#[test]
 fn many_topics_are_all_routed() {
     let spec = stream("s", "t/{x}", Format::Json, vec![from("x", FieldSource::Capture(0), DataType::String)]);
     let config = Config { max_topics: 4, ..Config::default() };

@@ -1,10 +1,13 @@
 //! Texts that were seen lately, so that what comes again is shared and not copied. Bounded: a text gives
-//! way to others that fall on its place. Never decides what a value is, only where its bytes lie.
+//! way to others that fall on its place. What a text means is said elsewhere; this only spares copies.
 
 use std::sync::Arc;
 
+use crate::model::coerce;
+use crate::model::fit::{self, Misfit};
 use crate::model::fold::fold;
-use crate::model::value::Value;
+use crate::model::stream::TimeUnit;
+use crate::model::value::{DataType, Value};
 
 /// How many pairs of texts are remembered, a power of two.
 const PAIRS: usize = 512;
@@ -51,6 +54,18 @@ impl Texts {
     /// The text as a value.
     pub(super) fn value(&mut self, text: &str) -> Value {
         Value::Str(self.share(text))
+    }
+
+    /// What [`fit::fit_text`] makes of it.
+    pub(super) fn fit(&mut self, text: &str, ty: &DataType, unit: TimeUnit) -> Result<Value, Misfit> {
+        match ty {
+            DataType::String => Ok(self.value(text)),
+            DataType::Datetime => match coerce::timestamp_in(text, unit) {
+                Some(at) => Ok(Value::Time(at)),
+                None => fit::fit_text(text, ty, unit),
+            },
+            _ => fit::fit_text(text, ty, unit),
+        }
     }
 }
 

@@ -19,12 +19,14 @@ streams:
       WITH (DATASOURCE='plant/{site}/{device}', KEY='device', TIMESTAMP='ts')
   - CREATE STREAM open () WITH (DATASOURCE='plant/#')
   - CREATE STREAM value () WITH (DATASOURCE='value/+', FORMAT='scalar')
+  - CREATE STREAM lines (a FLOAT, b STRING, c DATETIME) WITH (DATASOURCE='lines/+', FORMAT='delimited')
 rules:
   - {id: hot, sql: SELECT device FROM typed WHERE temperature > 100 AND state = 'on'}
   - {id: site, sql: SELECT device FROM typed WHERE site = 'elsewhere' OR n BETWEEN 5000 AND 6000 AND ok}
   - {id: state, sql: \"SELECT device, state, ts FROM typed WHERE state IN ('off', 'broken') AND NOT ok\"}
   - {id: deep, sql: SELECT pressure FROM open WHERE pressure > 10 AND data.inner.x = 7 AND mode LIKE 'auto%'}
   - {id: topic, sql: SELECT meta(topic) AS t FROM open WHERE meta(topic) LIKE '%/none' OR unit = 'F'}
+  - {id: line, sql: SELECT a FROM lines WHERE a > 1000 OR b = 'broken'}
   - {id: single, sql: SELECT value FROM value WHERE value > 100 OR value = 'ON'}
 ";
 
@@ -37,7 +39,7 @@ fn now() -> Now {
 fn messages() -> Vec<Message> {
     let mut messages = Vec::new();
     for n in 0..200_u16 {
-        let (topic, payload) = match n % 4 {
+        let (topic, payload) = match n % 5 {
             0 => (
                 format!("plant/{}/d{}", n % 3, n % 7),
                 format!(
@@ -52,13 +54,17 @@ fn messages() -> Vec<Message> {
                     n % 60
                 ),
             ),
-            2 => (
+            2 => (format!("lines/{}", n % 5), format!("{n}.5,\"on, and off\",2026-01-01\n1,,")),
+            3 => (
                 format!("plant/x/{}", n % 5),
                 format!(
                     r#"[{{"pressure":1.{n},"data":{{"inner":{{"x":{n}}}}},"mode":"manual","ts":0}},{{"pressure":2,"ts":1}}]"#
                 ),
             ),
-            _ => (format!("value/{}", n % 5), if n % 8 == 3 { "OFF".to_owned() } else { format!("{n}.25").replace("1", "0") }),
+            _ => (
+                format!("value/{}", n % 5),
+                if n % 8 == 3 { "OFF".to_owned() } else { format!("{n}.25").replace("1", "0") },
+            ),
         };
         messages.push(Message {
             source: "broker".into(),

@@ -220,12 +220,20 @@ fn payload() {
 }
 
 /// Members that a payload may have, some below others.
-const MEMBERS: &[&str] = &["v", "n", "s", "ok", "ts", "b", "list", "a", "a.b", "a.b.c", "pos.lat", "größe", "temperature"];
+const MEMBERS: &[&str] =
+    &["v", "n", "s", "ok", "ts", "b", "list", "a", "a.b", "a.b.c", "pos.lat", "größe", "temperature"];
 
 /// A stream that reads some of them: bytes say which, and how.
 fn some_stream(bytes: [u8; 4]) -> StreamSpec {
     let wanted = u16::from_le_bytes([bytes[0], bytes[1]]);
-    let types = [DataType::Any, DataType::Float, DataType::Bigint, DataType::String, DataType::Boolean, DataType::Datetime];
+    let types = [
+        DataType::Any,
+        DataType::Float,
+        DataType::Bigint,
+        DataType::String,
+        DataType::Boolean,
+        DataType::Datetime,
+    ];
     let field = |(n, name): (usize, &&str)| Field {
         name: (*name).into(),
         from: FieldSource::Path(name.split('.').map(Into::into).collect()),

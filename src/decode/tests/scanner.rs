@@ -65,7 +65,8 @@ fn what_is_usual_is_scanned() {
 
 #[test]
 fn what_is_unusual_is_left_to_serde_json_and_what_is_wrong_is_refused_by_it() {
-    let deep = |n: usize, open: &str, close: &str| format!("{{\"x\":{}1{}}}", open.repeat(n), close.repeat(n));
+    let deep =
+        |n: usize, open: &str, close: &str| format!("{{\"x\":{}1{}}}", open.repeat(n), close.repeat(n));
     for payload in [
         r#"{"v": 1, "v": 2}"#,
         r#"{"a": {"b": 1}, "a": {"c": 2}}"#,
@@ -168,7 +169,22 @@ fn text() -> impl Strategy<Value = String> {
 
 /// Objects whose names are often those that are wanted, and often come twice.
 fn json() -> impl Strategy<Value = String> {
-    let names = ["v", "ts", "a", "b", "c", "d", "e", "s", "n", "temperature", "temperament", "eight888", "größe", "x"];
+    let names = [
+        "v",
+        "ts",
+        "a",
+        "b",
+        "c",
+        "d",
+        "e",
+        "s",
+        "n",
+        "temperature",
+        "temperament",
+        "eight888",
+        "größe",
+        "x",
+    ];
     let name = prop_oneof![8 => prop::sample::select(names.to_vec()).prop_map(str::to_owned), 1 => text()];
     let blank = prop::sample::select(&["", "", "", " ", "\n\t", "\r\n  "][..]);
     let leaf = prop_oneof![
@@ -177,8 +193,9 @@ fn json() -> impl Strategy<Value = String> {
         2 => prop::sample::select(&["true", "false", "null"][..]).prop_map(str::to_owned),
     ];
     leaf.prop_recursive(4, 40, 8, move |inner| {
-        let member = (name.clone(), blank.clone(), inner.clone(), blank.clone())
-            .prop_map(|(name, before, value, after)| format!("{before}\"{name}\"{after}:{before}{value}{after}"));
+        let member = (name.clone(), blank.clone(), inner.clone(), blank.clone()).prop_map(
+            |(name, before, value, after)| format!("{before}\"{name}\"{after}:{before}{value}{after}"),
+        );
         prop_oneof![
             3 => prop::collection::vec(member, 0..8).prop_map(|members| format!("{{{}}}", members.join(","))),
             1 => prop::collection::vec(inner, 0..5).prop_map(|items| format!("[{}]", items.join(", "))),
