@@ -124,6 +124,8 @@ pub(super) struct Context<'a> {
     pub(super) kind: RuleKind,
     /// The rule's own labels.
     pub(super) labels: Labels,
+    /// The hash of the rule's text.
+    pub(super) hash: u64,
 }
 
 /// Binds a rule to its sides, whose slots these are; they come back with what the rule took. The
@@ -164,9 +166,10 @@ pub(super) fn bind(
     let columns: Vec<Arc<str>> = binder.outputs.iter().map(|output| output.name.as_str().into()).collect();
     let project: Vec<Expr> =
         std::mem::take(&mut binder.outputs).into_iter().map(|output| output.found.expr).collect();
+    let hash = context.hash;
     let mut alert = alert(def, context, &key, columns, visible, report);
     alert.cadence = query.window.as_ref().and_then(|window| cadence::of(window, &binder.sides));
-    let state = cadence::state(def.sql.as_str(), &binder.sides);
+    let state = cadence::state(def.sql.as_str(), &cadence::declared(&binder.sides));
     let shape = Shape {
         from: query.from,
         analytics: std::mem::take(&mut binder.analytics),
@@ -180,8 +183,7 @@ pub(super) fn bind(
         when,
         clear,
     };
-    let alert =
-        AlertSpec { rule: def.id.as_str().into(), hash: def.item().hash().short(), shape: Arc::new(alert) };
+    let alert = AlertSpec { rule: def.id.as_str().into(), hash, shape: Arc::new(alert) };
     (Some(RulePlan::new(state, Arc::new(alert), shape)), binder.slots)
 }
 
