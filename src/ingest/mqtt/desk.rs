@@ -304,6 +304,11 @@ impl Desk {
         self.buffer.len() >= BATCH || self.buffered_bytes >= BATCH_BYTES
     }
 
+    /// How long a pause is worth while nobody has room for what waits here.
+    pub(super) fn pause(&self) -> Duration {
+        if self.may_hold_up() { Duration::ZERO } else { self.coalescer.pause() }
+    }
+
     /// Notes that reading pauses.
     pub(super) fn paused(&mut self) {
         self.status.counters.paused += 1;
@@ -314,7 +319,9 @@ impl Desk {
     pub(super) fn take_batch(&mut self, now: Mono) -> (Vec<Message>, Duration) {
         let batch = if self.buffer.len() <= BATCH {
             self.buffered_bytes = 0;
-            std::mem::take(&mut self.buffer)
+            // The next one is mostly as large.
+            let next = Vec::with_capacity(self.buffer.len());
+            std::mem::replace(&mut self.buffer, next)
         } else {
             let batch: Vec<Message> = self.buffer.drain(..BATCH).collect();
             let bytes: usize = batch.iter().map(|m| m.payload.len()).sum();
