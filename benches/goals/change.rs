@@ -4,6 +4,8 @@ use weir::model::time::Timestamp;
 
 use crate::ceiling::index::Index;
 use crate::ceiling::load;
+use crate::Report;
+use crate::figures::Figures;
 use crate::options::Options;
 use crate::subject::{self, Whole};
 use crate::table::{Goal, short};
@@ -11,7 +13,7 @@ use crate::timing::{cpu_nanos, median, p99};
 use crate::workload::{self, Kind, Rule};
 
 /// Measures loading and changing.
-pub(crate) fn run(options: &Options) -> Vec<Goal> {
+pub(crate) fn run(options: &Options, report: &mut Report) {
     let count = options.most_named();
     let rules = workload::rules(Kind::Mixed, count);
     let text = workload::text(&rules);
@@ -22,9 +24,10 @@ pub(crate) fn run(options: &Options) -> Vec<Goal> {
         hand.push(timed(|| load::load(&text)));
     }
     let (load, bare_load) = (median(own) / 1e9, median(hand) / 1e9);
-    println!("{count} mixed rules from their text: {} s; by hand {} s", short(load), short(bare_load));
-
-    println!("{:<26}{:>11}{:>11}{:>14}{:>14}", "rules changed", "median us", "p99 us", "p99 us a rule", "by hand");
+    println!("{count} mixed rules from their text: {} s; by hand {} s\n", short(load), short(bare_load));
+    let title = format!("how long a change of some of {count} rules holds the core up, in microseconds");
+    let heads = ["rules changed", "median", "p99", "p99 a rule", "a rule by hand"];
+    let mut figures = Figures::new("change", title, &heads);
     let mut worst = (0.0_f64, 0.0);
     for changed in [1, 10, 100, 1_000].into_iter().filter(|changed| *changed <= count) {
         let after = change(&rules, changed);
@@ -32,19 +35,13 @@ pub(crate) fn run(options: &Options) -> Vec<Goal> {
         let bare = median(bare_swaps(&rules, &after, options.swaps)) / changed as f64 / 1e3;
         let (middle, high) = (median(stalls.clone()) / 1e3, p99(stalls) / 1e3);
         let each = high / changed as f64;
-        println!(
-            "{changed:<26}{:>11}{:>11}{:>14}{:>14}",
-            short(middle),
-            short(high),
-            short(each),
-            short(bare)
-        );
+        figures.row([changed.to_string(), short(middle), short(high), short(each), short(bare)]);
         if each > worst.0 {
             worst = (each, bare);
         }
     }
-    println!();
-    vec![Goal {
+    report.show(figures);
+    report.goals.push(Goal {
         name: "P9",
         figure: worst.0,
         unit: "us of stall a rule (p99)",
@@ -54,7 +51,7 @@ pub(crate) fn run(options: &Options) -> Vec<Goal> {
             "≤ 2, and 10,000 rules loaded in ≤ 0.3 s ({load:.3} s, by hand {bare_load:.3} s)"
         ),
         met: worst.0 <= 2.0 && load <= 0.3,
-    }]
+    });
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> f64 {

@@ -9,6 +9,8 @@ use weir::plan::logical::Plan;
 
 use crate::ceiling::index::{Index, Reading};
 use crate::ceiling::scan::{Read, scan};
+use crate::Report;
+use crate::figures::Figures;
 use crate::options::Options;
 use crate::subject::{self, Both, Decoding, Evaluating, Slots, Whole};
 use crate::table::{Goal, short};
@@ -58,22 +60,20 @@ struct Cell {
 }
 
 /// Measures everything here.
-pub(crate) fn run(options: &Options) -> Vec<Goal> {
+pub(crate) fn run(options: &Options, report: &mut Report) {
     let events = workload::events(options.events);
     let messages = workload::messages(&events);
     let mut cells = Vec::new();
-    println!("decode and engine, in CPU nanoseconds an event; `hand` is the ceiling; rows are rules");
-    println!(
-        "{:<26}{:>8}{:>9}{:>8}{:>11}{:>9}{:>11}{:>9}{:>9}{:>7}{:>10}",
-        "rules", "count", "decode", "hand", "index", "hand", "both", "hand", "M/s", "ratio", "matches"
-    );
+    let title = "decode and engine, in CPU nanoseconds an event; `hand` is the ceiling; M/s: million a second";
+    let heads =
+        ["rules", "count", "decode", "hand", "engine", "hand", "both", "hand", "M/s", "ratio", "matches"];
+    let mut figures = Figures::new("engine", title, &heads);
     for kind in Kind::ALL {
         for count in options.sizes.iter().copied() {
             let cell = cell(kind, count, &messages, options);
-            println!(
-                "{:<26}{:>8}{:>9}{:>8}{:>11}{:>9}{:>11}{:>9}{:>9}{:>7}{:>10.3}",
-                kind.name(),
-                count,
+            figures.row([
+                kind.name().to_owned(),
+                count.to_string(),
                 short(cell.decode),
                 short(cell.bare_scan),
                 short(cell.index),
@@ -82,16 +82,16 @@ pub(crate) fn run(options: &Options) -> Vec<Goal> {
                 short(cell.bare_whole),
                 short(1e3 / cell.whole),
                 short(cell.bare_whole / cell.whole),
-                cell.matches,
-            );
+                short(cell.matches),
+            ]);
             cells.push(cell);
         }
     }
-    println!("PERFORMANCE.md has for the hand index, mixed: 4, 29, 76, 82, 137 ns at 1, 300, 8,000, 10,000, 100,000");
-    let mut goals = goals(&cells, options);
-    goals.extend(flatness(&messages, options));
-    stages(&messages, options);
-    goals
+    report.goals.extend(goals(&cells, options));
+    report.goals.extend(flatness(&messages, options));
+    report.show(figures);
+    println!("a prototype's hand index, mixed rules: 4, 29, 76, 82, 137 ns at the five sizes\n");
+    report.show(stages(&messages, options));
 }
 
 fn cell(kind: Kind, count: usize, messages: &[Message], options: &Options) -> Cell {
@@ -260,7 +260,7 @@ fn flatness(messages: &[Message], options: &Options) -> Option<Goal> {
 }
 
 /// The share of each stage of a message's time, from what the stages take by themselves.
-fn stages(messages: &[Message], options: &Options) {
+fn stages(messages: &[Message], options: &Options) -> Figures {
     let field = Field::new(Kind::Mixed, options.most_named(), messages);
     let elsewhere: Vec<Message> =
         messages.iter().map(|message| Message { topic: "other/place".into(), ..message.clone() }).collect();
@@ -281,7 +281,7 @@ fn stages(messages: &[Message], options: &Options) {
         }),
     ];
     let times = race(options.effort(), contestants);
-    let [route, decode, index, engine, whole, copy] = times[..] else { return };
+    let [route, decode, index, engine, whole, copy] = times[..] else { unreachable!() };
     let whole = (whole - copy).max(decode + engine);
     let stages = [
         ("route", route),
@@ -290,11 +290,12 @@ fn stages(messages: &[Message], options: &Options) {
         ("evaluate", engine - index),
         ("alert", whole - decode - engine),
     ];
-    println!("\na message through the core with {} mixed rules, {} ns:", field.rules.len(), short(whole));
-    for (name, nanos) in stages {
-        println!("  {name:<10}{:>8} ns{:>7.1} %", short(nanos), 100.0 * nanos / whole);
+    let title = format!("a message through the core with {} mixed rules", field.rules.len());
+    let mut figures = Figures::new("stages", title, &["stage", "ns", "share"]);
+    for (name, nanos) in stages.into_iter().chain([("all", whole)]) {
+        figures.row([name.to_owned(), short(nanos), format!("{:.0} %", 100.0 * nanos / whole)]);
     }
-    println!();
+    figures
 }
 
 /// The same row with measures that pass no threshold.

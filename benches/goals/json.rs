@@ -4,6 +4,8 @@ use weir::model::value::Value;
 
 use crate::ceiling::scan::{Read, scan};
 use crate::ceiling::visitor;
+use crate::Report;
+use crate::figures::Figures;
 use crate::options::Options;
 use crate::subject::{self, Decoding};
 use crate::table::{Goal, short};
@@ -14,7 +16,7 @@ use crate::workload::{self, Kind, PAYLOAD};
 const WANTED: [&str; 2] = ["device", "temperature"];
 
 /// Measures the projection.
-pub(crate) fn run(options: &Options) -> Vec<Goal> {
+pub(crate) fn run(options: &Options, report: &mut Report) {
     let messages = workload::messages(&workload::events(options.events));
     assert!(messages.iter().all(|message| message.payload.len() == PAYLOAD));
     let plan = subject::plan(&workload::text(&workload::rules(Kind::Template, 1)));
@@ -44,19 +46,19 @@ pub(crate) fn run(options: &Options) -> Vec<Goal> {
         }),
     ];
     let times = race(options.effort(), contestants);
-    let [ours, seed, bare, tree] = times[..] else { return Vec::new() };
-    println!("{PAYLOAD} bytes of JSON, 2 of 8 members, in CPU nanoseconds a message");
-    println!("{:<44}{:>8}{:>20}", "", "here", "PERFORMANCE.md");
+    let [ours, seed, bare, tree] = times[..] else { unreachable!() };
+    let title = format!("{PAYLOAD} bytes of JSON, 2 of 8 members, in CPU nanoseconds a message");
+    let mut figures = Figures::new("json", title, &["reader", "ns", "of a prototype"]);
     for (name, nanos, known) in [
-        ("the decoder, with route and row", ours, ""),
+        ("Weir, with route and row", ours, ""),
         ("serde_json, a seed visitor", seed, "189"),
         ("by hand, whole message checked", bare, "95"),
         ("serde_json::Value", tree, "474"),
     ] {
-        println!("{name:<44}{:>8}{known:>20}", short(nanos));
+        figures.row([name.to_owned(), short(nanos), known.to_owned()]);
     }
-    println!();
-    vec![Goal {
+    report.show(figures);
+    report.goals.push(Goal {
         name: "P5",
         figure: ours / seed,
         unit: "× a serde_json seed",
@@ -64,5 +66,5 @@ pub(crate) fn run(options: &Options) -> Vec<Goal> {
         ratio: Some(ours / bare),
         goal: format!("≤ 0.6; {} ns against {} and by hand {}", short(ours), short(seed), short(bare)),
         met: ours <= 0.6 * seed,
-    }]
+    });
 }

@@ -10,6 +10,7 @@
 mod ceiling;
 mod change;
 mod engine;
+mod figures;
 mod json;
 mod options;
 mod subject;
@@ -22,8 +23,24 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 
+use figures::Figures;
 use options::Options;
 use table::Goal;
+
+/// What was measured.
+#[derive(Default)]
+struct Report {
+    goals: Vec<Goal>,
+    figures: Vec<Figures>,
+}
+
+impl Report {
+    /// Prints a table, and keeps it.
+    fn show(&mut self, figures: Figures) {
+        println!("{figures}");
+        self.figures.push(figures);
+    }
+}
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -31,8 +48,9 @@ fn main() -> ExitCode {
         return full(&args);
     }
     let smoke = || {
-        let goals = measure(&Options::smoke());
-        match ["P1", "P2", "P3", "P4", "P5", "P9"].iter().find(|name| goals.iter().all(|g| g.name != **name)) {
+        let Report { goals, .. } = measure(&Options::smoke());
+        let all = ["P1", "P2", "P3", "P4", "P5", "P9"];
+        match all.iter().find(|name| goals.iter().all(|goal| goal.name != **name)) {
             Some(name) => Err(format!("nothing was measured for {name}").into()),
             None => Ok(()),
         }
@@ -51,24 +69,31 @@ fn full(args: &[String]) -> ExitCode {
         }
     };
     if !options.table
-        && let Err(error) = table::merge(&measure(&options))
+        && let Err(why) = record(&options)
     {
-        eprintln!("goals: write the figures: {error}");
+        eprintln!("goals: {why}");
         return ExitCode::FAILURE;
     }
     println!("{}", table::table());
     ExitCode::SUCCESS
 }
 
-fn measure(options: &Options) -> Vec<Goal> {
-    let mut goals = Vec::new();
+/// Measures, and writes down what came out.
+fn record(options: &Options) -> Result<(), String> {
+    let report = measure(options);
+    table::merge(&report.goals).map_err(|error| format!("write the figures: {error}"))?;
+    if options.docs { figures::write_page(&report.figures) } else { Ok(()) }
+}
+
+fn measure(options: &Options) -> Report {
+    let mut report = Report::default();
     for part in &options.parts {
-        goals.extend(match part.as_str() {
-            "engine" => engine::run(options),
-            "windows" => windows::run(options),
-            "json" => json::run(options),
-            _ => change::run(options),
-        });
+        match part.as_str() {
+            "engine" => engine::run(options, &mut report),
+            "windows" => windows::run(options, &mut report),
+            "json" => json::run(options, &mut report),
+            _ => change::run(options, &mut report),
+        }
     }
-    goals
+    report
 }

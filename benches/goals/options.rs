@@ -5,9 +5,10 @@ use crate::workload::SIZES;
 
 /// What `cargo bench --bench goals -- …` takes.
 pub(crate) const USAGE: &str = "\
-usage: cargo bench --bench goals -- [--only engine,windows,json,change] [--short] [--table] [--smoke]
+usage: cargo bench --bench goals -- [--only engine,windows,json,change] [--short] [--docs] [--table] [--smoke]
   --only LIST   some of the parts: engine (P1, P2, P3), windows (P4), json (P5), change (P9)
   --short       fewer sizes and rounds
+  --docs        also writes the figures into docs/performance.md
   --table       measures nothing; prints the table of what benches measured before
   --smoke       a few events, nothing of worth";
 
@@ -16,6 +17,7 @@ usage: cargo bench --bench goals -- [--only engine,windows,json,change] [--short
 pub(crate) struct Options {
     pub(crate) parts: Vec<String>,
     pub(crate) table: bool,
+    pub(crate) docs: bool,
     pub(crate) sizes: Vec<usize>,
     pub(crate) window_sizes: Vec<usize>,
     pub(crate) events: usize,
@@ -34,6 +36,7 @@ impl Options {
         Self {
             parts: PARTS.map(str::to_owned).to_vec(),
             table: false,
+            docs: false,
             sizes: SIZES.to_vec(),
             window_sizes: vec![20, 300, 1_000, 8_000],
             events: 16_384,
@@ -47,7 +50,7 @@ impl Options {
 
     fn short() -> Self {
         Self {
-            sizes: vec![1, 10_000],
+            sizes: vec![1, 10_000, 100_000],
             window_sizes: vec![20, 8_000],
             rounds: 5,
             swaps: 20,
@@ -79,6 +82,7 @@ impl Options {
                 // The first is Cargo's own.
                 "--bench" | "--short" => {}
                 "--table" => options.table = true,
+                "--docs" => options.docs = true,
                 "--only" => {
                     let list = args.next().ok_or("--only needs a list of parts")?;
                     options.parts = list.split(',').map(str::to_owned).collect();

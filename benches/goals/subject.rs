@@ -61,25 +61,27 @@ impl Decoding {
 /// The engine alone.
 pub(crate) struct Evaluating {
     engine: Engine,
+    clock: Clock,
     seen: Vec<Observation>,
 }
 
 impl Evaluating {
     pub(crate) fn new(plan: &Arc<Plan>) -> Self {
-        Self { engine: Engine::new(plan.clone(), Config::default()), seen: Vec::new() }
+        let engine = Engine::new(plan.clone(), Config::default());
+        Self { engine, clock: Clock::default(), seen: Vec::new() }
     }
 
     /// How many observations a row of the only stream makes.
     pub(crate) fn row(&mut self, row: &Row) -> usize {
         self.seen.clear();
-        self.engine.push(0, row, at(row.time), &mut self.seen);
+        self.engine.push(0, row, self.clock.at(row.time), &mut self.seen);
         self.seen.len()
     }
 
     /// What time closes.
     pub(crate) fn advance(&mut self, time: Timestamp) -> usize {
         self.seen.clear();
-        self.engine.advance(at(time), &mut self.seen);
+        self.engine.advance(self.clock.at(time), &mut self.seen);
         self.seen.len()
     }
 
@@ -93,14 +95,20 @@ impl Evaluating {
 pub(crate) struct Both {
     decoder: Decoder,
     engine: Engine,
+    clock: Clock,
     rows: Vec<(usize, Row)>,
     seen: Vec<Observation>,
 }
 
 impl Both {
     pub(crate) fn new(plan: &Arc<Plan>) -> Self {
-        let engine = Engine::new(plan.clone(), Config::default());
-        Self { decoder: Decoder::new(plan.streams.clone()), engine, rows: Vec::new(), seen: Vec::new() }
+        Self {
+            decoder: Decoder::new(plan.streams.clone()),
+            engine: Engine::new(plan.clone(), Config::default()),
+            clock: Clock::default(),
+            rows: Vec::new(),
+            seen: Vec::new(),
+        }
     }
 
     /// How many observations a message makes.
@@ -108,8 +116,9 @@ impl Both {
         self.rows.clear();
         self.seen.clear();
         self.decoder.decode(message, &mut self.rows);
+        let now = self.clock.at(message.received);
         for (stream, row) in &self.rows {
-            self.engine.push(*stream, row, at(message.received), &mut self.seen);
+            self.engine.push(*stream, row, now, &mut self.seen);
         }
         self.seen.len()
     }
@@ -118,23 +127,26 @@ impl Both {
 /// Decoder, engine and alerts, as the agent holds them.
 pub(crate) struct Whole {
     core: Core,
+    clock: Clock,
 }
 
 impl Whole {
     pub(crate) fn new(rules: Admitted) -> Self {
-        let mut whole = Self { core: Core::new("bench".into(), CoreLimits::default()) };
+        let core = Core::new("bench".into(), CoreLimits::default());
+        let mut whole = Self { core, clock: Clock::default() };
         whole.run(rules, Timestamp::from_micros(0));
         whole
     }
 
     /// Goes over to a rule set. What the engine's thread would wait for is this call.
     pub(crate) fn run(&mut self, rules: Admitted, time: Timestamp) {
-        drop(self.core.apply(Input::Run(Box::new(rules)), at(time)));
+        let now = self.clock.at(time);
+        drop(self.core.apply(Input::Run(Box::new(rules)), now));
     }
 
     /// How many transitions a batch of messages makes.
     pub(crate) fn batch(&mut self, messages: Vec<Message>) -> usize {
-        let now = messages.last().map_or_else(Now::default, |message| at(message.received));
+        let now = self.clock.at(messages.last().map_or_else(Timestamp::default, |message| message.received));
         self.core.apply(Input::Messages(messages), now).transitions.len()
     }
 }
@@ -172,6 +184,17 @@ impl Slots {
             Some(Value::Float(number)) => *number,
             _ => 0.0,
         }
+    }
+}
+
+/// The time of a subject. Events come round again, but time never goes back.
+#[derive(Default)]
+struct Clock(Timestamp);
+
+impl Clock {
+    fn at(&mut self, time: Timestamp) -> Now {
+        self.0 = self.0.max(time);
+        at(self.0)
     }
 }
 

@@ -4,6 +4,8 @@ use weir::model::row::Row;
 use weir::model::time::Timestamp;
 
 use crate::ceiling::windows::Windows;
+use crate::Report;
+use crate::figures::Figures;
 use crate::options::Options;
 use crate::subject::{self, Decoding, Evaluating, Slots};
 use crate::table::{Goal, short};
@@ -11,28 +13,28 @@ use crate::timing::{Contestant, cpu_nanos, race};
 use crate::workload::{self, DEVICES, WINDOW_ROUND, WINDOW_STEP_MS};
 
 /// Measures windows.
-pub(crate) fn run(options: &Options) -> Vec<Goal> {
-    println!("windows on {DEVICES} keys, ends of windows included, in CPU nanoseconds an event");
-    println!("{:<26}{:>8}{:>11}{:>9}{:>9}", "aggregates", "rules", "ours", "hand", "ratio");
+pub(crate) fn run(options: &Options, report: &mut Report) {
+    let title = format!("windows on {DEVICES} keys, their ends included, in CPU nanoseconds an event");
+    let mut figures = Figures::new("windows", title, &["aggregates", "rules", "engine", "hand", "ratio"]);
     let mut measured = Vec::new();
     for (name, aggregates) in [("avg", &["avg"][..]), ("avg, min, max, count", &["avg", "min", "max", "count"])] {
         for count in options.window_sizes.iter().copied() {
             let (ours, hand) = contest(count, aggregates, options);
-            let ratio = short(ours / hand);
-            println!("{name:<26}{count:>8}{:>11}{:>9}{ratio:>9}", short(ours), short(hand));
+            let cells = [short(ours), short(hand), short(ours / hand)];
+            let [ours_text, hand_text, ratio] = cells;
+            figures.row([name.to_owned(), count.to_string(), ours_text, hand_text, ratio]);
             if aggregates.len() == 1 {
                 measured.push((ours, hand));
             }
         }
     }
-    println!("PERFORMANCE.md has 8 ns for the hand loop");
-    println!(
-        "the longest stall of an end of {DEVICES} keys × 20 windows: {} ms\n",
-        short(stall(options) / 1e6)
-    );
-    let (Some((few, _)), Some((many, hand))) = (measured.first(), measured.last()) else { return Vec::new() };
+    report.show(figures);
+    println!("a prototype's hand loop: 8 ns");
+    let stall = short(stall(options) / 1e6);
+    println!("the longest stall of an end of {DEVICES} keys × 20 windows: {stall} ms, of at most 1\n");
+    let (Some((few, _)), Some((many, hand))) = (measured.first(), measured.last()) else { return };
     let growth = many / few - 1.0;
-    vec![Goal {
+    report.goals.push(Goal {
         name: "P4",
         figure: *many,
         unit: "ns an event",
@@ -40,7 +42,7 @@ pub(crate) fn run(options: &Options) -> Vec<Goal> {
         ratio: Some(many / hand),
         goal: format!("≤ 25 with 8,000 rules, ≤ +20 % from 20 to 8,000 ({:+.0} %)", growth * 100.0),
         met: *many <= 25.0 && growth <= 0.2,
-    }]
+    });
 }
 
 /// Ours and the ceiling, nanoseconds an event.
