@@ -77,7 +77,7 @@ impl Table {
 /// Multiplies and folds, eight bytes at a time.
 fn hash(name: &[u8]) -> u64 {
     let fold = |state: u64, word: u64| {
-        let wide = u128::from(state ^ word) * 0x9e37_79b9_7f4a_7c15_f39c_0c4b;
+        let wide = u128::from(state ^ word) * 0x9e37_79b9_7f4a_7c15_u128;
         (wide as u64) ^ ((wide >> 64) as u64)
     };
     let (words, rest) = name.as_chunks::<8>();
