@@ -4,6 +4,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 # How long each fuzz target runs.
 SECONDS := 600
+BENCH := $(CARGO) bench --locked --no-default-features --features hub
 # The real counterparts of the tests, as Debian names them.
 PACKAGES := chromium mosquitto mosquitto-clients
 
@@ -34,9 +35,12 @@ lint:
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
 	$(CARGO) deny --locked --log-level error --config .deny.toml check bans licenses sources
 
-## bench: the whole way under load, beside bare subscribers; ARGS="--messages 20000" is shorter
+## bench: every goal beside its ceiling, the whole way under load, and one table; takes some minutes
 bench: packages
-	$(CARGO) bench --locked --no-default-features --features hub --bench spine -- $(ARGS)
+	$(BENCH) --bench goals -- $(ARGS)
+	$(BENCH) --bench bytes
+	$(BENCH) --bench spine
+	$(BENCH) --bench goals -- --table
 
 ## packages: what the tests need from Debian
 packages:
