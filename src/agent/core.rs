@@ -23,6 +23,7 @@ use crate::model::transition::Transition;
 use crate::plan::logical::Plan;
 
 use super::ceiling::Ceilings;
+use super::meter::{Meter, Stage};
 use super::redelivery::Redelivery;
 use super::snapshot::{AlertSnapshot, CoreSnapshot, SetSnapshot};
 
@@ -79,6 +80,7 @@ pub struct Core {
     idle: IdleClock,
     clock_trusted: bool,
     seed: u64,
+    meter: Meter,
 }
 
 /// What the core has taken in since the start.
@@ -168,6 +170,7 @@ impl Core {
             idle: IdleClock::default(),
             clock_trusted: true,
             seed: 0,
+            meter: Meter::new(limits.engine.nanos),
         }
     }
 
@@ -241,8 +244,9 @@ impl Core {
             let just_before = recorded(Timestamp::from_micros(newest.micros() - 1));
             self.run_out(just_before, &mut effects);
         }
+        let newest = recorded(newest);
         for set in self.sets.values_mut() {
-            set.evaluate(recorded(newest), recorded(newest), &mut effects.transitions);
+            set.evaluate(newest, newest, &mut Meter::default(), &mut effects.transitions);
         }
         effects.transitions
     }
@@ -265,10 +269,12 @@ impl Core {
         self.counts.messages += 1;
         self.counts.bytes += message.payload.len() as u64;
         let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
+        self.meter.message();
         let mut fate = Fate::Unmatched;
         for set in self.sets.values_mut() {
             fate = fate.max(set.decode(message));
-            set.evaluate(idle, now, &mut effects.transitions);
+            self.meter.lap(Stage::Decode);
+            set.evaluate(idle, now, &mut self.meter, &mut effects.transitions);
         }
         match fate {
             // The node's metrics come whether or not a rule asks for them.
@@ -378,6 +384,19 @@ impl Core {
         self.sets.iter().map(running).collect()
     }
 
+    /// The nanoseconds that each stage took so far, from samples. Zero where no clock was given.
+    pub fn spent(&self) -> impl Iterator<Item = (Stage, u64)> {
+        self.meter.spent()
+    }
+
+    /// Measures a piece of work as one of this stage.
+    pub(super) fn measured<T>(&mut self, stage: Stage, work: impl FnOnce() -> T) -> T {
+        self.meter.begin();
+        let done = work();
+        self.meter.lap(stage);
+        done
+    }
+
     /// What the core has taken in.
     pub const fn counts(&self) -> Counts {
         self.counts
@@ -468,13 +487,15 @@ impl Set {
     }
 
     /// Sends the rows through engine and alerts. `idle` is `now` by the clock that counts silence.
-    fn evaluate(&mut self, idle: Now, now: Now, out: &mut Vec<Transition>) {
+    fn evaluate(&mut self, idle: Now, now: Now, meter: &mut Meter, out: &mut Vec<Transition>) {
         let Self { rows, engine, book, seen, .. } = self;
         for (stream, row) in rows.iter() {
             engine.push(stream, row, idle, seen);
+            meter.lap(Stage::Rules);
             for observation in seen.drain(..) {
                 book.observe(observation, now, out);
             }
+            meter.lap(Stage::Alert);
         }
         self.limits(now, out);
     }
