@@ -244,8 +244,8 @@ impl Core {
             let just_before = recorded(Timestamp::from_micros(newest.micros() - 1));
             self.run_out(just_before, &mut effects);
         }
+        let newest = recorded(newest);
         for set in self.sets.values_mut() {
-            let newest = recorded(newest);
             set.evaluate(newest, newest, &mut Meter::default(), &mut effects.transitions);
         }
         effects.transitions
