@@ -410,7 +410,12 @@ impl Expr {
         visit(self);
         match self {
             Self::Const(_) | Self::Param(_) | Self::Field(..) | Self::Group(_) => {}
-            Self::Aggregate(_) | Self::Analytic(_) | Self::Column(_) | Self::Unnested | Self::WindowStart | Self::WindowEnd => {}
+            Self::Aggregate(_)
+            | Self::Analytic(_)
+            | Self::Column(_)
+            | Self::Unnested
+            | Self::WindowStart
+            | Self::WindowEnd => {}
             Self::EventTime | Self::Now => {}
             Self::Unary(_, a)
             | Self::IsNull(a)
@@ -453,7 +458,12 @@ impl Expr {
         visit(self);
         match self {
             Self::Const(_) | Self::Param(_) | Self::Field(..) | Self::Group(_) => {}
-            Self::Aggregate(_) | Self::Analytic(_) | Self::Column(_) | Self::Unnested | Self::WindowStart | Self::WindowEnd => {}
+            Self::Aggregate(_)
+            | Self::Analytic(_)
+            | Self::Column(_)
+            | Self::Unnested
+            | Self::WindowStart
+            | Self::WindowEnd => {}
             Self::EventTime | Self::Now => {}
             Self::Unary(_, a)
             | Self::IsNull(a)
