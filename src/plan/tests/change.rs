@@ -48,7 +48,7 @@ fn shown(compiled: &Compiled) -> BTreeMap<String, (String, u64, u64)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn a_set_planned_on_what_runs_is_as_if_planned_whole(
