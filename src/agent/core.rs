@@ -16,10 +16,11 @@ use crate::engine::{self, Engine};
 use crate::model::kept::{Seen, StateChange, StateKey};
 use crate::model::message::{AckToken, Message, NODE_SOURCE};
 use crate::model::row::{Observation, Rows};
-use crate::model::ruleset::{ContentHash, Item, Origin, RunningSet};
+use crate::model::ruleset::{ContentHash, Origin, RunningSet};
 use crate::model::stream::StreamSpec;
 use crate::model::time::{Mono, Now, Timestamp};
 use crate::model::transition::Transition;
+use crate::plan::Basis;
 use crate::plan::logical::Plan;
 
 use super::ceiling::Ceilings;
@@ -109,10 +110,10 @@ pub struct Set {
     pub hash: ContentHash,
     /// The address of the set that was attempted last in its place.
     pub attempted: ContentHash,
-    /// Its items, in order.
-    pub items: Vec<Item>,
     /// What runs.
     pub plan: Arc<Plan>,
+    /// What its next version can be compiled on.
+    pub basis: Arc<Basis>,
     decoder: Decoder,
     engine: Engine,
     book: Book,
@@ -312,7 +313,7 @@ impl Core {
     }
 
     fn run(&mut self, admitted: Admitted, now: Now, effects: &mut Effects) {
-        let Admitted { name, origin, revision, hash, items, plan, .. } = admitted;
+        let Admitted { name, origin, revision, hash, plan, basis, .. } = admitted;
         let specs = Ceilings::specs(&plan);
         if let Some(set) = self.sets.get_mut(&name) {
             set.decoder.swap(plan.streams.clone());
@@ -321,7 +322,7 @@ impl Core {
             set.resume_limits(now);
             (set.origin, set.revision) = (origin, revision);
             (set.hash, set.attempted) = (hash, hash);
-            (set.items, set.plan) = (items, plan);
+            (set.plan, set.basis) = (plan, basis);
             return;
         }
         let mut engine = Engine::new(plan.clone(), self.limits.engine);
@@ -331,7 +332,7 @@ impl Core {
             revision,
             hash,
             attempted: hash,
-            items,
+            basis,
             decoder: Decoder::with_config(plan.streams.clone(), self.limits.decode),
             engine,
             book: Book::new(self.agent.clone(), specs),
@@ -378,7 +379,7 @@ impl Core {
             revision: set.revision,
             hash: set.hash,
             origin: set.origin,
-            rules: set.plan.rules.len(),
+            rules: set.plan.len(),
             attempted: set.attempted,
         };
         self.sets.iter().map(running).collect()

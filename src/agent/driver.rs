@@ -9,9 +9,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 
 use crate::clock::{self, Clock};
-use crate::control::{Admitted, store};
+use crate::control::{Admitted, Running};
 use crate::model::message::{AckToken, Message};
-use crate::model::ruleset::{ContentHash, Item, Origin};
+use crate::model::ruleset::{ContentHash, Origin};
 use crate::model::stream::StreamSpec;
 use crate::model::time::{Mono, Now, Timestamp};
 use crate::model::topic::minimal_cover;
@@ -47,8 +47,10 @@ pub(super) enum Command {
     Remove(Arc<str>, oneshot::Sender<()>),
     /// A set was refused in the place of this one.
     Refused(Arc<str>, ContentHash),
-    /// Origin and items of every set that runs.
-    Sets(oneshot::Sender<BTreeMap<Arc<str>, RunningItems>>),
+    /// Every set that runs.
+    Sets(oneshot::Sender<BTreeMap<Arc<str>, RunningSet>>),
+    /// The texts of a set that runs, as they are kept; `None` where there is none of this name.
+    Texts(Arc<str>, oneshot::Sender<Option<Vec<u8>>>),
     /// Whether every source is connected.
     Connected(bool),
     /// The core's figures.
@@ -66,10 +68,10 @@ pub(super) struct Spent {
 
 /// One running set, as control compares it with what is pushed.
 #[derive(Clone, Debug)]
-pub(super) struct RunningItems {
+pub(super) struct RunningSet {
     pub(super) origin: Origin,
     pub(super) hash: ContentHash,
-    pub(super) items: Vec<Item>,
+    pub(super) compiled: Running,
 }
 
 /// The driver's connections.
@@ -351,9 +353,9 @@ impl Driver {
         let now = self.clock.now();
         match command {
             Command::Uplink(request) => self.uplink(request)?,
-            Command::Run(admitted, done) => {
-                let stored =
-                    StoredSetChange { name: admitted.name.clone(), body: Some(store::encode(&admitted)) };
+            Command::Run(mut admitted, done) => {
+                let body = std::mem::take(&mut admitted.stored);
+                let stored = StoredSetChange { name: admitted.name.clone(), body: Some(body) };
                 self.swap(Input::Run(admitted), stored, now)?;
                 done.send(()).ok();
             }
@@ -365,11 +367,12 @@ impl Driver {
             Command::Refused(name, hash) => self.core.refused(&name, hash),
             Command::Sets(reply) => {
                 let sets = self.core.sets().map(|(name, set)| {
-                    let items = RunningItems { origin: set.origin, hash: set.hash, items: set.items.clone() };
-                    (name.clone(), items)
+                    let compiled = Running { plan: set.plan.clone(), basis: set.basis.clone() };
+                    (name.clone(), RunningSet { origin: set.origin, hash: set.hash, compiled })
                 });
                 drop(reply.send(sets.collect()));
             }
+            Command::Texts(name, reply) => drop(reply.send(self.spool.ruleset(&name)?)),
             Command::Connected(connected) => {
                 let journal = (self.durability == Durability::Durable)
                     .then(|| Journaled::link_changed(connected, now).to_bytes());

@@ -223,7 +223,7 @@ fn kept_rules(loaded: &Loaded) -> Vec<Admitted> {
             tracing::error!(ruleset = %name, "the kept rule set cannot be read; it does not run until it is pushed again");
             return None;
         };
-        match control::admit(name, stored.origin, stored.revision, stored.items, &Limits::default()) {
+        match control::admit(name, stored.origin, stored.revision, &stored.items, None, &Limits::default()) {
             Ok(admitted) => Some(admitted),
             Err(report) => {
                 let first = report.diagnostics.first().map(ToString::to_string);
@@ -384,8 +384,14 @@ impl Watcher {
 
     /// The rule sets that run; `None` where the core is gone.
     async fn rules(&self) -> Option<Vec<RunningRules>> {
-        let sets = self.ask(Command::Sets).await?;
-        Some(sets.iter().map(|(name, set)| RunningRules::new(name, &set.items)).collect())
+        let mut rules = Vec::new();
+        for name in self.ask(Command::Sets).await?.into_keys() {
+            let bytes = self.ask(|reply| Command::Texts(name.clone(), reply)).await?;
+            // A set that went in between has no texts.
+            let stored = bytes.and_then(|bytes| store::decode(&bytes));
+            rules.extend(stored.map(|stored| RunningRules::new(&name, &stored.items)));
+        }
+        Some(rules)
     }
 
     /// Where the time went; `None` where the core is gone.

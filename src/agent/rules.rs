@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::control::{self, Admitted, directory};
-use crate::model::ruleset::{Desired, DesiredSet, Origin, RuleReport};
+use crate::control::{self, Admitted, directory, store};
+use crate::model::ruleset::{Desired, DesiredSet, Origin, Outcome, RuleReport};
 use crate::plan::Limits;
 use crate::tasks::{self, Stop};
 
-use super::driver::{Command, RunningItems};
+use super::driver::{Command, RunningSet};
 use super::status::RefusedFile;
 
 /// How often the directory is read. A ConfigMap takes longer than this to arrive.
@@ -35,7 +35,7 @@ pub(super) struct Rules {
 /// The agent stops: nobody is there to take the change.
 struct Gone;
 
-type Running = BTreeMap<Arc<str>, RunningItems>;
+type Running = BTreeMap<Arc<str>, RunningSet>;
 
 impl Rules {
     /// Runs until the stop.
@@ -96,26 +96,31 @@ impl Rules {
         if own.is_some_and(|set| set.origin == Origin::Directory) {
             return Ok(control::name_taken(&desired));
         }
-        let before = own.map(|set| set.items.as_slice()).unwrap_or_default();
-        let items = match control::assemble(&desired, before) {
-            Ok(items) => items,
-            Err(report) => return Ok(report),
+        let before = own.map(|set| set.compiled.clone());
+        let texts = match own {
+            Some(_) => self.ask(|reply| Command::Texts(desired.name.clone(), reply)).await?,
+            None => None,
         };
-        let (name, revision) = (desired.name.clone(), desired.revision);
+        let attempted = desired.hash;
         let compiled = tasks::spawn_blocking(move || {
-            control::admit(&name, Origin::Hub, revision, items, &Limits::default())
+            let kept = texts.and_then(|bytes| store::decode(&bytes)).map(|stored| stored.items);
+            let items = control::assemble(&desired, kept.as_deref().unwrap_or_default()).map_err(Box::new)?;
+            let (name, revision) = (&desired.name, desired.revision);
+            control::admit(name, Origin::Hub, revision, &items, before.as_ref(), &Limits::default())
         });
         match compiled.await.map_err(|_| Gone)? {
+            // It is sent again, whole.
+            Err(report) if report.outcome == Outcome::Failed => Ok(*report),
             Ok(admitted) => {
                 let report = admitted.report();
                 self.start(admitted).await?;
                 Ok(report)
             }
             Err(mut report) => {
-                report.hash = desired.hash;
+                report.hash = attempted;
                 tracing::warn!(
                     ruleset = %report.set,
-                    revision,
+                    revision = report.revision,
                     findings = report.diagnostics.len(),
                     first = report.diagnostics.first().map(ToString::to_string),
                     "pushed rule set refused; what ran before runs on"
@@ -161,8 +166,10 @@ impl Rules {
             }
             tried.insert(name.clone(), file.text.clone());
             let (set, text) = (name.clone(), file.text.clone());
-            let compiled =
-                tasks::spawn_blocking(move || control::admit_file(&set, &text, &Limits::default()));
+            let before = running.get(name).map(|set| set.compiled.clone());
+            let compiled = tasks::spawn_blocking(move || {
+                control::admit_file(&set, &text, before.as_ref(), &Limits::default())
+            });
             match compiled.await.map_err(|_| Gone)? {
                 Ok(admitted) if running.get(name).is_some_and(|set| set.hash == admitted.hash) => {}
                 Ok(admitted) => self.start(admitted).await?,
@@ -197,7 +204,7 @@ impl Rules {
             ruleset = %admitted.name,
             origin = admitted.origin.name(),
             revision = admitted.revision,
-            rules = admitted.plan.rules.len(),
+            rules = admitted.plan.len(),
             "rule set runs"
         );
         self.ask(|done| Command::Run(Box::new(admitted), done)).await

@@ -244,7 +244,7 @@ pub(super) fn of(core: &Core, spool: &Spool, now: Mono) -> CoreStatus {
             revision: set.revision,
             hash: set.hash.to_string(),
             attempted: set.attempted.to_string(),
-            rules: set.plan.rules.len(),
+            rules: set.plan.len(),
         });
         status.streams.extend(streams(name, set));
         status.rules.extend(rules(name, set, core.idle(now)));
@@ -290,7 +290,8 @@ fn streams(ruleset: &str, set: &Set) -> impl Iterator<Item = StreamStatus> {
 /// silence.
 pub fn rules(ruleset: &str, set: &Set, idle: Mono) -> impl Iterator<Item = RuleStatus> {
     let figures = set.accounts().into_iter().zip(set.alert_counts());
-    set.plan.rules.iter().zip(figures).map(move |(rule, (account, alerts))| RuleStatus {
+    let rules = set.plan.rules.iter().zip(figures).filter(|(rule, _)| !rule.is_vacant());
+    rules.map(move |(rule, (account, alerts))| RuleStatus {
         ruleset: ruleset.to_owned(),
         rule: rule.alert.rule.to_string(),
         rows: account.rows,

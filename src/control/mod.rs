@@ -12,7 +12,7 @@ use crate::model::ruleset::{
     ContentHash, DesiredSet, Item, ItemKind, Origin, Outcome, RuleReport, set_hash, set_hash_of,
 };
 use crate::plan::logical::Plan;
-use crate::plan::{self, Limits, RuleSetDef};
+use crate::plan::{self, Basis, Limits, RuleSetDef};
 
 /// A set that may run.
 #[derive(Clone, Debug)]
@@ -25,12 +25,34 @@ pub struct Admitted {
     pub revision: u64,
     /// Its address.
     pub hash: ContentHash,
-    /// Its items, in order.
-    pub items: Vec<Item>,
+    /// Its texts, as they are [kept](store).
+    pub stored: Vec<u8>,
     /// What runs.
     pub plan: Arc<Plan>,
+    /// What its next version can be compiled on.
+    pub basis: Arc<Basis>,
+    /// What is different from what ran when it was compiled, where it was compiled on that.
+    pub change: Option<Change>,
     /// Findings that do not keep it from running.
     pub warnings: Vec<Diagnostic>,
+}
+
+/// What a change of a set touches.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// What ran before.
+    pub from: Arc<Plan>,
+    /// The places of rules that are different, in order. Everything else stands where it stood.
+    pub touched: Vec<usize>,
+}
+
+/// A set that runs, for its next version to be compiled on.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// What runs.
+    pub plan: Arc<Plan>,
+    /// What there was to note when it was compiled.
+    pub basis: Arc<Basis>,
 }
 
 impl Admitted {
@@ -42,7 +64,13 @@ impl Admitted {
             hash: self.hash,
             outcome: Outcome::Accepted,
             diagnostics: self.warnings.clone(),
-            rules: rule_names(&self.items).map(|rule| (rule, Outcome::Accepted)).collect(),
+            rules: self
+                .plan
+                .rules
+                .iter()
+                .filter(|rule| !rule.is_vacant())
+                .map(|rule| (rule.alert.rule.clone(), Outcome::Accepted))
+                .collect(),
         }
     }
 }
@@ -75,7 +103,8 @@ pub fn assemble(desired: &DesiredSet, running: &[Item]) -> Result<Vec<Item>, Rul
     Ok(items)
 }
 
-/// Compiles a set.
+/// Compiles a set; on what runs in its place, where that is given, so that only what is different is
+/// planned.
 ///
 /// # Errors
 /// A `Rejected` report with every finding where any rule or stream of it is wrong.
@@ -83,12 +112,13 @@ pub fn admit(
     name: &Arc<str>,
     origin: Origin,
     revision: u64,
-    items: Vec<Item>,
+    items: &[Item],
+    before: Option<&Running>,
     limits: &Limits,
 ) -> Result<Admitted, Box<RuleReport>> {
-    match RuleSetDef::from_items(&items) {
-        Ok(def) => compile(name, origin, revision, &def, items, limits),
-        Err(diagnostics) => Err(refused(name, revision, &items, diagnostics)),
+    match RuleSetDef::from_items(items) {
+        Ok(def) => compile(name, origin, revision, &def, items, before, limits),
+        Err(diagnostics) => Err(refused(name, revision, items, diagnostics)),
     }
 }
 
@@ -96,9 +126,14 @@ pub fn admit(
 ///
 /// # Errors
 /// As [`admit`].
-pub fn admit_file(name: &Arc<str>, text: &str, limits: &Limits) -> Result<Admitted, Box<RuleReport>> {
+pub fn admit_file(
+    name: &Arc<str>,
+    text: &str,
+    before: Option<&Running>,
+    limits: &Limits,
+) -> Result<Admitted, Box<RuleReport>> {
     match plan::file::parse(text) {
-        Ok(def) => compile(name, Origin::Directory, 0, &def, def.items(), limits),
+        Ok(def) => compile(name, Origin::Directory, 0, &def, &def.items(), before, limits),
         Err(diagnostics) => Err(refused(name, 0, &[], diagnostics)),
     }
 }
@@ -108,13 +143,20 @@ fn compile(
     origin: Origin,
     revision: u64,
     def: &RuleSetDef,
-    items: Vec<Item>,
+    items: &[Item],
+    before: Option<&Running>,
     limits: &Limits,
 ) -> Result<Admitted, Box<RuleReport>> {
     let hashes: Vec<ContentHash> = items.iter().map(Item::hash).collect();
     let rules = items.iter().zip(&hashes).filter(|(item, _)| item.kind == ItemKind::Rule);
     let rules: Vec<u64> = rules.map(|(_, hash)| hash.short()).collect();
-    let compiled = plan::compile_hashed(name, def, &rules, limits);
+    let compiled = match before {
+        Some(Running { plan, basis }) => {
+            plan::recompile(name, def, &rules, limits, &plan::Running { plan, basis })
+        }
+        None => plan::compile_hashed(name, def, &rules, limits),
+    };
+    let change = before.zip(compiled.touched);
     match compiled.plan {
         Some(plan) => Ok(Admitted {
             name: name.clone(),
@@ -122,10 +164,12 @@ fn compile(
             revision,
             hash: set_hash_of(hashes),
             plan: Arc::new(plan),
+            basis: Arc::new(compiled.basis),
+            change: change.map(|(before, touched)| Change { from: before.plan.clone(), touched }),
             warnings: compiled.diagnostics,
-            items,
+            stored: store::encode(origin, revision, items),
         }),
-        None => Err(refused(name, revision, &items, compiled.diagnostics)),
+        None => Err(refused(name, revision, items, compiled.diagnostics)),
     }
 }
 

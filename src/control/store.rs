@@ -7,8 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::ruleset::{Item, ItemKind, Origin};
 
-use super::Admitted;
-
 /// A kept set, before it is compiled again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
@@ -20,17 +18,25 @@ pub struct Stored {
     pub items: Vec<Item>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Body {
     origin: String,
     revision: u64,
     items: Vec<(String, String, String)>,
 }
 
+/// As [`Body`], to write.
+#[derive(Serialize)]
+struct Written<'a> {
+    origin: &'a str,
+    revision: u64,
+    items: Vec<(&'a str, &'a str, &'a str)>,
+}
+
 /// A set as bytes.
-pub fn encode(set: &Admitted) -> Vec<u8> {
-    let items = set.items.iter().map(|i| (i.kind.name().to_owned(), i.name.to_string(), i.body.to_string()));
-    let body = Body { origin: set.origin.name().to_owned(), revision: set.revision, items: items.collect() };
+pub fn encode(origin: Origin, revision: u64, items: &[Item]) -> Vec<u8> {
+    let items = items.iter().map(|item| (item.kind.name(), &*item.name, &*item.body)).collect();
+    let body = Written { origin: origin.name(), revision, items };
     // Text, numbers and arrays only: nothing that serialising could fail on.
     serde_json::to_vec(&body).unwrap_or_default()
 }

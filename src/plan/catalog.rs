@@ -8,6 +8,7 @@ use crate::model::node::NODE_STREAMS;
 use crate::model::stream::{FieldSource, StreamSpec};
 use crate::model::value::Value;
 
+use super::cadence;
 use super::logical::{Content, Plan, RulePlan, Shape, Side, Table};
 use super::report::Problem;
 use super::stream::{Schema, Slots};
@@ -143,7 +144,7 @@ impl Catalog {
     /// The streams and tables that rules use, with the slots that they took. Streams that feed tables go
     /// first: rows of one message come in the order of streams, and a rule that looks into a table
     /// sees what the same message has put there. The rules are told the new places.
-    pub(super) fn into_plan(mut self, mut rules: Vec<RulePlan>) -> Plan {
+    pub(super) fn into_plan(mut self, mut rules: Vec<Arc<RulePlan>>) -> Plan {
         let feeds = |entry: &Entry| match entry.used {
             Some(Used::Latest { stream, .. }) => Some(stream),
             _ => None,
@@ -181,13 +182,51 @@ impl Catalog {
         Plan {
             streams: streams.into_iter().map(|(_, stream)| stream).collect(),
             tables: tables.into_iter().map(|(_, table)| table).collect(),
-            rules: rules.into_iter().map(Arc::new).collect(),
+            rules,
         }
+    }
+
+    /// Gives the streams the places and slots that they have in a plan. False where the set can not be
+    /// planned on that: a stream is declared otherwise, or is there no more.
+    pub(super) fn resume(&mut self, plan: &Plan, declared: &[u64]) -> bool {
+        self.streams = plan.streams.len();
+        let mut resumed = 0;
+        for (at, (stream, declared)) in plan.streams.iter().zip(declared).enumerate() {
+            let Some(place) = self.by_name.get(&*stream.name).copied() else { return false };
+            let (Some(entry), Some(slots)) = (self.entries.get_mut(place), self.slots.get_mut(place)) else {
+                return false;
+            };
+            let same = matches!(entry.content, Source::Stream)
+                && entry.schema.as_ref().is_some_and(|schema| fingerprint(&schema.definition()) == *declared);
+            if !same {
+                return false;
+            }
+            entry.used = Some(Used::Stream(at));
+            *slots = Slots::of(stream);
+            resumed += 1;
+        }
+        resumed == plan.streams.len()
+    }
+
+    /// A hash of what each stream that rules use is declared to be, by its place in the plan; `None`
+    /// where a rule uses a table.
+    pub(super) fn declarations(&self) -> Option<Vec<u64>> {
+        let mut found = vec![0; self.streams];
+        for entry in &self.entries {
+            if let (Some(Used::Stream(place)), Some(schema)) = (entry.used, &entry.schema) {
+                *found.get_mut(place)? = fingerprint(&schema.definition());
+            }
+        }
+        (self.tables == 0).then_some(found)
     }
 }
 
+fn fingerprint(text: &str) -> u64 {
+    cadence::state(text, "")
+}
+
 /// Tells each shape once where its streams are.
-fn move_streams(rules: &mut [RulePlan], moved: &dyn Fn(usize) -> usize) {
+fn move_streams(rules: &mut [Arc<RulePlan>], moved: &dyn Fn(usize) -> usize) {
     let mut done: HashMap<*const Shape, (Arc<Shape>, Arc<Shape>)> = HashMap::new();
     for rule in rules {
         let before = rule.shape.clone();
@@ -201,7 +240,7 @@ fn move_streams(rules: &mut [RulePlan], moved: &dyn Fn(usize) -> usize) {
             }
             (before.clone(), Arc::new(shape))
         });
-        rule.shape = after.clone();
+        Arc::make_mut(rule).shape = after.clone();
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::model::alerting::{AlertShape, AlertSpec};
 use crate::model::diagnostic::{Diagnostic, Level, Place};
 
+use super::basis::{Basis, Places, Running};
 use super::cadence;
 use super::catalog::Catalog;
 use super::declare::declare;
@@ -29,15 +30,21 @@ pub(super) fn compile(set_name: &str, def: &RuleSetDef, limits: &Limits) -> Comp
 
 /// See [`super::compile_hashed`].
 pub(super) fn compile_with(set_name: &str, def: &RuleSetDef, hashes: &[u64], limits: &Limits) -> Compiled {
-    let mut compiler = Compiler {
-        ruleset: set_name.into(),
-        limits,
-        catalog: Catalog::new(),
-        found: Vec::new(),
-        shapes: Shapes::default(),
-        moulds: Moulds::default(),
-    };
-    compiler.run(def, hashes)
+    let compiled = Compiler::new(set_name, limits).run(def, hashes, None);
+    // Only what is planned on something can find no place.
+    compiled.unwrap_or_else(|| Compiled::refused(Vec::new(), Vec::new()))
+}
+
+/// See [`super::recompile`].
+pub(super) fn recompile(
+    set_name: &str,
+    def: &RuleSetDef,
+    hashes: &[u64],
+    limits: &Limits,
+    before: &Running<'_>,
+) -> Compiled {
+    let on_it = Compiler::new(set_name, limits).run(def, hashes, Some(before));
+    on_it.unwrap_or_else(|| compile_with(set_name, def, hashes, limits))
 }
 
 /// See [`super::compile_text`].
@@ -53,7 +60,7 @@ pub(super) fn compile_text(set_name: &str, yaml: &str, limits: &Limits) -> Compi
     if blind {
         let outcomes =
             def.rules.iter().map(|rule| Outcome { rule: rule.id.as_str().into(), ok: false }).collect();
-        return Compiled { plan: None, diagnostics: sorted(structural), outcomes };
+        return Compiled::refused(sorted(structural), outcomes);
     }
     let mut compiled = compile(set_name, &def, limits);
     if !structural.is_empty() {
@@ -78,10 +85,29 @@ struct Compiler<'a> {
     moulds: Moulds,
 }
 
+impl<'a> Compiler<'a> {
+    fn new(set_name: &str, limits: &'a Limits) -> Self {
+        Compiler {
+            ruleset: set_name.into(),
+            limits,
+            catalog: Catalog::new(),
+            found: Vec::new(),
+            shapes: Shapes::default(),
+            moulds: Moulds::default(),
+        }
+    }
+}
+
 impl Compiler<'_> {
-    fn run(&mut self, def: &RuleSetDef, hashes: &[u64]) -> Compiled {
+    /// Plans a set, on what runs where that is given. `None` where it cannot be planned on that.
+    fn run(&mut self, def: &RuleSetDef, hashes: &[u64], before: Option<&Running<'_>>) -> Option<Compiled> {
         self.declare(def);
-        let mut rules: Vec<RulePlan> = Vec::with_capacity(def.rules.len());
+        if let Some(before) = before {
+            let declared = before.basis.streams.as_ref()?;
+            self.catalog.resume(before.plan, declared).then_some(())?;
+            self.shapes.know(before.plan);
+        }
+        let mut places = Places::new(before);
         let mut outcomes = Vec::with_capacity(def.rules.len());
         let mut ids: HashMap<&str, usize> = HashMap::new();
         if def.rules.len() > self.limits.rules {
@@ -90,9 +116,10 @@ impl Compiler<'_> {
             for (i, rule) in def.rules.iter().enumerate() {
                 let first = *ids.entry(rule.id.as_str()).or_insert(i);
                 let hash = hashes.get(i).copied().unwrap_or_default();
-                let plan = self.rule(rule, hash, first != i);
-                outcomes.push(Outcome { rule: rule.id.as_str().into(), ok: plan.is_some() });
-                rules.extend(plan);
+                let kept = first == i && places.keep(rule.id.as_str(), hash);
+                let plan = if kept { None } else { self.rule(rule, hash, first != i) };
+                outcomes.push(Outcome { rule: rule.id.as_str().into(), ok: kept || plan.is_some() });
+                plan.into_iter().for_each(|plan| places.put(plan));
             }
         }
         let mut found = std::mem::take(&mut self.found);
@@ -102,8 +129,17 @@ impl Compiler<'_> {
             found = sorted(found);
         }
         let failed = found.iter().any(|d| d.level == Level::Error);
-        let plan = (!failed).then(|| std::mem::take(&mut self.catalog).into_plan(rules));
-        Compiled { plan, diagnostics: found, outcomes }
+        if failed {
+            return Some(Compiled::refused(found, outcomes));
+        }
+        let streams = self.catalog.declarations();
+        let (rules, touched) = places.into_rules()?;
+        if before.is_some() && streams.is_none() {
+            return None;
+        }
+        let basis = Basis::new(streams, &found);
+        let plan = Some(std::mem::take(&mut self.catalog).into_plan(rules));
+        Some(Compiled { plan, diagnostics: found, outcomes, basis, touched: before.map(|_| touched) })
     }
 
     fn too_many(&mut self, def: &RuleSetDef) {

@@ -10,6 +10,7 @@ use crate::model::diagnostic::{Diagnostic, Level, Place};
 use crate::model::ruleset::{Item, ItemKind};
 
 use super::Limits;
+use super::block;
 use super::definition::{RowDef, RowsDef, RuleDef, RuleSetDef, StreamDef, TableBody, TableDef};
 use super::parse::created_name;
 use super::report::Problem;
@@ -53,6 +54,14 @@ pub(super) fn read(yaml: &str, limits: &Limits) -> (RuleSetDef, Vec<Diagnostic>)
     }
     // The parser passes over a byte order mark and does not count it.
     let yaml = yaml.trim_start_matches('\u{feff}');
+    if let Some(root) = block::read(yaml) {
+        let mut reader = Reader { source: Some(yaml.into()), found: Vec::new() };
+        let set = reader.set(&root);
+        // What is wrong with a file the full reader tells, with its places.
+        if reader.found.is_empty() {
+            return (set, Vec::new());
+        }
+    }
     let root = match yaml::read(yaml) {
         Ok(root) => root,
         Err((place, message)) => return unread(Problem::new("yaml", place, message)),

@@ -18,8 +18,21 @@ pub struct Plan {
     pub streams: Vec<Arc<StreamSpec>>,
     /// The tables that rules of the set look into.
     pub tables: Vec<Arc<Table>>,
-    /// The rules, in the order of the file.
+    /// The rules, each in its place, which it keeps over changes of the set; at first the order of the file.
+    /// Where none stands, one that [is vacant](RulePlan::is_vacant).
     pub rules: Vec<Arc<RulePlan>>,
+}
+
+impl Plan {
+    /// How many rules there are. Places where none stands do not count.
+    pub fn len(&self) -> usize {
+        self.rules.iter().filter(|rule| !rule.is_vacant()).count()
+    }
+
+    /// Whether there is no rule.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// A table: rows to look into, which start nothing by themselves.
@@ -410,7 +423,12 @@ impl Expr {
         visit(self);
         match self {
             Self::Const(_) | Self::Param(_) | Self::Field(..) | Self::Group(_) => {}
-            Self::Aggregate(_) | Self::Analytic(_) | Self::Column(_) | Self::Unnested | Self::WindowStart | Self::WindowEnd => {}
+            Self::Aggregate(_)
+            | Self::Analytic(_)
+            | Self::Column(_)
+            | Self::Unnested
+            | Self::WindowStart
+            | Self::WindowEnd => {}
             Self::EventTime | Self::Now => {}
             Self::Unary(_, a)
             | Self::IsNull(a)
@@ -453,7 +471,12 @@ impl Expr {
         visit(self);
         match self {
             Self::Const(_) | Self::Param(_) | Self::Field(..) | Self::Group(_) => {}
-            Self::Aggregate(_) | Self::Analytic(_) | Self::Column(_) | Self::Unnested | Self::WindowStart | Self::WindowEnd => {}
+            Self::Aggregate(_)
+            | Self::Analytic(_)
+            | Self::Column(_)
+            | Self::Unnested
+            | Self::WindowStart
+            | Self::WindowEnd => {}
             Self::EventTime | Self::Now => {}
             Self::Unary(_, a)
             | Self::IsNull(a)

@@ -6,7 +6,9 @@
 
 mod aggregate;
 mod analytic;
+mod basis;
 mod bind;
+mod block;
 mod cadence;
 mod call;
 mod catalog;
@@ -49,6 +51,7 @@ use std::sync::Arc;
 
 use crate::model::diagnostic::Diagnostic;
 
+pub use basis::{Basis, Running};
 pub use definition::RuleSetDef;
 use logical::Plan;
 
@@ -100,6 +103,19 @@ pub struct Compiled {
     /// Which rules could run as far as they themselves go, in the order of the set. Rules whose
     /// structure cannot be read are not among them.
     pub outcomes: Vec<Outcome>,
+    /// What the next version of the set can be planned on.
+    pub basis: Basis,
+    /// Where it was planned on what runs, the places of rules that differ from there, in order. All other
+    /// rules are the very same, and so are the places and slots of streams; only further ones may have
+    /// come at their ends.
+    pub touched: Option<Vec<usize>>,
+}
+
+impl Compiled {
+    /// A set that cannot run.
+    fn refused(diagnostics: Vec<Diagnostic>, outcomes: Vec<Outcome>) -> Self {
+        Self { plan: None, diagnostics, outcomes, basis: Basis::default(), touched: None }
+    }
 }
 
 /// What became of one rule.
@@ -120,6 +136,18 @@ pub fn compile(set_name: &str, def: &RuleSetDef, limits: &Limits) -> Compiled {
 /// As [`compile`], with the hash of each rule's text at hand: the first 64 bits of the address of its item.
 pub fn compile_hashed(set_name: &str, def: &RuleSetDef, hashes: &[u64], limits: &Limits) -> Compiled {
     compile::compile_with(set_name, def, hashes, limits)
+}
+
+/// As [`compile_hashed`], on what runs: rules whose text stays keep their place and their compiled form.
+/// Where that is not possible, or would leave many places empty, the set is planned whole.
+pub fn recompile(
+    set_name: &str,
+    def: &RuleSetDef,
+    hashes: &[u64],
+    limits: &Limits,
+    before: &Running<'_>,
+) -> Compiled {
+    compile::recompile(set_name, def, hashes, limits, before)
 }
 
 /// Reads a rule file, checks it and plans it.

@@ -3,8 +3,10 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::model::alerting::AlertSpec;
+use crate::model::alerting::{AlertShape, AlertSpec, RuleKind};
+use crate::model::label::Labels;
 use crate::model::value::Value;
 
 use super::logical::{Analytic, Arrange, Expr, From, Side, Window, WindowKind};
@@ -94,6 +96,40 @@ impl RulePlan {
             });
         });
         Self { params: Box::default(), shape: Arc::new(shape), ..self.clone() }
+    }
+
+    /// What stands where no rule stands: it reads nothing, and has no id.
+    pub fn vacant() -> Self {
+        let alert = AlertShape {
+            ruleset: "".into(),
+            kind: RuleKind::Occurrence { repeat: Duration::ZERO },
+            severity: "".into(),
+            labels: Labels::new(),
+            annotations: Vec::new(),
+            key: Vec::new(),
+            columns: Vec::new(),
+            cadence: None,
+        };
+        let shape = Shape {
+            from: From { sides: Vec::new(), joins: Vec::new(), at_close: false },
+            analytics: Vec::new(),
+            filter: None,
+            window: None,
+            project: Vec::new(),
+            visible: 0,
+            unnest: None,
+            arrange: None,
+            key: Vec::new(),
+            when: None,
+            clear: None,
+        };
+        let alert = AlertSpec { rule: "".into(), hash: 0, shape: Arc::new(alert) };
+        Self { state: 0, alert: Arc::new(alert), params: Box::default(), shape: Arc::new(shape) }
+    }
+
+    /// Whether no rule stands here.
+    pub fn is_vacant(&self) -> bool {
+        self.alert.rule.is_empty()
     }
 
     /// The constant that an expression of this rule is; `None` where it is none.

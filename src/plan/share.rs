@@ -1,7 +1,7 @@
 //! One copy of what rules have in common: shapes of plans and of alerts that are equal are the same
 //! one. Decides nothing about what they mean.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem::discriminant;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::model::alerting::AlertShape;
 use crate::model::value::Value;
 
-use super::logical::{Expr, Shape, WindowKind};
+use super::logical::{Expr, Plan, Shape, WindowKind};
 
 /// The shapes that are known so far, by a hash that is cheap to find and tells most of them apart.
 #[derive(Debug, Default)]
@@ -19,6 +19,17 @@ pub(super) struct Shapes {
 }
 
 impl Shapes {
+    /// Makes known what the rules of a plan have.
+    pub(super) fn know(&mut self, plan: &Plan) {
+        let mut met = HashSet::new();
+        for rule in &plan.rules {
+            if met.insert((Arc::as_ptr(&rule.shape), Arc::as_ptr(&rule.alert.shape))) {
+                self.plan(rule.shape.clone());
+                self.alert(rule.alert.shape.clone());
+            }
+        }
+    }
+
     /// The shape that is known and equal to this one, or else this one, which is known from here on.
     pub(super) fn plan(&mut self, shape: Arc<Shape>) -> Arc<Shape> {
         let those = self.plans.entry(of_plan(&shape)).or_default();

@@ -225,6 +225,13 @@ pub(super) struct Slots {
 }
 
 impl Slots {
+    /// Those of a stream of a plan.
+    pub(super) fn of(stream: &StreamSpec) -> Self {
+        let fields = stream.fields.iter().enumerate();
+        let taken = fields.map(|(slot, field)| ((field.from.clone(), field.ty.clone()), slot)).collect();
+        Self { fields: stream.fields.clone(), taken, timestamp: stream.timestamp, key: stream.key }
+    }
+
     /// The slot of a field.
     pub(super) fn take(&mut self, field: Field) -> usize {
         let next = self.fields.len();

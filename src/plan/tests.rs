@@ -1,5 +1,6 @@
 //! The good path: what plans look like, and that no text brings the planner down.
 
+mod change;
 mod query;
 
 use std::sync::Arc;

@@ -316,6 +316,15 @@ impl Spool {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// The body of a stored rule set; `None` where there is none of this name.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn ruleset(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        let mut query = self.db.prepare_cached("SELECT body FROM rulesets WHERE name = ?1")?;
+        Ok(query.query_row([name], |row| row.get(0)).optional()?)
+    }
+
     /// The hub committed everything up to `seq`: it may go.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ pub enum Mode {
 /// # Errors
 /// All that is wrong with it.
 pub fn admit(name: &str, text: &str) -> Result<Admitted, Vec<Diagnostic>> {
-    control::admit_file(&Arc::from(name), text, &plan::Limits::default()).map_err(|report| report.diagnostics)
+    control::admit_file(&Arc::from(name), text, None, &plan::Limits::default()).map_err(|report| report.diagnostics)
 }
 
 /// Runs a case over these rules.
