@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::model::fold::fold;
 use crate::model::kept::{SEEN_RING, Seen};
 use crate::model::message::Message;
 
@@ -117,22 +118,7 @@ impl Redelivery {
 /// the program or the next: a mismatch costs one repeated evaluation. It is taken of every message
 /// of QoS 1, so it reads eight bytes at a time.
 fn content(message: &Message) -> u64 {
-    fold(fold(message.topic.len() as u64, message.topic.as_bytes()), &message.payload)
-}
-
-/// Multiplies by an odd constant (2^64 over the golden ratio), and lets the upper half of the product,
-/// on which all bits before it have worked, come into the lower.
-fn fold(start: u64, bytes: &[u8]) -> u64 {
-    let mix = |hash: u64, word: u64| {
-        let product = u128::from(hash ^ word) * u128::from(0x9e37_79b9_7f4a_7c15_u64);
-        (product as u64) ^ ((product >> 64) as u64)
-    };
-    let (words, rest) = bytes.as_chunks::<8>();
-    let hash =
-        words.iter().fold(start ^ 0x2545_f491_4f6c_dd1d, |hash, word| mix(hash, u64::from_le_bytes(*word)));
-    let tail = rest.iter().fold(0, |tail, byte| tail << 8 | u64::from(*byte));
-    // The length keeps a rest of zeros apart from none.
-    mix(mix(hash, tail), bytes.len() as u64)
+    fold(message.topic.as_bytes()) ^ fold(&message.payload).rotate_left(17)
 }
 
 #[cfg(test)]
