@@ -24,7 +24,7 @@ test: packages
 
 ## fuzz: each fuzz target for SECONDS, by default ten minutes each
 fuzz:
-	@for target in sql rule_file payload snapshot; do \
+	@for target in sql rule_file payload snapshot scanner; do \
 	  BOLERO_RANDOM_TEST_TIME_MS=$$(( $(SECONDS) * 1000 )) BOLERO_RANDOM_ITERATIONS=1000000000 \
 	  $(CARGO) test --locked --test fuzz -- --exact $$target || exit 1; \
 	done

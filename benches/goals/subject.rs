@@ -7,7 +7,7 @@ use weir::control::{self, Admitted};
 use weir::decode::Decoder;
 use weir::engine::{Config, Engine};
 use weir::model::message::Message;
-use weir::model::row::{Observation, Row};
+use weir::model::row::{Observation, Row, Rows};
 use weir::model::time::{Mono, Now, Timestamp};
 use weir::model::value::Value;
 use weir::plan::logical::Plan;
@@ -32,12 +32,12 @@ pub(crate) fn admit(text: &str) -> Admitted {
 /// The decoder alone.
 pub(crate) struct Decoding {
     decoder: Decoder,
-    rows: Vec<(usize, Row)>,
+    rows: Rows,
 }
 
 impl Decoding {
     pub(crate) fn new(plan: &Plan) -> Self {
-        Self { decoder: Decoder::new(plan.streams.clone()), rows: Vec::new() }
+        Self { decoder: Decoder::new(plan.streams.clone()), rows: Rows::default() }
     }
 
     /// Rows that came of a message, which are gone with the next.
@@ -96,7 +96,7 @@ pub(crate) struct Both {
     decoder: Decoder,
     engine: Engine,
     clock: Clock,
-    rows: Vec<(usize, Row)>,
+    rows: Rows,
     seen: Vec<Observation>,
 }
 
@@ -106,7 +106,7 @@ impl Both {
             decoder: Decoder::new(plan.streams.clone()),
             engine: Engine::new(plan.clone(), Config::default()),
             clock: Clock::default(),
-            rows: Vec::new(),
+            rows: Rows::default(),
             seen: Vec::new(),
         }
     }
@@ -117,8 +117,8 @@ impl Both {
         self.seen.clear();
         self.decoder.decode(message, &mut self.rows);
         let now = self.clock.at(message.received);
-        for (stream, row) in &self.rows {
-            self.engine.push(*stream, row, now, &mut self.seen);
+        for (stream, row) in self.rows.iter() {
+            self.engine.push(stream, row, now, &mut self.seen);
         }
         self.seen.len()
     }
