@@ -37,10 +37,11 @@ lint:
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
 	$(CARGO) deny --locked --log-level error --config .deny.toml check bans licenses sources
 
-## bench: every goal beside its ceiling, the whole way under load, and one table; takes some minutes
+## bench: every goal beside its ceiling, the whole way under load, and one table; ARGS=--short is shorter
 bench: packages
 	$(BENCH) --bench goals -- $(ARGS)
 	$(BENCH) --bench bytes
+	$(BENCH) --bench load -- $(ARGS)
 	$(BENCH) --bench spine
 	$(BENCH) --bench goals -- --table
 
