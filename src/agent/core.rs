@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use crate::alert::{self, Book, SavedState};
 use crate::control::Admitted;
-use crate::decode::{self, Decoder};
+use crate::decode::{self, Decoder, Fate};
 use crate::engine::{self, Engine};
 use crate::model::kept::{Seen, StateChange, StateKey};
 use crate::model::message::{AckToken, Message, NODE_SOURCE};
-use crate::model::row::{Observation, Row};
+use crate::model::row::{Observation, Rows};
 use crate::model::ruleset::{ContentHash, Origin, RunningSet};
 use crate::model::stream::StreamSpec;
 use crate::model::time::{Mono, Now, Timestamp};
@@ -24,6 +24,7 @@ use crate::plan::Basis;
 use crate::plan::logical::Plan;
 
 use super::ceiling::Ceilings;
+use super::meter::{Meter, Stage};
 use super::redelivery::Redelivery;
 use super::snapshot::{AlertSnapshot, CoreSnapshot, SetSnapshot};
 
@@ -80,6 +81,7 @@ pub struct Core {
     idle: IdleClock,
     clock_trusted: bool,
     seed: u64,
+    meter: Meter,
 }
 
 /// What the core has taken in since the start.
@@ -93,6 +95,8 @@ pub struct Counts {
     pub redelivered: u64,
     /// Messages of brokers that no stream reads, such as those of a subscription that outlived its rules.
     pub unmatched: u64,
+    /// Messages whose payload was not read, since by their topic no rule of any set could care.
+    pub skipped: u64,
 }
 
 /// One rule set that runs.
@@ -114,6 +118,10 @@ pub struct Set {
     engine: Engine,
     book: Book,
     ceilings: Ceilings,
+    /// The rows of the message at hand.
+    rows: Rows,
+    /// What the engine gave of the row at hand.
+    seen: Vec<Observation>,
 }
 
 /// The monotonic clock as far as it counts silence: it stands still while a source is
@@ -163,6 +171,7 @@ impl Core {
             idle: IdleClock::default(),
             clock_trusted: true,
             seed: 0,
+            meter: Meter::new(limits.engine.nanos),
         }
     }
 
@@ -202,6 +211,7 @@ impl Core {
         self.run_out(due, &mut effects);
         match input {
             Input::Messages(messages) => {
+                effects.acks.reserve(messages.iter().filter(|message| message.ack.is_some()).count());
                 for message in messages {
                     self.message(&message, now, &mut effects);
                 }
@@ -225,12 +235,9 @@ impl Core {
         self.counts.messages += 1;
         self.counts.bytes += message.payload.len() as u64;
         let mut newest = *clock;
-        let mut decoded = Vec::with_capacity(self.sets.len());
         for set in self.sets.values_mut() {
-            let mut rows = Vec::new();
-            set.decoder.decode(message, &mut rows);
-            newest = rows.iter().fold(newest, |newest, (_, row)| newest.max(row.time));
-            decoded.push(rows);
+            set.decode(message);
+            newest = set.rows.iter().fold(newest, |newest, (_, row)| newest.max(row.time));
         }
         if newest > *clock {
             *clock = newest;
@@ -238,8 +245,9 @@ impl Core {
             let just_before = recorded(Timestamp::from_micros(newest.micros() - 1));
             self.run_out(just_before, &mut effects);
         }
-        for (set, rows) in self.sets.values_mut().zip(decoded) {
-            set.rows(&rows, recorded(newest), recorded(newest), &mut effects.transitions);
+        for set in self.sets.values_mut() {
+            let newest = recorded(newest);
+            set.evaluate(newest, newest, &mut Meter::default(), &mut effects.transitions);
         }
         effects.transitions
     }
@@ -262,17 +270,19 @@ impl Core {
         self.counts.messages += 1;
         self.counts.bytes += message.payload.len() as u64;
         let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
-        let mut rows = Vec::new();
-        let mut matched = false;
+        self.meter.message();
+        let mut fate = Fate::Unmatched;
         for set in self.sets.values_mut() {
-            rows.clear();
-            let before = set.decoder.unmatched();
-            set.decoder.decode(message, &mut rows);
-            matched |= set.decoder.unmatched() == before;
-            set.rows(&rows, idle, now, &mut effects.transitions);
+            fate = fate.max(set.decode(message));
+            self.meter.lap(Stage::Decode);
+            set.evaluate(idle, now, &mut self.meter, &mut effects.transitions);
         }
-        // The node's metrics come whether or not a rule asks for them.
-        self.counts.unmatched += u64::from(!matched && *message.source != *NODE_SOURCE);
+        match fate {
+            // The node's metrics come whether or not a rule asks for them.
+            Fate::Unmatched => self.counts.unmatched += u64::from(*message.source != *NODE_SOURCE),
+            Fate::Skipped => self.counts.skipped += 1,
+            Fate::Read => {}
+        }
     }
 
     /// Runs out what is due by `until`, each at its own time: a window that a silence closed may
@@ -328,6 +338,8 @@ impl Core {
             book: Book::new(self.agent.clone(), specs),
             ceilings: Ceilings::new(plan.rules.len()),
             plan,
+            rows: Rows::new(),
+            seen: Vec::new(),
         };
         self.sets.insert(name, set);
     }
@@ -371,6 +383,19 @@ impl Core {
             attempted: set.attempted,
         };
         self.sets.iter().map(running).collect()
+    }
+
+    /// The nanoseconds that each stage took so far, from samples. Zero where no clock was given.
+    pub fn spent(&self) -> impl Iterator<Item = (Stage, u64)> {
+        self.meter.spent()
+    }
+
+    /// Measures a piece of work as one of this stage.
+    pub(super) fn measured<T>(&mut self, stage: Stage, work: impl FnOnce() -> T) -> T {
+        self.meter.begin();
+        let done = work();
+        self.meter.lap(stage);
+        done
     }
 
     /// What the core has taken in.
@@ -456,12 +481,22 @@ impl Core {
 }
 
 impl Set {
-    /// Sends rows through engine and alerts. `idle` is `now` by the clock that counts silence.
-    fn rows(&mut self, rows: &[(usize, Row)], idle: Now, now: Now, out: &mut Vec<Transition>) {
-        let mut seen = Vec::new();
-        for (stream, row) in rows {
-            self.engine.push(*stream, row, idle, &mut seen);
-            self.observe(seen.drain(..), now, out);
+    /// Reads a message into rows, in the place of those before.
+    fn decode(&mut self, message: &Message) -> Fate {
+        self.rows.clear();
+        self.decoder.decode_for(&|_, _| true, message, &mut self.rows)
+    }
+
+    /// Sends the rows through engine and alerts. `idle` is `now` by the clock that counts silence.
+    fn evaluate(&mut self, idle: Now, now: Now, meter: &mut Meter, out: &mut Vec<Transition>) {
+        let Self { rows, engine, book, seen, .. } = self;
+        for (stream, row) in rows.iter() {
+            engine.push(stream, row, idle, seen);
+            meter.lap(Stage::Rules);
+            for observation in seen.drain(..) {
+                book.observe(observation, now, out);
+            }
+            meter.lap(Stage::Alert);
         }
         self.limits(now, out);
     }
@@ -472,15 +507,16 @@ impl Set {
         if !reached && self.ceilings.next_deadline().is_none_or(|due| due > now.mono) {
             return;
         }
-        let figures = self.engine.accounts().iter().zip(self.book.counts());
+        let figures = self.engine.accounts().into_iter().zip(self.book.counts());
         let seen = self.ceilings.look(figures.map(|(account, counts)| account.refused + counts.refused), now);
         self.observe(seen, now, out);
     }
 
     /// Takes note of the alerts about ceilings that are up.
     fn resume_limits(&mut self, now: Now) {
-        let rules = self.engine.accounts().len();
-        let figures = self.engine.accounts().iter().zip(self.book.counts()).enumerate();
+        let accounts = self.engine.accounts();
+        let rules = accounts.len();
+        let figures = accounts.into_iter().zip(self.book.counts()).enumerate();
         let states = figures.map(|(rule, (account, counts))| {
             (account.refused + counts.refused, self.book.is_up(rules + rule))
         });
@@ -499,7 +535,7 @@ impl Set {
     }
 
     /// What each rule did in the engine, in the order of the plan.
-    pub fn accounts(&self) -> &[engine::Account] {
+    pub fn accounts(&self) -> Vec<engine::Account> {
         self.engine.accounts()
     }
 

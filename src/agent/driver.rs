@@ -19,6 +19,7 @@ use crate::spool::{self, Commit, Durability, Loaded, Spool, StoredSetChange};
 use crate::uplink::{self, Outbox, Request, Standing};
 
 use super::core::{Core, Effects, Input};
+use super::meter::Stage;
 use super::snapshot::Journaled;
 use super::status::{self, CoreStatus};
 
@@ -54,6 +55,15 @@ pub(super) enum Command {
     Connected(bool),
     /// The core's figures.
     Status(oneshot::Sender<Box<CoreStatus>>),
+    /// Where the time of this thread went.
+    Spent(oneshot::Sender<Spent>),
+}
+
+/// The messages taken in, and the nanoseconds of each stage.
+#[derive(Clone, Debug)]
+pub(super) struct Spent {
+    pub(super) messages: u64,
+    pub(super) stages: Vec<(Stage, u64)>,
 }
 
 /// One running set, as control compares it with what is pushed.
@@ -259,16 +269,16 @@ impl Driver {
     /// Makes durable what must be, and returns what may then be acknowledged.
     fn carry_out(
         &mut self,
-        effects: Effects,
+        mut effects: Effects,
         journal: Option<Vec<u8>>,
         now: Now,
     ) -> Result<Vec<AckToken>, spool::Error> {
         if self.snapshot_due.is_none() {
             self.snapshot_due = Some(now.mono.plus(self.snapshot_interval));
         }
+        let acks = std::mem::take(&mut effects.acks);
         if effects.must_commit() || journal.is_some() {
             self.journaled += u32::from(journal.is_some());
-            let acks = effects.acks.clone();
             let mut commit = self.commit_of(effects);
             commit.journal = journal;
             if self.journaled > MAX_JOURNAL {
@@ -276,9 +286,8 @@ impl Driver {
                 commit.journal = None;
             }
             self.commit(commit)?;
-            return Ok(acks);
         }
-        Ok(effects.acks)
+        Ok(acks)
     }
 
     fn commit_of(&self, effects: Effects) -> Commit {
@@ -297,7 +306,8 @@ impl Driver {
     fn commit(&mut self, mut commit: Commit) -> Result<(), spool::Error> {
         (commit.forget_seen, commit.seen) = self.core.take_seen();
         let before = self.spool.stats().newest;
-        let newest = self.spool.commit(&commit)?;
+        let (core, spool) = (&mut self.core, &mut self.spool);
+        let newest = core.measured(Stage::Spool, || spool.commit(&commit))?;
         if commit.snapshot.is_some() {
             self.journaled = 0;
         }
@@ -322,15 +332,17 @@ impl Driver {
         self.commit(Commit { snapshot, ..Commit::default() })
     }
 
-    async fn acknowledge(&self, acks: Vec<AckToken>) {
-        let mut by_source: BTreeMap<u16, Vec<AckToken>> = BTreeMap::new();
-        for ack in acks {
-            by_source.entry(ack.source).or_default().push(ack);
+    /// Hands tokens back, all of one source together. Mostly there is one source.
+    async fn acknowledge(&self, mut acks: Vec<AckToken>) {
+        if !acks.is_sorted_by_key(|ack| ack.source) {
+            acks.sort_by_key(|ack| ack.source);
         }
-        for (source, acks) in by_source {
+        while let Some(source) = acks.first().map(|ack| ack.source) {
+            let rest = acks.split_off(acks.partition_point(|ack| ack.source == source));
+            let own = std::mem::replace(&mut acks, rest);
             if let Some(line) = self.lines.acks.get(usize::from(source)) {
                 // A source that is gone delivers again what it was not told of.
-                if line.send(acks).await.is_err() {
+                if line.send(own).await.is_err() {
                     tracing::debug!(source, "acknowledgements of a source that is gone");
                 }
             }
@@ -366,6 +378,10 @@ impl Driver {
                     .then(|| Journaled::link_changed(connected, now).to_bytes());
                 let effects = self.core.apply(Input::Connected(connected), now);
                 self.carry_out(effects, journal, now)?;
+            }
+            Command::Spent(reply) => {
+                let stages = self.core.spent().collect();
+                drop(reply.send(Spent { stages, messages: self.core.counts().messages }));
             }
             Command::Status(reply) => {
                 drop(reply.send(Box::new(status::of(&self.core, &self.spool, self.clock.mono()))));

@@ -40,6 +40,11 @@ impl Status {
             u64::from(self.core.clock_trusted),
         );
         out.plain("weir_unmatched_total", "messages that no stream reads", self.core.unmatched);
+        out.plain(
+            "weir_skipped_total",
+            "messages not read, as by their topic no rule could care",
+            self.core.skipped,
+        );
         for source in &self.sources {
             out.add(
                 "weir_source_connected",
@@ -85,6 +90,14 @@ impl Status {
         }
         for s in &self.core.streams {
             out.add(
+                "weir_stream_skipped_total",
+                "those not read, as by their topic no rule could care",
+                &[("ruleset", &s.ruleset), ("stream", &s.name)],
+                s.skipped,
+            );
+        }
+        for s in &self.core.streams {
+            out.add(
                 "weir_rows_total",
                 "rows made of them",
                 &[("ruleset", &s.ruleset), ("stream", &s.name)],
@@ -106,7 +119,7 @@ impl Status {
     fn rule_metrics(&self, out: &mut Metrics) {
         type Figure = fn(&RuleStatus) -> u64;
         let figures: [(&'static str, &'static str, Figure); 12] = [
-            ("weir_rule_matches_total", "output rows of a rule", |r| r.matched),
+            ("weir_rule_matches_total", "output rows of a rule for which `when` was true", |r| r.matched),
             ("weir_rule_late_total", "rows too late for their window", |r| r.late),
             ("weir_rule_future_total", "rows dated too far ahead", |r| r.future),
             ("weir_rule_retained_total", "rows of retained messages, not used", |r| r.retained),

@@ -59,7 +59,7 @@ pub(super) fn observe(work: &mut Work<'_>, line: Line, env: &Env, at: Timestamp,
     };
     let mut values = line.columns.into_vec();
     values.truncate(rule.visible);
-    work.account.matched += 1;
+    work.account.matched += u64::from(raise == Some(true));
     let (rule, key) = (work.ctx.index, line.key);
     work.out.push(Observation { rule, key, values: values.into(), at, raise, clear, retained });
 }

@@ -16,15 +16,18 @@ mod budget;
 mod expr;
 mod front;
 mod function;
+mod gate;
 mod held;
+mod index;
 mod join;
 mod judge;
 mod layout;
 mod like;
 mod op;
-mod runner;
+mod sampler;
 mod snapshot;
 mod table;
+mod unit;
 mod watermark;
 mod work;
 
@@ -34,16 +37,19 @@ use std::time::Duration;
 
 use crate::model::cast;
 use crate::model::row::{Observation, Row};
-use crate::model::stream::StreamSpec;
+use crate::model::stream::{FieldSource, StreamSpec};
 use crate::model::time::{Mono, Now};
 use crate::plan::logical::{Aggregate, Arrange, Content, Expr, Plan, RulePlan, Side, WindowKind};
 
+use self::gate::Gate;
+use self::index::{Candidate, Condition, Index};
 use self::layout::{Layout, fingerprint};
-use self::runner::Runner;
+use self::sampler::Sampler;
 use self::snapshot::{Reader, VERSION, Writer};
 use self::table::Tables;
+use self::unit::{Unit, Units, together, watch};
 use self::watermark::Mark;
-use self::work::{MAX_LINES, Work};
+use self::work::{MAX_LINES, Peers, Work};
 
 pub use self::snapshot::SnapshotError;
 
@@ -65,11 +71,24 @@ pub struct Config {
     /// A clock that counts nanoseconds from anywhere, to measure what rules cost; none by default, and
     /// then nothing is measured.
     pub nanos: Option<fn() -> u64>,
+    /// Whether rules that make the same of every row share one operator, with its ceilings; true by
+    /// default. No answer depends on it, but where a ceiling is reached.
+    pub share: bool,
+    /// Whether rows are looked up in an index of the rules' conditions; so by default. Without it each rule
+    /// is asked for each row of its streams. What comes out is the same.
+    pub index: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_groups: 10_000, max_states: 100_000, max_bytes: 16 << 20, nanos: None }
+        Self {
+            max_groups: 10_000,
+            max_states: 100_000,
+            max_bytes: 16 << 20,
+            nanos: None,
+            share: true,
+            index: true,
+        }
     }
 }
 
@@ -78,7 +97,7 @@ impl Default for Config {
 pub struct Account {
     /// Rows of its streams.
     pub rows: u64,
-    /// Observations made.
+    /// Output rows for which `when` was true; for a rule without it, all of them.
     pub matched: u64,
     /// Rows not used because their window was closed.
     pub late: u64,
@@ -94,10 +113,13 @@ pub struct Account {
     pub undefined: u64,
     /// Groups that have an open window at the moment.
     pub groups: usize,
-    /// The bytes that its state takes at the moment, by estimate.
+    /// The bytes that its state takes at the moment, by estimate. Rules that share state share them out
+    /// evenly; the ceiling is that of all of it.
     pub bytes: usize,
-    /// The nanoseconds that its rows took, extrapolated from some of them. Zero where [`Config::nanos`]
-    /// is not set.
+    /// The nanoseconds that its rows took, extrapolated from some of them, chosen at random among all rows
+    /// that a rule was asked for, and shared out evenly among rules that share the work: what the index
+    /// spared is not in it, and what finding the rule in the index took neither. Zero where
+    /// [`Config::nanos`] is not set.
     pub ns: u64,
     /// Until when the rule counts as degraded, since it reached a ceiling; `None` if it never did.
     pub degraded_until: Option<Mono>,
@@ -106,29 +128,39 @@ pub struct Account {
 /// For how long a rule counts as degraded after it reached a ceiling.
 const DEGRADED: Duration = Duration::from_secs(300);
 
-/// Each how manieth row of a rule is measured.
-const SAMPLE: u64 = 64;
-
 /// Runs the rules of one set.
 #[derive(Debug)]
 pub struct Engine {
     plan: Arc<Plan>,
     config: Config,
     tables: Tables,
-    /// For each stream the rules that read it, with the sides of FROM that it is there.
-    readers: Vec<Vec<(usize, Vec<usize>)>>,
+    /// The streams, each with the units that read it.
+    feeds: Vec<Feed>,
+    gates: Vec<Gate>,
+    /// Those that the row at hand can matter to.
+    candidates: Vec<Candidate>,
+    sampler: Sampler,
     /// For each stream the tables that it feeds, with the rules that look into them.
     fed: Vec<Vec<(usize, Vec<usize>)>>,
-    runners: Vec<Runner>,
+    units: Units,
+    /// Of each rule what neither its unit counts for it nor its streams do.
     accounts: Vec<Account>,
-    /// When to look at which rule, never later than something of it is due.
-    looks: BTreeSet<(Mark, usize)>,
     clock_trusted: bool,
     /// Whether state changed since somebody asked.
     changed: bool,
     /// Whether a rule reached a ceiling since somebody asked.
     limited: bool,
     seed: u64,
+}
+
+/// One stream.
+#[derive(Debug)]
+struct Feed {
+    /// The rules that read it.
+    index: Index,
+    rows: u64,
+    future: u64,
+    retained: u64,
 }
 
 /// What an operator needs to know of its rule.
@@ -223,21 +255,26 @@ impl<'a> Context<'a> {
 impl Engine {
     /// An engine with empty windows and tables.
     pub fn new(plan: Arc<Plan>, config: Config) -> Self {
-        let contexts = (0..plan.rules.len()).map(|index| Context::new(&plan, index, &config));
-        Self {
-            runners: contexts.map(|ctx| Runner::new(ctx, 0)).collect(),
+        let mut units = Units::new(&plan);
+        units.begin(&plan, &config, 0..plan.rules.len(), 0);
+        let mut new = Self {
+            units,
             tables: Tables::new(&plan, &config),
-            readers: readers(&plan),
+            feeds: Vec::new(),
+            gates: Vec::new(),
+            candidates: Vec::new(),
+            sampler: Sampler::default(),
             fed: fed(&plan),
             accounts: vec![Account::default(); plan.rules.len()],
             plan,
             config,
-            looks: BTreeSet::new(),
             clock_trusted: true,
             changed: false,
             limited: false,
             seed: 0,
-        }
+        };
+        new.settle();
+        new
     }
 
     /// Says whether the node's calendar clock is right. While it is not, no row counts as dated
@@ -251,95 +288,109 @@ impl Engine {
     /// a restart says so behind [`Self::restore`].
     pub fn seed(&mut self, seed: u64) {
         self.seed = seed;
-        for (runner, rule) in self.runners.iter_mut().zip(&self.plan.rules) {
-            runner.seed(seed, &rule.alert.rule);
-        }
+        self.units.seed(&self.plan, seed);
     }
 
     /// Gives a row to the tables that its stream feeds, and then to every rule that reads it; does
     /// first what is due by `now`. Time must not go back from call to call, except for the calendar.
     pub fn push(&mut self, stream: usize, row: &Row, now: Now, out: &mut Vec<Observation>) {
         self.advance(now, out);
-        let (Some(rules), Some(spec)) = (self.readers.get(stream), self.plan.streams.get(stream)) else {
+        let (Some(feed), Some(spec)) = (self.feeds.get_mut(stream), self.plan.streams.get(stream)) else {
             return;
         };
         let horizon = spec.max_future.filter(|_| self.clock_trusted && spec.timestamp.is_some());
         let future = horizon.is_some_and(|ahead| row.time > now.wall.plus(ahead));
+        feed.rows += 1;
+        feed.future += u64::from(future);
+        feed.retained += u64::from(row.retained && !future);
         for (table, lookers) in self.fed.get(stream).into_iter().flatten() {
             let refused = if future { 0 } else { self.tables.feed(*table, row) };
-            for rule in lookers {
+            for rule in lookers.iter().filter(|_| refused > 0) {
                 let account = &mut self.accounts[*rule];
-                account.future += u64::from(future);
                 account.refused += refused;
-                if refused > 0 {
-                    account.degraded_until = Some(now.mono.plus(DEGRADED));
-                    self.limited = true;
-                }
+                account.degraded_until = Some(now.mono.plus(DEGRADED));
+                self.limited = true;
             }
             self.changed = true;
         }
-        for (index, sides) in rules {
-            let (index, account) = (*index, &mut self.accounts[*index]);
-            account.rows += 1;
-            if future {
-                account.future += 1;
-                continue;
-            }
-            let runner = &mut self.runners[index];
-            let ctx = Context::new(&self.plan, index, &self.config);
-            let clock = self.config.nanos.filter(|_| account.rows.is_multiple_of(SAMPLE));
-            let began = clock.map(|clock| clock());
-            let Runner { operator, ledger, .. } = runner;
-            let mut work = Work { ctx, tables: &self.tables, now, account, ledger, lines: MAX_LINES, out };
-            let Account { refused, late, retained, .. } = *work.account;
-            for side in sides {
-                operator.push(&mut work, *side, row);
-            }
-            // A row counts once, on however many sides it comes, and whatever partners it has.
-            work.account.late = work.account.late.min(late + 1);
-            work.account.retained = work.account.retained.min(retained + 1);
-            self.limited |= work.note(refused);
-            if let (Some(clock), Some(began)) = (clock, began) {
-                let took = clock().saturating_sub(began);
-                account.ns = account.ns.saturating_add(took.saturating_mul(SAMPLE));
-            }
-            self.changed |= runner.has_state(ctx);
-            watch(&mut self.looks, index, runner);
+        if future {
+            return;
         }
+        let from = out.len();
+        let mut candidates = std::mem::take(&mut self.candidates);
+        feed.index.candidates(&row.slots, &mut candidates);
+        for candidate in &candidates {
+            self.ask(*candidate, stream, row, now, out);
+        }
+        self.candidates = candidates;
+        in_order(out, from);
+    }
+
+    /// Gives a row to a unit that it can matter to.
+    fn ask(
+        &mut self,
+        candidate: Candidate,
+        stream: usize,
+        row: &Row,
+        now: Now,
+        out: &mut Vec<Observation>,
+    ) {
+        let at = candidate.reader() as usize;
+        let Units { list, looks, .. } = &mut self.units;
+        let Some(unit) = list.get_mut(at).and_then(Option::as_mut) else { return };
+        let clock = self.config.nanos.filter(|_| self.sampler.is_due());
+        let began = clock.map(|clock| clock());
+        let leader = unit.leader();
+        let ctx = Context::new(&self.plan, leader, &self.config);
+        let Unit { rules, operator, ledger, account, .. } = unit;
+        let peers = Peers { rules, own: &mut self.accounts };
+        let (gate, proved) = (self.gates[leader], candidate.is_proved());
+        let mut work =
+            Work { ctx, gate, proved, tables: &self.tables, now, account, peers, ledger, lines: MAX_LINES, out };
+        let Account { refused, late, .. } = *work.account;
+        for (side, _) in ctx.rule.streams().filter(|(_, read)| *read == stream) {
+            operator.push(&mut work, side, row);
+        }
+        // A row counts once, on however many sides it comes, and whatever partners it has.
+        work.account.late = work.account.late.min(late + 1);
+        self.limited |= work.note(refused);
+        if let (Some(clock), Some(began)) = (clock, began) {
+            let took = clock().saturating_sub(began).saturating_mul(Sampler::EACH) / rules.len() as u64;
+            account.ns = account.ns.saturating_add(took);
+        }
+        self.changed |= unit.has_state(ctx);
+        watch(looks, at, unit);
     }
 
     /// Closes the windows that the clock closes. Costs next to nothing before
     /// [`Self::next_deadline`].
     pub fn advance(&mut self, now: Now, out: &mut Vec<Observation>) {
         let mark = Mark::of(now.mono);
-        let mut due = Vec::new();
-        while self.looks.first().is_some_and(|(look, _)| *look <= mark) {
-            due.extend(self.looks.pop_first().map(|(_, index)| index));
+        if self.units.next_look().is_none_or(|look| look > mark) {
+            return;
         }
-        due.sort_unstable();
-        for index in due {
-            let runner = &mut self.runners[index];
-            runner.look = None;
-            if runner.operator.wake().is_some_and(|wake| wake <= mark) {
-                let ctx = Context::new(&self.plan, index, &self.config);
-                let (account, ledger) = (&mut self.accounts[index], &mut runner.ledger);
-                let mut work =
-                    Work { ctx, tables: &self.tables, now, account, ledger, lines: MAX_LINES, out };
+        let from = out.len();
+        let due = self.units.take_due(mark);
+        let Units { list, looks, .. } = &mut self.units;
+        for at in due {
+            let Some(unit) = &mut list[at] else { continue };
+            unit.look = None;
+            if unit.operator.wake().is_some_and(|wake| wake <= mark) {
+                let leader = unit.leader();
+                let ctx = Context::new(&self.plan, leader, &self.config);
+                let Unit { rules, operator, ledger, account, .. } = unit;
+                let peers = Peers { rules, own: &mut self.accounts };
+                let (gate, proved) = (self.gates[leader], false);
+                let (tables, lines) = (&self.tables, MAX_LINES);
+                let mut work = Work { ctx, gate, proved, tables, now, account, peers, ledger, lines, out };
                 let refused = work.account.refused;
-                runner.operator.advance(&mut work);
+                operator.advance(&mut work);
                 self.limited |= work.note(refused);
                 self.changed = true;
             }
-            watch(&mut self.looks, index, runner);
+            watch(looks, at, unit);
         }
-    }
-
-    fn watch_all(&mut self) {
-        self.looks.clear();
-        for (index, runner) in self.runners.iter_mut().enumerate() {
-            runner.look = None;
-            watch(&mut self.looks, index, runner);
-        }
+        in_order(out, from);
     }
 
     /// Whether state changed since this was last asked.
@@ -355,45 +406,139 @@ impl Engine {
     /// When [`Self::advance`] should be called if no row comes before. It may turn out that
     /// nothing is due then; it is never later than something is.
     pub fn next_deadline(&self) -> Option<Mono> {
-        self.looks.first().map(|(look, _)| look.mono())
+        self.units.next_look().map(Mark::mono)
     }
 
     /// Each rule's account, in the order of the plan.
-    pub fn accounts(&self) -> &[Account] {
-        &self.accounts
+    pub fn accounts(&self) -> Vec<Account> {
+        (0..self.accounts.len()).map(|rule| self.account(rule)).collect()
+    }
+
+    /// The account of the rule at a place of the plan; an empty one where there is none.
+    pub fn account(&self, rule: usize) -> Account {
+        let mut account = self.accounts.get(rule).copied().unwrap_or_default();
+        if let Some(unit) = self.units.of(rule) {
+            account = account.with(&unit.account, unit.rules.len());
+        }
+        self.count(&mut account, rule);
+        account
+    }
+
+    /// Lets a rule show this account from here on.
+    fn show(&mut self, rule: usize, account: Account) {
+        let mut counted = Account::default();
+        self.count(&mut counted, rule);
+        let account = account.without(&counted);
+        if let Some(unit) = self.units.of(rule) {
+            self.accounts[rule] = account.without(&unit.account);
+        }
+    }
+
+    /// Adds what is counted once for all readers of a stream, and for all that look into the tables that it
+    /// feeds.
+    fn count(&self, account: &mut Account, at: usize) {
+        let Some(rule) = self.plan.rules.get(at) else { return };
+        let mut counted = Account::default();
+        for (at, (_, stream)) in rule.streams().enumerate() {
+            // A row counts once, on however many sides it comes.
+            let again = rule.streams().take(at).any(|(_, before)| before == stream);
+            let Some(feed) = self.feeds.get(stream).filter(|_| !again) else { continue };
+            counted.rows += feed.rows;
+            counted.future += feed.future;
+            counted.retained += if gate::skips_retained(rule) { feed.retained } else { 0 };
+        }
+        for side in &rule.from.sides {
+            let Side::Table(table) = side else { continue };
+            if let Some(Content::Latest { stream }) = self.plan.tables.get(*table).map(|table| &table.content) {
+                counted.future += self.feeds.get(*stream).map_or(0, |feed| feed.future);
+            }
+        }
+        *account = account.plus(&counted);
+    }
+
+    /// Puts the units into the indexes of the streams that they read.
+    fn settle(&mut self) {
+        self.units.told();
+        self.gates = self.plan.rules.iter().map(|rule| Gate::new(rule)).collect();
+        for (at, stream) in self.plan.streams.iter().enumerate() {
+            let early = stream.fields.iter().map(|field| {
+                matches!(field.from, FieldSource::Capture(_) | FieldSource::Topic)
+            });
+            let index = Index::new(early.collect());
+            match self.feeds.get_mut(at) {
+                Some(feed) => feed.index = index,
+                None => self.feeds.push(Feed { index, rows: 0, future: 0, retained: 0 }),
+            }
+        }
+        for (at, unit) in self.units.list.iter().enumerate() {
+            let (Some(unit), Ok(reader)) = (unit, u32::try_from(at)) else { continue };
+            let rule = &self.plan.rules[unit.leader()];
+            let condition = match self.config.index {
+                true => self.gates[unit.leader()].access(&self.plan, rule),
+                false => Condition::open(),
+            };
+            let streams: BTreeSet<usize> = rule.streams().map(|(_, stream)| stream).collect();
+            for stream in streams {
+                if let Some(feed) = self.feeds.get_mut(stream) {
+                    feed.index.insert(reader, condition.clone());
+                }
+            }
+        }
     }
 
     /// Runs another plan from here on. A rule whose id and [`RulePlan::state`] are the same keeps its
     /// state and its account, and a table whose name and stream are the same its rows; every
     /// other starts empty.
     pub fn swap(&mut self, plan: Arc<Plan>) {
-        let old = std::mem::replace(self, Self::new(plan, self.config));
-        self.clock_trusted = old.clock_trusted;
+        for rule in 0..self.accounts.len() {
+            let mut account = self.accounts[rule];
+            self.count(&mut account, rule);
+            self.accounts[rule] = account;
+        }
+        // What the streams have counted so far stands in the rules' own accounts.
+        self.feeds.clear();
+        let before = std::mem::replace(&mut self.plan, plan);
         // What was written down before may hold state that went, and lack what came since.
         self.changed = true;
-        self.seed(old.seed);
-        self.tables.take_over(&self.plan, old.tables, &old.plan);
-        let states = old.runners.into_iter().zip(old.accounts).enumerate();
-        let mut known: HashMap<(Arc<str>, u64), (usize, Runner, Account)> = states
-            .map(|(index, (runner, account))| {
-                let rule = &old.plan.rules[index];
-                ((rule.alert.rule.clone(), rule.state), (index, runner, account))
+        self.fed = fed(&self.plan);
+        let tables = std::mem::replace(&mut self.tables, Tables::new(&self.plan, &self.config));
+        self.tables.take_over(&self.plan, tables, &before);
+        let known: HashMap<(&str, u64), usize> = known(&self.plan);
+        // Where each rule stands from here on, if it stays.
+        let stays: Vec<Option<usize>> = before
+            .rules
+            .iter()
+            .enumerate()
+            .map(|(old, rule)| {
+                let new = *known.get(&(rule.alert.rule.as_ref(), rule.state))?;
+                let shape = |plan, at| Context::new(plan, at, &self.config).shape();
+                (shape(&before, old) == shape(&self.plan, new)).then_some(new)
             })
             .collect();
-        for (index, rule) in self.plan.rules.iter().enumerate() {
-            let Some((was, mut runner, account)) = known.remove(&(rule.alert.rule.clone(), rule.state))
-            else {
-                continue;
-            };
-            let before = Context::new(&old.plan, was, &self.config);
-            let ctx = Context::new(&self.plan, index, &self.config);
-            if before.shape() == ctx.shape() {
-                runner.move_slots(&layouts(before), &layouts(ctx));
-                self.runners[index] = runner;
-                self.accounts[index] = account;
+        let old = std::mem::replace(&mut self.units, Units::new(&self.plan));
+        let own = std::mem::replace(&mut self.accounts, vec![Account::default(); self.plan.rules.len()]);
+        let mut begin = vec![true; self.plan.rules.len()];
+        for mut unit in old.take_all() {
+            let leader = unit.leader();
+            let stay = unit.rules.iter().filter_map(|old| Some((*old, stays[*old]?)));
+            let stay: Vec<(usize, usize)> = stay.collect();
+            // Rules of one text and one declaration are as alike as they were. Were they not, only the first
+            // ones could go on with what is there.
+            let rules = together(&self.plan, &self.config, stay.iter().map(|(_, new)| *new));
+            let Some(rules) = rules.into_iter().next() else { continue };
+            let ctx = Context::new(&self.plan, rules.first().copied().unwrap_or_default(), &self.config);
+            unit.move_slots(&layouts(Context::new(&before, leader, &self.config)), &layouts(ctx));
+            for (old, new) in stay.into_iter().filter(|(_, new)| rules.contains(new)) {
+                self.accounts[new] = own[old];
+                begin[new] = false;
             }
+            unit.rules = rules;
+            self.units.put(unit);
         }
-        self.watch_all();
+        let begin = begin.into_iter().enumerate().filter_map(|(rule, begins)| begins.then_some(rule));
+        self.units.begin(&self.plan, &self.config, begin, self.seed);
+        self.units.merge(&self.plan, &self.config, &mut self.accounts);
+        self.settle();
     }
 
     /// All state as bytes. Monotonic times are written as distances from `now`, so that another process
@@ -402,18 +547,22 @@ impl Engine {
         let mut out = Writer::default();
         out.u8(VERSION);
         self.tables.write(&self.plan, &mut out);
-        let stateful = || {
-            let contexts = (0..self.runners.len()).map(|index| Context::new(&self.plan, index, &self.config));
-            contexts.zip(&self.runners).filter(|(ctx, runner)| runner.has_state(*ctx))
-        };
-        out.len(stateful().count());
-        for (ctx, runner) in stateful() {
-            out.run(ctx.rule.alert.rule.as_bytes());
-            out.u64(ctx.rule.state);
+        let context = |unit: &Unit| Context::new(&self.plan, unit.leader(), &self.config);
+        let units = self.units.all();
+        let units: Vec<&Unit> = units.into_iter().filter(|unit| unit.has_state(context(unit))).collect();
+        out.len(units.len());
+        for unit in units {
+            out.len(unit.rules.len());
+            for rule in &unit.rules {
+                let rule = &self.plan.rules[*rule];
+                out.run(rule.alert.rule.as_bytes());
+                out.u64(rule.state);
+            }
+            let ctx = context(unit);
             out.u64(ctx.shape());
             let mut state = Writer::default();
             layouts(ctx).iter().for_each(|layout| layout.write(&mut state));
-            runner.write(Mark::of(now.mono), &mut state);
+            unit.write(Mark::of(now.mono), &mut state);
             out.run(&state.into_bytes());
         }
         out.into_bytes()
@@ -431,77 +580,75 @@ impl Engine {
             other => return Err(SnapshotError::Version(other)),
         }
         let tables = Tables::read(&self.plan, &self.config, &mut from)?;
-        let rules: HashMap<(&str, u64), usize> = self
-            .plan
-            .rules
-            .iter()
-            .enumerate()
-            .map(|(index, rule)| ((rule.alert.rule.as_ref(), rule.state), index))
-            .collect();
-        let mut restored = Vec::new();
+        let known = known(&self.plan);
+        let (mut restored, mut taken) = (Vec::new(), vec![false; self.plan.rules.len()]);
         for _ in 0..from.len()? {
-            let name = from.text()?;
-            let (hash, shape) = (from.u64()?, from.u64()?);
-            let mut state = from.part()?;
-            let Some(&index) = rules.get(&(name, hash)) else { continue };
-            let ctx = Context::new(&self.plan, index, &self.config);
-            if ctx.shape() != shape {
-                continue;
+            let mut rules = Vec::new();
+            for _ in 0..from.len()? {
+                let name = from.text()?;
+                rules.extend(known.get(&(name, from.u64()?)));
             }
-            let now_layouts = layouts(ctx);
-            let before: Result<Vec<Layout>, _> =
-                now_layouts.iter().map(|_| Layout::read(&mut state)).collect();
-            let mut runner = Runner::read(ctx, Mark::of(now.mono), &mut state)?;
-            if !state.is_at_end() {
-                return Err(state.damaged());
+            let shape = from.u64()?;
+            let state = from.part()?;
+            rules.retain(|rule| Context::new(&self.plan, *rule, &self.config).shape() == shape);
+            if rules.iter().any(|rule| std::mem::replace(&mut taken[*rule], true)) {
+                return Err(from.damaged());
             }
-            runner.move_slots(&before?, &now_layouts);
-            restored.push((index, runner));
+            for rules in together(&self.plan, &self.config, rules) {
+                restored.push(self.read_unit(rules, now, state.clone())?);
+            }
         }
         if !from.is_at_end() {
             return Err(from.damaged());
         }
         // What was replayed before this stands on the clock of another process.
-        self.accounts.iter_mut().for_each(|account| account.degraded_until = None);
-        for (index, runner) in restored {
-            self.accounts[index].groups = runner.operator.groups();
-            self.accounts[index].bytes = runner.ledger.budget.used();
-            self.runners[index] = runner;
+        let mut shown = self.accounts();
+        shown.iter_mut().for_each(|account| account.degraded_until = None);
+        for unit in restored {
+            unit.rules.iter().for_each(|rule| self.units.leave(*rule));
+            self.units.put(unit);
+        }
+        self.units.forgive();
+        for (rule, account) in shown.into_iter().enumerate() {
+            self.show(rule, account);
         }
         self.tables = tables;
-        self.watch_all();
+        self.units.merge(&self.plan, &self.config, &mut self.accounts);
+        self.settle();
         Ok(())
+    }
+
+    /// Reads the state of a unit, for these of the rules that it was written for.
+    fn read_unit(&self, rules: Vec<usize>, now: Now, mut state: Reader<'_>) -> Result<Unit, SnapshotError> {
+        let ctx = Context::new(&self.plan, rules.first().copied().unwrap_or_default(), &self.config);
+        let now_layouts = layouts(ctx);
+        let before: Result<Vec<Layout>, _> = now_layouts.iter().map(|_| Layout::read(&mut state)).collect();
+        let mut unit = Unit::read(ctx, rules, Mark::of(now.mono), &mut state)?;
+        if !state.is_at_end() {
+            return Err(state.damaged());
+        }
+        unit.move_slots(&before?, &now_layouts);
+        Ok(unit)
     }
 }
 
-/// Sees to it that a rule is looked at in time.
-fn watch(looks: &mut BTreeSet<(Mark, usize)>, index: usize, runner: &mut Runner) {
-    let Some(wake) = runner.operator.wake() else { return };
-    if runner.look.is_some_and(|look| look <= wake) {
-        return;
+/// Puts what came out since `from` in the order of the rules, as if each had run by itself. What one
+/// rule gives stays as it is.
+fn in_order(out: &mut [Observation], from: usize) {
+    let new = out.get_mut(from..).unwrap_or_default();
+    if !new.is_sorted_by_key(|observation| observation.rule) {
+        new.sort_by_key(|observation| observation.rule);
     }
-    if let Some(look) = runner.look.replace(wake) {
-        looks.remove(&(look, index));
-    }
-    looks.insert((wake, index));
+}
+
+/// The rules by what their state goes by.
+fn known(plan: &Plan) -> HashMap<(&str, u64), usize> {
+    let rules = plan.rules.iter().enumerate();
+    rules.map(|(index, rule)| ((rule.alert.rule.as_ref(), rule.state), index)).collect()
 }
 
 fn layouts(ctx: Context<'_>) -> Vec<Layout> {
     Layout::sides(ctx.plan, ctx.rule)
-}
-
-fn readers(plan: &Plan) -> Vec<Vec<(usize, Vec<usize>)>> {
-    let mut readers = vec![Vec::new(); plan.streams.len()];
-    for (index, rule) in plan.rules.iter().enumerate() {
-        for (side, stream) in rule.streams() {
-            let rules: &mut Vec<(usize, Vec<usize>)> = &mut readers[stream];
-            match rules.last_mut() {
-                Some((last, sides)) if *last == index => sides.push(side),
-                _ => rules.push((index, vec![side])),
-            }
-        }
-    }
-    readers
 }
 
 fn fed(plan: &Plan) -> Vec<Vec<(usize, Vec<usize>)>> {

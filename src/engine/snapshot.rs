@@ -3,8 +3,8 @@
 //! than they hold.
 //!
 //! Layout: the version; the number of tables, and for each its name, the signature of its stream, and
-//! its state; the number of rules, and for each its id, the hash of what its state depends on, its shape,
-//! and its state. States are counted runs of bytes that can be passed over.
+//! its state; the number of units, and for each the number of its rules, of each rule its id and the hash of
+//! what its state depends on, and then the unit's shape and its state. States are counted runs of bytes that can be passed over.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::model::time::Timestamp;
 use crate::model::value::Value;
 
 /// The first byte of a snapshot that this code writes and reads.
-pub(super) const VERSION: u8 = 2;
+pub(super) const VERSION: u8 = 3;
 
 /// How deep a value may be nested; decode lets nothing deeper in.
 const MAX_DEPTH: usize = 80;
@@ -133,7 +133,7 @@ impl Writer {
 }
 
 /// Reads a snapshot.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Reader<'b> {
     bytes: &'b [u8],
     at: usize,

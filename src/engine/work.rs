@@ -4,6 +4,7 @@
 use super::analytic::Analytics;
 use super::budget::Budget;
 use super::expr::{Env, Scope};
+use super::gate::Gate;
 use super::table::Tables;
 use super::watermark::Mark;
 use super::{Account, Context, DEGRADED};
@@ -15,13 +16,27 @@ use crate::model::value::Value;
 #[derive(Debug)]
 pub(super) struct Work<'a> {
     pub(super) ctx: Context<'a>,
+    pub(super) gate: Gate,
+    /// Whether WHERE is known to be true of the row.
+    pub(super) proved: bool,
     pub(super) tables: &'a Tables,
     pub(super) now: Now,
+    /// The account of all rules that the operator runs for.
     pub(super) account: &'a mut Account,
+    pub(super) peers: Peers<'a>,
     pub(super) ledger: &'a mut Ledger,
     /// How many output rows it may still give.
     pub(super) lines: usize,
     pub(super) out: &'a mut Vec<Observation>,
+}
+
+/// The rules that an operator runs for.
+#[derive(Debug)]
+pub(super) struct Peers<'a> {
+    /// Their places in the plan. The first is the one of [`Work::ctx`].
+    pub(super) rules: &'a [usize],
+    /// The own accounts of all rules of the plan.
+    pub(super) own: &'a mut [Account],
 }
 
 /// The most output rows that a rule gives because of one row or one deadline: more than the rows that
@@ -45,6 +60,30 @@ impl<'a> Work<'a> {
     /// The monotonic clock.
     pub(super) fn mark(&self) -> Mark {
         Mark::of(self.now.mono)
+    }
+
+    /// Whether the operator runs for several rules.
+    pub(super) fn is_shared(&self) -> bool {
+        self.peers.rules.len() > 1
+    }
+
+    /// The surroundings of one of several rules that the operator runs for.
+    pub(super) fn of(&mut self, rule: usize) -> Work<'_> {
+        let Self { ctx, gate, proved, tables, now, peers, ledger, out, .. } = self;
+        let ctx = Context::new(ctx.plan, rule, ctx.config);
+        let peers_of_one = Peers { rules: &[], own: &mut [] };
+        Work {
+            ctx,
+            gate: *gate,
+            proved: *proved,
+            tables,
+            now: *now,
+            account: &mut peers.own[rule],
+            peers: peers_of_one,
+            ledger,
+            lines: MAX_LINES,
+            out,
+        }
     }
 
     /// The surroundings of what stands at this time. Only one may be in use at a time, and it must be
@@ -78,6 +117,11 @@ impl<'a> Work<'a> {
             return Vec::new();
         }
         self.ledger.rows.take(plan, scope, &mut self.ledger.budget, &mut self.account.refused)
+    }
+
+    /// Whether WHERE is true of the row of `scope`.
+    pub(super) fn passes(&self, scope: Scope<'_>) -> bool {
+        self.proved || self.gate.passes(self.ctx.rule, scope)
     }
 
     /// The row of `scope` gave output.

@@ -8,7 +8,7 @@ use serde_json::json;
 use weir::decode::Decoder;
 use weir::engine::{Config, Engine};
 use weir::model::message::Message;
-use weir::model::row::Observation;
+use weir::model::row::{Observation, Rows};
 use weir::model::time::{Mono, Now, Timestamp};
 use weir::model::value::Value;
 use weir::plan::logical::{Gives, Plan};
@@ -100,7 +100,7 @@ pub(crate) fn run(case: &Case, way: Way, seed: u64) -> Result<Answers, String> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut plan = compile(case, 0)?;
     let mut decoder = Decoder::new(plan.streams.clone());
-    let mut engine = Engine::new(plan.clone(), Config::default());
+    let mut engine = Engine::new(plan.clone(), config(&mut rng));
     let mut answers = Answers::new();
     for rule in &case.rules {
         answers.insert(rule.id.clone(), (vec![Vec::new(); case.events.len()], None));
@@ -115,7 +115,7 @@ pub(crate) fn run(case: &Case, way: Way, seed: u64) -> Result<Answers, String> {
         }
         if way == Way::Restore && rng.u8(..4) == 0 {
             let bytes = engine.snapshot(now(last));
-            engine = Engine::new(plan.clone(), Config::default());
+            engine = Engine::new(plan.clone(), config(&mut rng));
             engine.restore(&bytes, now(last)).map_err(|why| format!("restore at event {step}: {why}"))?;
         }
         while way != Way::Plain && rng.bool() && last < event.at {
@@ -123,15 +123,15 @@ pub(crate) fn run(case: &Case, way: Way, seed: u64) -> Result<Answers, String> {
             engine.advance(now(last), &mut out);
         }
         last = event.at;
-        let mut rows = Vec::new();
+        let mut rows = Rows::new();
         if let Some(message) = message(case, event) {
             decoder.decode(&message, &mut rows);
         }
         if rows.is_empty() {
             engine.advance(now(last), &mut out);
         }
-        for (stream, row) in &rows {
-            engine.push(*stream, row, now(last), &mut out);
+        for (stream, row) in rows.iter() {
+            engine.push(stream, row, now(last), &mut out);
         }
         for observation in out {
             let rule = &plan.rules[observation.rule];
@@ -154,6 +154,11 @@ pub(crate) fn run(case: &Case, way: Way, seed: u64) -> Result<Answers, String> {
         }
     }
     Ok(answers)
+}
+
+/// No answer depends on what rules share, or on an index.
+fn config(rng: &mut fastrand::Rng) -> Config {
+    Config { index: rng.bool(), share: rng.bool(), ..Config::default() }
 }
 
 fn now(at: i64) -> Now {

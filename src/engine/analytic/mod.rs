@@ -88,6 +88,11 @@ impl Analytics {
         }
     }
 
+    /// Whether it remembers nothing.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.sets.iter().all(Partitions::is_empty)
+    }
+
     /// What it took from the budget.
     pub(super) fn bytes(&self) -> usize {
         self.sets.iter().map(Partitions::bytes).sum()

@@ -119,6 +119,11 @@ impl Partitions {
         }
     }
 
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
     /// Forgets a sixteenth of the partitions at once, so that the search for them is rare; never the one
     /// of the row at hand. Gives back how many.
     fn forget_quietest(&mut self, budget: &mut Budget) -> u64 {

@@ -86,6 +86,11 @@ impl Aligned {
         }
     }
 
+    /// Whether it remembers nothing.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.lanes.map.is_empty()
+    }
+
     pub(super) fn wake(&self) -> Option<Mark> {
         self.lanes.wake()
     }

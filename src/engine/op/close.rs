@@ -46,6 +46,9 @@ enum Owned {
 pub(super) fn emit(work: &mut Work<'_>, together: Vec<Closed>) {
     let Some(window) = &work.ctx.rule.window else { return };
     let mut emission = Emission { window, waiting: Vec::new(), lines: Vec::new() };
+    if together.is_empty() {
+        return;
+    }
     for closed in together {
         emission.take(work, closed);
     }
@@ -57,8 +60,8 @@ struct Emission<'p> {
     window: &'p Window,
     /// What made lines, where lines wait to be arranged.
     waiting: Vec<Source>,
-    /// The lines, each with the place of what made it.
-    lines: Vec<(judge::Line, usize)>,
+    /// For each rule that arranges its lines those lines, each with the place of what made it.
+    lines: Vec<(usize, Vec<(judge::Line, usize)>)>,
 }
 
 impl Emission<'_> {
@@ -178,8 +181,22 @@ impl Emission<'_> {
         self.source(work, source);
     }
 
-    /// Makes the output rows of a row or group, and gives them out if nothing arranges them.
+    /// Makes the output rows of a row or group, and gives out those of rules that do not arrange them.
     fn source(&mut self, work: &mut Work<'_>, source: Source) {
+        let place = self.waiting.len();
+        let waits = if work.is_shared() {
+            let rules = work.peers.rules;
+            rules.iter().fold(false, |waits, rule| self.lines(&mut work.of(*rule), &source, place) || waits)
+        } else {
+            self.lines(work, &source, place)
+        };
+        if waits {
+            self.waiting.push(source);
+        }
+    }
+
+    /// Makes those of one rule; says whether they wait for the others, as coming from this place.
+    fn lines(&mut self, work: &mut Work<'_>, source: &Source, place: usize) -> bool {
         let env = source.env(work);
         let mut lines = Vec::with_capacity(1);
         source.with_scope(&env, |scope| {
@@ -191,32 +208,52 @@ impl Emission<'_> {
         });
         work.settle(&env);
         if lines.is_empty() {
-            return;
+            return false;
         }
         if work.ctx.rule.arrange.is_some() {
-            let place = self.waiting.len();
-            self.lines.extend(lines.into_iter().map(|line| (line, place)));
-            self.waiting.push(source);
-            return;
+            let lines = lines.into_iter().map(|line| (line, place));
+            match self.lines.iter_mut().find(|(rule, _)| *rule == work.ctx.index) {
+                Some((_, waiting)) => waiting.extend(lines),
+                None => self.lines.push((work.ctx.index, lines.collect())),
+            }
+            return true;
         }
         for line in lines {
             source.give(work, line);
         }
         source.hit(work, self.window);
+        false
     }
 
     /// Arranges what waits for it, and gives it out.
-    fn finish(mut self, work: &mut Work<'_>) {
-        let Some(plan) = &work.ctx.rule.arrange else { return };
-        arrange(plan, work.ctx.rule.visible, &mut self.lines);
-        let mut hit = vec![false; self.waiting.len()];
-        for (line, place) in self.lines {
-            self.waiting[place].give(work, line);
-            hit[place] = true;
+    fn finish(self, work: &mut Work<'_>) {
+        let Self { window, waiting, lines } = self;
+        for (rule, lines) in lines {
+            if work.is_shared() {
+                give_arranged(&mut work.of(rule), window, &waiting, lines);
+            } else {
+                give_arranged(work, window, &waiting, lines);
+            }
         }
-        for (source, _) in self.waiting.iter().zip(hit).filter(|(_, hit)| *hit) {
-            source.hit(work, self.window);
-        }
+    }
+}
+
+/// Arranges the lines of one rule, and gives them out.
+fn give_arranged(
+    work: &mut Work<'_>,
+    window: &Window,
+    from: &[Source],
+    mut lines: Vec<(judge::Line, usize)>,
+) {
+    let Some(plan) = &work.ctx.rule.arrange else { return };
+    arrange(plan, work.ctx.rule.visible, &mut lines);
+    let mut hit = vec![false; from.len()];
+    for (line, place) in lines {
+        from[place].give(work, line);
+        hit[place] = true;
+    }
+    for (source, _) in from.iter().zip(hit).filter(|(_, hit)| *hit) {
+        source.hit(work, window);
     }
 }
 

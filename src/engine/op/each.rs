@@ -2,7 +2,7 @@
 //! override a newer one of its key is the alert stage's part.
 
 use crate::engine::arrange::arrange;
-use crate::engine::expr::{Env, Scope, holds};
+use crate::engine::expr::{Env, Scope};
 use crate::engine::work::Work;
 use crate::engine::{join, judge};
 use crate::model::alerting::RuleKind;
@@ -12,7 +12,6 @@ use crate::model::value::Value;
 /// Judges a row. A retained one tells a state, so it is no occurrence.
 pub(super) fn push(work: &mut Work<'_>, row: &Row) {
     if row.retained && matches!(work.ctx.rule.alert.kind, RuleKind::Occurrence { .. }) {
-        work.account.retained += 1;
         return;
     }
     let env = work.env(row.time);
@@ -32,7 +31,7 @@ fn judge(work: &mut Work<'_>, sides: &[&[Value]], row: &Row, env: &Env) {
     let rule = work.ctx.rule;
     let analytics = work.analytics(Scope::row(sides, &[], env));
     let scope = Scope::row(sides, &analytics, env);
-    if !rule.filter.as_ref().is_none_or(|filter| holds(filter, scope)) {
+    if !work.passes(scope) {
         return;
     }
     let mut hit = false;

@@ -70,7 +70,6 @@ impl Operator {
     pub(super) fn push(&mut self, work: &mut Work<'_>, side: usize, row: &Row) {
         let Some(window) = &work.ctx.rule.window else { return each::push(work, row) };
         if row.retained {
-            work.account.retained += 1;
             return;
         }
         let stream = work.ctx.stream_of(side);
@@ -127,6 +126,15 @@ impl Operator {
             Self::Each => 0,
             Self::Aligned(aligned) => aligned.groups(),
             Self::Ordered(ordered) => ordered.groups(),
+        }
+    }
+
+    /// Whether it remembers nothing.
+    pub(super) fn is_fresh(&self) -> bool {
+        match self {
+            Self::Each => true,
+            Self::Aligned(aligned) => aligned.is_fresh(),
+            Self::Ordered(ordered) => ordered.is_fresh(),
         }
     }
 

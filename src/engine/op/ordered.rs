@@ -76,6 +76,11 @@ impl Ordered {
         Self { lanes: Lanes::new(ctx, length), groups: 0, next_order: 0 }
     }
 
+    /// Whether it remembers nothing.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.lanes.map.is_empty()
+    }
+
     pub(super) fn wake(&self) -> Option<Mark> {
         self.lanes.wake()
     }

@@ -1,0 +1,151 @@
+//! Sharing: a unit is one operator with what it remembers, run once for all rules that would feed it the
+//! same. Its rules differ in what they make of a closed window: HAVING, the output columns, their
+//! arrangement, `when`, `clear`, the key. Which rules may share is `signature`'s to say, who shares is
+//! kept by `units`.
+//!
+//! Sharing never shows in an answer. A rule that comes later must not see what came before it, so it
+//! gets a unit of its own, and units become one only while neither remembers anything that the other
+//! does not. What a unit counts shows on each of its rules; the ceilings of [`Config`](super::Config) are
+//! the unit's, so where one is reached its rules reach it together.
+
+mod signature;
+mod units;
+
+use super::analytic::Analytics;
+use super::budget::Budget;
+use super::layout::{Layout, Remap, fingerprint};
+use super::op::Operator;
+use super::snapshot::{Reader, SnapshotError, Writer};
+use super::watermark::Mark;
+use super::work::Ledger;
+use super::{Account, Context};
+use crate::plan::logical::{Analytic, RulePlan};
+
+pub(super) use self::units::{Units, together, watch};
+
+/// One operator with its state, and the rules that it runs for.
+#[derive(Debug)]
+pub(super) struct Unit {
+    /// Its rules, by their places in the plan, ascending. The first one leads: the operator reads the plan
+    /// through it.
+    pub(super) rules: Vec<usize>,
+    pub(super) operator: Operator,
+    pub(super) ledger: Ledger,
+    /// What is counted once for all its rules.
+    pub(super) account: Account,
+    /// When it will be looked at.
+    pub(super) look: Option<Mark>,
+}
+
+impl Unit {
+    /// With nothing seen. There is at least one rule, and `ctx` is of the first.
+    pub(super) fn new(ctx: Context<'_>, rules: Vec<usize>, seed: u64) -> Self {
+        let ledger = Ledger {
+            budget: Budget::new(ctx.config.max_bytes),
+            rows: Analytics::new(&ctx.rule.analytics, ctx.config.max_groups),
+            groups: Analytics::new(over_groups(ctx.rule), ctx.config.max_groups),
+            random: sequence(seed, &ctx.rule.alert.rule),
+        };
+        Self { rules, operator: Operator::new(ctx), ledger, account: Account::default(), look: None }
+    }
+
+    /// The rule through which the plan is read.
+    pub(super) fn leader(&self) -> usize {
+        self.rules.first().copied().unwrap_or_default()
+    }
+
+    /// Whether it remembers nothing, so that it is like one that has just begun.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.operator.is_fresh() && self.ledger.rows.is_fresh() && self.ledger.groups.is_fresh()
+    }
+
+    /// Starts the generator of its leader anew; rules that draw from it share with nobody.
+    pub(super) fn seed(&mut self, seed: u64, rule: &str) {
+        self.ledger.random = sequence(seed, rule);
+    }
+
+    /// Whether there is something that a restart would lose.
+    pub(super) fn has_state(&self, ctx: Context<'_>) -> bool {
+        ctx.rule.window.is_some() || !ctx.rule.analytics.is_empty()
+    }
+
+    /// Reads the rows that it keeps anew, after the slots of the streams have changed.
+    pub(super) fn move_slots(&mut self, old: &[Layout], new: &[Layout]) {
+        let remaps: Vec<Remap> = new.iter().zip(old).map(|(new, old)| new.from(old)).collect();
+        if !remaps.iter().all(Remap::is_identity) {
+            self.operator.move_slots(&remaps, &mut self.ledger.budget);
+        }
+    }
+
+    /// Writes the state.
+    pub(super) fn write(&self, now: Mark, out: &mut Writer) {
+        out.u64(self.ledger.random);
+        self.ledger.rows.write(out);
+        self.ledger.groups.write(out);
+        self.operator.write(now, out);
+    }
+
+    /// Reads what [`Self::write`] wrote for such rules.
+    pub(super) fn read(
+        ctx: Context<'_>,
+        rules: Vec<usize>,
+        now: Mark,
+        from: &mut Reader<'_>,
+    ) -> Result<Self, SnapshotError> {
+        let mut budget = Budget::new(ctx.config.max_bytes);
+        let random = from.u64()?;
+        let most = ctx.config.max_groups;
+        let rows = Analytics::read(&ctx.rule.analytics, most, from)?;
+        let groups = Analytics::read(over_groups(ctx.rule), most, from)?;
+        budget.charge(rows.bytes() + groups.bytes());
+        let operator = Operator::read(ctx, now, &mut budget, from)?;
+        let account = Account { groups: operator.groups(), bytes: budget.used(), ..Account::default() };
+        Ok(Self { rules, operator, ledger: Ledger { budget, rows, groups, random }, account, look: None })
+    }
+}
+
+impl Account {
+    /// The account of one rule: its own part, and what its unit counted for all of its `rules`. Bytes are
+    /// shared out evenly, so that those of all rules add up to what there is.
+    pub(super) fn with(self, shared: &Self, rules: usize) -> Self {
+        Self {
+            groups: shared.groups,
+            bytes: shared.bytes.div_ceil(rules.max(1)),
+            degraded_until: self.degraded_until.max(shared.degraded_until),
+            ..self.each(shared, u64::wrapping_add)
+        }
+    }
+
+    /// The own part of a rule that shows this account, as long as its unit stands where it stands.
+    pub(super) fn without(self, shared: &Self) -> Self {
+        Self { groups: 0, bytes: 0, ..self.each(shared, u64::wrapping_sub) }
+    }
+
+    /// With what was counted elsewhere for the rule.
+    pub(super) fn plus(self, counted: &Self) -> Self {
+        self.each(counted, u64::wrapping_add)
+    }
+
+    fn each(self, other: &Self, with: fn(u64, u64) -> u64) -> Self {
+        Self {
+            rows: with(self.rows, other.rows),
+            matched: with(self.matched, other.matched),
+            late: with(self.late, other.late),
+            future: with(self.future, other.future),
+            retained: with(self.retained, other.retained),
+            refused: with(self.refused, other.refused),
+            undefined: with(self.undefined, other.undefined),
+            ns: with(self.ns, other.ns),
+            ..self
+        }
+    }
+}
+
+fn over_groups(rule: &RulePlan) -> &[Analytic] {
+    rule.window.as_ref().map_or(&[], |window| &window.analytics)
+}
+
+/// Where a rule's own sequence of numbers starts.
+fn sequence(seed: u64, rule: &str) -> u64 {
+    seed ^ fingerprint(rule)
+}

@@ -1,0 +1,194 @@
+//! All units of an engine: which rule is in which, which reads which stream, and when to look at which.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::Unit;
+use super::signature::{alike, signature};
+use crate::engine::watermark::Mark;
+use crate::engine::{Account, Config, Context};
+use crate::plan::logical::Plan;
+
+/// The units.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Units {
+    /// Those that left leave a hole.
+    pub(in crate::engine) list: Vec<Option<Unit>>,
+    holes: Vec<usize>,
+    /// The unit of each rule.
+    of: Vec<usize>,
+    /// When to look at which unit, never later than something of it is due.
+    pub(in crate::engine) looks: BTreeSet<(Mark, usize)>,
+}
+
+impl Units {
+    /// None; the rules have yet to be [put](Self::put) in.
+    pub(in crate::engine) fn new(plan: &Plan) -> Self {
+        Self { of: vec![usize::MAX; plan.rules.len()], ..Self::default() }
+    }
+
+    /// Puts in a unit for each of these rules that begin together, one for all that are alike.
+    pub(in crate::engine) fn begin(
+        &mut self,
+        plan: &Plan,
+        config: &Config,
+        rules: impl IntoIterator<Item = usize>,
+        seed: u64,
+    ) {
+        for rules in together(plan, config, rules) {
+            let ctx = Context::new(plan, rules.first().copied().unwrap_or_default(), config);
+            self.put(Unit::new(ctx, rules, seed));
+        }
+    }
+
+    /// Puts in a unit, whose rules are in no other. When to look at it has to be [told](Self::told)
+    /// then.
+    pub(in crate::engine) fn put(&mut self, unit: Unit) {
+        let at = self.holes.pop().unwrap_or(self.list.len());
+        for rule in &unit.rules {
+            self.of[*rule] = at;
+        }
+        if at == self.list.len() {
+            self.list.push(Some(unit));
+        } else {
+            self.list[at] = Some(unit);
+        }
+    }
+
+    /// Takes a rule out of its unit, which goes with its last one.
+    pub(in crate::engine) fn leave(&mut self, rule: usize) {
+        let at = self.of[rule];
+        let Some(unit) = self.list.get_mut(at).and_then(Option::as_mut) else { return };
+        unit.rules.retain(|other| *other != rule);
+        if unit.rules.is_empty() {
+            if let Some(look) = unit.look {
+                self.looks.remove(&(look, at));
+            }
+            self.list[at] = None;
+            self.holes.push(at);
+        }
+        self.of[rule] = usize::MAX;
+    }
+
+    /// Makes one unit of those that are alike and remember nothing. `accounts` are the rules' own.
+    pub(in crate::engine) fn merge(&mut self, plan: &Plan, config: &Config, accounts: &mut [Account]) {
+        let fresh = self.list.iter().flatten().filter(|unit| unit.is_fresh());
+        let leaders: Vec<usize> = fresh.map(Unit::leader).collect();
+        for leaders in together(plan, config, leaders) {
+            let Some((first, others)) = leaders.split_first().filter(|(_, others)| !others.is_empty()) else {
+                continue;
+            };
+            let into = self.of[*first];
+            for other in others {
+                let at = self.of[*other];
+                let Some(gone) = self.list.get_mut(at).and_then(Option::take) else { continue };
+                self.holes.push(at);
+                if let Some(look) = gone.look {
+                    self.looks.remove(&(look, at));
+                }
+                let Some(unit) = self.list[into].as_mut() else { continue };
+                for rule in gone.rules {
+                    accounts[rule] = accounts[rule].with(&gone.account, 1).without(&unit.account);
+                    self.of[rule] = into;
+                    unit.rules.push(rule);
+                }
+                unit.rules.sort_unstable();
+            }
+        }
+    }
+
+    /// Notes when to look at whom: after units came or went.
+    pub(in crate::engine) fn told(&mut self) {
+        self.looks.clear();
+        for (at, unit) in self.list.iter_mut().enumerate() {
+            let Some(unit) = unit else { continue };
+            unit.look = None;
+            watch(&mut self.looks, at, unit);
+        }
+    }
+
+    /// Takes out what is due by `now`; each is looked at no more until it is [watched](watch) again.
+    pub(in crate::engine) fn take_due(&mut self, now: Mark) -> Vec<usize> {
+        let mut due = Vec::new();
+        while self.looks.first().is_some_and(|(look, _)| *look <= now) {
+            due.extend(self.looks.pop_first().map(|(_, at)| at));
+        }
+        due.sort_unstable_by_key(|at| self.list[*at].as_ref().map_or(0, Unit::leader));
+        due
+    }
+
+    /// When to look at one, at the latest.
+    pub(in crate::engine) fn next_look(&self) -> Option<Mark> {
+        self.looks.first().map(|(look, _)| *look)
+    }
+
+    /// The unit of a rule.
+    pub(in crate::engine) fn of(&self, rule: usize) -> Option<&Unit> {
+        self.list.get(*self.of.get(rule)?)?.as_ref()
+    }
+
+    /// All of them, in the order of their leaders.
+    pub(in crate::engine) fn all(&self) -> Vec<&Unit> {
+        let mut all: Vec<&Unit> = self.list.iter().flatten().collect();
+        all.sort_unstable_by_key(|unit| unit.leader());
+        all
+    }
+
+    /// All of them, taken out.
+    pub(in crate::engine) fn take_all(self) -> Vec<Unit> {
+        self.list.into_iter().flatten().collect()
+    }
+
+    /// No unit counts as degraded.
+    pub(in crate::engine) fn forgive(&mut self) {
+        self.list.iter_mut().flatten().for_each(|unit| unit.account.degraded_until = None);
+    }
+
+    /// Starts all generators anew.
+    pub(in crate::engine) fn seed(&mut self, plan: &Plan, seed: u64) {
+        for unit in self.list.iter_mut().flatten() {
+            let rule = unit.leader();
+            unit.seed(seed, &plan.rules[rule].alert.rule);
+        }
+    }
+}
+
+/// Those of these rules that may share, in the order of their first ones; each in ascending order.
+pub(in crate::engine) fn together(
+    plan: &Plan,
+    config: &Config,
+    rules: impl IntoIterator<Item = usize>,
+) -> Vec<Vec<usize>> {
+    let mut all: Vec<Vec<usize>> = Vec::new();
+    let mut known: HashMap<u64, Vec<usize>> = HashMap::new();
+    for rule in rules {
+        let Some(hash) = signature(Context::new(plan, rule, config)) else {
+            all.push(vec![rule]);
+            continue;
+        };
+        let places = known.entry(hash).or_default();
+        let like = |place: &&usize| {
+            all[**place].first().is_some_and(|first| alike(&plan.rules[*first], &plan.rules[rule]))
+        };
+        match places.iter().find(like) {
+            Some(place) => all[*place].push(rule),
+            None => {
+                places.push(all.len());
+                all.push(vec![rule]);
+            }
+        }
+    }
+    all.iter_mut().for_each(|rules| rules.sort_unstable());
+    all
+}
+
+/// Sees to it that a unit is looked at in time.
+pub(in crate::engine) fn watch(looks: &mut BTreeSet<(Mark, usize)>, at: usize, unit: &mut Unit) {
+    let Some(wake) = unit.operator.wake() else { return };
+    if unit.look.is_some_and(|look| look <= wake) {
+        return;
+    }
+    if let Some(look) = unit.look.replace(wake) {
+        looks.remove(&(look, at));
+    }
+    looks.insert((wake, at));
+}
