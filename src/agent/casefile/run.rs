@@ -41,7 +41,7 @@ pub(in crate::agent) fn admit_on(
     before: Option<&Admitted>,
 ) -> Result<Admitted, Vec<Diagnostic>> {
     let before = before.map(|set| Running { plan: set.plan.clone(), basis: set.basis.clone() });
-    let admitted = control::admit_file(&Arc::from(name), text, before.as_ref(), &plan::Limits::default());
+    let admitted = control::admit_file_on(&Arc::from(name), text, before.as_ref(), &plan::Limits::default());
     admitted.map_err(|report| report.diagnostics)
 }
 
