@@ -418,3 +418,6 @@ fn resident_bytes() -> u64 {
     let kib = line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
     kib.unwrap_or(0) * 1_024
 }
+
+#[cfg(test)]
+mod tests;

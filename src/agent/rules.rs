@@ -168,7 +168,7 @@ impl Rules {
             let (set, text) = (name.clone(), file.text.clone());
             let before = running.get(name).map(|set| set.compiled.clone());
             let compiled = tasks::spawn_blocking(move || {
-                control::admit_file(&set, &text, before.as_ref(), &Limits::default())
+                control::admit_file_on(&set, &text, before.as_ref(), &Limits::default())
             });
             match compiled.await.map_err(|_| Gone)? {
                 Ok(admitted) if running.get(name).is_some_and(|set| set.hash == admitted.hash) => {}

@@ -138,7 +138,7 @@ fn load(core: &mut Core, file: &Path) -> anyhow::Result<bool> {
         let color = io::stderr().is_terminal();
         eprint!("{}", plan::render::render(diagnostics, &file.display().to_string(), &text, color));
     };
-    match control::admit_file(&name, &text, None, &plan::Limits::default()) {
+    match control::admit_file(&name, &text, &plan::Limits::default()) {
         Ok(admitted) => {
             show(&admitted.warnings);
             core.apply(Input::Run(Box::new(admitted)), Now::default());

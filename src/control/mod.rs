@@ -126,7 +126,15 @@ pub fn admit(
 ///
 /// # Errors
 /// As [`admit`].
-pub fn admit_file(
+pub fn admit_file(name: &Arc<str>, text: &str, limits: &Limits) -> Result<Admitted, Box<RuleReport>> {
+    admit_file_on(name, text, None, limits)
+}
+
+/// As [`admit_file`], on what runs in its place, if anything does.
+///
+/// # Errors
+/// As [`admit`].
+pub fn admit_file_on(
     name: &Arc<str>,
     text: &str,
     before: Option<&Running>,

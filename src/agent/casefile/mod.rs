@@ -42,6 +42,8 @@ use crate::model::transition::Transition;
 
 pub use compare::{Mismatch, compare, found_line};
 pub use open::{Opened, Refusal, TEST_SUFFIX, open, test_files};
+#[cfg(test)]
+pub(in crate::agent) use run::admit_on;
 pub use run::{Mode, admit, run};
 pub use update::update;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::agent::core::{Core, Effects, Input, Limits};
-use crate::control::{self, Admitted};
+use crate::control::{self, Admitted, Running};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::kept::StateKey;
 use crate::model::message::Message;
@@ -31,7 +31,18 @@ pub enum Mode {
 /// # Errors
 /// All that is wrong with it.
 pub fn admit(name: &str, text: &str) -> Result<Admitted, Vec<Diagnostic>> {
-    control::admit_file(&Arc::from(name), text, None, &plan::Limits::default()).map_err(|report| report.diagnostics)
+    admit_on(name, text, None)
+}
+
+/// As [`admit`], on what runs.
+pub(in crate::agent) fn admit_on(
+    name: &str,
+    text: &str,
+    before: Option<&Admitted>,
+) -> Result<Admitted, Vec<Diagnostic>> {
+    let before = before.map(|set| Running { plan: set.plan.clone(), basis: set.basis.clone() });
+    let admitted = control::admit_file_on(&Arc::from(name), text, before.as_ref(), &plan::Limits::default());
+    admitted.map_err(|report| report.diagnostics)
 }
 
 /// Runs a case over these rules.
@@ -95,7 +106,7 @@ impl Bench {
             Action::Tick => self.pass(at, true),
             Action::Swap(text) => {
                 self.pass(at, true);
-                let rules = admit(&self.name, text).map_err(|found| {
+                let rules = admit_on(&self.name, text, self.running.as_ref()).map_err(|found| {
                     let found: Vec<String> = found.iter().map(ToString::to_string).collect();
                     format!("the rules of `swap` do not compile:\n{}", found.join("\n"))
                 })?;
