@@ -362,13 +362,13 @@ impl Engine {
     /// The account of the rule at a place of the plan; an empty one where there is none.
     pub fn account(&self, rule: usize) -> Account {
         let own = self.accounts.get(rule).copied().unwrap_or_default();
-        self.units.of(rule).map_or(own, |unit| own.with(&unit.account, unit.rules.len()))
+        self.units.of(rule).map_or(own, |unit| own.with(&unit.counted(rule), unit.rules.len()))
     }
 
     /// Lets a rule show this account from here on.
     fn show(&mut self, rule: usize, account: Account) {
         if let Some(unit) = self.units.of(rule) {
-            self.accounts[rule] = account.without(&unit.account);
+            self.accounts[rule] = account.without(&unit.counted(rule));
         }
     }
 
@@ -411,7 +411,7 @@ impl Engine {
                 self.accounts[new] = own[old];
                 begin[new] = false;
             }
-            unit.rules = rules;
+            unit.run_for(ctx, rules);
             self.units.put(unit);
         }
         let begin = begin.into_iter().enumerate().filter_map(|(rule, begins)| begins.then_some(rule));
@@ -433,12 +433,12 @@ impl Engine {
         for unit in units {
             out.len(unit.rules.len());
             for rule in &unit.rules {
-                let rule = &self.plan.rules[*rule];
-                out.run(rule.alert.rule.as_bytes());
-                out.u64(rule.state);
+                let ctx = Context::new(&self.plan, *rule, &self.config);
+                out.run(ctx.rule.alert.rule.as_bytes());
+                out.u64(ctx.rule.state);
+                out.u64(ctx.shape());
             }
             let ctx = context(unit);
-            out.u64(ctx.shape());
             let mut state = Writer::default();
             layouts(ctx).iter().for_each(|layout| layout.write(&mut state));
             unit.write(Mark::of(now.mono), &mut state);
@@ -464,12 +464,13 @@ impl Engine {
         for _ in 0..from.len()? {
             let mut rules = Vec::new();
             for _ in 0..from.len()? {
-                let name = from.text()?;
-                rules.extend(known.get(&(name, from.u64()?)));
+                let (name, hash, shape) = (from.text()?, from.u64()?, from.u64()?);
+                let rule = known.get(&(name, hash)).copied();
+                rules.extend(
+                    rule.filter(|rule| Context::new(&self.plan, *rule, &self.config).shape() == shape),
+                );
             }
-            let shape = from.u64()?;
             let state = from.part()?;
-            rules.retain(|rule| Context::new(&self.plan, *rule, &self.config).shape() == shape);
             if rules.iter().any(|rule| std::mem::replace(&mut taken[*rule], true)) {
                 return Err(from.damaged());
             }
@@ -484,7 +485,7 @@ impl Engine {
         let mut shown = self.accounts();
         shown.iter_mut().for_each(|account| account.degraded_until = None);
         for unit in restored {
-            unit.rules.iter().for_each(|rule| self.units.leave(*rule));
+            unit.rules.iter().for_each(|rule| self.units.leave(&self.plan, &self.config, *rule));
             self.units.put(unit);
         }
         self.units.forgive();

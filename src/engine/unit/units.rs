@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::Unit;
-use super::signature::{alike, signature};
+use super::signature::{alike, fit, signature};
+use crate::engine::op::measures_of;
 use crate::engine::watermark::Mark;
 use crate::engine::{Account, Config, Context};
 use crate::plan::logical::Plan;
@@ -57,11 +58,13 @@ impl Units {
     }
 
     /// Takes a rule out of its unit, which goes with its last one.
-    pub(in crate::engine) fn leave(&mut self, rule: usize) {
+    pub(in crate::engine) fn leave(&mut self, plan: &Plan, config: &Config, rule: usize) {
         let at = self.of[rule];
         let Some(unit) = self.list.get_mut(at).and_then(Option::as_mut) else { return };
-        unit.rules.retain(|other| *other != rule);
-        if unit.rules.is_empty() {
+        let rest: Vec<usize> = unit.rules.iter().copied().filter(|other| *other != rule).collect();
+        if let Some(first) = rest.first() {
+            unit.run_for(Context::new(plan, *first, config), rest);
+        } else {
             if let Some(look) = unit.look {
                 self.looks.remove(&(look, at));
             }
@@ -71,30 +74,28 @@ impl Units {
         self.of[rule] = usize::MAX;
     }
 
-    /// Makes one unit of those that are alike and remember nothing. `accounts` are the rules' own.
-    pub(in crate::engine) fn merge(&mut self, plan: &Plan, config: &Config, accounts: &mut [Account]) {
+    /// Makes one unit of those that are alike and remember nothing. `own` are the rules' own accounts.
+    pub(in crate::engine) fn merge(&mut self, plan: &Plan, config: &Config, own: &mut [Account]) {
         let fresh = self.list.iter().flatten().filter(|unit| unit.is_fresh());
-        let leaders: Vec<usize> = fresh.map(Unit::leader).collect();
-        for leaders in together(plan, config, leaders) {
-            let Some((first, others)) = leaders.split_first().filter(|(_, others)| !others.is_empty()) else {
-                continue;
-            };
-            let into = self.of[*first];
-            for other in others {
-                let at = self.of[*other];
+        let mut alike: HashMap<u64, Vec<usize>> = HashMap::new();
+        for leader in fresh.map(Unit::leader) {
+            if let Some(hash) = signature(Context::new(plan, leader, config)) {
+                alike.entry(hash).or_default().push(self.of[leader]);
+            }
+        }
+        for units in alike.into_values().filter(|units| units.len() > 1) {
+            let mut rules = Vec::new();
+            for at in units {
                 let Some(gone) = self.list.get_mut(at).and_then(Option::take) else { continue };
                 self.holes.push(at);
-                if let Some(look) = gone.look {
-                    self.looks.remove(&(look, at));
+                for rule in gone.rules.iter().copied() {
+                    own[rule] = own[rule].with(&gone.counted(rule), 1);
+                    rules.push(rule);
                 }
-                let Some(unit) = self.list[into].as_mut() else { continue };
-                for rule in gone.rules {
-                    accounts[rule] = accounts[rule].with(&gone.account, 1).without(&unit.account);
-                    self.of[rule] = into;
-                    unit.rules.push(rule);
-                }
-                unit.rules.sort_unstable();
             }
+            rules.sort_unstable();
+            // Theirs begin to count at nothing, so that their own accounts are all there is.
+            self.begin(plan, config, rules, 0);
         }
     }
 
@@ -178,22 +179,34 @@ pub(in crate::engine) fn together(
     rules: impl IntoIterator<Item = usize>,
 ) -> Vec<Vec<usize>> {
     let mut all: Vec<Vec<usize>> = Vec::new();
-    let mut known: HashMap<u64, Vec<usize>> = HashMap::new();
+    // The units of each signature, with the lengths and hops that they have so far.
+    let mut known: HashMap<u64, Vec<(usize, Vec<(i64, i64)>)>> = HashMap::new();
     for rule in rules {
         let Some(hash) = signature(Context::new(plan, rule, config)) else {
             all.push(vec![rule]);
             continue;
         };
+        let ctx = Context::new(plan, rule, config);
+        let measures = measures_of(ctx.rule);
         let places = known.entry(hash).or_default();
-        let like = |place: &&usize| {
-            all[**place].first().is_some_and(|first| alike(&plan.rules[*first], &plan.rules[rule]))
-        };
-        match places.iter().find(like) {
-            Some(place) => all[*place].push(rule),
-            None => {
-                places.push(all.len());
-                all.push(vec![rule]);
+        let joins = |(place, all_measures): &mut (usize, Vec<(i64, i64)>)| {
+            let leader =
+                all[*place].first().is_some_and(|first| alike(Context::new(plan, *first, config), ctx));
+            let Some(measures) = measures.filter(|measures| !all_measures.contains(measures)) else {
+                return leader;
+            };
+            all_measures.push(measures);
+            let fits = leader && fit(all_measures);
+            if !fits {
+                all_measures.pop();
             }
+            fits
+        };
+        if let Some((place, _)) = places.iter_mut().find_map(|known| joins(known).then_some(known)) {
+            all[*place].push(rule);
+        } else {
+            places.push((all.len(), measures.into_iter().collect()));
+            all.push(vec![rule]);
         }
     }
     all.iter_mut().for_each(|rules| rules.sort_unstable());
