@@ -16,6 +16,8 @@ pub(in crate::engine) struct Sum {
     /// The integers among the values. 128 bits hold more of them than ever come.
     integers: i128,
     floats: Exact,
+    /// Whether it is to have no value any more.
+    lost: bool,
 }
 
 impl Sum {
@@ -40,11 +42,17 @@ impl Sum {
     /// Adds the sum of others.
     pub(in crate::engine) fn merge(&mut self, other: &Self) {
         self.count += other.count;
+        self.lost |= other.lost;
         self.integers = self.integers.saturating_add(other.integers);
         if other.float_count > 0 {
             self.float_count += other.float_count;
             self.floats.merge(&other.floats);
         }
+    }
+
+    /// Has no value from here on, if it is beyond all floats: for sums whose every step is looked at.
+    pub(in crate::engine) fn stay_lost(&mut self) {
+        self.lost |= self.float_count > 0 && !self.wide().high().is_finite();
     }
 
     /// What it takes beyond its own place.
@@ -68,6 +76,7 @@ impl Sum {
     pub(in crate::engine) fn total(&self, env: &Env) -> Value {
         match i64::try_from(self.integers) {
             _ if self.count == 0 => Value::Null,
+            _ if self.lost => env.undefined(),
             Ok(exact) if self.float_count == 0 => Value::Int(exact),
             _ => env.float(self.wide().high()),
         }
@@ -78,6 +87,9 @@ impl Sum {
         if self.count == 0 {
             return Value::Null;
         }
+        if self.lost {
+            return env.undefined();
+        }
         env.float(self.wide().over(Wide::count(self.count)).value())
     }
 
@@ -85,6 +97,7 @@ impl Sum {
         out.u64(self.count);
         out.u64(self.float_count);
         out.i128(self.integers);
+        out.bool(self.lost);
         if self.float_count > 0 {
             self.floats.write(out);
         }
@@ -92,7 +105,8 @@ impl Sum {
 
     pub(in crate::engine) fn read(from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
         let (count, float_count, integers) = (from.u64()?, from.u64()?, from.i128()?);
+        let lost = from.bool()?;
         let floats = if float_count > 0 { Exact::read(from)? } else { Exact::default() };
-        Ok(Self { count, float_count, integers, floats })
+        Ok(Self { count, float_count, integers, floats, lost })
     }
 }
