@@ -24,10 +24,12 @@ mod judge;
 mod layout;
 mod like;
 mod op;
+mod recent;
 mod runner;
 mod sampler;
 mod snapshot;
 mod table;
+mod watch;
 mod watermark;
 mod work;
 
@@ -36,18 +38,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::cast;
-use crate::model::row::{Observation, Row};
+use crate::model::row::{Observation, Order, Row};
 use crate::model::stream::{FieldSource, StreamSpec};
 use crate::model::time::{Mono, Now};
+use crate::model::value::Value;
 use crate::plan::logical::{Aggregate, Arrange, Content, Expr, Plan, RulePlan, Side, WindowKind};
 
 use self::gate::Gate;
 use self::index::{Candidate, Condition, Index};
 use self::layout::{Layout, fingerprint};
+use self::recent::Recent;
 use self::runner::Runner;
 use self::sampler::Sampler;
 use self::snapshot::{Reader, VERSION, Writer};
 use self::table::Tables;
+use self::watch::{Awake, Watch};
 use self::watermark::Mark;
 use self::work::{MAX_LINES, Work};
 
@@ -74,11 +79,15 @@ pub struct Config {
     /// Whether rows are looked up in an index of the rules' conditions; so by default. Without it each rule
     /// is asked for each row of its streams. What comes out is the same.
     pub index: bool,
+    /// Whether whoever takes the observations tells with [`Engine::watch`] which alerts are active; not so by
+    /// default. Then an observation that raises nothing, of an alert that is not active, is not given:
+    /// nothing would come of it.
+    pub watched: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_groups: 10_000, max_states: 100_000, max_bytes: 16 << 20, nanos: None, index: true }
+        Self { max_groups: 10_000, max_states: 100_000, max_bytes: 16 << 20, nanos: None, index: true, watched: false }
     }
 }
 
@@ -125,6 +134,7 @@ pub struct Engine {
     /// The streams, each with the rules that read it.
     feeds: Vec<Feed>,
     gates: Vec<Gate>,
+    watch: Watch,
     /// Those that the row at hand can matter to.
     candidates: Vec<Candidate>,
     sampler: Sampler,
@@ -148,9 +158,32 @@ pub struct Engine {
 struct Feed {
     /// The rules that read it.
     index: Index,
+    /// Those that must see a row since it belongs to an active alert.
+    awake: Awake,
+    /// The newest row of each key, where a rule goes by it.
+    recent: Option<Recent>,
     rows: u64,
     future: u64,
     retained: u64,
+}
+
+impl Feed {
+    /// Every rule that a row can matter to, each once, in their order.
+    fn candidates(&mut self, slots: &[Value], out: &mut Vec<Candidate>) {
+        self.index.candidates(slots, out);
+        let found = out.len();
+        self.awake.of(slots, |reader| out.push(Candidate::new(reader, false)));
+        if out.len() > found {
+            out.sort_unstable();
+            out.dedup_by_key(|candidate| candidate.reader());
+        }
+    }
+
+    /// Whether a row is older than one of its key that came before, which it notes.
+    fn is_older(&mut self, spec: &StreamSpec, row: &Row) -> bool {
+        let key = spec.key.and_then(|slot| row.slots.get(slot)).unwrap_or(&Value::Null);
+        self.recent.as_mut().is_some_and(|recent| recent.is_older(key, row.time))
+    }
 }
 
 /// What an operator needs to know of its rule.
@@ -165,6 +198,11 @@ struct Context<'a> {
 impl<'a> Context<'a> {
     fn new(plan: &'a Plan, index: usize, config: &'a Config) -> Self {
         Self { index, plan, rule: &plan.rules[index], config }
+    }
+
+    /// The rule as the index counts it.
+    fn reader(self) -> u32 {
+        u32::try_from(self.index).unwrap_or(u32::MAX)
     }
 
     /// The stream on a side of FROM; the first one where there is a table.
@@ -250,7 +288,8 @@ impl Engine {
             runners: contexts.map(|ctx| Runner::new(ctx, 0)).collect(),
             tables: Tables::new(&plan, &config),
             feeds: feeds(&plan, &config),
-            gates: plan.rules.iter().map(|rule| Gate::new(rule)).collect(),
+            gates: plan.rules.iter().map(|rule| Gate::new(&plan, rule, &config)).collect(),
+            watch: Watch::default(),
             candidates: Vec::new(),
             sampler: Sampler::default(),
             fed: fed(&plan),
@@ -285,6 +324,10 @@ impl Engine {
     /// first what is due by `now`. Time must not go back from call to call, except for the calendar.
     pub fn push(&mut self, stream: usize, row: &Row, now: Now, out: &mut Vec<Observation>) {
         self.advance(now, out);
+        self.take(stream, row, now, out);
+    }
+
+    fn take(&mut self, stream: usize, row: &Row, now: Now, out: &mut Vec<Observation>) {
         let (Some(feed), Some(spec)) = (self.feeds.get_mut(stream), self.plan.streams.get(stream)) else {
             return;
         };
@@ -306,20 +349,20 @@ impl Engine {
         if future {
             return;
         }
+        let older = feed.is_older(spec, row);
         let mut candidates = std::mem::take(&mut self.candidates);
-        feed.index.candidates(&row.slots, &mut candidates);
+        feed.candidates(&row.slots, &mut candidates);
         for candidate in &candidates {
-            self.ask(*candidate, stream, row, now, out);
+            self.ask(*candidate, (stream, row, older), now, out);
         }
         self.candidates = candidates;
     }
 
-    /// Gives a row to a rule that it can matter to.
+    /// Gives a row, which may be older than one before it, to a rule that it can matter to.
     fn ask(
         &mut self,
         candidate: Candidate,
-        stream: usize,
-        row: &Row,
+        (stream, row, older): (usize, &Row, bool),
         now: Now,
         out: &mut Vec<Observation>,
     ) {
@@ -330,8 +373,9 @@ impl Engine {
         let ctx = Context::new(&self.plan, index, &self.config);
         let Runner { operator, ledger, .. } = runner;
         let (gate, proved) = (self.gates[index], candidate.is_proved());
-        let mut work =
-            Work { ctx, gate, proved, tables: &self.tables, now, account, ledger, lines: MAX_LINES, out };
+        let (tables, watch, order) = (&self.tables, &mut self.watch, gate.order(older));
+        let lines = MAX_LINES;
+        let mut work = Work { ctx, gate, proved, watch, order, tables, now, account, ledger, lines, out };
         let Account { refused, late, .. } = *work.account;
         for (side, _) in ctx.rule.streams().filter(|(_, read)| *read == stream) {
             operator.push(&mut work, side, row);
@@ -344,12 +388,13 @@ impl Engine {
             account.ns = account.ns.saturating_add(took.saturating_mul(Sampler::EACH));
         }
         self.changed |= runner.has_state(ctx);
-        watch(&mut self.looks, index, runner);
+        look(&mut self.looks, index, runner);
     }
 
     /// Closes the windows that the clock closes. Costs next to nothing before
     /// [`Self::next_deadline`].
     pub fn advance(&mut self, now: Now, out: &mut Vec<Observation>) {
+        self.watch.heard();
         let mark = Mark::of(now.mono);
         let mut due = Vec::new();
         while self.looks.first().is_some_and(|(look, _)| *look <= mark) {
@@ -362,24 +407,55 @@ impl Engine {
             if runner.operator.wake().is_some_and(|wake| wake <= mark) {
                 let ctx = Context::new(&self.plan, index, &self.config);
                 let (account, ledger) = (&mut self.accounts[index], &mut runner.ledger);
-                let gate = self.gates[index];
+                let (gate, tables, watch) = (self.gates[index], &self.tables, &mut self.watch);
+                let (proved, order, lines) = (false, Order::Newest, MAX_LINES);
                 let mut work =
-                    Work { ctx, gate, proved: false, tables: &self.tables, now, account, ledger, lines: MAX_LINES, out };
+                    Work { ctx, gate, proved, watch, order, tables, now, account, ledger, lines, out };
                 let refused = work.account.refused;
                 runner.operator.advance(&mut work);
                 self.limited |= work.note(refused);
                 self.changed = true;
             }
-            watch(&mut self.looks, index, runner);
+            look(&mut self.looks, index, runner);
         }
     }
 
-    fn watch_all(&mut self) {
+    fn look_at_all(&mut self) {
         self.looks.clear();
         for (index, runner) in self.runners.iter_mut().enumerate() {
             runner.look = None;
-            watch(&mut self.looks, index, runner);
+            look(&mut self.looks, index, runner);
         }
+    }
+
+    /// Says whether an alert of a rule is active: not quiet, so that what does not raise it matters. The key
+    /// is as [`label_key`](crate::model::label::label_key) has it. It must be said before the next row
+    /// comes.
+    pub fn watch(&mut self, rule: usize, key: &[Value], active: bool) {
+        let (Some(gate), Some(plan), Ok(reader)) =
+            (self.gates.get(rule), self.plan.rules.get(rule), u32::try_from(rule))
+        else {
+            return;
+        };
+        if !gate.is_silent() {
+            return;
+        }
+        let (new, others) = self.watch.set(reader, key, active);
+        // Only of plain rules does the index hold back what does not raise.
+        if !new || !gate.is_plain() {
+            return;
+        }
+        let slot = Gate::key_slot(plan);
+        if let Some(feed) = self.feeds.get_mut(plan.stream()).filter(|_| slot.is_some() || !others) {
+            feed.awake.set(reader, slot, key, active);
+        }
+    }
+
+    /// Whether a row of a stream can matter to anyone, of which only some slots are known. Where not, it need
+    /// not be read. Nobody counts it then.
+    pub fn cares(&self, stream: usize, known: &[(usize, &Value)]) -> bool {
+        self.fed.get(stream).is_some_and(|tables| !tables.is_empty())
+            || self.feeds.get(stream).is_some_and(|feed| feed.index.cares(known) || feed.awake.cares(known))
     }
 
     /// Whether state changed since this was last asked.
@@ -442,6 +518,13 @@ impl Engine {
         self.changed = true;
         self.seed(old.seed);
         self.tables.take_over(&self.plan, old.tables, &old.plan);
+        let known = old.plan.streams.iter().zip(old.feeds);
+        let mut recent: HashMap<String, Recent> =
+            known.filter_map(|(stream, feed)| Some((stream.signature(), feed.recent?))).collect();
+        for (stream, feed) in self.plan.streams.iter().zip(&mut self.feeds) {
+            let same = feed.recent.is_some().then(|| recent.remove(&stream.signature())).flatten();
+            feed.recent = same.or(feed.recent.take());
+        }
         let states = old.runners.into_iter().zip(accounts).enumerate();
         let mut known: HashMap<(Arc<str>, u64), (usize, Runner, Account)> = states
             .map(|(index, (runner, account))| {
@@ -462,7 +545,7 @@ impl Engine {
                 self.accounts[index] = account;
             }
         }
-        self.watch_all();
+        self.look_at_all();
     }
 
     /// All state as bytes. Monotonic times are written as distances from `now`, so that another process
@@ -486,6 +569,47 @@ impl Engine {
             out.run(&state.into_bytes());
         }
         out.into_bytes()
+    }
+
+    /// The newest time of each key of the streams, where rules go by it, as bytes. It is apart from the
+    /// other state, as it is only worth keeping where alerts are kept as they are.
+    pub fn snapshot_recent(&self) -> Vec<u8> {
+        let mut out = Writer::default();
+        out.u8(VERSION);
+        let known = || {
+            let streams = self.plan.streams.iter().zip(&self.feeds);
+            streams.filter_map(|(stream, feed)| Some((stream, feed.recent.as_ref()?)))
+        };
+        out.len(known().count());
+        for (stream, recent) in known() {
+            out.run(stream.signature().as_bytes());
+            let mut state = Writer::default();
+            recent.write(&mut state);
+            out.run(&state.into_bytes());
+        }
+        out.into_bytes()
+    }
+
+    /// Takes over what [`Self::snapshot_recent`] wrote, for the streams that are the same.
+    ///
+    /// # Errors
+    /// Where the bytes are no snapshot that this program reads. Nothing has changed then.
+    pub fn restore_recent(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
+        let mut from = Reader::new(bytes);
+        match from.u8()? {
+            VERSION => {}
+            other => return Err(SnapshotError::Version(other)),
+        }
+        let mut known = HashMap::new();
+        for _ in 0..from.len()? {
+            let stream = from.text()?;
+            known.insert(stream, Recent::read(self.config.max_groups, &mut from.part()?)?);
+        }
+        for (stream, feed) in self.plan.streams.iter().zip(&mut self.feeds) {
+            let same = feed.recent.is_some().then(|| known.remove(&*stream.signature())).flatten();
+            feed.recent = same.or(feed.recent.take());
+        }
+        Ok(())
     }
 
     /// Takes over what [`Self::snapshot`] wrote, for every rule whose id and [`RulePlan::state`] are the
@@ -538,13 +662,13 @@ impl Engine {
             self.runners[index] = runner;
         }
         self.tables = tables;
-        self.watch_all();
+        self.look_at_all();
         Ok(())
     }
 }
 
 /// Sees to it that a rule is looked at in time.
-fn watch(looks: &mut BTreeSet<(Mark, usize)>, index: usize, runner: &mut Runner) {
+fn look(looks: &mut BTreeSet<(Mark, usize)>, index: usize, runner: &mut Runner) {
     let Some(wake) = runner.operator.wake() else { return };
     if runner.look.is_some_and(|look| look <= wake) {
         return;
@@ -564,14 +688,22 @@ fn feeds(plan: &Plan, config: &Config) -> Vec<Feed> {
         let fields = stream.fields.iter();
         fields.map(|field| matches!(field.from, FieldSource::Capture(_) | FieldSource::Topic)).collect()
     };
-    let feed = |stream: &Arc<StreamSpec>| Feed { index: Index::new(early(stream)), rows: 0, future: 0, retained: 0 };
+    let feed = |stream: &Arc<StreamSpec>| Feed {
+        index: Index::new(early(stream)),
+        awake: Awake::default(),
+        recent: None,
+        rows: 0,
+        future: 0,
+        retained: 0,
+    };
     let mut feeds: Vec<Feed> = plan.streams.iter().map(feed).collect();
     for (index, rule) in plan.rules.iter().enumerate() {
         let Ok(reader) = u32::try_from(index) else { continue };
-        let condition = match config.index {
-            true => Gate::new(rule).access(plan, rule),
-            false => Condition::open(),
-        };
+        let gate = Gate::new(plan, rule, config);
+        let condition = if config.index { gate.access(plan, rule) } else { Condition::open() };
+        if let Some(feed) = feeds.get_mut(rule.stream()).filter(|_| gate.is_by_stream()) {
+            feed.recent.get_or_insert_with(|| Recent::new(config.max_groups));
+        }
         let streams: BTreeSet<usize> = rule.streams().map(|(_, stream)| stream).collect();
         for stream in streams {
             if let Some(feed) = feeds.get_mut(stream) {
