@@ -23,6 +23,7 @@ use crate::model::transition::Transition;
 use crate::plan::logical::Plan;
 
 use super::ceiling::Ceilings;
+use super::meter::{Meter, Stage};
 use super::redelivery::Redelivery;
 use super::snapshot::{AlertSnapshot, CoreSnapshot, SetSnapshot};
 
@@ -87,6 +88,7 @@ pub struct Core {
     idle: IdleClock,
     clock_trusted: bool,
     seed: u64,
+    meter: Meter,
 }
 
 /// What the core has taken in since the start.
@@ -170,6 +172,7 @@ impl Core {
             idle: IdleClock::default(),
             clock_trusted: true,
             seed: 0,
+            meter: Meter::new(limits.engine.nanos),
         }
     }
 
@@ -246,7 +249,8 @@ impl Core {
             self.run_out(just_before, &mut effects);
         }
         for (set, rows) in self.sets.values_mut().zip(decoded) {
-            set.rows(&rows, recorded(newest), recorded(newest), &mut effects.transitions);
+            let newest = recorded(newest);
+            set.rows(&rows, newest, newest, &mut Meter::default(), &mut effects.transitions);
         }
         effects.transitions
     }
@@ -269,6 +273,7 @@ impl Core {
         self.counts.messages += 1;
         self.counts.bytes += message.payload.len() as u64;
         let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
+        self.meter.message();
         let mut rows = Vec::new();
         let mut matched = false;
         for set in self.sets.values_mut() {
@@ -276,7 +281,8 @@ impl Core {
             let before = set.decoder.unmatched();
             set.decoder.decode(message, &mut rows);
             matched |= set.decoder.unmatched() == before;
-            set.rows(&rows, idle, now, &mut effects.transitions);
+            self.meter.lap(Stage::Decode);
+            set.rows(&rows, idle, now, &mut self.meter, &mut effects.transitions);
         }
         // The node's metrics come whether or not a rule asks for them.
         self.counts.unmatched += u64::from(!matched && *message.source != *NODE_SOURCE);
@@ -382,6 +388,19 @@ impl Core {
         self.sets.iter().map(running).collect()
     }
 
+    /// The nanoseconds that each stage took so far, from samples. Zero where no clock was given.
+    pub fn spent(&self) -> impl Iterator<Item = (Stage, u64)> {
+        self.meter.spent()
+    }
+
+    /// Measures a piece of work as one of this stage.
+    pub(super) fn measured<T>(&mut self, stage: Stage, work: impl FnOnce() -> T) -> T {
+        self.meter.begin();
+        let done = work();
+        self.meter.lap(stage);
+        done
+    }
+
     /// What the core has taken in.
     pub const fn counts(&self) -> Counts {
         self.counts
@@ -473,11 +492,20 @@ impl Core {
 
 impl Set {
     /// Sends rows through engine and alerts. `idle` is `now` by the clock that counts silence.
-    fn rows(&mut self, rows: &[(usize, Row)], idle: Now, now: Now, out: &mut Vec<Transition>) {
+    fn rows(
+        &mut self,
+        rows: &[(usize, Row)],
+        idle: Now,
+        now: Now,
+        meter: &mut Meter,
+        out: &mut Vec<Transition>,
+    ) {
         let mut seen = Vec::new();
         for (stream, row) in rows {
             self.engine.push(*stream, row, idle, &mut seen);
+            meter.lap(Stage::Rules);
             self.observe(seen.drain(..), now, out);
+            meter.lap(Stage::Alert);
         }
         self.limits(now, out);
     }

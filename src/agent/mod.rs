@@ -10,7 +10,9 @@ mod ceiling;
 pub mod core;
 mod driver;
 mod local;
+pub mod meter;
 pub mod metrics;
+pub mod profile;
 mod redelivery;
 mod rules;
 mod snapshot;
@@ -38,7 +40,8 @@ use crate::tasks::{self, Stop, StopSource};
 use crate::uplink::{self, Identity, Port, Standing};
 
 use self::core::Core;
-use driver::{Command, Driver, Lines};
+use driver::{Command, Driver, Lines, Spent};
+use profile::Profile;
 use status::{RefusedFile, RunningRules, Source, Status};
 
 /// Batches of messages between sources and core. Few: what waits here is not yet durable, and a
@@ -383,6 +386,12 @@ impl Watcher {
     async fn rules(&self) -> Option<Vec<RunningRules>> {
         let sets = self.ask(Command::Sets).await?;
         Some(sets.iter().map(|(name, set)| RunningRules::new(name, &set.items)).collect())
+    }
+
+    /// Where the time went; `None` where the core is gone.
+    async fn profile(&self) -> Option<Profile> {
+        let Spent { messages, stages } = self.ask(Command::Spent).await?;
+        Some(Profile::of(self.clock, messages, &stages))
     }
 
     async fn standing(&self) -> Option<Standing> {
