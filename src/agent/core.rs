@@ -23,6 +23,7 @@ use crate::model::transition::Transition;
 use crate::plan::logical::Plan;
 
 use super::ceiling::Ceilings;
+use super::meter::{Meter, Stage};
 use super::redelivery::Redelivery;
 use super::snapshot::{AlertSnapshot, CoreSnapshot, SetSnapshot};
 
@@ -59,13 +60,21 @@ impl Effects {
     }
 }
 
-/// The bounds of the stages inside.
-#[derive(Clone, Copy, Debug, Default)]
+/// The bounds of the stages inside, and how they work together.
+#[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Of decoding.
     pub decode: decode::Config,
     /// Of the engine.
     pub engine: engine::Config,
+}
+
+/// The engine is [watched](engine::Config::watched).
+impl Default for Limits {
+    fn default() -> Self {
+        let engine = engine::Config { watched: true, ..engine::Config::default() };
+        Self { decode: decode::Config::default(), engine }
+    }
 }
 
 /// The state of one agent.
@@ -79,6 +88,7 @@ pub struct Core {
     idle: IdleClock,
     clock_trusted: bool,
     seed: u64,
+    meter: Meter,
 }
 
 /// What the core has taken in since the start.
@@ -162,6 +172,7 @@ impl Core {
             idle: IdleClock::default(),
             clock_trusted: true,
             seed: 0,
+            meter: Meter::new(limits.engine.nanos),
         }
     }
 
@@ -238,7 +249,8 @@ impl Core {
             self.run_out(just_before, &mut effects);
         }
         for (set, rows) in self.sets.values_mut().zip(decoded) {
-            set.rows(&rows, recorded(newest), recorded(newest), &mut effects.transitions);
+            let newest = recorded(newest);
+            set.rows(&rows, newest, newest, &mut Meter::default(), &mut effects.transitions);
         }
         effects.transitions
     }
@@ -261,6 +273,7 @@ impl Core {
         self.counts.messages += 1;
         self.counts.bytes += message.payload.len() as u64;
         let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
+        self.meter.message();
         let mut rows = Vec::new();
         let mut matched = false;
         for set in self.sets.values_mut() {
@@ -268,7 +281,8 @@ impl Core {
             let before = set.decoder.unmatched();
             set.decoder.decode(message, &mut rows);
             matched |= set.decoder.unmatched() == before;
-            set.rows(&rows, idle, now, &mut effects.transitions);
+            self.meter.lap(Stage::Decode);
+            set.rows(&rows, idle, now, &mut self.meter, &mut effects.transitions);
         }
         // The node's metrics come whether or not a rule asks for them.
         self.counts.unmatched += u64::from(!matched && *message.source != *NODE_SOURCE);
@@ -297,6 +311,7 @@ impl Core {
             }
             set.observe(seen, now, &mut effects.transitions);
             set.book.tick(now, &mut effects.transitions);
+            set.watch();
             set.limits(now, &mut effects.transitions);
         }
     }
@@ -308,6 +323,7 @@ impl Core {
             set.decoder.swap(plan.streams.clone());
             set.engine.swap(plan.clone());
             set.book.swap(specs, now, &mut effects.transitions);
+            set.watch();
             set.resume_limits(now);
             (set.origin, set.revision) = (origin, revision);
             (set.hash, set.attempted) = (hash, hash);
@@ -372,6 +388,19 @@ impl Core {
         self.sets.iter().map(running).collect()
     }
 
+    /// The nanoseconds that each stage took so far, from samples. Zero where no clock was given.
+    pub fn spent(&self) -> impl Iterator<Item = (Stage, u64)> {
+        self.meter.spent()
+    }
+
+    /// Measures a piece of work as one of this stage.
+    pub(super) fn measured<T>(&mut self, stage: Stage, work: impl FnOnce() -> T) -> T {
+        self.meter.begin();
+        let done = work();
+        self.meter.lap(stage);
+        done
+    }
+
     /// What the core has taken in.
     pub const fn counts(&self) -> Counts {
         self.counts
@@ -394,6 +423,7 @@ impl Core {
                 true => set.book.snapshot(now).into_iter().map(AlertSnapshot::from).collect(),
                 false => Vec::new(),
             },
+            recent: if alerts { set.engine.snapshot_recent() } else { Vec::new() },
         });
         CoreSnapshot { sets: sets.collect() }.to_bytes()
     }
@@ -416,6 +446,11 @@ impl Core {
                 Some((Arc::from(alert.rule.as_str()), SavedState::decode(&alert.state).ok()?))
             });
             set.book.restore(states, now);
+            set.watch();
+            if !saved.recent.is_empty() {
+                let recent = set.engine.restore_recent(&saved.recent);
+                result = result.and(recent.map_err(|e| format!("rule set {}: {e}", saved.name)));
+            }
             set.resume_limits(now);
         }
         result
@@ -437,6 +472,7 @@ impl Core {
                 })
                 .collect();
             set.book.restore(decoded, now);
+            set.watch();
             set.resume_limits(now);
         }
         unreadable
@@ -456,11 +492,20 @@ impl Core {
 
 impl Set {
     /// Sends rows through engine and alerts. `idle` is `now` by the clock that counts silence.
-    fn rows(&mut self, rows: &[(usize, Row)], idle: Now, now: Now, out: &mut Vec<Transition>) {
+    fn rows(
+        &mut self,
+        rows: &[(usize, Row)],
+        idle: Now,
+        now: Now,
+        meter: &mut Meter,
+        out: &mut Vec<Transition>,
+    ) {
         let mut seen = Vec::new();
         for (stream, row) in rows {
             self.engine.push(*stream, row, idle, &mut seen);
+            meter.lap(Stage::Rules);
             self.observe(seen.drain(..), now, out);
+            meter.lap(Stage::Alert);
         }
         self.limits(now, out);
     }
@@ -471,8 +516,7 @@ impl Set {
         if !reached && self.ceilings.next_deadline().is_none_or(|due| due > now.mono) {
             return;
         }
-        let accounts = self.engine.accounts();
-        let figures = accounts.iter().zip(self.book.counts());
+        let figures = self.engine.accounts().into_iter().zip(self.book.counts());
         let seen = self.ceilings.look(figures.map(|(account, counts)| account.refused + counts.refused), now);
         self.observe(seen, now, out);
     }
@@ -481,7 +525,7 @@ impl Set {
     fn resume_limits(&mut self, now: Now) {
         let accounts = self.engine.accounts();
         let rules = accounts.len();
-        let figures = accounts.iter().zip(self.book.counts()).enumerate();
+        let figures = accounts.into_iter().zip(self.book.counts()).enumerate();
         let states = figures.map(|(rule, (account, counts))| {
             (account.refused + counts.refused, self.book.is_up(rules + rule))
         });
@@ -491,6 +535,14 @@ impl Set {
     fn observe(&mut self, seen: impl IntoIterator<Item = Observation>, now: Now, out: &mut Vec<Transition>) {
         for observation in seen {
             self.book.observe(observation, now, out);
+        }
+        self.watch();
+    }
+
+    /// Tells the engine which alerts became active or quiet: of the others it gives only what raises them.
+    fn watch(&mut self) {
+        for alert in self.book.take_activity() {
+            self.engine.watch(alert.rule, &alert.key, alert.active);
         }
     }
 
@@ -505,7 +557,7 @@ impl Set {
     }
 
     /// What each rule's alerts did, in the order of the plan.
-    pub fn alert_counts(&self) -> &[alert::Counts] {
+    pub fn alert_counts(&self) -> Vec<alert::Counts> {
         self.book.counts()
     }
 
@@ -528,3 +580,6 @@ fn just_before(now: Now) -> Now {
 fn recorded(at: Timestamp) -> Now {
     Now { wall: at, mono: Mono::from_micros(u64::try_from(at.micros()).unwrap_or(0)) }
 }
+
+#[cfg(test)]
+mod tests;

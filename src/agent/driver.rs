@@ -19,6 +19,7 @@ use crate::spool::{self, Commit, Durability, Loaded, Spool, StoredSetChange};
 use crate::uplink::{self, Outbox, Request, Standing};
 
 use super::core::{Core, Effects, Input};
+use super::meter::Stage;
 use super::snapshot::Journaled;
 use super::status::{self, CoreStatus};
 
@@ -52,6 +53,15 @@ pub(super) enum Command {
     Connected(bool),
     /// The core's figures.
     Status(oneshot::Sender<Box<CoreStatus>>),
+    /// Where the time of this thread went.
+    Spent(oneshot::Sender<Spent>),
+}
+
+/// The messages taken in, and the nanoseconds of each stage.
+#[derive(Clone, Debug)]
+pub(super) struct Spent {
+    pub(super) messages: u64,
+    pub(super) stages: Vec<(Stage, u64)>,
 }
 
 /// One running set, as control compares it with what is pushed.
@@ -295,7 +305,8 @@ impl Driver {
     fn commit(&mut self, mut commit: Commit) -> Result<(), spool::Error> {
         (commit.forget_seen, commit.seen) = self.core.take_seen();
         let before = self.spool.stats().newest;
-        let newest = self.spool.commit(&commit)?;
+        let (core, spool) = (&mut self.core, &mut self.spool);
+        let newest = core.measured(Stage::Spool, || spool.commit(&commit))?;
         if commit.snapshot.is_some() {
             self.journaled = 0;
         }
@@ -363,6 +374,10 @@ impl Driver {
                     .then(|| Journaled::link_changed(connected, now).to_bytes());
                 let effects = self.core.apply(Input::Connected(connected), now);
                 self.carry_out(effects, journal, now)?;
+            }
+            Command::Spent(reply) => {
+                let stages = self.core.spent().collect();
+                drop(reply.send(Spent { stages, messages: self.core.counts().messages }));
             }
             Command::Status(reply) => {
                 drop(reply.send(Box::new(status::of(&self.core, &self.spool, self.clock.mono()))));

@@ -1,5 +1,5 @@
-//! What the agent answers on its own machine: its whole status, or its rules, on a socket in the state
-//! directory, and `/metrics` and `/healthz` on an optional port.
+//! What the agent answers on its own machine: its whole status, its rules, or where its time goes, on a
+//! socket in the state directory, and `/metrics` and `/healthz` on an optional port.
 
 use std::convert::Infallible;
 use std::io;
@@ -42,8 +42,8 @@ pub(super) fn bind_socket(path: &Path) -> io::Result<UnixListener> {
     UnixListener::bind(path)
 }
 
-/// Answers each connection: `rules` with the sets that run, as a JSON array; all else, nothing too,
-/// with the status as one JSON object.
+/// Answers each connection: `rules` with the sets that run, as a JSON array; `profile` with the time spent, all
+/// else, nothing too, with the status, each as one JSON object.
 pub(super) async fn serve_socket(listener: UnixListener, watcher: Arc<Watcher>, stop: Stop) {
     loop {
         let accepted = tokio::select! {
@@ -59,6 +59,7 @@ pub(super) async fn serve_socket(listener: UnixListener, watcher: Arc<Watcher>, 
             // Serialising plain figures and texts cannot fail, and a reader that went away is its
             // own affair.
             let json = match question(&mut stream).await.as_slice() {
+                b"profile" => watcher.profile().await.map(|profile| serde_json::to_vec(&profile)),
                 b"rules" => watcher.rules().await.map(|rules| serde_json::to_vec(&rules)),
                 _ => watcher.status().await.map(|status| serde_json::to_vec(&status)),
             };

@@ -106,7 +106,7 @@ impl Status {
     fn rule_metrics(&self, out: &mut Metrics) {
         type Figure = fn(&RuleStatus) -> u64;
         let figures: [(&'static str, &'static str, Figure); 12] = [
-            ("weir_rule_matches_total", "output rows of a rule", |r| r.matched),
+            ("weir_rule_matches_total", "output rows of a rule for which `when` was true", |r| r.matched),
             ("weir_rule_late_total", "rows too late for their window", |r| r.late),
             ("weir_rule_future_total", "rows dated too far ahead", |r| r.future),
             ("weir_rule_retained_total", "rows of retained messages, not used", |r| r.retained),

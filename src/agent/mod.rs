@@ -10,7 +10,9 @@ mod ceiling;
 pub mod core;
 mod driver;
 mod local;
+pub mod meter;
 pub mod metrics;
+pub mod profile;
 mod redelivery;
 mod rules;
 mod snapshot;
@@ -38,7 +40,8 @@ use crate::tasks::{self, Stop, StopSource};
 use crate::uplink::{self, Identity, Port, Standing};
 
 use self::core::Core;
-use driver::{Command, Driver, Lines};
+use driver::{Command, Driver, Lines, Spent};
+use profile::Profile;
 use status::{RefusedFile, RunningRules, Source, Status};
 
 /// Batches of messages between sources and core. Few: what waits here is not yet durable, and a
@@ -112,7 +115,7 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
         newest,
         drained: Some(drained),
     };
-    let measured = engine::Config { nanos: Some(clock::nanos), ..engine::Config::default() };
+    let measured = engine::Config { nanos: Some(clock::nanos), watched: true, ..engine::Config::default() };
     let limits = self::core::Limits { engine: measured, ..self::core::Limits::default() };
     let core = Core::new(agent.clone(), limits);
     let mut driver = Driver::new(core, spool, &config.spool, clock, boot_id.clone(), lines);
@@ -383,6 +386,12 @@ impl Watcher {
     async fn rules(&self) -> Option<Vec<RunningRules>> {
         let sets = self.ask(Command::Sets).await?;
         Some(sets.iter().map(|(name, set)| RunningRules::new(name, &set.items)).collect())
+    }
+
+    /// Where the time went; `None` where the core is gone.
+    async fn profile(&self) -> Option<Profile> {
+        let Spent { messages, stages } = self.ask(Command::Spent).await?;
+        Some(Profile::of(self.clock, messages, &stages))
     }
 
     async fn standing(&self) -> Option<Standing> {

@@ -8,6 +8,7 @@ mod demo;
 mod explain;
 #[cfg(feature = "hub")]
 pub mod hub;
+mod profile;
 mod query;
 mod replay;
 mod rulefiles;
@@ -47,6 +48,8 @@ enum Verb {
     Test(test::Test),
     /// Show what the running agent does
     Status(status::Status),
+    /// Show where the running agent's time goes
+    Profile(profile::Profile),
     /// Print the reference configuration, or check a file
     Config(config::Config),
     /// Show the whole way on this machine: broker, sensors, agent, hub
@@ -88,6 +91,7 @@ impl Cli {
             Verb::Replay(replay) => replay.run(),
             Verb::Test(test) => test.run(),
             Verb::Status(status) => status.run(),
+            Verb::Profile(profile) => profile.run(),
             Verb::Config(config) => config.run(),
             #[cfg(feature = "demo")]
             Verb::Demo(demo) => demo.run(),

@@ -72,8 +72,7 @@ fn combined(work: &mut Work<'_>, window: &Window, sides: &[&[Value]], env: &Env)
     let scope = Scope::row(sides, &analytics, env);
     let mut group: Vec<Value> = window.group.iter().map(|expr| eval(expr, scope).into_owned()).collect();
     group.extend(partition(&window.kind, scope));
-    let filter = &work.ctx.rule.filter;
-    if !filter.as_ref().is_none_or(|filter| holds(filter, scope)) || !passes(window, scope) {
+    if !work.passes(scope) || !passes(window, scope) {
         return Entrant { group, entry: None };
     }
     let (begins, ends) = conditions(&window.kind, scope);
@@ -97,11 +96,15 @@ fn passes(window: &Window, scope: Scope<'_>) -> bool {
 }
 
 fn partition(kind: &WindowKind, scope: Scope<'_>) -> Vec<Value> {
-    let exprs: &[Expr] = match kind {
+    keys(kind).iter().map(|expr| eval(expr, scope).into_owned()).collect()
+}
+
+/// The further keys of a window.
+pub(super) fn keys(kind: &WindowKind) -> &[Expr] {
+    match kind {
         WindowKind::State { partition, .. } => partition,
         _ => &[],
-    };
-    exprs.iter().map(|expr| eval(expr, scope).into_owned()).collect()
+    }
 }
 
 /// The conditions of the window's kind.

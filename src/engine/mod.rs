@@ -16,32 +16,43 @@ mod budget;
 mod expr;
 mod front;
 mod function;
+mod gate;
 mod held;
+mod index;
 mod join;
 mod judge;
 mod layout;
 mod like;
 mod op;
+mod recent;
+mod sampler;
 mod snapshot;
 mod table;
 mod unit;
+mod watch;
 mod watermark;
 mod work;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::cast;
-use crate::model::row::{Observation, Row};
-use crate::model::stream::StreamSpec;
+use crate::model::row::{Observation, Order, Row};
+use crate::model::stream::{FieldSource, StreamSpec};
 use crate::model::time::{Mono, Now};
+use crate::model::value::Value;
 use crate::plan::logical::{Aggregate, Arrange, Content, Expr, Plan, RulePlan, Side, WindowKind};
 
+use self::gate::Gate;
+use self::index::{Candidate, Condition, Index};
 use self::layout::{Layout, fingerprint};
+use self::recent::Recent;
+use self::sampler::Sampler;
 use self::snapshot::{Reader, VERSION, Writer};
 use self::table::Tables;
-use self::unit::{Unit, Units, together, watch};
+use self::unit::{Unit, Units, look, together};
+use self::watch::{Awake, Watch};
 use self::watermark::Mark;
 use self::work::{MAX_LINES, Peers, Work};
 
@@ -65,6 +76,13 @@ pub struct Config {
     /// A clock that counts nanoseconds from anywhere, to measure what rules cost; none by default, and
     /// then nothing is measured.
     pub nanos: Option<fn() -> u64>,
+    /// Whether rows are looked up in an index of the rules' conditions; so by default. Without it each rule
+    /// is asked for each row of its streams. What comes out is the same.
+    pub index: bool,
+    /// Whether whoever takes the observations tells with [`Engine::watch`] which alerts are active; not so by
+    /// default. Then an observation that raises nothing, of an alert that is not active, is not given:
+    /// nothing would come of it.
+    pub watched: bool,
     /// Whether rules that make the same of every row share one operator, with its ceilings; true by
     /// default. No answer depends on it, but where a ceiling is reached.
     pub share: bool,
@@ -72,7 +90,15 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_groups: 10_000, max_states: 100_000, max_bytes: 16 << 20, nanos: None, share: true }
+        Self {
+            max_groups: 10_000,
+            max_states: 100_000,
+            max_bytes: 16 << 20,
+            nanos: None,
+            index: true,
+            watched: false,
+            share: true,
+        }
     }
 }
 
@@ -81,7 +107,7 @@ impl Default for Config {
 pub struct Account {
     /// Rows of its streams.
     pub rows: u64,
-    /// Observations made.
+    /// Output rows for which `when` was true; for a rule without it, all of them.
     pub matched: u64,
     /// Rows not used because their window was closed.
     pub late: u64,
@@ -100,8 +126,9 @@ pub struct Account {
     /// The bytes that its state takes at the moment, by estimate. Rules that share state share them out
     /// evenly; the ceiling is that of all of it.
     pub bytes: usize,
-    /// The nanoseconds that its rows took, extrapolated from some of them, and shared out evenly among rules
-    /// that share the work. Zero where [`Config::nanos`] is not set.
+    /// The nanoseconds that its rows took, extrapolated from some of them, chosen at random among all rows
+    /// that a rule was asked for: what the index spared is not in it, and what finding the rule in the index
+    /// took neither. Rules that share the work share it out evenly. Zero where [`Config::nanos`] is not set.
     pub ns: u64,
     /// Until when the rule counts as degraded, since it reached a ceiling; `None` if it never did.
     pub degraded_until: Option<Mono>,
@@ -110,19 +137,23 @@ pub struct Account {
 /// For how long a rule counts as degraded after it reached a ceiling.
 const DEGRADED: Duration = Duration::from_secs(300);
 
-/// Each how manieth row of a rule is measured.
-const SAMPLE: u64 = 64;
-
 /// Runs the rules of one set.
 #[derive(Debug)]
 pub struct Engine {
     plan: Arc<Plan>,
     config: Config,
     tables: Tables,
+    /// The streams, each with the rules that read it.
+    feeds: Vec<Feed>,
+    gates: Vec<Gate>,
+    watch: Watch,
+    /// Those that the row at hand can matter to.
+    candidates: Vec<Candidate>,
+    sampler: Sampler,
     /// For each stream the tables that it feeds, with the rules that look into them.
     fed: Vec<Vec<(usize, Vec<usize>)>>,
     units: Units,
-    /// Of each rule what its unit does not count for it.
+    /// What is counted by stream, or by unit, is in here as its distance to that count.
     accounts: Vec<Account>,
     clock_trusted: bool,
     /// Whether state changed since somebody asked.
@@ -130,6 +161,39 @@ pub struct Engine {
     /// Whether a rule reached a ceiling since somebody asked.
     limited: bool,
     seed: u64,
+}
+
+/// One stream.
+#[derive(Debug)]
+struct Feed {
+    /// The leaders of the units that read it.
+    index: Index,
+    /// Those that must see a row since it belongs to an active alert.
+    awake: Awake,
+    /// The newest row of each key, where a rule goes by it.
+    recent: Option<Recent>,
+    rows: u64,
+    future: u64,
+    retained: u64,
+}
+
+impl Feed {
+    /// Every rule that a row can matter to, each once, in their order.
+    fn candidates(&mut self, slots: &[Value], out: &mut Vec<Candidate>) {
+        self.index.candidates(slots, out);
+        let found = out.len();
+        self.awake.of(slots, |reader| out.push(Candidate::new(reader, false)));
+        if out.len() > found {
+            out.sort_unstable();
+            out.dedup_by_key(|candidate| candidate.reader());
+        }
+    }
+
+    /// Whether a row is older than one of its key that came before, which it notes.
+    fn is_older(&mut self, spec: &StreamSpec, row: &Row) -> bool {
+        let key = spec.key.and_then(|slot| row.slots.get(slot)).unwrap_or(&Value::Null);
+        self.recent.as_mut().is_some_and(|recent| recent.is_older(key, row.time))
+    }
 }
 
 /// What an operator needs to know of its rule.
@@ -144,6 +208,11 @@ struct Context<'a> {
 impl<'a> Context<'a> {
     fn new(plan: &'a Plan, index: usize, config: &'a Config) -> Self {
         Self { index, plan, rule: &plan.rules[index], config }
+    }
+
+    /// The rule as the index counts it.
+    fn reader(self) -> u32 {
+        u32::try_from(self.index).unwrap_or(u32::MAX)
     }
 
     /// The stream on a side of FROM; the first one where there is a table.
@@ -224,12 +293,18 @@ impl<'a> Context<'a> {
 impl Engine {
     /// An engine with empty windows and tables.
     pub fn new(plan: Arc<Plan>, config: Config) -> Self {
+        let gates: Vec<Gate> = plan.rules.iter().map(|rule| Gate::new(&plan, rule, &config)).collect();
         let mut units = Units::new(&plan);
         units.begin(&plan, &config, 0..plan.rules.len(), 0);
-        units.told(&plan);
+        units.look_at_all();
         Self {
+            feeds: feeds(&plan, &config, &gates, &units),
             units,
             tables: Tables::new(&plan, &config),
+            gates,
+            watch: Watch::default(),
+            candidates: Vec::new(),
+            sampler: Sampler::default(),
             fed: fed(&plan),
             accounts: vec![Account::default(); plan.rules.len()],
             plan,
@@ -259,59 +334,83 @@ impl Engine {
     /// first what is due by `now`. Time must not go back from call to call, except for the calendar.
     pub fn push(&mut self, stream: usize, row: &Row, now: Now, out: &mut Vec<Observation>) {
         self.advance(now, out);
-        let Some(spec) = self.plan.streams.get(stream) else { return };
+        self.take(stream, row, now, out);
+    }
+
+    fn take(&mut self, stream: usize, row: &Row, now: Now, out: &mut Vec<Observation>) {
+        let (Some(feed), Some(spec)) = (self.feeds.get_mut(stream), self.plan.streams.get(stream)) else {
+            return;
+        };
         let horizon = spec.max_future.filter(|_| self.clock_trusted && spec.timestamp.is_some());
         let future = horizon.is_some_and(|ahead| row.time > now.wall.plus(ahead));
+        feed.rows += 1;
+        feed.future += u64::from(future);
+        feed.retained += u64::from(row.retained && !future);
         for (table, lookers) in self.fed.get(stream).into_iter().flatten() {
             let refused = if future { 0 } else { self.tables.feed(*table, row) };
-            for rule in lookers {
+            for rule in lookers.iter().filter(|_| refused > 0) {
                 let account = &mut self.accounts[*rule];
-                account.future += u64::from(future);
                 account.refused += refused;
-                if refused > 0 {
-                    account.degraded_until = Some(now.mono.plus(DEGRADED));
-                    self.limited = true;
-                }
+                account.degraded_until = Some(now.mono.plus(DEGRADED));
+                self.limited = true;
             }
             self.changed = true;
         }
-        let from = out.len();
-        let Units { list, readers, looks, .. } = &mut self.units;
-        for (at, sides) in readers.get(stream).into_iter().flatten() {
-            let Some(unit) = &mut list[*at] else { continue };
-            unit.account.rows += 1;
-            if future {
-                unit.account.future += 1;
-                continue;
-            }
-            let ctx = Context::new(&self.plan, unit.leader(), &self.config);
-            let clock = self.config.nanos.filter(|_| unit.account.rows.is_multiple_of(SAMPLE));
-            let began = clock.map(|clock| clock());
-            let Unit { rules, operator, ledger, account, .. } = unit;
-            let peers = Peers { rules, own: &mut self.accounts };
-            let mut work =
-                Work { ctx, tables: &self.tables, now, account, peers, ledger, lines: MAX_LINES, out };
-            let Account { refused, late, retained, .. } = *work.account;
-            for side in sides {
-                operator.push(&mut work, *side, row);
-            }
-            // A row counts once, on however many sides it comes, and whatever partners it has.
-            work.account.late = work.account.late.min(late + 1);
-            work.account.retained = work.account.retained.min(retained + 1);
-            self.limited |= work.note(refused);
-            if let (Some(clock), Some(began)) = (clock, began) {
-                let took = clock().saturating_sub(began).saturating_mul(SAMPLE) / rules.len() as u64;
-                account.ns = account.ns.saturating_add(took);
-            }
-            self.changed |= unit.has_state(ctx);
-            watch(looks, *at, unit);
+        if future {
+            return;
         }
+        let older = feed.is_older(spec, row);
+        let mut candidates = std::mem::take(&mut self.candidates);
+        feed.candidates(&row.slots, &mut candidates);
+        let from = out.len();
+        for candidate in &candidates {
+            self.ask(*candidate, (stream, row, older), now, out);
+        }
+        self.candidates = candidates;
         in_order(out, from);
+    }
+
+    /// Gives a row, which may be older than one before it, to the rules of a unit that it can matter to.
+    fn ask(
+        &mut self,
+        candidate: Candidate,
+        (stream, row, older): (usize, &Row, bool),
+        now: Now,
+        out: &mut Vec<Observation>,
+    ) {
+        let leader = candidate.reader() as usize;
+        let Units { list, of, looks, .. } = &mut self.units;
+        let at = of[leader];
+        let Some(unit) = list.get_mut(at).and_then(Option::as_mut) else { return };
+        let clock = self.config.nanos.filter(|_| self.sampler.is_due());
+        let began = clock.map(|clock| clock());
+        let ctx = Context::new(&self.plan, leader, &self.config);
+        let Unit { rules, operator, ledger, account, .. } = unit;
+        let (gate, proved) = (self.gates[leader], candidate.is_proved());
+        let (tables, watch, order) = (&self.tables, &mut self.watch, gate.order(older));
+        let peers = Peers { rules, own: &mut self.accounts, gates: &self.gates };
+        let lines = MAX_LINES;
+        let mut work =
+            Work { ctx, gate, proved, watch, order, tables, now, account, peers, ledger, lines, out };
+        let Account { refused, late, .. } = *work.account;
+        for (side, _) in ctx.rule.streams().filter(|(_, read)| *read == stream) {
+            operator.push(&mut work, side, row);
+        }
+        // A row counts once, on however many sides it comes, and whatever partners it has.
+        work.account.late = work.account.late.min(late + 1);
+        self.limited |= work.note(refused);
+        if let (Some(clock), Some(began)) = (clock, began) {
+            let took = clock().saturating_sub(began).saturating_mul(Sampler::EACH);
+            account.ns = account.ns.saturating_add(took / rules.len() as u64);
+        }
+        self.changed |= unit.has_state(ctx);
+        look(looks, at, unit);
     }
 
     /// Closes the windows that the clock closes. Costs next to nothing before
     /// [`Self::next_deadline`].
     pub fn advance(&mut self, now: Now, out: &mut Vec<Observation>) {
+        self.watch.heard();
         let mark = Mark::of(now.mono);
         if self.units.next_look().is_none_or(|look| look > mark) {
             return;
@@ -323,19 +422,52 @@ impl Engine {
             let Some(unit) = &mut list[at] else { continue };
             unit.look = None;
             if unit.operator.wake().is_some_and(|wake| wake <= mark) {
-                let ctx = Context::new(&self.plan, unit.leader(), &self.config);
+                let leader = unit.leader();
+                let ctx = Context::new(&self.plan, leader, &self.config);
                 let Unit { rules, operator, ledger, account, .. } = unit;
-                let peers = Peers { rules, own: &mut self.accounts };
+                let peers = Peers { rules, own: &mut self.accounts, gates: &self.gates };
+                let (gate, tables, watch) = (self.gates[leader], &self.tables, &mut self.watch);
+                let (proved, order, lines) = (false, Order::Newest, MAX_LINES);
                 let mut work =
-                    Work { ctx, tables: &self.tables, now, account, peers, ledger, lines: MAX_LINES, out };
+                    Work { ctx, gate, proved, watch, order, tables, now, account, peers, ledger, lines, out };
                 let refused = work.account.refused;
                 operator.advance(&mut work);
                 self.limited |= work.note(refused);
                 self.changed = true;
             }
-            watch(looks, at, unit);
+            look(looks, at, unit);
         }
         in_order(out, from);
+    }
+
+    /// Says whether an alert of a rule is active: not quiet, so that what does not raise it matters. The key
+    /// is as [`label_key`](crate::model::label::label_key) has it. It must be said before the next row
+    /// comes.
+    pub fn watch(&mut self, rule: usize, key: &[Value], active: bool) {
+        let (Some(gate), Some(plan), Ok(reader)) =
+            (self.gates.get(rule), self.plan.rules.get(rule), u32::try_from(rule))
+        else {
+            return;
+        };
+        if !gate.is_silent() {
+            return;
+        }
+        let (new, others) = self.watch.set(reader, key, active);
+        // Only of plain rules does the index hold back what does not raise.
+        if !new || !gate.is_plain() {
+            return;
+        }
+        let slot = Gate::key_slot(plan);
+        if let Some(feed) = self.feeds.get_mut(plan.stream()).filter(|_| slot.is_some() || !others) {
+            feed.awake.set(reader, slot, key, active);
+        }
+    }
+
+    /// Whether a row of a stream can matter to anyone, of which only some slots are known. Where not, it need
+    /// not be read. Nobody counts it then.
+    pub fn cares(&self, stream: usize, known: &[(usize, &Value)]) -> bool {
+        self.fed.get(stream).is_some_and(|tables| !tables.is_empty())
+            || self.feeds.get(stream).is_some_and(|feed| feed.index.cares(known) || feed.awake.cares(known))
     }
 
     /// Whether state changed since this was last asked.
@@ -356,19 +488,48 @@ impl Engine {
 
     /// Each rule's account, in the order of the plan.
     pub fn accounts(&self) -> Vec<Account> {
-        self.accounts.iter().enumerate().map(|(rule, _)| self.account(rule)).collect()
+        self.counted(self.accounts.clone())
     }
 
-    /// The account of the rule at a place of the plan; an empty one where there is none.
-    pub fn account(&self, rule: usize) -> Account {
-        let own = self.accounts.get(rule).copied().unwrap_or_default();
-        self.units.of(rule).map_or(own, |unit| own.with(&unit.counted(rule), unit.rules.len()))
+    /// What rules show whose own parts are these.
+    fn counted(&self, mut accounts: Vec<Account>) -> Vec<Account> {
+        for (index, (account, rule)) in accounts.iter_mut().zip(&self.plan.rules).enumerate() {
+            if let Some(unit) = self.units.of(index) {
+                *account = account.with(&unit.counted(index), unit.rules.len());
+            }
+            self.count(account, rule);
+        }
+        self.count_fed(&mut accounts);
+        accounts
     }
 
-    /// Lets a rule show this account from here on.
-    fn show(&mut self, rule: usize, account: Account) {
-        if let Some(unit) = self.units.of(rule) {
-            self.accounts[rule] = account.without(&unit.counted(rule));
+    /// Lets the rules show these accounts from here on.
+    fn show(&mut self, accounts: &[Account]) {
+        let none = self.counted(vec![Account::default(); self.plan.rules.len()]);
+        self.accounts = accounts.iter().zip(&none).map(|(account, none)| account.without(none)).collect();
+    }
+
+    /// Adds what is counted once for all readers of a stream.
+    fn count(&self, account: &mut Account, rule: &RulePlan) {
+        for (at, (_, stream)) in rule.streams().enumerate() {
+            // A row counts once, on however many sides it comes.
+            let again = rule.streams().take(at).any(|(_, before)| before == stream);
+            let Some(feed) = self.feeds.get(stream).filter(|_| !again) else { continue };
+            account.rows = account.rows.wrapping_add(feed.rows);
+            account.future = account.future.wrapping_add(feed.future);
+            let retained = if gate::skips_retained(rule) { feed.retained } else { 0 };
+            account.retained = account.retained.wrapping_add(retained);
+        }
+    }
+
+    /// The same of what feeds the tables that a rule looks into.
+    fn count_fed(&self, accounts: &mut [Account]) {
+        for (feed, tables) in self.feeds.iter().zip(&self.fed) {
+            for rule in tables.iter().flat_map(|(_, lookers)| lookers) {
+                if let Some(account) = accounts.get_mut(*rule) {
+                    account.future = account.future.wrapping_add(feed.future);
+                }
+            }
         }
     }
 
@@ -376,29 +537,31 @@ impl Engine {
     /// state and its account, and a table whose name and stream are the same its rows; every
     /// other starts empty.
     pub fn swap(&mut self, plan: Arc<Plan>) {
-        let before = std::mem::replace(&mut self.plan, plan);
+        let old = std::mem::replace(self, Self::new(plan, self.config));
+        let before = old.accounts();
+        self.clock_trusted = old.clock_trusted;
         // What was written down before may hold state that went, and lack what came since.
         self.changed = true;
-        self.fed = fed(&self.plan);
-        let tables = std::mem::replace(&mut self.tables, Tables::new(&self.plan, &self.config));
-        self.tables.take_over(&self.plan, tables, &before);
-        let known: HashMap<(&str, u64), usize> = known(&self.plan);
+        self.seed = old.seed;
+        self.tables.take_over(&self.plan, old.tables, &old.plan);
+        let streams = old.plan.streams.iter().zip(old.feeds);
+        let mut recent: HashMap<String, Recent> =
+            streams.filter_map(|(stream, feed)| Some((stream.signature(), feed.recent?))).collect();
+        for (stream, feed) in self.plan.streams.iter().zip(&mut self.feeds) {
+            let same = feed.recent.is_some().then(|| recent.remove(&stream.signature())).flatten();
+            feed.recent = same.or(feed.recent.take());
+        }
         // Where each rule stands from here on, if it stays.
-        let stays: Vec<Option<usize>> = before
-            .rules
-            .iter()
-            .enumerate()
-            .map(|(old, rule)| {
-                let new = *known.get(&(rule.alert.rule.as_ref(), rule.state))?;
-                let shape = |plan, at| Context::new(plan, at, &self.config).shape();
-                (shape(&before, old) == shape(&self.plan, new)).then_some(new)
-            })
-            .collect();
-        let old = std::mem::replace(&mut self.units, Units::new(&self.plan));
-        let own = std::mem::replace(&mut self.accounts, vec![Account::default(); self.plan.rules.len()]);
-        let mut begin = vec![true; self.plan.rules.len()];
-        for mut unit in old.take_all() {
-            let leader = unit.leader();
+        let known: HashMap<(&str, u64), usize> = known(&self.plan);
+        let shape = |plan, at| Context::new(plan, at, &self.config).shape();
+        let stays = |(at, rule): (usize, &Arc<RulePlan>)| {
+            let new = *known.get(&(rule.alert.rule.as_ref(), rule.state))?;
+            (shape(&old.plan, at) == shape(&self.plan, new)).then_some(new)
+        };
+        let stays: Vec<Option<usize>> = old.plan.rules.iter().enumerate().map(stays).collect();
+        let mut units = Units::new(&self.plan);
+        let mut shown: Vec<Option<Account>> = vec![None; self.plan.rules.len()];
+        for mut unit in old.units.take_all() {
             let stay = unit.rules.iter().filter_map(|old| Some((*old, stays[*old]?)));
             let stay: Vec<(usize, usize)> = stay.collect();
             // Rules of one text and one declaration are as alike as they were. Were they not, only the first
@@ -406,18 +569,30 @@ impl Engine {
             let rules = together(&self.plan, &self.config, stay.iter().map(|(_, new)| *new));
             let Some(rules) = rules.into_iter().next() else { continue };
             let ctx = Context::new(&self.plan, rules.first().copied().unwrap_or_default(), &self.config);
-            unit.move_slots(&layouts(Context::new(&before, leader, &self.config)), &layouts(ctx));
-            for (old, new) in stay.into_iter().filter(|(_, new)| rules.contains(new)) {
-                self.accounts[new] = own[old];
-                begin[new] = false;
+            let leader = Context::new(&old.plan, unit.leader(), &self.config);
+            unit.move_slots(&layouts(leader), &layouts(ctx));
+            for (old, new) in stay.into_iter().filter(|(_, new)| rules.binary_search(new).is_ok()) {
+                shown[new] = Some(before[old]);
             }
             unit.run_for(ctx, rules);
-            self.units.put(unit);
+            units.put(unit);
         }
-        let begin = begin.into_iter().enumerate().filter_map(|(rule, begins)| begins.then_some(rule));
-        self.units.begin(&self.plan, &self.config, begin, self.seed);
-        self.units.merge(&self.plan, &self.config, &mut self.accounts);
-        self.units.told(&self.plan);
+        let begin = shown.iter().enumerate().filter_map(|(rule, shown)| shown.is_none().then_some(rule));
+        units.begin(&self.plan, &self.config, begin, self.seed);
+        units.merge(&self.plan, &self.config);
+        self.units = units;
+        self.reindex();
+        let shown: Vec<Account> = shown.into_iter().map(Option::unwrap_or_default).collect();
+        self.show(&shown);
+    }
+
+    /// Notes who reads what, and when to look at whom, after units came or went.
+    fn reindex(&mut self) {
+        let new = feeds(&self.plan, &self.config, &self.gates, &self.units);
+        for (feed, new) in self.feeds.iter_mut().zip(new) {
+            feed.index = new.index;
+        }
+        self.units.look_at_all();
     }
 
     /// All state as bytes. Monotonic times are written as distances from `now`, so that another process
@@ -445,6 +620,47 @@ impl Engine {
             out.run(&state.into_bytes());
         }
         out.into_bytes()
+    }
+
+    /// The newest time of each key of the streams, where rules go by it, as bytes. It is apart from the
+    /// other state, as it is only worth keeping where alerts are kept as they are.
+    pub fn snapshot_recent(&self) -> Vec<u8> {
+        let mut out = Writer::default();
+        out.u8(VERSION);
+        let known = || {
+            let streams = self.plan.streams.iter().zip(&self.feeds);
+            streams.filter_map(|(stream, feed)| Some((stream, feed.recent.as_ref()?)))
+        };
+        out.len(known().count());
+        for (stream, recent) in known() {
+            out.run(stream.signature().as_bytes());
+            let mut state = Writer::default();
+            recent.write(&mut state);
+            out.run(&state.into_bytes());
+        }
+        out.into_bytes()
+    }
+
+    /// Takes over what [`Self::snapshot_recent`] wrote, for the streams that are the same.
+    ///
+    /// # Errors
+    /// Where the bytes are no snapshot that this program reads. Nothing has changed then.
+    pub fn restore_recent(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
+        let mut from = Reader::new(bytes);
+        match from.u8()? {
+            VERSION => {}
+            other => return Err(SnapshotError::Version(other)),
+        }
+        let mut known = HashMap::new();
+        for _ in 0..from.len()? {
+            let stream = from.text()?;
+            known.insert(stream, Recent::read(self.config.max_groups, &mut from.part()?)?);
+        }
+        for (stream, feed) in self.plan.streams.iter().zip(&mut self.feeds) {
+            let same = feed.recent.is_some().then(|| known.remove(&*stream.signature())).flatten();
+            feed.recent = same.or(feed.recent.take());
+        }
+        Ok(())
     }
 
     /// Takes over what [`Self::snapshot`] wrote, for every rule whose id and [`RulePlan::state`] are the
@@ -489,12 +705,10 @@ impl Engine {
             self.units.put(unit);
         }
         self.units.forgive();
-        for (rule, account) in shown.into_iter().enumerate() {
-            self.show(rule, account);
-        }
         self.tables = tables;
-        self.units.merge(&self.plan, &self.config, &mut self.accounts);
-        self.units.told(&self.plan);
+        self.units.merge(&self.plan, &self.config);
+        self.reindex();
+        self.show(&shown);
         Ok(())
     }
 
@@ -529,6 +743,39 @@ fn known(plan: &Plan) -> HashMap<(&str, u64), usize> {
 
 fn layouts(ctx: Context<'_>) -> Vec<Layout> {
     Layout::sides(ctx.plan, ctx.rule)
+}
+
+fn feeds(plan: &Plan, config: &Config, gates: &[Gate], units: &Units) -> Vec<Feed> {
+    let early = |stream: &StreamSpec| {
+        let fields = stream.fields.iter();
+        fields.map(|field| matches!(field.from, FieldSource::Capture(_) | FieldSource::Topic)).collect()
+    };
+    let feed = |stream: &Arc<StreamSpec>| Feed {
+        index: Index::new(early(stream)),
+        awake: Awake::default(),
+        recent: None,
+        rows: 0,
+        future: 0,
+        retained: 0,
+    };
+    let mut feeds: Vec<Feed> = plan.streams.iter().map(feed).collect();
+    for (rule, gate) in plan.rules.iter().zip(gates) {
+        if let Some(feed) = feeds.get_mut(rule.stream()).filter(|_| gate.is_by_stream()) {
+            feed.recent.get_or_insert_with(|| Recent::new(config.max_groups));
+        }
+    }
+    for unit in units.all() {
+        let leader = unit.leader();
+        let (Ok(reader), rule) = (u32::try_from(leader), &plan.rules[leader]) else { continue };
+        let condition = if config.index { gates[leader].access(plan, rule) } else { Condition::open() };
+        let streams: BTreeSet<usize> = rule.streams().map(|(_, stream)| stream).collect();
+        for stream in streams {
+            if let Some(feed) = feeds.get_mut(stream) {
+                feed.index.insert(reader, condition.clone());
+            }
+        }
+    }
+    feeds
 }
 
 fn fed(plan: &Plan) -> Vec<Vec<(usize, Vec<usize>)>> {

@@ -10,6 +10,7 @@ pub mod causes;
 pub mod coerce;
 pub mod diagnostic;
 pub mod fit;
+pub mod fold;
 pub mod id;
 pub mod kept;
 pub mod label;

@@ -71,4 +71,20 @@ async fn the_account_of_a_rule_is_told_everywhere() {
     ] {
         assert!(metrics.contains(line), "{line}\n{metrics}");
     }
+
+    let profile = ["profile", "--for", "1s", "--config", config.to_str().unwrap()];
+    let (ok, out, err) = weir(&[&profile[..], &["--json"]].concat());
+    assert!(ok, "{err}");
+    let spent: Json = serde_json::from_str(&out).unwrap();
+    assert!(spent["nanos"].as_u64().unwrap() >= 1_000_000_000, "{spent}");
+    let names =
+        |what: &str| spent[what].as_array().unwrap().iter().map(|s| s["name"].clone()).collect::<Vec<_>>();
+    assert!(
+        names("threads").contains(&"core".into()) && names("threads").contains(&"mqtt-b".into()),
+        "{spent}"
+    );
+    assert!(names("stages").contains(&"decode".into()), "{spent}");
+    let (ok, out, err) = weir(&profile);
+    assert!(ok, "{err}");
+    assert!(out.contains("of one core") && out.contains("receive"), "{out}");
 }

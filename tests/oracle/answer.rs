@@ -67,7 +67,7 @@ pub(crate) fn answer(
         all.push(std::mem::take(&mut run.out));
     }
     run.counts.late = run.lanes.iter().map(|(_, lane)| lane.late).sum();
-    run.counts.matched = all.iter().map(|out| out.len() as u64).sum();
+    run.counts.matched = all.iter().flatten().filter(|out| out.raise == Some(true)).count() as u64;
     (all, run.counts)
 }
 

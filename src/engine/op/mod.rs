@@ -80,7 +80,6 @@ impl Operator {
     pub(super) fn push(&mut self, work: &mut Work<'_>, side: usize, row: &Row) {
         let Some(window) = &work.ctx.rule.window else { return each::push(work, row) };
         if row.retained {
-            work.account.retained += 1;
             return;
         }
         if let Self::Sliced(sliced) = self {

@@ -66,7 +66,7 @@ fn unnest_gives_a_row_for_each_element() {
     push(Value::Null);
     push(Value::Int(3));
     bench.gives(&["@5 9 a ft", "@5 11 a tf"]);
-    assert_eq!(bench.account().matched, 2);
+    assert_eq!(bench.account().matched, 1);
 }
 
 #[test]
@@ -109,9 +109,10 @@ fn the_cost_of_rows_is_sampled() {
     }
     let config = Config { nanos: Some(ticking), ..Config::default() };
     let mut bench = Bench::with(stream(), vec![each()], config);
-    for _ in 0..640 {
+    for _ in 0..64_000 {
         bench.row("a", 1, 0, 0);
     }
-    assert_eq!(bench.account().ns, 10 * 5 * SAMPLE);
+    let each = bench.account().ns / 64_000;
+    assert!((4..=6).contains(&each), "{each} of the 5 that a row took");
     assert_eq!(bench.account().degraded_until, None);
 }

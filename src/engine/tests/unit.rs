@@ -150,9 +150,7 @@ fn answers(
                 let accounts = engine.accounts();
                 engine = Engine::new(running.clone(), config());
                 engine.restore(&bytes, now(mono, mono)).unwrap();
-                for (rule, account) in accounts.into_iter().enumerate() {
-                    engine.show(rule, account);
-                }
+                engine.show(&accounts);
             }
         }
         all.extend(out.drain(..).map(|observation| (step, observation)));

@@ -22,7 +22,7 @@ use super::{Account, Context};
 use crate::plan::logical::{Analytic, RulePlan};
 
 pub(super) use self::signature::is_sliceable;
-pub(super) use self::units::{Units, together, watch};
+pub(super) use self::units::{Units, look, together};
 
 /// One operator with its state, and the rules that it runs for.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ impl Account {
         }
     }
 
-    /// The own part of a rule that shows this account, as long as its unit stands where it stands.
+    /// The own part of a rule that shows this account, where it would show `shared` with none.
     pub(super) fn without(self, shared: &Self) -> Self {
         Self { groups: 0, bytes: 0, ..self.each(shared, u64::wrapping_sub) }
     }

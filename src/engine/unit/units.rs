@@ -6,7 +6,7 @@ use super::Unit;
 use super::signature::{alike, fit, signature};
 use crate::engine::op::measures_of;
 use crate::engine::watermark::Mark;
-use crate::engine::{Account, Config, Context};
+use crate::engine::{Config, Context};
 use crate::plan::logical::Plan;
 
 /// The units.
@@ -16,9 +16,7 @@ pub(in crate::engine) struct Units {
     pub(in crate::engine) list: Vec<Option<Unit>>,
     holes: Vec<usize>,
     /// The unit of each rule.
-    of: Vec<usize>,
-    /// For each stream the units that read it, with the sides of FROM that it is there.
-    pub(in crate::engine) readers: Vec<Vec<(usize, Vec<usize>)>>,
+    pub(in crate::engine) of: Vec<usize>,
     /// When to look at which unit, never later than something of it is due.
     pub(in crate::engine) looks: BTreeSet<(Mark, usize)>,
 }
@@ -43,8 +41,8 @@ impl Units {
         }
     }
 
-    /// Puts in a unit, whose rules are in no other. Who reads which stream has to be
-    /// [told](Self::told) then.
+    /// Puts in a unit, whose rules are in no other. When to look at it has to be
+    /// [noted](Self::look_at_all) then.
     pub(in crate::engine) fn put(&mut self, unit: Unit) {
         let at = self.holes.pop().unwrap_or(self.list.len());
         for rule in &unit.rules {
@@ -74,8 +72,8 @@ impl Units {
         self.of[rule] = usize::MAX;
     }
 
-    /// Makes one unit of those that are alike and remember nothing. `own` are the rules' own accounts.
-    pub(in crate::engine) fn merge(&mut self, plan: &Plan, config: &Config, own: &mut [Account]) {
+    /// Makes one unit of those that are alike and remember nothing. It begins to count at nothing.
+    pub(in crate::engine) fn merge(&mut self, plan: &Plan, config: &Config) {
         let fresh = self.list.iter().flatten().filter(|unit| unit.is_fresh());
         let mut alike: HashMap<u64, Vec<usize>> = HashMap::new();
         for leader in fresh.map(Unit::leader) {
@@ -88,45 +86,24 @@ impl Units {
             for at in units {
                 let Some(gone) = self.list.get_mut(at).and_then(Option::take) else { continue };
                 self.holes.push(at);
-                for rule in gone.rules.iter().copied() {
-                    own[rule] = own[rule].with(&gone.counted(rule), 1);
-                    rules.push(rule);
-                }
+                rules.extend(gone.rules);
             }
             rules.sort_unstable();
-            // Theirs begin to count at nothing, so that their own accounts are all there is.
             self.begin(plan, config, rules, 0);
         }
     }
 
-    /// Notes who reads which stream, and when to look at whom: after units came or went.
-    pub(in crate::engine) fn told(&mut self, plan: &Plan) {
-        self.readers = vec![Vec::new(); plan.streams.len()];
-        let mut leaders: Vec<(usize, usize)> = self
-            .list
-            .iter()
-            .enumerate()
-            .filter_map(|(at, unit)| Some((unit.as_ref()?.leader(), at)))
-            .collect();
-        leaders.sort_unstable();
-        for (leader, at) in leaders {
-            for (side, stream) in plan.rules[leader].streams() {
-                let units: &mut Vec<(usize, Vec<usize>)> = &mut self.readers[stream];
-                match units.last_mut() {
-                    Some((last, sides)) if *last == at => sides.push(side),
-                    _ => units.push((at, vec![side])),
-                }
-            }
-        }
+    /// Notes when to look at whom, after units came or went.
+    pub(in crate::engine) fn look_at_all(&mut self) {
         self.looks.clear();
         for (at, unit) in self.list.iter_mut().enumerate() {
             let Some(unit) = unit else { continue };
             unit.look = None;
-            watch(&mut self.looks, at, unit);
+            look(&mut self.looks, at, unit);
         }
     }
 
-    /// Takes out what is due by `now`; each is looked at no more until it is [watched](watch) again.
+    /// Takes out what is due by `now`; each is looked at no more until it is [noted](look) again.
     pub(in crate::engine) fn take_due(&mut self, now: Mark) -> Vec<usize> {
         let mut due = Vec::new();
         while self.looks.first().is_some_and(|(look, _)| *look <= now) {
@@ -214,7 +191,7 @@ pub(in crate::engine) fn together(
 }
 
 /// Sees to it that a unit is looked at in time.
-pub(in crate::engine) fn watch(looks: &mut BTreeSet<(Mark, usize)>, at: usize, unit: &mut Unit) {
+pub(in crate::engine) fn look(looks: &mut BTreeSet<(Mark, usize)>, at: usize, unit: &mut Unit) {
     let Some(wake) = unit.operator.wake() else { return };
     if unit.look.is_some_and(|look| look <= wake) {
         return;

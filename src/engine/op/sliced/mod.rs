@@ -209,7 +209,7 @@ impl Sliced {
             Some(_) => Vec::new(),
             None => window.group.iter().map(|expr| eval(expr, scope).into_owned()).collect(),
         };
-        let passes = rule.filter.as_ref().is_none_or(|filter| holds(filter, scope))
+        let passes = work.passes(scope)
             && window.filter.as_ref().is_none_or(|filter| holds(filter, scope));
         let group = match &self.key.group {
             Some(places) => Names::at(&row.slots, places),

@@ -1,0 +1,468 @@
+//! Which readers of a stream a row can matter to, without asking each of them.
+//!
+//! A reader's condition is a disjunction of conjunctions of [atoms](Atom). A conjunction is one entry: it
+//! stands in the cluster of its access predicate, an equality, which a row finds by hashing its own
+//! value; there sorted by a threshold; and what is left of it is checked where both are true. (Fabret,
+//! Jacobsen, Llirbat, Pereira, Ross, Shasha: Filtering Algorithms and Implementation for Very Fast
+//! Publish/Subscribe Systems, SIGMOD 2001.) What has no atom is given for every row.
+//!
+//! It gives a superset, never less: who is given is asked as if there were no index, but for what it
+//! proved. It holds no state that an answer depends on.
+
+mod atom;
+mod axis;
+mod cluster;
+mod condition;
+mod slab;
+
+use hashbrown::HashTable;
+
+use crate::model::value::Value;
+
+use self::axis::{Rest, Tail};
+use self::cluster::{Members, Spot};
+use self::slab::Slab;
+
+pub(super) use self::atom::{Atom, Test};
+pub(super) use self::condition::{Condition, Conjunction, Terms, is_total};
+
+/// How many rows a residual may be checked for in vain before another of its atoms becomes the access
+/// predicate; each time twice as many. As every choice is given the same number of vain checks, most
+/// rows fall into the reign of the most selective one.
+const PATIENCE: u32 = 64;
+
+/// A reader that a row can matter to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Candidate(u64);
+
+impl Candidate {
+    /// Of a reader; `proved` where its condition is true.
+    pub(super) fn new(reader: u32, proved: bool) -> Self {
+        // Of two for one reader, that which is proved stands first.
+        Self(u64::from(reader) << 1 | u64::from(!proved))
+    }
+
+    /// Whose it is.
+    pub(super) fn reader(self) -> u32 {
+        u32::try_from(self.0 >> 1).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the whole condition is known to be true.
+    pub(super) const fn is_proved(self) -> bool {
+        self.0 & 1 == 0
+    }
+}
+
+/// The conditions of the readers of one stream.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// What rows are looked up by.
+    ways: Vec<Way>,
+    /// The clusters by the hash of their way and value.
+    table: HashTable<u32>,
+    clusters: Slab<Cluster>,
+    /// The entries without an equality.
+    root: Root,
+    residuals: Slab<Residual>,
+    /// Residuals that were checked in vain too often.
+    hot: Vec<u32>,
+    /// The slots that are known before a payload is read, by place.
+    early: Vec<bool>,
+    entries: usize,
+}
+
+#[derive(Debug)]
+struct Root(Members);
+
+impl Default for Root {
+    fn default() -> Self {
+        Self(Members::new())
+    }
+}
+
+/// A slot, or the first bytes of its text, that clusters are told apart by.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    slot: u32,
+    /// How many bytes of the text; `None` is the whole value.
+    prefix: Option<u32>,
+    clusters: usize,
+}
+
+/// The entries with one access predicate.
+#[derive(Debug)]
+struct Cluster {
+    way: usize,
+    value: Value,
+    members: Members,
+}
+
+/// A conjunction that is more than an equality and a threshold.
+#[derive(Debug)]
+struct Residual {
+    reader: u32,
+    conjunction: Conjunction,
+    /// Which [access](Access) it has, by its place among all that it could have.
+    choice: usize,
+    /// How often it was checked in vain, and how often it may be.
+    vain: u32,
+    patience: u32,
+}
+
+/// The atoms that lead to an entry, by their place in its conjunction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Access {
+    equal: Option<usize>,
+    threshold: Option<usize>,
+}
+
+/// Where a conjunction stands in the index, for people.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Placement {
+    /// The equality or prefix that leads to its cluster.
+    pub(super) equal: Option<Atom>,
+    /// The comparison by which it is sorted there.
+    pub(super) threshold: Option<Atom>,
+    /// What is checked then.
+    pub(super) residual: Vec<Atom>,
+    /// Whether that is all of the condition. Else the rest is asked of the row as if there were no index.
+    pub(super) exact: bool,
+    /// How many entries the cluster has, this one included.
+    pub(super) cluster: usize,
+    /// How many of them are sorted like this one.
+    pub(super) beside: usize,
+}
+
+impl Way {
+    /// The hash of the value that a row has here; `None` where no cluster can have it.
+    fn hash(self, value: &Value) -> Option<u64> {
+        match (self.prefix, value) {
+            (None, value) => atom::hash(value),
+            (Some(length), Value::Str(text)) => {
+                text.as_bytes().get(..length as usize).map(crate::model::fold::fold)
+            }
+            (Some(_), _) => None,
+        }
+    }
+
+    fn leads(self, constant: &Value, value: &Value) -> bool {
+        match (self.prefix, constant, value) {
+            (None, constant, value) => atom::same(constant, value),
+            (Some(_), Value::Str(prefix), Value::Str(text)) => text.as_bytes().starts_with(prefix.as_bytes()),
+            (Some(_), ..) => false,
+        }
+    }
+}
+
+/// The hash of a value under one of the ways.
+const fn under(way: usize, hash: u64) -> u64 {
+    hash ^ (way as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+impl Index {
+    /// An index whose rows tell some of their slots before the payload is read: where there is a
+    /// choice, an equality on one of these leads.
+    pub(super) fn new(early: Vec<bool>) -> Self {
+        Self { early, ..Self::default() }
+    }
+
+    /// Puts a reader's condition in. A reader may stand in it once.
+    pub(super) fn insert(&mut self, reader: u32, condition: Condition) {
+        for conjunction in condition.any {
+            self.entries += 1;
+            let choice = self.first_choice(&conjunction);
+            self.link(reader, conjunction, choice, PATIENCE);
+        }
+    }
+
+    /// Takes a reader's condition out, which must be the one that it was put in with.
+    pub(super) fn remove(&mut self, reader: u32, condition: &Condition) {
+        for conjunction in &condition.any {
+            let found = self.accesses(conjunction).into_iter().any(|access| {
+                let rest = self.rest(conjunction, access);
+                self.unlink(reader, conjunction, access, |tail, residuals| match rest {
+                    Some(rest) => tail.rest == rest,
+                    None => residuals.get(tail.rest.0).is_some_and(|r| r.conjunction == *conjunction),
+                })
+            });
+            self.entries -= usize::from(found);
+        }
+    }
+
+    /// Every reader that a row of these slots can matter to, each once, in their order, in the place of
+    /// what `out` held.
+    pub(super) fn candidates(&mut self, slots: &[Value], out: &mut Vec<Candidate>) {
+        out.clear();
+        {
+            let Self { ways, table, clusters, root, residuals, hot, .. } = self;
+            let mut give = |tail: Tail| {
+                if tail.rest == Rest::PROVED || tail.rest == Rest::OPAQUE {
+                    out.push(Candidate::new(tail.reader, tail.rest == Rest::PROVED));
+                } else if let Some(residual) = residuals.get_mut(tail.rest.0) {
+                    if residual.conjunction.atoms.iter().all(|atom| atom.holds(slots)) {
+                        out.push(Candidate::new(tail.reader, residual.conjunction.exact));
+                    } else {
+                        residual.vain += 1;
+                        if residual.vain == residual.patience {
+                            hot.push(tail.rest.0);
+                        }
+                    }
+                }
+            };
+            for (at, way) in ways.iter().enumerate() {
+                let Some(value) = slots.get(way.slot as usize).filter(|_| way.clusters > 0) else { continue };
+                let Some(hash) = way.hash(value) else { continue };
+                let is =
+                    |id: &u32| clusters.get(*id).is_some_and(|c| c.way == at && way.leads(&c.value, value));
+                if let Some(cluster) = table.find(under(at, hash), is).and_then(|id| clusters.get(*id)) {
+                    cluster.members.passed(slots, &mut give);
+                }
+            }
+            root.0.passed(slots, &mut give);
+        }
+        if !self.hot.is_empty() {
+            self.choose_again();
+        }
+        if out.len() > 1 {
+            out.sort_unstable();
+            out.dedup_by_key(|candidate| candidate.reader());
+        }
+    }
+
+    /// Whether a row can matter to anyone, of which only some slots are known. `false` is certain.
+    pub(super) fn cares(&self, known: &[(usize, &Value)]) -> bool {
+        if !self.root.0.is_empty() {
+            return true;
+        }
+        self.ways.iter().enumerate().filter(|(_, way)| way.clusters > 0).any(|(at, way)| {
+            let Some((_, value)) = known.iter().find(|(slot, _)| *slot == way.slot as usize) else {
+                return true;
+            };
+            way.hash(value).is_some_and(|hash| self.find(at, hash, |c| way.leads(c, value)).is_some())
+        })
+    }
+
+    /// Where each conjunction of a reader's condition stands.
+    pub(super) fn placements(&self, reader: u32, condition: &Condition) -> Vec<Placement> {
+        let of = |conjunction: &Conjunction| {
+            let residual = |r: &Residual| r.reader == reader && r.conjunction == *conjunction;
+            let accesses = self.accesses(conjunction);
+            let chosen = self.residuals.iter().find(|r| residual(r)).map_or(0, |r| r.choice);
+            let access = match accesses.as_slice() {
+                [only] => *only,
+                several => several.get(chosen).copied().unwrap_or(Access { equal: None, threshold: None }),
+            };
+            let atom = |at: Option<usize>| at.and_then(|at| conjunction.atoms.get(at));
+            let spot = spot(conjunction, access);
+            let members = match access.equal.and_then(|at| conjunction.atoms.get(at)) {
+                None => Some(&self.root.0),
+                Some(equal) => self.cluster(equal).map(|cluster| &cluster.members),
+            };
+            let led = |at: &usize| Some(*at) != access.equal && Some(*at) != access.threshold;
+            Placement {
+                equal: atom(access.equal).cloned(),
+                threshold: atom(access.threshold).cloned(),
+                residual: (0..conjunction.atoms.len())
+                    .filter(led)
+                    .filter_map(|at| conjunction.atoms.get(at).cloned())
+                    .collect(),
+                exact: conjunction.exact,
+                cluster: members.map_or(0, Members::len),
+                beside: members.map_or(0, |members| members.beside(spot.by)),
+            }
+        };
+        condition.any.iter().map(of).collect()
+    }
+
+    /// How many entries there are.
+    pub(super) const fn len(&self) -> usize {
+        self.entries
+    }
+
+    /// The ways to an entry: an equality (of those on early slots, if there are any) with a threshold.
+    fn accesses(&self, conjunction: &Conjunction) -> Vec<Access> {
+        let places = |is: &dyn Fn(&Atom) -> bool| -> Vec<Option<usize>> {
+            let atoms = conjunction.atoms.iter().enumerate();
+            atoms.filter(|(_, atom)| is(atom)).map(|(at, _)| Some(at)).collect()
+        };
+        let or_none = |list: Vec<Option<usize>>| if list.is_empty() { vec![None] } else { list };
+        let early = |atom: &Atom| self.early.get(atom.slot as usize).copied().unwrap_or(false);
+        let mut equal = places(&|atom| leads(atom) && early(atom));
+        if equal.is_empty() {
+            equal = places(&|atom| leads(atom));
+        }
+        let thresholds = or_none(places(&|atom| atom.threshold().is_some()));
+        let pairs = or_none(equal).into_iter();
+        pairs.flat_map(|equal| thresholds.iter().map(move |t| Access { equal, threshold: *t })).collect()
+    }
+
+    /// The access whose equality tells the most clusters apart, as far as that is known.
+    fn first_choice(&self, conjunction: &Conjunction) -> usize {
+        if conjunction.atoms.len() < 2 {
+            return 0;
+        }
+        let clusters = |access: &Access| {
+            let atom = access.equal.and_then(|at| conjunction.atoms.get(at));
+            atom.and_then(|atom| self.way(atom)).and_then(|at| self.ways.get(at)).map_or(0, |w| w.clusters)
+        };
+        let accesses = self.accesses(conjunction);
+        // Of equal ones the first, as a person wrote it.
+        accesses.iter().enumerate().rev().max_by_key(|(_, access)| clusters(access)).map_or(0, |(at, _)| at)
+    }
+
+    /// What is left to check, where that is no residual.
+    fn rest(&self, conjunction: &Conjunction, access: Access) -> Option<Rest> {
+        let led = |at: usize, atom: &Atom| {
+            let passed = || atom.threshold().is_some_and(|threshold| threshold.exact);
+            access.equal == Some(at) || (access.threshold == Some(at) && passed())
+        };
+        let none = conjunction.atoms.iter().enumerate().all(|(at, atom)| led(at, atom));
+        none.then_some(if conjunction.exact { Rest::PROVED } else { Rest::OPAQUE })
+    }
+
+    fn link(&mut self, reader: u32, conjunction: Conjunction, choice: usize, patience: u32) {
+        let accesses = self.accesses(&conjunction);
+        let Some(access) = accesses.get(choice).copied() else { return };
+        let spot = spot(&conjunction, access);
+        let equal = access.equal.and_then(|at| conjunction.atoms.get(at)).cloned();
+        let rest = self.rest(&conjunction, access).unwrap_or_else(|| {
+            // Where there is one way only, nothing is to be learned from vain checks.
+            let patience = if accesses.len() > 1 { patience } else { 0 };
+            Rest(self.residuals.insert(Residual { reader, conjunction, choice, vain: 0, patience }))
+        });
+        let tail = Tail { reader, rest };
+        match equal {
+            None => self.root.0.insert(spot, tail),
+            Some(atom) => {
+                if let Some(cluster) = self.cluster_for(&atom) {
+                    cluster.members.insert(spot, tail);
+                }
+            }
+        }
+    }
+
+    /// Takes the entry out that stands there and of which `is` is true, with its residual.
+    fn unlink(
+        &mut self,
+        reader: u32,
+        conjunction: &Conjunction,
+        access: Access,
+        is: impl Fn(Tail, &Slab<Residual>) -> bool,
+    ) -> bool {
+        let spot = spot(conjunction, access);
+        let residuals = &self.residuals;
+        let is = |tail: Tail| is(tail, residuals);
+        let removed = match access.equal.and_then(|at| conjunction.atoms.get(at)) {
+            None => self.root.0.remove(spot, reader, is),
+            Some(atom) => {
+                let Some(id) = self.cluster_id(atom) else { return false };
+                let Some(cluster) = self.clusters.get_mut(id) else { return false };
+                let removed = cluster.members.remove(spot, reader, is);
+                if cluster.members.is_empty() {
+                    self.drop_cluster(id);
+                }
+                removed
+            }
+        };
+        let Some(tail) = removed else { return false };
+        self.residuals.remove(tail.rest.0);
+        true
+    }
+
+    fn choose_again(&mut self) {
+        for id in std::mem::take(&mut self.hot) {
+            let Some(residual) = self.residuals.get(id) else { continue };
+            let (reader, conjunction) = (residual.reader, residual.conjunction.clone());
+            let (choice, patience) = (residual.choice, residual.patience.saturating_mul(2));
+            let accesses = self.accesses(&conjunction);
+            let Some(access) = accesses.get(choice).copied() else { continue };
+            if self.unlink(reader, &conjunction, access, |tail, _| tail.rest == Rest(id)) {
+                self.link(reader, conjunction, (choice + 1) % accesses.len(), patience);
+            }
+        }
+    }
+
+    fn way(&self, atom: &Atom) -> Option<usize> {
+        let prefix = prefix(atom);
+        self.ways.iter().position(|way| way.slot == atom.slot && way.prefix == prefix)
+    }
+
+    fn find(&self, way: usize, hash: u64, is: impl Fn(&Value) -> bool) -> Option<u32> {
+        let found = |id: &u32| self.clusters.get(*id).is_some_and(|c| c.way == way && is(&c.value));
+        self.table.find(under(way, hash), found).copied()
+    }
+
+    fn cluster_id(&self, atom: &Atom) -> Option<u32> {
+        let (way, value) = (self.way(atom)?, constant(atom)?);
+        self.find(way, atom::hash(&value)?, |known| atom::same(known, &value))
+    }
+
+    fn cluster(&self, atom: &Atom) -> Option<&Cluster> {
+        self.clusters.get(self.cluster_id(atom)?)
+    }
+
+    fn cluster_for(&mut self, atom: &Atom) -> Option<&mut Cluster> {
+        if let Some(id) = self.cluster_id(atom) {
+            return self.clusters.get_mut(id);
+        }
+        let value = constant(atom)?;
+        let hash = atom::hash(&value)?;
+        let at = self.way(atom).unwrap_or_else(|| {
+            self.ways.push(Way { slot: atom.slot, prefix: prefix(atom), clusters: 0 });
+            self.ways.len() - 1
+        });
+        self.ways.get_mut(at)?.clusters += 1;
+        let id = self.clusters.insert(Cluster { way: at, value, members: Members::new() });
+        let clusters = &self.clusters;
+        let rehash = |id: &u32| {
+            let known = clusters.get(*id).and_then(|c| Some(under(c.way, atom::hash(&c.value)?)));
+            known.unwrap_or_default()
+        };
+        self.table.insert_unique(under(at, hash), id, rehash);
+        self.clusters.get_mut(id)
+    }
+
+    fn drop_cluster(&mut self, id: u32) {
+        let Some(cluster) = self.clusters.remove(id) else { return };
+        if let Some(way) = self.ways.get_mut(cluster.way) {
+            way.clusters -= 1;
+        }
+        let hash = atom::hash(&cluster.value).unwrap_or_default();
+        if let Ok(entry) = self.table.find_entry(under(cluster.way, hash), |known| *known == id) {
+            entry.remove();
+        }
+    }
+}
+
+/// Whether an atom can lead to a cluster.
+fn leads(atom: &Atom) -> bool {
+    match &atom.test {
+        Test::Prefix(prefix) => !prefix.is_empty(),
+        _ => atom.equal().is_some(),
+    }
+}
+
+/// How many bytes of its text an atom looks at, if not at the whole value.
+fn prefix(atom: &Atom) -> Option<u32> {
+    match &atom.test {
+        Test::Prefix(prefix) => u32::try_from(prefix.len()).ok(),
+        _ => None,
+    }
+}
+
+/// The value that tells an atom's cluster from others.
+fn constant(atom: &Atom) -> Option<Value> {
+    match &atom.test {
+        Test::Prefix(prefix) => Some(Value::Str(prefix.clone())),
+        _ => atom.equal().cloned(),
+    }
+}
+
+fn spot(conjunction: &Conjunction, access: Access) -> Spot {
+    let atom = access.threshold.and_then(|at| conjunction.atoms.get(at));
+    let at = atom.and_then(|atom| Some(Spot::at(atom.slot, atom.threshold()?)));
+    at.unwrap_or(Spot::ANYWHERE)
+}
+
+#[cfg(test)]
+pub(super) mod tests;
