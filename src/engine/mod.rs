@@ -86,6 +86,10 @@ pub struct Config {
     /// Whether rules that make the same of every row share one operator, with its ceilings; true by
     /// default. No answer depends on it, but where a ceiling is reached.
     pub share: bool,
+    /// How many shared windows the clock may close at once, about; all by default. The others wait for the
+    /// next call: until then [`Engine::next_deadline`] stands where it stood. What a row's own key waits
+    /// for is done before the row, so only the order between keys depends on it.
+    pub spread: usize,
 }
 
 impl Default for Config {
@@ -98,6 +102,7 @@ impl Default for Config {
             index: true,
             watched: false,
             share: true,
+            spread: usize::MAX,
         }
     }
 }
@@ -417,6 +422,7 @@ impl Engine {
         }
         let from = out.len();
         let due = self.units.take_due(mark);
+        let mut left = self.config.spread;
         let Units { list, looks, .. } = &mut self.units;
         for at in due {
             let Some(unit) = &mut list[at] else { continue };
@@ -431,7 +437,7 @@ impl Engine {
                 let mut work =
                     Work { ctx, gate, proved, watch, order, tables, now, account, peers, ledger, lines, out };
                 let refused = work.account.refused;
-                operator.advance(&mut work);
+                left = left.saturating_sub(operator.advance(&mut work, left));
                 self.limited |= work.note(refused);
                 self.changed = true;
             }

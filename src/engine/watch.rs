@@ -40,6 +40,11 @@ impl Watch {
         self.active.contains_key(&rule)
     }
 
+    /// The rules of which any alert is active, or was raised by the row at hand; perhaps one twice.
+    pub(super) fn rules(&self) -> impl Iterator<Item = u32> {
+        self.active.keys().copied().chain(self.raised.iter().map(|(rule, _)| *rule))
+    }
+
     /// Whether this alert of the rule is active, or was raised by the row at hand.
     pub(super) fn is_active(&self, rule: u32, key: &[Value]) -> bool {
         let active = self.active.get(&rule);

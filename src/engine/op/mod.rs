@@ -116,15 +116,17 @@ impl Operator {
         work.account.groups = self.groups();
     }
 
-    /// Does what is due.
-    pub(super) fn advance(&mut self, work: &mut Work<'_>) {
+    /// Does what is due, or so many windows of it if it can stop there; says how many.
+    pub(super) fn advance(&mut self, work: &mut Work<'_>, most: usize) -> usize {
+        let mut closed = 0;
         match self {
             Self::Each => {}
-            Self::Sliced(sliced) => sliced.advance(work),
+            Self::Sliced(sliced) => closed = sliced.advance(work, most),
             Self::Aligned(aligned) => aligned.advance(work),
             Self::Ordered(ordered) => ordered.advance(work),
         }
         work.account.groups = self.groups();
+        closed
     }
 
     /// When something may be due: never later than it is, but perhaps earlier.

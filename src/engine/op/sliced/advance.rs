@@ -1,23 +1,39 @@
 //! What the clock does: silence closes windows, and lanes that wait for nothing make room.
 
 use super::Store;
-use super::lane::NEVER;
+use super::lane::{Lane, NEVER};
 use crate::engine::budget::Budget;
 use crate::engine::watermark::{Mark, Mode};
 use crate::engine::work::Work;
 
 impl Store {
     /// Does what is due, in the order of the deadlines, so that it does not matter whether this is called once
-    /// or often.
-    pub(super) fn advance(&mut self, work: &mut Work<'_>) {
-        let now = work.mark();
-        while self.looks.first().is_some_and(|(look, ..)| *look <= now) {
-            let Some((look, _, at)) = self.looks.pop_first() else { return };
-            let Some(lane) = self.lanes.get_mut(at) else { continue };
-            lane.look = None;
-            if self.expire(work, at, look) {
-                self.watch(at);
-            }
+    /// or often; stops once so many windows have closed, and says how many have.
+    pub(super) fn advance(&mut self, work: &mut Work<'_>, most: usize) -> usize {
+        let (now, before) = (work.mark(), self.closed);
+        let closed = |store: &Self| usize::try_from(store.closed - before).unwrap_or(usize::MAX);
+        while closed(self) < most && self.looks.first().is_some_and(|(look, ..)| *look <= now) {
+            let Some((look, _, at)) = self.looks.pop_first() else { break };
+            self.look(work, at, look);
+        }
+        closed(self)
+    }
+
+    /// Does what a lane still waits for of what is due.
+    pub(super) fn catch_up(&mut self, work: &mut Work<'_>, at: usize, now: Mark) {
+        while let Some(lane) = self.lanes.get(at)
+            && let Some(look) = lane.look.filter(|look| *look <= now)
+        {
+            self.looks.remove(&(look, lane.order, at));
+            self.look(work, at, look);
+        }
+    }
+
+    fn look(&mut self, work: &mut Work<'_>, at: usize, look: Mark) {
+        let Some(lane) = self.lanes.get_mut(at) else { return };
+        lane.look = None;
+        if self.expire(work, at, look) {
+            self.watch(at);
         }
     }
 
@@ -26,15 +42,9 @@ impl Store {
         let Some(lane) = self.lanes.get_mut(at) else { return false };
         let before = (lane.progress.reached(), lane.next_end);
         if self.mode == Mode::Own {
-            let due = |idle| lane.progress.seen().plus(idle) <= look;
-            let mut due = self
-                .definitions
-                .iter()
-                .map(|definition| due(definition.idle))
-                .collect::<Vec<_>>()
-                .into_iter();
-            for track in &mut lane.tracks {
-                if due.next() == Some(true) && track.next_end != NEVER {
+            let seen = lane.progress.seen();
+            for (definition, track) in self.definitions.iter().zip(&mut lane.tracks) {
+                if track.next_end != NEVER && seen.plus(definition.idle) <= look {
                     track.forced = track.forced.max(track.last_end);
                     lane.forced = lane.forced.max(track.forced);
                 }
@@ -77,7 +87,7 @@ impl Store {
     }
 
     /// When the clock closes something in a lane if no row does.
-    fn deadline(&self, lane: &super::Lane) -> Option<Mark> {
+    fn deadline(&self, lane: &Lane) -> Option<Mark> {
         if self.mode == Mode::Own {
             let waiting =
                 self.definitions.iter().zip(&lane.tracks).filter(|(_, track)| track.next_end != NEVER);

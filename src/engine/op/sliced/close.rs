@@ -3,13 +3,15 @@
 
 use super::Store;
 use super::definition::Definition;
-use super::lane::{Group, Lane, NEVER, Open};
+use super::lane::{Group, Lane, NEVER, Open, Slice};
 use crate::engine::aggregate::Partial;
 use crate::engine::budget::Budget;
+use crate::engine::expr::Env;
 use crate::engine::op::close::Emission;
 use crate::engine::work::Work;
 use crate::model::time::Timestamp;
 use crate::model::value::Value;
+use crate::plan::logical::Aggregate;
 
 impl Store {
     /// Closes the windows of a lane that its watermark, or the clock, has reached.
@@ -17,6 +19,7 @@ impl Store {
         for definition in 0..self.definitions.len() {
             let ripe = self.ripe(at, definition);
             self.windows = self.windows.saturating_sub(ripe.len());
+            self.closed += ripe.len() as u64;
             for together in ripe.chunk_by(|(a, ..), (b, ..)| a == b) {
                 self.emit(work, definition, together);
             }
@@ -66,7 +69,7 @@ impl Store {
             let env = work.env(*end);
             let aggregates = group.aggregates(start, *end, &window.aggregates, &env);
             own.undefined += env.undefined.get();
-            own.heard.of(&aggregates, &mut rules);
+            own.heard.of(&aggregates, work.watch, &mut rules);
             if !rules.is_empty() || !window.analytics.is_empty() {
                 emission.grouped(work, start, *end, group.key.to_vec(), aggregates, Some(&rules));
             }
@@ -82,7 +85,7 @@ impl Store {
         let kept = places.into_iter().filter(|place| {
             let Some(group) = groups.get_mut(*place) else { return false };
             if group.opens.iter().all(|open| open.next_end == NEVER) {
-                budget.give(group.bytes() + group.slices.iter().map(super::Slice::bytes).sum::<usize>());
+                budget.give(group.bytes() + group.slices.iter().map(Slice::bytes).sum::<usize>());
                 groups.remove(*place);
                 return false;
             }
@@ -146,13 +149,7 @@ fn is_held(lane: &Lane, definitions: &[Definition], start: Timestamp) -> bool {
 
 impl Group {
     /// The values of the aggregates of one window.
-    fn aggregates(
-        &self,
-        start: Timestamp,
-        end: Timestamp,
-        plan: &[crate::plan::logical::Aggregate],
-        env: &crate::engine::expr::Env,
-    ) -> Vec<Value> {
+    fn aggregates(&self, start: Timestamp, end: Timestamp, plan: &[Aggregate], env: &Env) -> Vec<Value> {
         let from = self.slices.partition_point(|slice| slice.start < start);
         let mut slices = self.slices.range(from..).take_while(|slice| slice.start < end);
         let values = |partials: &[Partial]| {

@@ -1,8 +1,11 @@
 //! Which rules hear of a window that closed. A rule whose HAVING compares an aggregate with a number
 //! stands in a sorted list of such numbers: those for which it is true are found without a look at the
-//! others.
+//! others. Where somebody watches which alerts are active, `when` serves as well: what does not raise
+//! an alert that is not active is not given anyway.
 
 use crate::engine::Context;
+use crate::engine::watch::Watch;
+use crate::model::alerting::RuleKind;
 use crate::model::value::Value;
 use crate::plan::logical::{BinaryOp, Expr};
 
@@ -13,6 +16,9 @@ pub(super) struct Heard {
     pub(super) rules: Vec<usize>,
     /// Those that look at every window.
     always: Vec<usize>,
+    /// Those in a list for their `when`, in the order of the plan: they also look while an alert of theirs
+    /// is active.
+    silent: Vec<usize>,
     lists: Vec<Thresholds>,
 }
 
@@ -28,34 +34,50 @@ struct Thresholds {
 impl Heard {
     /// Of these rules, which are in ascending order.
     pub(super) fn new(ctx: Context<'_>, rules: Vec<usize>) -> Self {
-        let (mut always, mut lists) = (Vec::new(), Vec::<Thresholds>::new());
-        for rule in &rules {
+        let mut new = Self { rules, ..Self::default() };
+        for rule in &new.rules {
             let ctx = Context::new(ctx.plan, *rule, ctx.config);
             // What is arranged needs all lines at once.
-            let gate = ctx.having().filter(|_| ctx.arrange().is_none()).and_then(gate);
+            let having = ctx.having().filter(|_| ctx.arrange().is_none());
+            let (gate, silent) = match having.and_then(|having| gate(having, &[])) {
+                None => (raises(ctx), true),
+                having => (having, false),
+            };
             let Some((aggregate, op, with)) = gate else {
-                always.push(*rule);
+                new.always.push(*rule);
                 continue;
             };
-            match lists.iter_mut().find(|list| list.aggregate == aggregate && list.op == op) {
+            if silent {
+                new.silent.push(*rule);
+            }
+            match new.lists.iter_mut().find(|list| list.aggregate == aggregate && list.op == op) {
                 Some(list) => list.sorted.push((with, *rule)),
-                None => lists.push(Thresholds { aggregate, op, sorted: vec![(with, *rule)] }),
+                None => new.lists.push(Thresholds { aggregate, op, sorted: vec![(with, *rule)] }),
             }
         }
-        for list in &mut lists {
+        for list in &mut new.lists {
             list.sorted.sort_by(|(a, _), (b, _)| a.compare(b).unwrap_or(std::cmp::Ordering::Equal));
         }
-        Self { rules, always, lists }
+        new
     }
 
-    /// Those that a group with these aggregates may be of interest to: all of whom HAVING is true, and
-    /// perhaps others.
-    pub(super) fn of(&self, aggregates: &[Value], rules: &mut Vec<usize>) {
+    /// Those that a group with these aggregates may be of interest to: all who would give something out, and
+    /// perhaps others; each once.
+    pub(super) fn of(&self, aggregates: &[Value], watch: &Watch, rules: &mut Vec<usize>) {
         rules.clear();
         rules.extend(&self.always);
         for list in &self.lists {
             let Some(value) = aggregates.get(list.aggregate) else { continue };
             rules.extend(list.of(value).iter().map(|(_, rule)| *rule));
+        }
+        let found = rules.len();
+        if !self.silent.is_empty() {
+            let awake = watch.rules().map(|rule| rule as usize);
+            rules.extend(awake.filter(|rule| self.silent.binary_search(rule).is_ok()));
+        }
+        if rules.len() > found {
+            rules.sort_unstable();
+            rules.dedup();
         }
     }
 }
@@ -77,14 +99,36 @@ impl Thresholds {
     }
 }
 
+/// The comparison without which a rule's `when` is not true, where nobody hears of what does not raise, and
+/// nothing is lost by not looking at the rest of the rule: nothing in it counts as undefined.
+fn raises(ctx: Context<'_>) -> Option<(usize, BinaryOp, Value)> {
+    let silent = ctx.config.watched && matches!(ctx.rule.alert.kind, RuleKind::State { .. });
+    let having = ctx.having().is_none_or(|having| match having {
+        Expr::And(terms) => terms.iter().all(is_plain),
+        one => is_plain(one),
+    });
+    let plain = ctx.arrange().is_none() && ctx.rule.project.iter().chain(&ctx.rule.key).all(is_leaf);
+    let when = ctx.rule.when.as_ref().filter(|_| silent && having && plain)?;
+    gate(when, &ctx.rule.project)
+}
+
 /// The comparison of an aggregate with a number without which an expression is not true, if nothing is lost
-/// by looking at no other part of it: nothing in them counts as undefined.
-fn gate(expr: &Expr) -> Option<(usize, BinaryOp, Value)> {
+/// by looking at no other part of it: nothing in them counts as undefined. `columns` are what the
+/// expression means by columns.
+fn gate(expr: &Expr, columns: &[Expr]) -> Option<(usize, BinaryOp, Value)> {
+    let aggregate = |expr: &Expr| match expr {
+        Expr::Aggregate(n) => Some(*n),
+        Expr::Column(n) => match columns.get(*n) {
+            Some(Expr::Aggregate(n)) => Some(*n),
+            _ => None,
+        },
+        _ => None,
+    };
     match expr {
-        Expr::And(terms) if terms.iter().all(is_plain) => terms.iter().find_map(gate),
-        Expr::Binary(op, a, b) => match (&**a, &**b) {
-            (Expr::Aggregate(n), Expr::Const(with)) => threshold(*n, *op, with),
-            (Expr::Const(with), Expr::Aggregate(n)) => threshold(*n, mirrored(*op), with),
+        Expr::And(terms) if terms.iter().all(is_plain) => terms.iter().find_map(|term| gate(term, columns)),
+        Expr::Binary(op, a, b) => match (aggregate(a), &**a, aggregate(b), &**b) {
+            (Some(n), _, _, Expr::Const(with)) => threshold(n, *op, with),
+            (_, Expr::Const(with), Some(n), _) => threshold(n, mirrored(*op), with),
             _ => None,
         },
         _ => None,
@@ -110,17 +154,25 @@ fn mirrored(op: BinaryOp) -> BinaryOp {
 /// Whether it is made of comparisons of names and constants only.
 fn is_plain(expr: &Expr) -> bool {
     use BinaryOp::{Eq, Ge, Gt, Le, Lt, Ne};
-    let leaf = |expr: &Expr| {
-        matches!(
-            expr,
-            Expr::Const(_) | Expr::Group(_) | Expr::Aggregate(_) | Expr::WindowStart | Expr::WindowEnd
-        )
-    };
     match expr {
-        Expr::Binary(Eq | Ne | Lt | Le | Gt | Ge, a, b) => leaf(a) && leaf(b),
-        Expr::IsNull(a) => leaf(a),
+        Expr::Binary(Eq | Ne | Lt | Le | Gt | Ge, a, b) => is_leaf(a) && is_leaf(b),
+        Expr::IsNull(a) => is_leaf(a),
         _ => false,
     }
+}
+
+/// Whether it is a constant or a name.
+fn is_leaf(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::Const(_)
+            | Expr::Group(_)
+            | Expr::Aggregate(_)
+            | Expr::Column(_)
+            | Expr::WindowStart
+            | Expr::WindowEnd
+            | Expr::EventTime
+    )
 }
 
 #[cfg(test)]

@@ -87,6 +87,8 @@ struct Store {
     /// Open windows.
     windows: usize,
     next_order: u64,
+    /// How many windows have closed in all.
+    closed: u64,
 }
 
 /// A row on its way in.
@@ -160,6 +162,7 @@ impl Sliced {
             quiet: 0,
             windows: 0,
             next_order: 0,
+            closed: 0,
         };
         let mut new = Self { key: Key::new(ctx), store };
         new.run_for(ctx, rules, &mut Budget::new(0));
@@ -209,8 +212,7 @@ impl Sliced {
             Some(_) => Vec::new(),
             None => window.group.iter().map(|expr| eval(expr, scope).into_owned()).collect(),
         };
-        let passes = work.passes(scope)
-            && window.filter.as_ref().is_none_or(|filter| holds(filter, scope));
+        let passes = work.passes(scope) && window.filter.as_ref().is_none_or(|filter| holds(filter, scope));
         let group = match &self.key.group {
             Some(places) => Names::at(&row.slots, places),
             None => Names::of(&values),
@@ -227,9 +229,9 @@ impl Sliced {
         work.settle(&env);
     }
 
-    /// Does what is due.
-    pub(super) fn advance(&mut self, work: &mut Work<'_>) {
-        self.store.advance(work);
+    /// Does what is due until so many windows have closed; says how many have.
+    pub(super) fn advance(&mut self, work: &mut Work<'_>, most: usize) -> usize {
+        self.store.advance(work, most)
     }
 }
 
@@ -238,6 +240,7 @@ impl Store {
         let passes = u64::from(arrival.passes);
         let Some(at) = self.lane(work, arrival) else { return };
         let (mark, lateness, config) = (work.mark(), work.ctx.lateness(0), work.ctx.config);
+        self.catch_up(work, at, mark);
         let Some(lane) = self.lanes.get_mut(at) else { return };
         if lane.progress.is_full_for(arrival.key, config.max_groups, config.max_bytes) {
             work.account.refused += passes;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::definition::{Definition, floor};
 use super::lane::{Group, Lane, NEVER, Open, Slice, Track};
+use super::table::Names;
 use super::{Sliced, Store};
 use crate::engine::Context;
 use crate::engine::aggregate::Partial;
@@ -93,7 +94,7 @@ impl Store {
         let mut lane = Lane::new(key, order, progress, places.len());
         lane.tracks = places.iter().map(|place| tracks[*place]).collect();
         lane.forced = lane.tracks.iter().map(|track| track.forced).max().unwrap_or(Timestamp::MIN);
-        let named = super::Names::of(&lane.key);
+        let named = Names::of(&lane.key);
         if self.lanes.find(named).is_some() {
             return Err(from.damaged());
         }
@@ -103,7 +104,7 @@ impl Store {
             let group = self.read_group(ctx, at, places, written, from)?;
             let Some(group) = group else { continue };
             budget.charge(group.bytes() + group.slices.iter().map(Slice::bytes).sum::<usize>());
-            if self.groups.find(super::Names::of(&group.key)).is_some() {
+            if self.groups.find(Names::of(&group.key)).is_some() {
                 return Err(from.damaged());
             }
             let place = self.groups.put(group);
