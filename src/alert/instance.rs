@@ -108,7 +108,13 @@ impl Instance {
     }
 
     /// Applies an observation that is not older than the newest one.
-    pub(super) fn apply(&mut self, kind: &RuleKind, seen: &mut Observation, mono: Mono, steps: &mut Vec<Step>) {
+    pub(super) fn apply(
+        &mut self,
+        kind: &RuleKind,
+        seen: &mut Observation,
+        mono: Mono,
+        steps: &mut Vec<Step>,
+    ) {
         self.last_at = self.last_at.max(seen.at);
         self.anchor = mono;
         self.carried = Duration::ZERO;

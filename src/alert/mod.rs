@@ -17,6 +17,7 @@ mod template;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::Hasher;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashbrown::HashTable;
 
@@ -148,6 +149,9 @@ impl Book {
                 self.counts.entry(rule).or_default().outdated += 1;
                 return;
             }
+            None if spec.kind == (RuleKind::Occurrence { repeat: Duration::ZERO }) => {
+                return self.occur(&spec, seen, now, out);
+            }
             None => match self.admit(rule, &seen.key) {
                 Some(id) => id,
                 None => {
@@ -183,6 +187,15 @@ impl Book {
         instance.expire_until(&spec.kind, seen.at, &mut steps);
         self.settle(id, before, old_timer, &spec, &steps, now, out);
         self.forget_if_quiet(id);
+    }
+
+    /// An occurrence of which nothing is remembered.
+    fn occur(&mut self, spec: &AlertSpec, mut seen: Observation, now: Now, out: &mut Vec<Transition>) {
+        let mut instance = Instance::quiet(seen.rule, label_key(&seen.key));
+        let mut steps = Vec::with_capacity(1);
+        instance.apply(&spec.kind, &mut seen, now.mono, &mut steps);
+        out.extend(steps.iter().map(|step| self.transition(spec, &instance, *step, now)));
+        self.counts.entry(seen.rule).or_default().transitions += steps.len() as u64;
     }
 
     /// Lets the timers that are due at `now` run out.
@@ -463,7 +476,8 @@ impl Book {
     /// Notes that an alert became active or quiet.
     fn tell(&mut self, rule: usize, key: &[Value], before: Phase, after: Phase) {
         let active = after != Phase::Quiet;
-        let stateful = || self.specs.get(rule).is_some_and(|spec| matches!(spec.kind, RuleKind::State { .. }));
+        let stateful =
+            || self.specs.get(rule).is_some_and(|spec| matches!(spec.kind, RuleKind::State { .. }));
         if (before != Phase::Quiet) != active && stateful() {
             self.activity.push(Activity { rule, key: key.into(), active });
         }
@@ -474,11 +488,7 @@ impl Book {
             return;
         }
         let counts = self.counts.entry(rule).or_default();
-        let gauge = if phase.is_up() {
-            &mut counts.firing
-        } else {
-            &mut counts.pending
-        };
+        let gauge = if phase.is_up() { &mut counts.firing } else { &mut counts.pending };
         *gauge = if up { *gauge + 1 } else { gauge.saturating_sub(1) };
     }
 

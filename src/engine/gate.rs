@@ -118,9 +118,14 @@ impl Gate {
             && all(filter, self.filter, false, scope)
     }
 
+    /// What an engine's index knows of the rule.
+    pub(super) fn condition(self, plan: &Plan, rule: &RulePlan, config: &Config) -> Condition {
+        if config.index { self.access(plan, rule) } else { Condition::open() }
+    }
+
     /// For which rows of a stream the rule must be asked. Of the others none would change anything but
     /// what is counted for the whole stream, unless it belongs to an active alert.
-    pub(super) fn access(self, plan: &Plan, rule: &RulePlan) -> Condition {
+    fn access(self, plan: &Plan, rule: &RulePlan) -> Condition {
         let [Side::Stream(stream)] = *rule.from.sides else { return Condition::open() };
         if !rule.analytics.is_empty() {
             return Condition::open();

@@ -14,6 +14,7 @@ mod arithmetic;
 mod arrange;
 mod budget;
 mod expr;
+mod feed;
 mod front;
 mod function;
 mod gate;
@@ -24,6 +25,7 @@ mod judge;
 mod layout;
 mod like;
 mod op;
+mod placement;
 mod recent;
 mod sampler;
 mod snapshot;
@@ -39,23 +41,23 @@ use std::time::Duration;
 
 use crate::model::cast;
 use crate::model::row::{Observation, Order, Row};
-use crate::model::stream::{FieldSource, StreamSpec};
+use crate::model::stream::StreamSpec;
 use crate::model::time::{Mono, Now};
-use crate::model::value::Value;
 use crate::plan::logical::{Aggregate, Arrange, Content, Expr, Plan, RulePlan, Side, WindowKind};
 
+use self::feed::{Feed, feeds, streams};
 use self::gate::Gate;
-use self::index::{Candidate, Condition, Index};
+use self::index::Candidate;
 use self::layout::{Layout, fingerprint};
-use self::recent::Recent;
 use self::sampler::Sampler;
 use self::snapshot::{Reader, VERSION, Writer};
 use self::table::Tables;
 use self::unit::{Unit, Units, look, together};
-use self::watch::{Awake, Watch};
+use self::watch::Watch;
 use self::watermark::Mark;
 use self::work::{MAX_LINES, Peers, Work};
 
+pub use self::placement::{Open, Placement, Way};
 pub use self::snapshot::SnapshotError;
 
 /// The ceilings of one rule's state, and how its cost is measured. What finds no room is counted as
@@ -166,39 +168,6 @@ pub struct Engine {
     /// Whether a rule reached a ceiling since somebody asked.
     limited: bool,
     seed: u64,
-}
-
-/// One stream.
-#[derive(Debug)]
-struct Feed {
-    /// The leaders of the units that read it.
-    index: Index,
-    /// Those that must see a row since it belongs to an active alert.
-    awake: Awake,
-    /// The newest row of each key, where a rule goes by it.
-    recent: Option<Recent>,
-    rows: u64,
-    future: u64,
-    retained: u64,
-}
-
-impl Feed {
-    /// Every rule that a row can matter to, each once, in their order.
-    fn candidates(&mut self, slots: &[Value], out: &mut Vec<Candidate>) {
-        self.index.candidates(slots, out);
-        let found = out.len();
-        self.awake.of(slots, |reader| out.push(Candidate::new(reader, false)));
-        if out.len() > found {
-            out.sort_unstable();
-            out.dedup_by_key(|candidate| candidate.reader());
-        }
-    }
-
-    /// Whether a row is older than one of its key that came before, which it notes.
-    fn is_older(&mut self, spec: &StreamSpec, row: &Row) -> bool {
-        let key = spec.key.and_then(|slot| row.slots.get(slot)).unwrap_or(&Value::Null);
-        self.recent.as_mut().is_some_and(|recent| recent.is_older(key, row.time))
-    }
 }
 
 /// What an operator needs to know of its rule.
@@ -446,36 +415,6 @@ impl Engine {
         in_order(out, from);
     }
 
-    /// Says whether an alert of a rule is active: not quiet, so that what does not raise it matters. The key
-    /// is as [`label_key`](crate::model::label::label_key) has it. It must be said before the next row
-    /// comes.
-    pub fn watch(&mut self, rule: usize, key: &[Value], active: bool) {
-        let (Some(gate), Some(plan), Ok(reader)) =
-            (self.gates.get(rule), self.plan.rules.get(rule), u32::try_from(rule))
-        else {
-            return;
-        };
-        if !gate.is_silent() {
-            return;
-        }
-        let (new, others) = self.watch.set(reader, key, active);
-        // Only of plain rules does the index hold back what does not raise.
-        if !new || !gate.is_plain() {
-            return;
-        }
-        let slot = Gate::key_slot(plan);
-        if let Some(feed) = self.feeds.get_mut(plan.stream()).filter(|_| slot.is_some() || !others) {
-            feed.awake.set(reader, slot, key, active);
-        }
-    }
-
-    /// Whether a row of a stream can matter to anyone, of which only some slots are known. Where not, it need
-    /// not be read. Nobody counts it then.
-    pub fn cares(&self, stream: usize, known: &[(usize, &Value)]) -> bool {
-        self.fed.get(stream).is_some_and(|tables| !tables.is_empty())
-            || self.feeds.get(stream).is_some_and(|feed| feed.index.cares(known) || feed.awake.cares(known))
-    }
-
     /// Whether state changed since this was last asked.
     pub fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
@@ -517,10 +456,7 @@ impl Engine {
 
     /// Adds what is counted once for all readers of a stream.
     fn count(&self, account: &mut Account, rule: &RulePlan) {
-        for (at, (_, stream)) in rule.streams().enumerate() {
-            // A row counts once, on however many sides it comes.
-            let again = rule.streams().take(at).any(|(_, before)| before == stream);
-            let Some(feed) = self.feeds.get(stream).filter(|_| !again) else { continue };
+        for feed in streams(rule).filter_map(|stream| self.feeds.get(stream)) {
             account.rows = account.rows.wrapping_add(feed.rows);
             account.future = account.future.wrapping_add(feed.future);
             let retained = if gate::skips_retained(rule) { feed.retained } else { 0 };
@@ -550,13 +486,7 @@ impl Engine {
         self.changed = true;
         self.seed = old.seed;
         self.tables.take_over(&self.plan, old.tables, &old.plan);
-        let streams = old.plan.streams.iter().zip(old.feeds);
-        let mut recent: HashMap<String, Recent> =
-            streams.filter_map(|(stream, feed)| Some((stream.signature(), feed.recent?))).collect();
-        for (stream, feed) in self.plan.streams.iter().zip(&mut self.feeds) {
-            let same = feed.recent.is_some().then(|| recent.remove(&stream.signature())).flatten();
-            feed.recent = same.or(feed.recent.take());
-        }
+        self.take_over_recent(old.feeds, &old.plan);
         // Where each rule stands from here on, if it stays.
         let known: HashMap<(&str, u64), usize> = known(&self.plan);
         let shape = |plan, at| Context::new(plan, at, &self.config).shape();
@@ -626,47 +556,6 @@ impl Engine {
             out.run(&state.into_bytes());
         }
         out.into_bytes()
-    }
-
-    /// The newest time of each key of the streams, where rules go by it, as bytes. It is apart from the
-    /// other state, as it is only worth keeping where alerts are kept as they are.
-    pub fn snapshot_recent(&self) -> Vec<u8> {
-        let mut out = Writer::default();
-        out.u8(VERSION);
-        let known = || {
-            let streams = self.plan.streams.iter().zip(&self.feeds);
-            streams.filter_map(|(stream, feed)| Some((stream, feed.recent.as_ref()?)))
-        };
-        out.len(known().count());
-        for (stream, recent) in known() {
-            out.run(stream.signature().as_bytes());
-            let mut state = Writer::default();
-            recent.write(&mut state);
-            out.run(&state.into_bytes());
-        }
-        out.into_bytes()
-    }
-
-    /// Takes over what [`Self::snapshot_recent`] wrote, for the streams that are the same.
-    ///
-    /// # Errors
-    /// Where the bytes are no snapshot that this program reads. Nothing has changed then.
-    pub fn restore_recent(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
-        let mut from = Reader::new(bytes);
-        match from.u8()? {
-            VERSION => {}
-            other => return Err(SnapshotError::Version(other)),
-        }
-        let mut known = HashMap::new();
-        for _ in 0..from.len()? {
-            let stream = from.text()?;
-            known.insert(stream, Recent::read(self.config.max_groups, &mut from.part()?)?);
-        }
-        for (stream, feed) in self.plan.streams.iter().zip(&mut self.feeds) {
-            let same = feed.recent.is_some().then(|| known.remove(&*stream.signature())).flatten();
-            feed.recent = same.or(feed.recent.take());
-        }
-        Ok(())
     }
 
     /// Takes over what [`Self::snapshot`] wrote, for every rule whose id and [`RulePlan::state`] are the
@@ -749,39 +638,6 @@ fn known(plan: &Plan) -> HashMap<(&str, u64), usize> {
 
 fn layouts(ctx: Context<'_>) -> Vec<Layout> {
     Layout::sides(ctx.plan, ctx.rule)
-}
-
-fn feeds(plan: &Plan, config: &Config, gates: &[Gate], units: &Units) -> Vec<Feed> {
-    let early = |stream: &StreamSpec| {
-        let fields = stream.fields.iter();
-        fields.map(|field| matches!(field.from, FieldSource::Capture(_) | FieldSource::Topic)).collect()
-    };
-    let feed = |stream: &Arc<StreamSpec>| Feed {
-        index: Index::new(early(stream)),
-        awake: Awake::default(),
-        recent: None,
-        rows: 0,
-        future: 0,
-        retained: 0,
-    };
-    let mut feeds: Vec<Feed> = plan.streams.iter().map(feed).collect();
-    for (rule, gate) in plan.rules.iter().zip(gates) {
-        if let Some(feed) = feeds.get_mut(rule.stream()).filter(|_| gate.is_by_stream()) {
-            feed.recent.get_or_insert_with(|| Recent::new(config.max_groups));
-        }
-    }
-    for unit in units.all() {
-        let leader = unit.leader();
-        let (Ok(reader), rule) = (u32::try_from(leader), &plan.rules[leader]) else { continue };
-        let condition = if config.index { gates[leader].access(plan, rule) } else { Condition::open() };
-        let streams: BTreeSet<usize> = rule.streams().map(|(_, stream)| stream).collect();
-        for stream in streams {
-            if let Some(feed) = feeds.get_mut(stream) {
-                feed.index.insert(reader, condition.clone());
-            }
-        }
-    }
-    feeds
 }
 
 fn fed(plan: &Plan) -> Vec<Vec<(usize, Vec<usize>)>> {

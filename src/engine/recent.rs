@@ -3,11 +3,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::snapshot::{Reader, SnapshotError, Writer};
+use super::Engine;
+use super::feed::Feed;
+use super::snapshot::{Reader, SnapshotError, VERSION, Writer};
 use crate::model::fold::BuildFold;
 use crate::model::label::as_label;
 use crate::model::time::Timestamp;
 use crate::model::value::Value;
+use crate::plan::logical::Plan;
 
 /// The newest times. Beyond so many keys, one of those that were not heard of for the longest is forgotten.
 #[derive(Debug, Default)]
@@ -72,6 +75,60 @@ impl Recent {
             }
         }
         Ok(recent)
+    }
+}
+
+impl Engine {
+    /// Goes on with what the streams of another engine know, where they are the same.
+    pub(super) fn take_over_recent(&mut self, feeds: Vec<Feed>, plan: &Plan) {
+        let known = plan.streams.iter().zip(feeds);
+        let known = known.filter_map(|(stream, feed)| Some((stream.signature(), feed.recent?)));
+        self.put_back(known.collect());
+    }
+
+    fn put_back(&mut self, mut known: HashMap<String, Recent>) {
+        for (stream, feed) in self.plan.streams.iter().zip(&mut self.feeds) {
+            let same = feed.recent.is_some().then(|| known.remove(&stream.signature())).flatten();
+            feed.recent = same.or(feed.recent.take());
+        }
+    }
+
+    /// The newest time of each key of the streams, where rules go by it, as bytes. It is apart from the
+    /// other state, as it is only worth keeping where alerts are kept as they are.
+    pub fn snapshot_recent(&self) -> Vec<u8> {
+        let mut out = Writer::default();
+        out.u8(VERSION);
+        let known = || {
+            let streams = self.plan.streams.iter().zip(&self.feeds);
+            streams.filter_map(|(stream, feed)| Some((stream, feed.recent.as_ref()?)))
+        };
+        out.len(known().count());
+        for (stream, recent) in known() {
+            out.run(stream.signature().as_bytes());
+            let mut state = Writer::default();
+            recent.write(&mut state);
+            out.run(&state.into_bytes());
+        }
+        out.into_bytes()
+    }
+
+    /// Takes over what [`Self::snapshot_recent`] wrote, for the streams that are the same.
+    ///
+    /// # Errors
+    /// Where the bytes are no snapshot that this program reads. Nothing has changed then.
+    pub fn restore_recent(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
+        let mut from = Reader::new(bytes);
+        match from.u8()? {
+            VERSION => {}
+            other => return Err(SnapshotError::Version(other)),
+        }
+        let mut known = HashMap::new();
+        for _ in 0..from.len()? {
+            let stream = from.text()?.to_owned();
+            known.insert(stream, Recent::read(self.config.max_groups, &mut from.part()?)?);
+        }
+        self.put_back(known);
+        Ok(())
     }
 }
 

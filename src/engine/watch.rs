@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::Engine;
+use super::gate::Gate;
 use crate::model::fold::BuildFold;
 use crate::model::label::{as_label, label_key};
 use crate::model::value::Value;
@@ -127,5 +129,37 @@ fn change(readers: &mut Vec<u32>, reader: u32, awake: bool) {
             readers.remove(at);
         }
         _ => {}
+    }
+}
+
+impl Engine {
+    /// Says whether an alert of a rule is active: not quiet, so that what does not raise it matters. The key
+    /// is as [`label_key`](crate::model::label::label_key) has it. It must be said before the next row
+    /// comes.
+    pub fn watch(&mut self, rule: usize, key: &[Value], active: bool) {
+        let (Some(gate), Some(plan), Ok(reader)) =
+            (self.gates.get(rule), self.plan.rules.get(rule), u32::try_from(rule))
+        else {
+            return;
+        };
+        if !gate.is_silent() {
+            return;
+        }
+        let (new, others) = self.watch.set(reader, key, active);
+        // Only of plain rules does the index hold back what does not raise.
+        if !new || !gate.is_plain() {
+            return;
+        }
+        let slot = Gate::key_slot(plan);
+        if let Some(feed) = self.feeds.get_mut(plan.stream()).filter(|_| slot.is_some() || !others) {
+            feed.awake.set(reader, slot, key, active);
+        }
+    }
+
+    /// Whether a row of a stream can matter to anyone, of which only some slots are known. Where not, it need
+    /// not be read. Nobody counts it then.
+    pub fn cares(&self, stream: usize, known: &[(usize, &Value)]) -> bool {
+        self.fed.get(stream).is_some_and(|tables| !tables.is_empty())
+            || self.feeds.get(stream).is_some_and(|feed| feed.index.cares(known) || feed.awake.cares(known))
     }
 }
