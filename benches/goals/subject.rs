@@ -26,7 +26,7 @@ pub(crate) fn plan(text: &str) -> Arc<Plan> {
 
 /// A rule file as the agent takes it in.
 pub(crate) fn admit(text: &str) -> Admitted {
-    control::admit_file(&"bench".into(), text, None, &limits()).unwrap_or_else(|report| panic!("{report:?}"))
+    control::admit_file(&"bench".into(), text, &limits()).unwrap_or_else(|report| panic!("{report:?}"))
 }
 
 /// The decoder alone.
