@@ -89,7 +89,14 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_groups: 10_000, max_states: 100_000, max_bytes: 16 << 20, nanos: None, index: true, watched: false }
+        Self {
+            max_groups: 10_000,
+            max_states: 100_000,
+            max_bytes: 16 << 20,
+            nanos: None,
+            index: true,
+            watched: false,
+        }
     }
 }
 
