@@ -70,11 +70,14 @@ impl Watch {
     }
 }
 
+/// Readers by the label that is the key of their alerts.
+type Labels = HashMap<Box<str>, Vec<u32>, BuildFold>;
+
 /// The readers that a row must be shown since it belongs to an active alert of theirs.
 #[derive(Debug, Default)]
 pub(super) struct Awake {
     /// By a slot whose label is the whole key of their alerts.
-    by_label: Vec<(u32, HashMap<Box<str>, Vec<u32>, BuildFold>)>,
+    by_label: Vec<(u32, Labels)>,
     /// Those with another key, for every row.
     always: Vec<u32>,
 }
@@ -86,7 +89,7 @@ impl Awake {
             return change(&mut self.always, reader, awake);
         };
         let at = self.by_label.iter().position(|(known, _)| *known == slot).unwrap_or_else(|| {
-            self.by_label.push((slot, HashMap::default()));
+            self.by_label.push((slot, Labels::default()));
             self.by_label.len() - 1
         });
         let Some((_, labels)) = self.by_label.get_mut(at) else { return };

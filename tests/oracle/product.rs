@@ -8,7 +8,7 @@ use serde_json::json;
 use weir::decode::Decoder;
 use weir::engine::{Config, Engine};
 use weir::model::message::Message;
-use weir::model::row::Observation;
+use weir::model::row::{Observation, Rows};
 use weir::model::time::{Mono, Now, Timestamp};
 use weir::model::value::Value;
 use weir::plan::logical::{Gives, Plan};
@@ -123,15 +123,15 @@ pub(crate) fn run(case: &Case, way: Way, seed: u64) -> Result<Answers, String> {
             engine.advance(now(last), &mut out);
         }
         last = event.at;
-        let mut rows = Vec::new();
+        let mut rows = Rows::new();
         if let Some(message) = message(case, event) {
             decoder.decode(&message, &mut rows);
         }
         if rows.is_empty() {
             engine.advance(now(last), &mut out);
         }
-        for (stream, row) in &rows {
-            engine.push(*stream, row, now(last), &mut out);
+        for (stream, row) in rows.iter() {
+            engine.push(stream, row, now(last), &mut out);
         }
         for observation in out {
             let rule = &plan.rules[observation.rule];
@@ -156,7 +156,7 @@ pub(crate) fn run(case: &Case, way: Way, seed: u64) -> Result<Answers, String> {
     Ok(answers)
 }
 
-/// With an index, without, and changing at every restart; and so with sharing. No answer depends on it.
+/// No answer depends on what rules share, or on an index.
 fn config(rng: &mut fastrand::Rng) -> Config {
     Config { index: rng.bool(), share: rng.bool(), ..Config::default() }
 }
