@@ -2,6 +2,7 @@
 
 use super::PLAIN;
 use crate::support::certificates::certificates;
+use crate::support::desk::Desk;
 use crate::support::mosquitto::Mosquitto;
 use crate::support::programs::{AgentProgram, HubProgram, weir};
 
@@ -41,6 +42,9 @@ async fn rules_go_down_and_alerts_up_under_tls_and_a_wrong_token_is_refused() {
         String::from_utf8(output.stdout).unwrap()
     };
     verb(&["rules", "push", rules.to_str().unwrap()]);
+    let authority = std::fs::read(file("ca.pem")).unwrap();
+    let token = std::fs::read_to_string(hub_dir.join("api-token")).unwrap();
+    assert_eq!(Desk::trusting(&https, &authority, &token).list("/rulesets").await.len(), 1);
     agent.until("the rules run", |s| s["core"]["rulesets"][0]["rules"] == 1).await;
     // Published until the subscription stands.
     crate::support::within("the alert on the hub", async {
