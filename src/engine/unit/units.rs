@@ -149,6 +149,9 @@ impl Units {
     }
 }
 
+/// Rules that may share, by their place, and the lengths and hops that they have.
+type Known = (usize, Vec<(i64, i64)>);
+
 /// Those of these rules that may share, in the order of their first ones; each in ascending order.
 pub(in crate::engine) fn together(
     plan: &Plan,
@@ -157,7 +160,7 @@ pub(in crate::engine) fn together(
 ) -> Vec<Vec<usize>> {
     let mut all: Vec<Vec<usize>> = Vec::new();
     // The units of each signature, with the lengths and hops that they have so far.
-    let mut known: HashMap<u64, Vec<(usize, Vec<(i64, i64)>)>> = HashMap::new();
+    let mut known: HashMap<u64, Vec<Known>> = HashMap::new();
     for rule in rules {
         let Some(hash) = signature(Context::new(plan, rule, config)) else {
             all.push(vec![rule]);
@@ -166,7 +169,7 @@ pub(in crate::engine) fn together(
         let ctx = Context::new(plan, rule, config);
         let measures = measures_of(ctx.rule);
         let places = known.entry(hash).or_default();
-        let joins = |(place, all_measures): &mut (usize, Vec<(i64, i64)>)| {
+        let joins = |(place, all_measures): &mut Known| {
             let leader =
                 all[*place].first().is_some_and(|first| alike(Context::new(plan, *first, config), ctx));
             let Some(measures) = measures.filter(|measures| !all_measures.contains(measures)) else {
