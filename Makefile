@@ -4,6 +4,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 # How long each fuzz target runs.
 SECONDS := 600
+BENCH := $(CARGO) bench --locked --no-default-features --features hub
 # The real counterparts of the tests, as Debian names them.
 PACKAGES := chromium mosquitto mosquitto-clients
 
@@ -21,7 +22,7 @@ test: packages
 
 ## fuzz: each fuzz target for SECONDS, by default ten minutes each
 fuzz:
-	@for target in sql rule_file payload snapshot; do \
+	@for target in sql rule_file payload snapshot scanner; do \
 	  BOLERO_RANDOM_TEST_TIME_MS=$$(( $(SECONDS) * 1000 )) BOLERO_RANDOM_ITERATIONS=1000000000 \
 	  $(CARGO) test --locked --test fuzz -- --exact $$target || exit 1; \
 	done
@@ -34,9 +35,12 @@ lint:
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
 	$(CARGO) deny --locked --log-level error --config .deny.toml check bans licenses sources
 
-## bench: the whole way under load, beside bare subscribers; ARGS="--messages 20000" is shorter
+## bench: every goal beside its ceiling, the whole way under load, and one table; takes some minutes
 bench: packages
-	$(CARGO) bench --locked --no-default-features --features hub --bench spine -- $(ARGS)
+	$(BENCH) --bench goals -- $(ARGS)
+	$(BENCH) --bench bytes
+	$(BENCH) --bench spine
+	$(BENCH) --bench goals -- --table
 
 ## packages: what the tests need from Debian
 packages:

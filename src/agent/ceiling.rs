@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::alerting::{AlertSpec, Piece, RuleKind, Template};
+use crate::model::alerting::{AlertShape, AlertSpec, Piece, RuleKind, Template};
 use crate::model::row::{Observation, Order};
 use crate::model::time::{Mono, Now};
 use crate::model::value::Value;
@@ -98,11 +98,8 @@ fn companion(spec: &AlertSpec) -> AlertSpec {
             text(" rows, keys or values were not used so far, and its alerts may be incomplete".to_owned()),
         ],
     };
-    AlertSpec {
+    let shape = AlertShape {
         ruleset: spec.ruleset.clone(),
-        // No rule can be called so, as an id holds no slash.
-        rule: format!("{}/limit", spec.rule).into(),
-        hash: spec.hash,
         kind: RuleKind::State { for_: Duration::ZERO, keep_firing_for: Duration::ZERO },
         severity: "warning".into(),
         labels: spec.labels.clone(),
@@ -110,7 +107,9 @@ fn companion(spec: &AlertSpec) -> AlertSpec {
         key: Vec::new(),
         columns: vec!["refused".into()],
         cadence: None,
-    }
+    };
+    // No rule can be called so, as an id holds no slash.
+    AlertSpec { rule: format!("{}/limit", spec.rule).into(), hash: spec.hash, shape: Arc::new(shape) }
 }
 
 #[cfg(test)]

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use crate::alert::{self, Book, SavedState};
 use crate::control::Admitted;
-use crate::decode::{self, Decoder};
+use crate::decode::{self, Decoder, Fate};
 use crate::engine::{self, Engine};
 use crate::model::kept::{Seen, StateChange, StateKey};
 use crate::model::message::{AckToken, Message, NODE_SOURCE};
-use crate::model::row::{Observation, Row};
+use crate::model::row::{Observation, Rows};
 use crate::model::ruleset::{ContentHash, Item, Origin, RunningSet};
 use crate::model::stream::StreamSpec;
 use crate::model::time::{Mono, Now, Timestamp};
@@ -102,6 +102,8 @@ pub struct Counts {
     pub redelivered: u64,
     /// Messages of brokers that no stream reads, such as those of a subscription that outlived its rules.
     pub unmatched: u64,
+    /// Messages whose payload was not read, since by their topic no rule of any set could care.
+    pub skipped: u64,
 }
 
 /// One rule set that runs.
@@ -123,6 +125,10 @@ pub struct Set {
     engine: Engine,
     book: Book,
     ceilings: Ceilings,
+    /// The rows of the message at hand.
+    rows: Rows,
+    /// What the engine gave of the row at hand.
+    seen: Vec<Observation>,
 }
 
 /// The monotonic clock as far as it counts silence: it stands still while a source is
@@ -212,6 +218,7 @@ impl Core {
         self.run_out(due, &mut effects);
         match input {
             Input::Messages(messages) => {
+                effects.acks.reserve(messages.iter().filter(|message| message.ack.is_some()).count());
                 for message in messages {
                     self.message(&message, now, &mut effects);
                 }
@@ -235,12 +242,9 @@ impl Core {
         self.counts.messages += 1;
         self.counts.bytes += message.payload.len() as u64;
         let mut newest = *clock;
-        let mut decoded = Vec::with_capacity(self.sets.len());
         for set in self.sets.values_mut() {
-            let mut rows = Vec::new();
-            set.decoder.decode(message, &mut rows);
-            newest = rows.iter().fold(newest, |newest, (_, row)| newest.max(row.time));
-            decoded.push(rows);
+            set.decode(message);
+            newest = set.rows.iter().fold(newest, |newest, (_, row)| newest.max(row.time));
         }
         if newest > *clock {
             *clock = newest;
@@ -248,9 +252,9 @@ impl Core {
             let just_before = recorded(Timestamp::from_micros(newest.micros() - 1));
             self.run_out(just_before, &mut effects);
         }
-        for (set, rows) in self.sets.values_mut().zip(decoded) {
+        for set in self.sets.values_mut() {
             let newest = recorded(newest);
-            set.rows(&rows, newest, newest, &mut Meter::default(), &mut effects.transitions);
+            set.evaluate(newest, newest, &mut Meter::default(), &mut effects.transitions);
         }
         effects.transitions
     }
@@ -274,18 +278,18 @@ impl Core {
         self.counts.bytes += message.payload.len() as u64;
         let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
         self.meter.message();
-        let mut rows = Vec::new();
-        let mut matched = false;
+        let mut fate = Fate::Unmatched;
         for set in self.sets.values_mut() {
-            rows.clear();
-            let before = set.decoder.unmatched();
-            set.decoder.decode(message, &mut rows);
-            matched |= set.decoder.unmatched() == before;
+            fate = fate.max(set.decode(message));
             self.meter.lap(Stage::Decode);
-            set.rows(&rows, idle, now, &mut self.meter, &mut effects.transitions);
+            set.evaluate(idle, now, &mut self.meter, &mut effects.transitions);
         }
-        // The node's metrics come whether or not a rule asks for them.
-        self.counts.unmatched += u64::from(!matched && *message.source != *NODE_SOURCE);
+        match fate {
+            // The node's metrics come whether or not a rule asks for them.
+            Fate::Unmatched => self.counts.unmatched += u64::from(*message.source != *NODE_SOURCE),
+            Fate::Skipped => self.counts.skipped += 1,
+            Fate::Read => {}
+        }
     }
 
     /// Runs out what is due by `until`, each at its own time: a window that a silence closed may
@@ -343,6 +347,8 @@ impl Core {
             book: Book::new(self.agent.clone(), specs),
             ceilings: Ceilings::new(plan.rules.len()),
             plan,
+            rows: Rows::new(),
+            seen: Vec::new(),
         };
         self.sets.insert(name, set);
     }
@@ -491,20 +497,21 @@ impl Core {
 }
 
 impl Set {
-    /// Sends rows through engine and alerts. `idle` is `now` by the clock that counts silence.
-    fn rows(
-        &mut self,
-        rows: &[(usize, Row)],
-        idle: Now,
-        now: Now,
-        meter: &mut Meter,
-        out: &mut Vec<Transition>,
-    ) {
-        let mut seen = Vec::new();
-        for (stream, row) in rows {
-            self.engine.push(*stream, row, idle, &mut seen);
+    /// Reads a message into rows, in the place of those before.
+    fn decode(&mut self, message: &Message) -> Fate {
+        self.rows.clear();
+        self.decoder.decode_for(&|_, _| true, message, &mut self.rows)
+    }
+
+    /// Sends the rows through engine and alerts. `idle` is `now` by the clock that counts silence.
+    fn evaluate(&mut self, idle: Now, now: Now, meter: &mut Meter, out: &mut Vec<Transition>) {
+        let Self { rows, engine, book, seen, .. } = self;
+        for (stream, row) in rows.iter() {
+            engine.push(stream, row, idle, seen);
             meter.lap(Stage::Rules);
-            self.observe(seen.drain(..), now, out);
+            for observation in seen.drain(..) {
+                book.observe(observation, now, out);
+            }
             meter.lap(Stage::Alert);
         }
         self.limits(now, out);

@@ -267,16 +267,16 @@ impl Driver {
     /// Makes durable what must be, and returns what may then be acknowledged.
     fn carry_out(
         &mut self,
-        effects: Effects,
+        mut effects: Effects,
         journal: Option<Vec<u8>>,
         now: Now,
     ) -> Result<Vec<AckToken>, spool::Error> {
         if self.snapshot_due.is_none() {
             self.snapshot_due = Some(now.mono.plus(self.snapshot_interval));
         }
+        let acks = std::mem::take(&mut effects.acks);
         if effects.must_commit() || journal.is_some() {
             self.journaled += u32::from(journal.is_some());
-            let acks = effects.acks.clone();
             let mut commit = self.commit_of(effects);
             commit.journal = journal;
             if self.journaled > MAX_JOURNAL {
@@ -284,9 +284,8 @@ impl Driver {
                 commit.journal = None;
             }
             self.commit(commit)?;
-            return Ok(acks);
         }
-        Ok(effects.acks)
+        Ok(acks)
     }
 
     fn commit_of(&self, effects: Effects) -> Commit {
@@ -331,15 +330,17 @@ impl Driver {
         self.commit(Commit { snapshot, ..Commit::default() })
     }
 
-    async fn acknowledge(&self, acks: Vec<AckToken>) {
-        let mut by_source: BTreeMap<u16, Vec<AckToken>> = BTreeMap::new();
-        for ack in acks {
-            by_source.entry(ack.source).or_default().push(ack);
+    /// Hands tokens back, all of one source together. Mostly there is one source.
+    async fn acknowledge(&self, mut acks: Vec<AckToken>) {
+        if !acks.is_sorted_by_key(|ack| ack.source) {
+            acks.sort_by_key(|ack| ack.source);
         }
-        for (source, acks) in by_source {
+        while let Some(source) = acks.first().map(|ack| ack.source) {
+            let rest = acks.split_off(acks.partition_point(|ack| ack.source == source));
+            let own = std::mem::replace(&mut acks, rest);
             if let Some(line) = self.lines.acks.get(usize::from(source)) {
                 // A source that is gone delivers again what it was not told of.
-                if line.send(acks).await.is_err() {
+                if line.send(own).await.is_err() {
                     tracing::debug!(source, "acknowledgements of a source that is gone");
                 }
             }

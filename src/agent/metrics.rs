@@ -40,6 +40,11 @@ impl Status {
             u64::from(self.core.clock_trusted),
         );
         out.plain("weir_unmatched_total", "messages that no stream reads", self.core.unmatched);
+        out.plain(
+            "weir_skipped_total",
+            "messages not read, as by their topic no rule could care",
+            self.core.skipped,
+        );
         for source in &self.sources {
             out.add(
                 "weir_source_connected",
@@ -81,6 +86,14 @@ impl Status {
                 "messages that reached a stream",
                 &[("ruleset", &s.ruleset), ("stream", &s.name)],
                 s.messages,
+            );
+        }
+        for s in &self.core.streams {
+            out.add(
+                "weir_stream_skipped_total",
+                "those not read, as by their topic no rule could care",
+                &[("ruleset", &s.ruleset), ("stream", &s.name)],
+                s.skipped,
             );
         }
         for s in &self.core.streams {

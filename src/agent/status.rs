@@ -69,6 +69,8 @@ pub struct CoreStatus {
     pub redelivered: u64,
     /// Messages that no stream reads.
     pub unmatched: u64,
+    /// Messages whose payload was not read, since by their topic no rule could care.
+    pub skipped: u64,
     /// Whether the node's calendar is believed. While it is not, `MAX_FUTURE` is off, and times
     /// of arrival are as wrong as the clock was at the start.
     pub clock_trusted: bool,
@@ -112,6 +114,8 @@ pub struct StreamStatus {
     pub topic: String,
     /// Messages that reached it.
     pub messages: u64,
+    /// Those of them whose payload was not read, since by their topic no rule could care.
+    pub skipped: u64,
     /// Rows made of them.
     pub rows: u64,
     /// Rejects by reason, those that occurred.
@@ -228,6 +232,7 @@ pub(super) fn of(core: &Core, spool: &Spool, now: Mono) -> CoreStatus {
         bytes: counts.bytes,
         redelivered: counts.redelivered,
         unmatched: counts.unmatched,
+        skipped: counts.skipped,
         clock_trusted: core.is_clock_trusted(),
         spool: spool.stats(),
         ..CoreStatus::default()
@@ -261,6 +266,7 @@ fn streams(ruleset: &str, set: &Set) -> impl Iterator<Item = StreamStatus> {
         name: spec.name.to_string(),
         topic: spec.pattern.to_string(),
         messages: stats.messages,
+        skipped: stats.skipped,
         rows: stats.rows,
         rejects: stats
             .rejects()

@@ -1,12 +1,12 @@
 //! The bound on keys.
 
 use super::*;
+use crate::model::alerting::AlertShape;
+use std::time::Duration;
 
 fn book(for_: Duration) -> Book {
-    let spec = AlertSpec {
+    let shape = AlertShape {
         ruleset: "set".into(),
-        rule: "hot".into(),
-        hash: 1,
         severity: "warning".into(),
         labels: Labels::new(),
         key: [Arc::from("device")].into(),
@@ -15,6 +15,7 @@ fn book(for_: Duration) -> Book {
         kind: RuleKind::State { for_, keep_firing_for: Duration::ZERO },
         cadence: None,
     };
+    let spec = AlertSpec { rule: "hot".into(), hash: 1, shape: Arc::new(shape) };
     Book::new("gw".into(), vec![Arc::new(spec)])
 }
 

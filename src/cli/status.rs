@@ -75,12 +75,13 @@ fn render(status: &AgentStatus, before: &AgentStatus) -> String {
         bytes(status.rss_bytes)
     );
     text.push_str(&format!(
-        "in    {} messages, {} ({}/s), {} delivered again, {} read by no stream\n",
+        "in    {} messages, {} ({}/s), {} delivered again, {} read by no stream, {} of no use to any rule\n",
         core.messages,
         bytes(core.bytes),
         core.messages.saturating_sub(before.core.messages),
         core.redelivered,
-        core.unmatched
+        core.unmatched,
+        core.skipped
     ));
     if !core.clock_trusted {
         text.push_str(
@@ -185,14 +186,18 @@ fn streams(core: &CoreStatus, before: &CoreStatus) -> String {
                 s.name.clone(),
                 s.topic.clone(),
                 s.messages.to_string(),
+                s.skipped.to_string(),
                 s.rows.to_string(),
                 s.rows.saturating_sub(rows_before(s)).to_string(),
                 rejects.join(", "),
             ]
         })
         .collect();
-    let mut text =
-        section("streams", &["set", "stream", "topic", "messages", "rows", "rows/s", "rejects"], &rows);
+    let mut text = section(
+        "streams",
+        &["set", "stream", "topic", "messages", "skipped", "rows", "rows/s", "rejects"],
+        &rows,
+    );
     for stream in &core.streams {
         if let Some(last) = stream.samples.last() {
             text.push_str(&format!(

@@ -4,11 +4,13 @@
 pub mod directory;
 pub mod store;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::model::diagnostic::{Diagnostic, Level, Place};
-use crate::model::ruleset::{ContentHash, DesiredSet, Item, ItemKind, Origin, Outcome, RuleReport, set_hash};
+use crate::model::ruleset::{
+    ContentHash, DesiredSet, Item, ItemKind, Origin, Outcome, RuleReport, set_hash, set_hash_of,
+};
 use crate::plan::logical::Plan;
 use crate::plan::{self, Limits, RuleSetDef};
 
@@ -64,7 +66,8 @@ pub fn assemble(desired: &DesiredSet, running: &[Item]) -> Result<Vec<Item>, Rul
         rules: Vec::new(),
     };
     let items = items.ok_or_else(|| failed("items of the set are missing on the agent; send it whole"))?;
-    if set_hash(&items) != desired.hash {
+    // Each was found by its address.
+    if set_hash_of(desired.items.iter().copied()) != desired.hash {
         return Err(failed(
             "the set as put together on the agent has another hash than announced; send it whole",
         ));
@@ -108,13 +111,16 @@ fn compile(
     items: Vec<Item>,
     limits: &Limits,
 ) -> Result<Admitted, Box<RuleReport>> {
-    let compiled = plan::compile(name, def, limits);
+    let hashes: Vec<ContentHash> = items.iter().map(Item::hash).collect();
+    let rules = items.iter().zip(&hashes).filter(|(item, _)| item.kind == ItemKind::Rule);
+    let rules: Vec<u64> = rules.map(|(_, hash)| hash.short()).collect();
+    let compiled = plan::compile_hashed(name, def, &rules, limits);
     match compiled.plan {
         Some(plan) => Ok(Admitted {
             name: name.clone(),
             origin,
             revision,
-            hash: set_hash(&items),
+            hash: set_hash_of(hashes),
             plan: Arc::new(plan),
             warnings: compiled.diagnostics,
             items,
@@ -168,10 +174,11 @@ fn rule_names(items: &[Item]) -> impl Iterator<Item = Arc<str>> {
 
 /// A rule is at fault where an error names it; the others would have been accepted.
 fn outcomes(items: &[Item], diagnostics: &[Diagnostic]) -> Vec<(Arc<str>, Outcome)> {
+    let errors = diagnostics.iter().filter(|found| found.level == Level::Error);
+    let at_fault: HashSet<&str> = errors.filter_map(|found| found.item.strip_prefix("rule ")).collect();
     rule_names(items)
         .map(|rule| {
-            let own = format!("rule {rule}");
-            let bad = diagnostics.iter().any(|d| d.level == Level::Error && d.item == own);
+            let bad = at_fault.contains(&*rule);
             (rule, if bad { Outcome::Rejected } else { Outcome::Accepted })
         })
         .collect()

@@ -29,7 +29,7 @@ struct Body {
 
 /// A set as bytes.
 pub fn encode(set: &Admitted) -> Vec<u8> {
-    let items = set.items.iter().map(|i| (i.kind.to_string(), i.name.to_string(), i.body.to_string()));
+    let items = set.items.iter().map(|i| (i.kind.name().to_owned(), i.name.to_string(), i.body.to_string()));
     let body = Body { origin: set.origin.name().to_owned(), revision: set.revision, items: items.collect() };
     // Text, numbers and arrays only: nothing that serialising could fail on.
     serde_json::to_vec(&body).unwrap_or_default()
@@ -40,9 +40,8 @@ pub fn decode(bytes: &[u8]) -> Option<Stored> {
     let body: Body = serde_json::from_slice(bytes).ok()?;
     let origin = [Origin::Hub, Origin::Directory].into_iter().find(|o| o.name() == body.origin)?;
     let item = |(kind, name, text): (String, String, String)| {
-        let kind = [ItemKind::Stream, ItemKind::Table, ItemKind::Rule]
-            .into_iter()
-            .find(|k| k.to_string() == kind)?;
+        let kind =
+            [ItemKind::Stream, ItemKind::Table, ItemKind::Rule].into_iter().find(|k| k.name() == kind)?;
         Some(Item { kind, name: Arc::from(name), body: Arc::from(text) })
     };
     let items = body.items.into_iter().map(item).collect::<Option<_>>()?;

@@ -4,84 +4,140 @@
 use std::borrow::Cow;
 
 use super::reject::{Reject, RejectReason};
+use super::texts::Texts;
 use crate::model::cast;
-use crate::model::fit::{self, Misfit};
+use crate::model::fit::Misfit;
 use crate::model::stream::{Field, FieldSource};
 use crate::model::value::Value;
 
-/// The values of one line. An empty one without quotes is none.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Line<'p>(Vec<Option<Cow<'p, str>>>);
+/// How many values keep their memory for the next payload.
+const KEPT: usize = 4_096;
 
-impl Line<'_> {
-    /// How many values it has.
+/// The lines of a payload, as places in it. Used again for each payload.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    cells: Vec<Cell>,
+    /// For each line the end of its values.
+    ends: Vec<usize>,
+}
+
+/// One value: an empty one without quotes is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cell {
+    /// The bytes between its quotes, where it has any.
+    from: usize,
+    to: usize,
+    quoted: bool,
+    /// Whether there are doubled quotes in it.
+    doubled: bool,
+}
+
+impl Cell {
+    fn text(self, payload: &str) -> Option<Cow<'_, str>> {
+        let text = payload.get(self.from..self.to).filter(|text| self.quoted || !text.is_empty())?;
+        Some(if self.doubled { Cow::Owned(text.replace("\"\"", "\"")) } else { Cow::Borrowed(text) })
+    }
+}
+
+impl Lines {
+    /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.ends.len()
+    }
+
+    /// How many values a line has.
+    pub(super) fn width(&self, line: usize) -> usize {
+        self.cells(line).len()
+    }
+
+    fn cells(&self, line: usize) -> &[Cell] {
+        let from = line.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        let to = self.ends.get(line).copied().unwrap_or(from);
+        self.cells.get(from..to).unwrap_or_default()
     }
 
     /// The value of a column, `None` where the line has none.
-    pub(super) fn fit(&self, field: &Field, strict: bool) -> Result<Option<Value>, Misfit> {
+    pub(super) fn fit(
+        &self,
+        line: usize,
+        field: &Field,
+        strict: bool,
+        payload: &str,
+        texts: &mut Texts,
+    ) -> Result<Option<Value>, Misfit> {
         let FieldSource::Cell(n) = field.from else { return Ok(None) };
-        let Some(text) = self.0.get(n).and_then(Option::as_deref) else { return Ok(None) };
+        let Some(text) = self.cells(line).get(n).and_then(|cell| cell.text(payload)) else { return Ok(None) };
         match strict {
-            true => fit::fit_text(text, &field.ty, field.unit).map(Some),
-            false => Ok(Some(cast::cast(&Value::str(text), &field.ty, field.unit))),
+            true => texts.fit(&text, &field.ty, field.unit).map(Some),
+            false => Ok(Some(cast::cast(&texts.value(&text), &field.ty, field.unit))),
         }
     }
-}
 
-/// The lines of a payload; empty ones are passed over.
-pub(super) fn read(text: &str, delimiter: char, max_rows: usize) -> Result<Vec<Line<'_>>, Reject> {
-    let mut lines = Vec::new();
-    let mut line = Line::default();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let value;
-        (value, rest) = cell(rest, delimiter)?;
-        line.0.push(value);
-        if let Some(next) = rest.strip_prefix(delimiter) {
-            rest = next;
-            // A delimiter at the very end has an empty value behind it.
-            if !rest.is_empty() {
+    /// Reads a payload, in the place of the one before; empty lines are passed over.
+    pub(super) fn read(&mut self, payload: &str, delimiter: char, max_rows: usize) -> Result<(), Reject> {
+        self.cells.clear();
+        self.cells.shrink_to(KEPT);
+        self.ends.clear();
+        self.ends.shrink_to(KEPT);
+        let mut at = 0;
+        let mut first = 0;
+        while at < payload.len() {
+            let (cell, end) = cell(payload, at, delimiter)?;
+            self.cells.push(cell);
+            at = end;
+            if payload[at..].starts_with(delimiter) {
+                at += delimiter.len_utf8();
+                // A delimiter at the very end has an empty value behind it.
+                if at < payload.len() {
+                    continue;
+                }
+                self.cells.push(Cell { from: at, to: at, quoted: false, doubled: false });
+            }
+            let rest = &payload[at..];
+            at += match rest.as_bytes() {
+                [b'\r', b'\n', ..] => 2,
+                [b'\r' | b'\n', ..] => 1,
+                _ => 0,
+            };
+            let is_empty = |cell: &Cell| !cell.quoted && cell.from == cell.to;
+            if matches!(self.cells.get(first..), Some([only]) if is_empty(only)) {
+                self.cells.truncate(first);
                 continue;
             }
-            line.0.push(None);
+            first = self.cells.len();
+            self.ends.push(first);
+            if self.ends.len() > max_rows {
+                return Err(Reject::new(RejectReason::TooManyRows, format!("more than {max_rows} lines")));
+            }
         }
-        rest = rest.strip_prefix("\r\n").or_else(|| rest.strip_prefix(['\r', '\n'])).unwrap_or(rest);
-        let done = std::mem::take(&mut line);
-        if done.0 != [None] {
-            lines.push(done);
-        }
-        if lines.len() > max_rows {
-            return Err(Reject::new(RejectReason::TooManyRows, format!("more than {max_rows} lines")));
-        }
+        Ok(())
     }
-    Ok(lines)
 }
 
-/// One value, and what follows it: a delimiter, a line's end or nothing.
-fn cell(text: &str, delimiter: char) -> Result<(Option<Cow<'_, str>>, &str), Reject> {
+/// The value at a place, and where what follows it begins: a delimiter, a line's end or nothing.
+fn cell(payload: &str, from: usize, delimiter: char) -> Result<(Cell, usize), Reject> {
     let ends = |c: char| c == delimiter || c == '\n' || c == '\r';
+    let text = &payload[from..];
     let Some(inner) = text.strip_prefix('"') else {
-        let (value, rest) = text.split_at(text.find(ends).unwrap_or(text.len()));
-        return Ok(((!value.is_empty()).then_some(Cow::Borrowed(value)), rest));
+        let to = from + text.find(ends).unwrap_or(text.len());
+        return Ok((Cell { from, to, quoted: false, doubled: false }, to));
     };
-    let mut from = 0;
+    let from = from + 1;
+    let (mut at, mut doubled) = (0, false);
     loop {
-        let Some(quote) = inner[from..].find('"').map(|at| from + at) else {
+        let Some(quote) = inner[at..].find('"').map(|place| at + place) else {
             return Err(Reject::new(RejectReason::NotDelimited, "a quote is never closed"));
         };
         let rest = &inner[quote + 1..];
         if rest.starts_with('"') {
-            from = quote + 2;
+            (at, doubled) = (quote + 2, true);
             continue;
         }
         if !rest.is_empty() && !rest.starts_with(ends) {
             return Err(Reject::new(RejectReason::NotDelimited, "text follows a closing quote"));
         }
-        let value = &inner[..quote];
-        let value = if from > 0 { Cow::Owned(value.replace("\"\"", "\"")) } else { Cow::Borrowed(value) };
-        return Ok((Some(value), rest));
+        let to = from + quote;
+        return Ok((Cell { from, to, quoted: true, doubled }, to + 1));
     }
 }
 
@@ -91,11 +147,12 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, delimiter: char, expected: &[&[&str]]) {
-        let lines = read(text, delimiter, 100).unwrap();
-        let found: Vec<Vec<&str>> = lines
-            .iter()
-            .map(|line| line.0.iter().map(|v| v.as_deref().unwrap_or("NULL")).collect())
-            .collect();
+        let mut lines = Lines::default();
+        lines.read("a,b\nc", ',', 100).unwrap();
+        lines.read(text, delimiter, 100).unwrap();
+        let shown = |cell: &Cell| cell.text(text).map_or("NULL".to_owned(), Cow::into_owned);
+        let found: Vec<Vec<String>> =
+            (0..lines.len()).map(|line| lines.cells(line).iter().map(shown).collect()).collect();
         assert_eq!(found, expected, "{text:?}");
     }
 
@@ -116,7 +173,7 @@ mod tests {
             ("\"a\"b,c", RejectReason::NotDelimited),
             ("a\nb\nc", RejectReason::TooManyRows),
         ] {
-            assert_eq!(read(text, ',', 2).unwrap_err().reason, reason, "{text:?}");
+            assert_eq!(Lines::default().read(text, ',', 2).unwrap_err().reason, reason, "{text:?}");
         }
     }
 }

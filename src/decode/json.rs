@@ -1,131 +1,51 @@
 //! JSON by projection: the whole message is validated, but only the members that some stream
 //! asks for become values. Never builds a tree of the rest, and never recurses deeper than
-//! [`MAX_DEPTH`](super::MAX_DEPTH).
+//! [`MAX_DEPTH`](super::MAX_DEPTH). The scanner reads what is usual; serde_json reads what it leaves,
+//! and has the last word on every mistake.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::MAX_DEPTH;
+use super::elements::Elements;
+use super::projection::{Node, Projection};
 use super::reject::{Reject, RejectReason};
+use super::scan::scan;
+use super::{Config, MAX_DEPTH};
 use crate::model::value::Value;
 
-/// Which paths of a message are wanted, as a tree of member names.
-#[derive(Debug, Default)]
-pub(super) struct Projection {
-    root: Node,
-    width: usize,
+/// Reads a message into the elements, in the place of what they hold.
+pub(super) fn read(
+    text: &str,
+    projection: &Projection,
+    config: &Config,
+    elements: &mut Elements,
+) -> Result<(), Reject> {
+    elements.reset(projection.width);
+    if config.scan && scan(text, projection, config.max_rows, elements).is_some() {
+        return Ok(());
+    }
+    elements.reset(projection.width);
+    read_carefully(text, projection, config.max_rows, elements)
 }
 
-#[derive(Debug, Default)]
-struct Node {
-    /// Where the value itself goes, if it is wanted as a whole.
-    whole: Option<usize>,
-    /// Wanted members, sorted by name.
-    children: Vec<(Arc<str>, Node)>,
-    /// The places of this node and everything below it.
-    places: Range<usize>,
-}
-
-impl Projection {
-    /// The projection onto these paths. Equal paths share a place.
-    pub(super) fn new<'p>(paths: impl IntoIterator<Item = &'p [Arc<str>]>) -> Self {
-        let mut root = Node::default();
-        for path in paths {
-            let mut node = &mut root;
-            for name in path {
-                let at = match node.children.binary_search_by(|(n, _)| n.cmp(name)) {
-                    Ok(at) => at,
-                    Err(at) => {
-                        node.children.insert(at, (name.clone(), Node::default()));
-                        at
-                    }
-                };
-                node = &mut node.children[at].1;
-            }
-            node.whole = Some(0);
-        }
-        let width = root.number(0);
-        Self { root, width }
-    }
-
-    /// Where the value of a path that was asked for lies in an element.
-    pub(super) fn place(&self, path: &[Arc<str>]) -> Option<usize> {
-        path.iter().try_fold(&self.root, |node, name| node.child(name)).and_then(|node| node.whole)
-    }
-}
-
-impl Node {
-    /// Numbers the places depth first, so that what lies below a node is one range.
-    fn number(&mut self, start: usize) -> usize {
-        let mut next = start;
-        if let Some(place) = &mut self.whole {
-            *place = next;
-            next += 1;
-        }
-        for (_, child) in &mut self.children {
-            next = child.number(next);
-        }
-        self.places = start..next;
-        next
-    }
-
-    fn child(&self, name: &str) -> Option<&Self> {
-        self.children.binary_search_by(|(n, _)| n.as_ref().cmp(name)).ok().map(|at| &self.children[at].1)
-    }
-
-    /// Takes the wanted parts out of a value that is there as a whole.
-    fn spread(&self, value: &Value, places: &mut [Option<Value>]) {
-        for (name, child) in &self.children {
-            let Value::Struct(members) = value else { return };
-            let Some(part) = members.get(name) else { continue };
-            child.spread(part, places);
-            if let Some(place) = child.whole {
-                places[place] = Some(part.clone());
-            }
-        }
-    }
-}
-
-/// A message's wanted values, element by element.
-#[derive(Debug, Default)]
-pub(super) struct Elements {
-    width: usize,
-    /// `None` where the message does not have it.
-    values: Vec<Option<Value>>,
-    /// For each element whether it is an object.
-    objects: Vec<bool>,
-    /// Whether the message is an array; else it is its only element.
-    pub(super) array: bool,
-}
-
-impl Elements {
-    /// How many there are.
-    pub(super) fn len(&self) -> usize {
-        self.objects.len()
-    }
-
-    /// The values of one element by place, `None` where it is no object. A value is `None` where the
-    /// element does not have it.
-    pub(super) fn get(&self, element: usize) -> Option<&[Option<Value>]> {
-        let from = element * self.width;
-        self.objects[element].then(|| &self.values[from..from + self.width])
-    }
-}
-
-/// Reads a message.
-pub(super) fn read(text: &str, projection: &Projection, max_rows: usize) -> Result<Elements, Reject> {
+/// The same with serde_json.
+#[cold]
+fn read_carefully(
+    text: &str,
+    projection: &Projection,
+    max_rows: usize,
+    elements: &mut Elements,
+) -> Result<(), Reject> {
     check_depth(text.as_bytes())?;
-    let mut elements = Elements { width: projection.width, ..Elements::default() };
     let mut de = serde_json::Deserializer::from_str(text);
     let read = if text.trim_start().starts_with('[') {
         elements.array = true;
-        de.deserialize_seq(Rows { node: &projection.root, max_rows, elements: &mut elements })
+        de.deserialize_seq(Rows { node: &projection.root, max_rows, elements: &mut *elements })
     } else {
-        elements.values = vec![None; projection.width];
+        elements.values.resize(projection.width, None);
         Object { node: &projection.root, places: &mut elements.values }
             .deserialize(&mut de)
             .map(|object| elements.objects.push(object))
@@ -134,12 +54,24 @@ pub(super) fn read(text: &str, projection: &Projection, max_rows: usize) -> Resu
         Ok(()) if !elements.array && elements.objects == [false] => {
             Err(Reject::new(RejectReason::NotAnObject, "neither an object nor an array of objects"))
         }
-        Ok(()) => Ok(elements),
+        Ok(()) => Ok(()),
         // An array is left as soon as it is too long, so nothing behind that place was looked at.
         Err(_) if elements.len() > max_rows => {
             Err(Reject::new(RejectReason::TooManyRows, format!("more than {max_rows} elements")))
         }
         Err(e) => Err(Reject::new(RejectReason::NotJson, e.to_string())),
+    }
+}
+
+/// Takes the wanted parts out of a value that is there as a whole.
+fn spread(node: &Node, value: &Value, places: &mut [Option<Value>]) {
+    for (name, child) in node.children() {
+        let Value::Struct(members) = value else { return };
+        let Some(part) = members.get(name) else { continue };
+        spread(child, part, places);
+        if child.wanted {
+            places[child.places.start] = Some(part.clone());
+        }
     }
 }
 
@@ -217,11 +149,13 @@ impl<'de> DeserializeSeed<'de> for Object<'_> {
     type Value = bool;
 
     fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<bool, D::Error> {
-        let Some(place) = self.node.whole else { return de.deserialize_any(self) };
+        if !self.node.wanted {
+            return de.deserialize_any(self);
+        }
         let value = Whole.deserialize(de)?;
-        self.node.spread(&value, self.places);
+        spread(self.node, &value, self.places);
         let object = matches!(value, Value::Struct(_));
-        self.places[place] = Some(value);
+        self.places[self.node.places.start] = Some(value);
         Ok(object)
     }
 }

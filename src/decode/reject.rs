@@ -131,7 +131,9 @@ pub struct Sample {
 pub struct StreamStats {
     /// Messages that were routed to it.
     pub messages: u64,
-    /// Rows made of them.
+    /// Those of them whose payload was not read, since by their topic no row of them could matter.
+    pub skipped: u64,
+    /// Rows made of the others.
     pub rows: u64,
     rejects: [u64; RejectReason::ALL.len()],
     samples: VecDeque<Sample>,

@@ -1,20 +1,44 @@
-//! Which streams a topic feeds. The answer is the same for every message of a topic, so it is
-//! kept; what it costs to find grows with the number of streams, not with that of messages.
+//! Which streams a topic feeds, and what the topic alone tells of their rows. The answer is the same for
+//! every message of a topic, so it is kept; what it costs to find grows with the number of streams, not
+//! with that of messages.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::json::Projection;
+use super::projection::Projection;
+use super::texts::Texts;
+use crate::model::cast;
+use crate::model::fit::Misfit;
+use crate::model::fold::{BuildFold, fold};
 use crate::model::message::{Message, NODE_SOURCE};
-use crate::model::stream::{FieldSource, Format, StreamSpec};
+use crate::model::stream::{Field, FieldSource, Format, StreamSpec};
+use crate::model::value::{DataType, Value};
+
+/// Whether a row of a stream, by its place, can matter to anybody: all that is known of it are the values
+/// of some slots, which the topic gives.
+pub(super) type Cares<'c> = dyn Fn(usize, &[(usize, &Value)]) -> bool + 'c;
 
 /// The way of every message of one topic.
 #[derive(Debug)]
 pub(super) struct Route {
-    /// The streams it feeds, by their place.
+    source: Arc<str>,
+    topic: Arc<str>,
+    /// The streams it feeds, and how.
+    pub(super) course: Arc<Course>,
+    /// The values that the topic gives, of one target after the other.
+    known: Box<[Value]>,
+}
+
+/// What topics that feed the same streams have in common.
+#[derive(Debug)]
+pub(super) struct Course {
+    /// The streams whose rows are made.
     pub(super) targets: Vec<Target>,
-    /// How to read JSON for all of them at once, where one reads JSON.
-    pub(super) json: Option<Arc<Reading>>,
+    /// The streams for which the payload is not read, by their place.
+    pub(super) skipped: Vec<usize>,
+    /// The members of a JSON message that any of them wants, where one reads JSON.
+    pub(super) json: Option<Projection>,
     /// Whether they read different formats.
     pub(super) mixed: bool,
 }
@@ -24,98 +48,212 @@ pub(super) struct Route {
 pub(super) struct Target {
     /// Its place among the decoder's streams.
     pub(super) stream: usize,
-    /// What the pattern caught of the topic.
-    pub(super) captures: Box<[Arc<str>]>,
+    /// Where the values that the topic gives lie in a route; `None` where one does not fit its column.
+    known: Option<Range<usize>>,
+    /// For each field the place of its value in an element of JSON; `None` where it does not come
+    /// from there.
+    pub(super) places: Box<[Option<usize>]>,
 }
 
-/// One pass over a JSON message for several streams.
-#[derive(Debug)]
-pub(super) struct Reading {
-    /// The members that any of them wants.
-    pub(super) projection: Projection,
-    /// For each target, for each field, the place of its value; `None` where it does not come
-    /// from the payload.
-    pub(super) places: Vec<Box<[Option<usize>]>>,
+/// What becomes of the messages of a topic in one stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Fate {
+    Read,
+    /// Read, though what the topic gives does not fit: each message is refused with its own reason.
+    Unfit,
+    Skipped,
 }
 
 /// The routes found so far.
 #[derive(Debug, Default)]
 pub(super) struct Router {
-    /// By source, then by topic.
-    routes: HashMap<Arc<str>, HashMap<Arc<str>, Arc<Route>>>,
-    /// Topics that feed the same streams are read alike.
-    readings: HashMap<Box<[usize]>, Arc<Reading>>,
-    known: usize,
+    /// Where the route of a topic lies, by the hash of source and topic.
+    places: HashMap<u64, usize, BuildFold>,
+    routes: Vec<Route>,
+    courses: HashMap<Box<[(usize, Fate)]>, Arc<Course>>,
 }
 
 impl Router {
-    /// The route of a message. At most `max_topics` are remembered; then all are forgotten, which
-    /// costs one search a topic and never a message.
+    /// The route of a message. At most `max_topics` are remembered; beyond that one of them is forgotten
+    /// for each that is new, which costs one search a topic and never a message.
+    #[inline]
     pub(super) fn route(
         &mut self,
         streams: &[Arc<StreamSpec>],
         message: &Message,
         max_topics: usize,
-    ) -> Arc<Route> {
-        let known = self.routes.get(&message.source).and_then(|topics| topics.get(&message.topic));
-        if let Some(route) = known {
-            return route.clone();
-        }
-        if self.known >= max_topics {
-            self.routes.clear();
-            self.known = 0;
-        }
-        let route = Arc::new(self.find(streams, message));
-        self.routes.entry(message.source.clone()).or_default().insert(message.topic.clone(), route.clone());
-        self.known += 1;
-        route
+        texts: &mut Texts,
+        cares: &Cares<'_>,
+    ) -> &Route {
+        let hash = hash(&message.source, &message.topic);
+        let place = match self.places.get(&hash) {
+            Some(&place) if self.routes.get(place).is_some_and(|route| route.is_of(message)) => place,
+            known => {
+                let known = known.copied();
+                let route = self.find(streams, message, texts, cares);
+                self.keep(hash, known, route, max_topics.max(1))
+            }
+        };
+        &self.routes[place]
     }
 
-    fn find(&mut self, streams: &[Arc<StreamSpec>], message: &Message) -> Route {
-        let mut targets = Vec::new();
+    /// Puts a route in the place of the one with the same hash, or behind the others, or where these are
+    /// too many, in the place of one of them.
+    fn keep(&mut self, hash: u64, known: Option<usize>, route: Route, most: usize) -> usize {
+        let place = match known {
+            Some(place) => place,
+            None if self.routes.len() < most => {
+                self.places.insert(hash, self.routes.len());
+                self.routes.push(route);
+                return self.routes.len() - 1;
+            }
+            None => {
+                // Whichever: topics that come in turns would each time forget the one that is next, if
+                // the oldest were.
+                #[expect(clippy::cast_possible_truncation, reason = "any place will do")]
+                let place = hash as usize % self.routes.len();
+                self.places.remove(&self.routes[place].hash());
+                self.places.insert(hash, place);
+                place
+            }
+        };
+        self.routes[place] = route;
+        place
+    }
+
+    #[cold]
+    fn find(
+        &mut self,
+        streams: &[Arc<StreamSpec>],
+        message: &Message,
+        texts: &mut Texts,
+        cares: &Cares<'_>,
+    ) -> Route {
+        let (mut fates, mut known) = (Vec::new(), Vec::new());
         for (stream, spec) in streams.iter().enumerate() {
             let ours = match &spec.source {
                 Some(source) => *source == message.source,
                 None => message.source.as_ref() != NODE_SOURCE,
             };
-            let mut captures = Vec::new();
-            if ours && spec.pattern.matches(&message.topic, |text| captures.push(text.into())) {
-                targets.push(Target { stream, captures: captures.into() });
-            }
+            let Some(captures) = ours.then(|| captures(spec, &message.topic)).flatten() else { continue };
+            let given = spec.fields.iter().enumerate().filter(|(_, field)| is_given(field));
+            let given: Result<Vec<(usize, Value)>, Misfit> = given
+                .map(|(slot, field)| Ok((slot, self::given(field, spec, slot, &captures, message, texts)?)))
+                .collect();
+            let fate = match given {
+                Err(_) => Fate::Unfit,
+                Ok(given) => {
+                    let values: Vec<(usize, &Value)> =
+                        given.iter().map(|(slot, value)| (*slot, value)).collect();
+                    if cares(stream, &values) {
+                        known.extend(given.into_iter().map(|(_, value)| value));
+                        Fate::Read
+                    } else {
+                        Fate::Skipped
+                    }
+                }
+            };
+            fates.push((stream, fate));
         }
-        let json = targets.iter().any(|t| streams[t.stream].format == Format::Json);
-        let json = json.then(|| self.reading(streams, &targets));
-        let format = |target: &Target| streams[target.stream].format;
-        let mixed = targets.windows(2).any(|pair| format(&pair[0]) != format(&pair[1]));
-        Route { targets, json, mixed }
-    }
-
-    fn reading(&mut self, streams: &[Arc<StreamSpec>], targets: &[Target]) -> Arc<Reading> {
-        let set: Box<[usize]> = targets.iter().map(|t| t.stream).collect();
-        self.readings.entry(set).or_insert_with_key(|set| Arc::new(Reading::new(streams, set))).clone()
+        let course = self
+            .courses
+            .entry(fates.into())
+            .or_insert_with_key(|fates| Arc::new(Course::new(streams, fates)))
+            .clone();
+        let (source, topic) = (message.source.clone(), message.topic.clone());
+        Route { source, topic, course, known: known.into() }
     }
 }
 
-impl Reading {
-    fn new(streams: &[Arc<StreamSpec>], set: &[usize]) -> Self {
-        let specs = || set.iter().map(|&stream| &streams[stream]);
-        let paths = specs()
-            .filter(|spec| spec.format == Format::Json)
-            .flat_map(|spec| &spec.fields)
-            .filter_map(|field| match &field.from {
-                FieldSource::Path(path) => Some(path.as_slice()),
-                _ => None,
-            });
-        let projection = Projection::new(paths);
-        let places = specs()
-            .map(|spec| {
-                let place = |source: &FieldSource| match source {
-                    FieldSource::Path(path) => projection.place(path),
-                    _ => None,
-                };
-                spec.fields.iter().map(|field| place(&field.from)).collect()
+impl Route {
+    fn is_of(&self, message: &Message) -> bool {
+        let same = |a: &Arc<str>, b: &Arc<str>| Arc::ptr_eq(a, b) || a == b;
+        same(&self.topic, &message.topic) && same(&self.source, &message.source)
+    }
+
+    fn hash(&self) -> u64 {
+        hash(&self.source, &self.topic)
+    }
+
+    /// The values of the fields of a target that the topic [gives](is_given), in their order; `None` where
+    /// one does not fit.
+    pub(super) fn known(&self, target: &Target) -> Option<&[Value]> {
+        self.known.get(target.known.clone()?)
+    }
+}
+
+fn hash(source: &str, topic: &str) -> u64 {
+    fold(topic.as_bytes()) ^ fold(source.as_bytes()).rotate_left(17)
+}
+
+impl Course {
+    fn new(streams: &[Arc<StreamSpec>], fates: &[(usize, Fate)]) -> Self {
+        let read = || fates.iter().filter(|(_, fate)| *fate != Fate::Skipped);
+        let json = || read().map(|(stream, _)| &streams[*stream]).filter(|spec| spec.format == Format::Json);
+        let paths = json().flat_map(|spec| &spec.fields).filter_map(|field| match &field.from {
+            FieldSource::Path(path) => Some(path.as_slice()),
+            _ => None,
+        });
+        let projection = json().next().is_some().then(|| Projection::new(paths));
+        let place = |field: &Field| match (&field.from, &projection) {
+            (FieldSource::Path(path), Some(projection)) => projection.place(path),
+            _ => None,
+        };
+        let mut next = 0;
+        let targets: Vec<Target> = read()
+            .map(|(stream, fate)| {
+                let fields = &streams[*stream].fields;
+                let known = (*fate == Fate::Read).then(|| {
+                    let from = next;
+                    next += fields.iter().filter(|field| is_given(field)).count();
+                    from..next
+                });
+                Target { stream: *stream, known, places: fields.iter().map(place).collect() }
             })
             .collect();
-        Self { projection, places }
+        let format = |target: &Target| streams[target.stream].format;
+        let mixed = targets.windows(2).any(|pair| format(&pair[0]) != format(&pair[1]));
+        let skipped = fates.iter().filter(|(_, fate)| *fate == Fate::Skipped);
+        Self { targets, skipped: skipped.map(|(stream, _)| *stream).collect(), json: projection, mixed }
     }
+}
+
+/// What the stream's pattern catches of a topic; `None` where it does not match.
+pub(super) fn captures<'t>(spec: &StreamSpec, topic: &'t str) -> Option<Vec<&'t str>> {
+    let mut captures = Vec::new();
+    spec.pattern.matches(topic, |text| captures.push(text)).then_some(captures)
+}
+
+/// Whether source and topic alone give the value.
+pub(super) fn is_given(field: &Field) -> bool {
+    matches!(field.from, FieldSource::Capture(_) | FieldSource::Topic | FieldSource::Source)
+}
+
+/// The value of a field that source and topic give.
+pub(super) fn given(
+    field: &Field,
+    spec: &StreamSpec,
+    slot: usize,
+    captures: &[&str],
+    message: &Message,
+    texts: &mut Texts,
+) -> Result<Value, Misfit> {
+    let text = match field.from {
+        FieldSource::Topic => return Ok(Value::Str(message.topic.clone())),
+        FieldSource::Source => return Ok(Value::Str(message.source.clone())),
+        FieldSource::Capture(n) => captures.get(n),
+        _ => None,
+    };
+    match (text, &field.ty) {
+        (None, _) => Ok(Value::Null),
+        (Some(text), DataType::String | DataType::Any) => Ok(texts.value(text)),
+        (Some(text), ty) if is_strict(spec, slot) => texts.fit(text, ty, field.unit),
+        (Some(text), ty) => Ok(cast::cast(&Value::str(text), ty, field.unit)),
+    }
+}
+
+/// Whether a value that does not fit its column rejects the row. Whatever else may be converted: a row
+/// needs a time that is one.
+pub(super) fn is_strict(spec: &StreamSpec, slot: usize) -> bool {
+    spec.strict || spec.timestamp == Some(slot)
 }

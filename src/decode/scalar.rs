@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
+use super::texts::Texts;
 use crate::model::cast;
 use crate::model::coerce;
-use crate::model::fit::{self, Misfit};
+use crate::model::fit::Misfit;
 use crate::model::stream::TimeUnit;
 use crate::model::value::{DataType, Value};
 
@@ -27,23 +28,22 @@ impl<'p> Scalar<'p> {
     }
 
     /// The value as the column's type. A bare `null` is NULL, except for STRING, where it is text.
-    pub(super) fn fit(&self, ty: &DataType, unit: TimeUnit) -> Result<Value, Misfit> {
+    pub(super) fn fit(&self, ty: &DataType, unit: TimeUnit, texts: &mut Texts) -> Result<Value, Misfit> {
         match ty {
-            DataType::Any => Ok(self.guess()),
-            DataType::String => Ok(Value::str(&self.text)),
-            _ if self.is_null() => Ok(Value::Null),
-            _ => fit::fit_text(&self.text, ty, unit),
+            DataType::Any => Ok(self.guess(texts)),
+            _ if *ty != DataType::String && self.is_null() => Ok(Value::Null),
+            _ => texts.fit(&self.text, ty, unit),
         }
     }
 
     /// As [`Self::fit`], but converted as CAST does; what does not convert is NULL.
-    pub(super) fn convert(&self, ty: &DataType, unit: TimeUnit) -> Value {
+    pub(super) fn convert(&self, ty: &DataType, unit: TimeUnit, texts: &mut Texts) -> Value {
         if self.is_null() && *ty != DataType::String {
             return Value::Null;
         }
         match ty {
-            DataType::Any => self.guess(),
-            _ => cast::cast(&Value::str(&self.text), ty, unit),
+            DataType::Any => self.guess(texts),
+            _ => cast::cast(&texts.value(&self.text), ty, unit),
         }
     }
 
@@ -53,9 +53,9 @@ impl<'p> Scalar<'p> {
 
     /// A number, `true`, `false`, `null`, else text. `ON` stays text, since nothing says that it
     /// is meant as a truth.
-    fn guess(&self) -> Value {
+    fn guess(&self, texts: &mut Texts) -> Value {
         if self.quoted {
-            return Value::str(&self.text);
+            return texts.value(&self.text);
         }
         match self.text.as_ref() {
             "true" => Value::Bool(true),
@@ -64,7 +64,7 @@ impl<'p> Scalar<'p> {
             text => match (text.parse(), coerce::float(text)) {
                 (Ok(i), _) => Value::Int(i),
                 (Err(_), Some(x)) => Value::float(x),
-                (Err(_), None) => Value::str(text),
+                (Err(_), None) => texts.value(text),
             },
         }
     }
@@ -76,7 +76,7 @@ mod tests {
 
     #[track_caller]
     fn check(payload: &str, ty: DataType, expected: Option<Value>) {
-        let got = Scalar::read(payload).fit(&ty, TimeUnit::Auto).ok();
+        let got = Scalar::read(payload).fit(&ty, TimeUnit::Auto, &mut Texts::default()).ok();
         assert_eq!(got, expected, "{payload:?} as {ty}");
     }
 

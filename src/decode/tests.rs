@@ -6,8 +6,13 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::stream::TimeUnit;
+use crate::model::row::Row;
+use crate::model::stream::{Field, FieldSource, Format, TimeUnit};
+use crate::model::time::Timestamp;
 use crate::model::topic::TopicPattern;
+use crate::model::value::DataType;
+
+mod scanner;
 
 const RECEIVED: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -53,7 +58,7 @@ fn message(topic: &str, payload: impl AsRef<[u8]>) -> Message {
 /// The rows as text, then the rejects as `reason: detail`.
 fn outcome(spec: StreamSpec, payload: impl AsRef<[u8]>) -> Vec<String> {
     let mut decoder = Decoder::new(vec![Arc::new(spec)]);
-    let mut rows = Vec::new();
+    let mut rows = Rows::new();
     decoder.decode(&message("t/x", payload), &mut rows);
     let shown = |row: &Row| {
         let values: Vec<String> = row.slots.iter().map(|v| format!("{}:{v}", v.kind())).collect();
@@ -221,10 +226,10 @@ fn topic_captures_and_arrival_are_columns() {
         ]
     };
     let mut decoder = Decoder::new(vec![Arc::new(stream("s", "p/{site}/{device}", Format::Json, fields()))]);
-    let mut out = Vec::new();
+    let mut out = Rows::new();
     decoder.decode(&message("p/3/f1", "{}"), &mut out);
     decoder.decode(&message("p/x/f1", "{}"), &mut out);
-    let row = &out[0].1;
+    let row = out.get(0).unwrap().1;
     assert_eq!(*row.slots, [Value::Int(3), Value::str("f1"), Value::str("p/3/f1"), Value::Time(RECEIVED)]);
     assert_eq!(row.time, RECEIVED);
     let (_, stats) = decoder.stats().next().unwrap();
@@ -236,9 +241,9 @@ fn topic_captures_and_arrival_are_columns() {
 fn event_time_comes_from_its_column() {
     let spec = || stream("s", "t/x", Format::Json, vec![field("ts", DataType::Any)]);
     let mut decoder = Decoder::new(vec![Arc::new(spec())]);
-    let mut out = Vec::new();
+    let mut out = Rows::new();
     decoder.decode(&message("t/x", r#"{"ts": 1594512094.5}"#), &mut out);
-    assert_eq!(out[0].1.time, Timestamp::from_millis(1_594_512_094_500));
+    assert_eq!(out.get(0).unwrap().1.time, Timestamp::from_millis(1_594_512_094_500));
     assert_eq!(outcome(spec(), "{}"), ["missing_timestamp: column `ts` holds no time"]);
     assert_eq!(outcome(spec(), r#"{"ts": true}"#), ["bad_timestamp: column `ts`: BOOLEAN `true` is no time"]);
 }
@@ -265,16 +270,17 @@ fn a_message_feeds_every_stream_that_reads_its_topic() {
         ),
         on(Some("node"), json("e", "a")),
     ]);
-    let mut out = Vec::new();
+    let mut out = Rows::new();
     decoder.decode(&message("t/x", r#"{"a": 1, "b": 2}"#), &mut out);
-    let mut seen: Vec<(usize, Value)> = out.drain(..).map(|(s, row)| (s, row.slots[0].clone())).collect();
+    let mut seen: Vec<(usize, Value)> = out.iter().map(|(s, row)| (s, row.slots[0].clone())).collect();
+    out.clear();
     seen.sort_by_key(|(stream, _)| *stream);
     assert_eq!(seen, [(0, Value::Int(1)), (1, Value::Int(2)), (3, Value::str(r#"{"a": 1, "b": 2}"#))]);
 
     let node = Message { source: "node".into(), ..message("t/x", r#"{"a": 1}"#) };
     decoder.decode(&node, &mut out);
     assert_eq!(
-        out.iter().map(|(s, _)| *s).collect::<Vec<_>>(),
+        out.iter().map(|(s, _)| s).collect::<Vec<_>>(),
         [4],
         "only a stream that names the node reads it"
     );
@@ -287,10 +293,80 @@ fn a_message_feeds_every_stream_that_reads_its_topic() {
 fn other_streams_keep_the_counts_of_those_that_stay() {
     let spec = |name| Arc::new(stream(name, "t/x", Format::Json, vec![field("v", DataType::Any)]));
     let mut decoder = Decoder::new(vec![spec("a"), spec("b")]);
-    decoder.decode(&message("t/x", "{}"), &mut Vec::new());
+    decoder.decode(&message("t/x", "{}"), &mut Rows::new());
     decoder.swap(vec![spec("c"), spec("b")]);
     let counts: Vec<u64> = decoder.stats().map(|(_, stats)| stats.messages).collect();
     assert_eq!(counts, [0, 1]);
+}
+
+#[test]
+fn where_nobody_cares_a_message_is_only_counted() {
+    let fields = || {
+        vec![
+            from("device", FieldSource::Capture(1), DataType::String),
+            field("v", DataType::Float),
+            from("site", FieldSource::Capture(0), DataType::Bigint),
+            from("topic", FieldSource::Topic, DataType::String),
+        ]
+    };
+    let on = |name| Arc::new(stream(name, "p/{site}/{device}", Format::Json, fields()));
+    let mut decoder = Decoder::new(vec![on("a"), on("b")]);
+    let asked = std::cell::RefCell::new(Vec::new());
+    let cares = |stream: usize, known: &[(usize, &Value)]| {
+        let known: Vec<String> = known.iter().map(|(slot, value)| format!("{slot}={value}")).collect();
+        asked.borrow_mut().push(format!("{stream}: {}", known.join(" ")));
+        stream == 0 && known[0] != "0=quiet"
+    };
+    let mut out = Rows::new();
+    let mut decode = |decoder: &mut Decoder, topic, payload| {
+        out.clear();
+        let fate = decoder.decode_for(&cares, &message(topic, payload), &mut out);
+        (fate, out.iter().map(|(stream, _)| stream).collect::<Vec<_>>())
+    };
+    assert_eq!(decode(&mut decoder, "p/3/f1", r#"{"v": 1}"#), (Fate::Read, vec![0]));
+    assert_eq!(decode(&mut decoder, "p/3/quiet", "no JSON"), (Fate::Skipped, vec![]));
+    assert_eq!(decode(&mut decoder, "p/3/quiet", ""), (Fate::Skipped, vec![]));
+    // What the topic says does not fit, which is told of each message.
+    assert_eq!(decode(&mut decoder, "p/x/quiet", "{}"), (Fate::Read, vec![]));
+    assert_eq!(decode(&mut decoder, "elsewhere", "{}"), (Fate::Unmatched, vec![]));
+    let counts = |decoder: &Decoder| -> Vec<[u64; 4]> {
+        let rejects = |stats: &StreamStats| stats.rejects().map(|(_, n)| n).sum();
+        decoder.stats().map(|(_, s)| [s.messages, s.skipped, s.rows, rejects(s)]).collect()
+    };
+    assert_eq!(counts(&decoder), [[4, 2, 1, 1], [4, 3, 0, 1]]);
+    assert_eq!(
+        asked.borrow().as_slice(),
+        [
+            "0: 0=f1 2=3 3=p/3/f1",
+            "1: 0=f1 2=3 3=p/3/f1",
+            "0: 0=quiet 2=3 3=p/3/quiet",
+            "1: 0=quiet 2=3 3=p/3/quiet"
+        ]
+    );
+}
+
+#[test]
+fn rows_are_used_again_with_nothing_left_of_those_before() {
+    let fields = || vec![field("a", DataType::Any), field("b", DataType::Any)];
+    let mut decoder = Decoder::new(vec![Arc::new(stream("s", "t/x", Format::Json, fields()))]);
+    let mut out = Rows::new();
+    let mut shown = |payload: &str| {
+        out.clear();
+        decoder.decode(&message("t/x", payload), &mut out);
+        let row =
+            |(_, row): (usize, &Row)| row.slots.iter().map(Value::to_string).collect::<Vec<_>>().join(" ");
+        out.iter().map(row).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        shown(r#"[{"a": 1, "b": "x"}, {"a": {"c": 2}}, {"b": 3}]"#),
+        ["1 x", r#"{"c":2} NULL"#, "NULL 3"]
+    );
+    assert_eq!(shown(r#"{"b": 4}"#), ["NULL 4"]);
+    assert_eq!(shown("[1, {\"a\": 5}]"), ["5 NULL"]);
+    assert_eq!(shown("{"), [""; 0]);
+    assert_eq!(shown(r#"[{"b": [6]}, {}]"#), ["NULL [6]", "NULL NULL"]);
+    assert_eq!(shown(&format!("[{}{{}}]", "{},".repeat(999))).len(), 1_000);
+    assert_eq!(shown("{}"), ["NULL NULL"]);
 }
 
 #[test]
@@ -298,11 +374,12 @@ fn many_topics_are_all_routed() {
     let spec = stream("s", "t/{x}", Format::Json, vec![from("x", FieldSource::Capture(0), DataType::String)]);
     let config = Config { max_topics: 4, ..Config::default() };
     let mut decoder = Decoder::with_config(vec![Arc::new(spec)], config);
-    let mut out = Vec::new();
+    let mut out = Rows::new();
     for round in 0..3 {
         for n in 0..10 {
             decoder.decode(&message(&format!("t/{n}"), "{}"), &mut out);
-            assert_eq!(out.pop().unwrap().1.slots[0], Value::str(&n.to_string()), "round {round}");
+            let (_, row) = out.iter().next_back().unwrap();
+            assert_eq!(row.slots[0], Value::str(&n.to_string()), "round {round}");
         }
     }
 }
@@ -350,7 +427,7 @@ proptest! {
             Arc::new(lines(vec![from("v", FieldSource::Cell(0), DataType::Float)])),
             Arc::new(StreamSpec { strict: false, ..stream("lenient", "t/x", Format::Json, fields()) }),
         ]);
-        let mut out = Vec::new();
+        let mut out = Rows::new();
         decoder.decode(&message("t/x", &payload), &mut out);
         for (_, stats) in decoder.stats() {
             let rejects: u64 = stats.rejects().map(|(_, n)| n).sum();
@@ -376,7 +453,7 @@ proptest! {
 fn a_flood_of_one_kind_leaves_a_sample_of_every_other() {
     let spec = stream("s", "t/x", Format::Json, vec![field("v", DataType::Float)]);
     let mut decoder = Decoder::new(vec![Arc::new(spec)]);
-    let mut out = Vec::new();
+    let mut out = Rows::new();
     for payload in ["", "x", "5"] {
         decoder.decode(&message("t/x", payload), &mut out);
     }
@@ -426,12 +503,12 @@ fn what_is_known_of_a_message_is_a_column() {
         ]
     };
     let mut decoder = Decoder::new(vec![Arc::new(stream("s", "t", Format::Json, fields()))]);
-    let mut out = Vec::new();
+    let mut out = Rows::new();
     let unit = |value: &str| ("unit".to_owned(), value.to_owned());
     let properties = [unit("F"), unit("C")].into();
     decoder.decode(&Message { qos: 1, retained: true, properties, ..message("t", "{}") }, &mut out);
     let expected = [Value::str("plant"), Value::Int(1), Value::Bool(true), Value::str("C"), Value::Null];
-    assert_eq!(*out[0].1.slots, expected);
+    assert_eq!(*out.get(0).unwrap().1.slots, expected);
 }
 
 fn lines(fields: Vec<Field>) -> StreamSpec {
@@ -473,7 +550,7 @@ fn a_binary_payload_need_be_no_text() {
     // A stream that reads text of the same topic refuses it for itself.
     let json = stream("j", "t/x", Format::Json, vec![field("v", DataType::Any)]);
     let mut decoder = Decoder::new(vec![Arc::new(spec()), Arc::new(json)]);
-    let mut out = Vec::new();
+    let mut out = Rows::new();
     decoder.decode(&message("t/x", [0xff]), &mut out);
     assert_eq!(out.len(), 1);
     let counts: Vec<(u64, u64)> =

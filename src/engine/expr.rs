@@ -18,7 +18,7 @@ pub(super) struct Scope<'a> {
     /// What its names stand for.
     pub(super) names: Names<'a>,
     /// What is around the row.
-    pub(super) env: &'a Env,
+    pub(super) env: &'a Env<'a>,
     /// The element that `unnest` is at.
     pub(super) element: Option<&'a Value>,
 }
@@ -50,7 +50,9 @@ pub(super) enum Names<'a> {
 
 /// What is around a row.
 #[derive(Debug, Default)]
-pub(super) struct Env {
+pub(super) struct Env<'a> {
+    /// The rule's own constants.
+    pub(super) params: &'a [Value],
     /// The node's clock.
     pub(super) now: Timestamp,
     /// The row's own time; the end of the window over groups.
@@ -64,7 +66,7 @@ pub(super) struct Env {
     pub(super) random: Cell<u64>,
 }
 
-impl Env {
+impl Env<'_> {
     /// NULL, and counted: for what has no value though all that it is made of has.
     pub(super) fn undefined(&self) -> Value {
         self.undefined.set(self.undefined.get() + 1);
@@ -84,7 +86,7 @@ impl Env {
 
 impl<'a> Scope<'a> {
     /// Over one row.
-    pub(super) fn row(sides: &'a [&'a [Value]], analytics: &'a [Value], env: &'a Env) -> Self {
+    pub(super) fn row(sides: &'a [&'a [Value]], analytics: &'a [Value], env: &'a Env<'a>) -> Self {
         Self { names: Names::Row { sides, analytics, columns: &[] }, env, element: None }
     }
 
@@ -108,7 +110,7 @@ impl<'a> Scope<'a> {
     }
 
     /// Over the output columns.
-    pub(super) fn output(columns: &'a [Value], env: &'a Env) -> Self {
+    pub(super) fn output(columns: &'a [Value], env: &'a Env<'a>) -> Self {
         Self { names: Names::Output(columns), env, element: None }
     }
 }
@@ -117,6 +119,7 @@ impl<'a> Scope<'a> {
 pub(super) fn eval<'a>(expr: &'a Expr, scope: Scope<'a>) -> Cow<'a, Value> {
     match expr {
         Expr::Const(value) => Cow::Borrowed(value),
+        Expr::Param(n) => scope.env.params.get(*n).map_or(Cow::Owned(Value::Null), Cow::Borrowed),
         Expr::Field(..)
         | Expr::Group(_)
         | Expr::Aggregate(_)

@@ -14,14 +14,14 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::alerting::{AlertSpec, RuleKind};
+use crate::model::alerting::{AlertShape, AlertSpec, RuleKind};
 use crate::model::stream::{Field, FieldSource, Format, TimeUnit};
 use crate::model::time::Timestamp;
 use crate::model::topic::TopicPattern;
 use crate::model::value::{DataType, Value};
 use crate::plan::logical::{
-    Aggregate, AggregateFunction, Analytic, AnalyticFunction, BinaryOp, Direction, Expr, From, Gives, Side,
-    Window, WindowKind,
+    self, Aggregate, AggregateFunction, Analytic, AnalyticFunction, BinaryOp, Direction, Expr, From, Gives,
+    Side, Window, WindowKind,
 };
 
 const SECOND: i64 = 1_000_000;
@@ -50,11 +50,47 @@ fn stream() -> StreamSpec {
     }
 }
 
+/// A rule as these tests write it: all in one.
+#[derive(Clone, Debug)]
+pub(super) struct RulePlan {
+    state: u64,
+    alert: Arc<AlertSpec>,
+    from: From,
+    analytics: Vec<Analytic>,
+    filter: Option<Expr>,
+    window: Option<Window>,
+    project: Vec<Expr>,
+    visible: usize,
+    unnest: Option<Expr>,
+    arrange: Option<Arrange>,
+    key: Vec<Expr>,
+    when: Option<Expr>,
+    clear: Option<Expr>,
+}
+
+impl RulePlan {
+    /// The same as it runs: constants are the rule's own.
+    pub(super) fn planned(self) -> Arc<logical::RulePlan> {
+        let shape = logical::Shape {
+            from: self.from,
+            analytics: self.analytics,
+            filter: self.filter,
+            window: self.window,
+            project: self.project,
+            visible: self.visible,
+            unnest: self.unnest,
+            arrange: self.arrange,
+            key: self.key,
+            when: self.when,
+            clear: self.clear,
+        };
+        Arc::new(logical::RulePlan::new(self.state, self.alert, shape))
+    }
+}
+
 fn alert(rule: &str, hash: u64, kind: RuleKind) -> Arc<AlertSpec> {
-    Arc::new(AlertSpec {
+    let shape = AlertShape {
         ruleset: "set".into(),
-        rule: rule.into(),
-        hash,
         kind,
         severity: "warning".into(),
         labels: BTreeMap::new(),
@@ -62,7 +98,8 @@ fn alert(rule: &str, hash: u64, kind: RuleKind) -> Arc<AlertSpec> {
         key: vec!["device".into()],
         columns: vec!["n".into()],
         cadence: None,
-    })
+    };
+    Arc::new(AlertSpec { rule: rule.into(), hash, shape: Arc::new(shape) })
 }
 
 const STATE: RuleKind = RuleKind::State { for_: Duration::ZERO, keep_firing_for: Duration::ZERO };
@@ -139,7 +176,7 @@ fn plan(stream: StreamSpec, rules: Vec<RulePlan>) -> Arc<Plan> {
     Arc::new(Plan {
         streams: vec![Arc::new(stream)],
         tables: Vec::new(),
-        rules: rules.into_iter().map(Arc::new).collect(),
+        rules: rules.into_iter().map(RulePlan::planned).collect(),
     })
 }
 

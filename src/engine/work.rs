@@ -62,7 +62,7 @@ pub(super) struct Ledger {
     pub(super) random: u64,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
     /// The monotonic clock.
     pub(super) fn mark(&self) -> Mark {
         Mark::of(self.now.mono)
@@ -94,8 +94,9 @@ impl Work<'_> {
 
     /// The surroundings of what stands at this time. Only one may be in use at a time, and it must be
     /// [settled](Self::settle).
-    pub(super) fn env(&self, at: Timestamp) -> Env {
-        let env = Env { now: self.now.wall, at, ..Env::default() };
+    pub(super) fn env(&self, at: Timestamp) -> Env<'a> {
+        let params: &'a [Value] = &self.ctx.rule.params;
+        let env = Env { params, now: self.now.wall, at, ..Env::default() };
         env.random.set(self.ledger.random);
         env
     }

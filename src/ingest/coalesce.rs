@@ -41,7 +41,12 @@ impl Coalescer {
             self.counted_since = now;
             self.count = 0;
         }
-        if count >= BATCH || self.rate < SLOW {
+        if count >= BATCH { Duration::ZERO } else { self.pause() }
+    }
+
+    /// How long a pause is worth at the rate that was measured last.
+    pub fn pause(&self) -> Duration {
+        if self.rate < SLOW {
             Duration::ZERO
         } else if self.rate < FAST {
             Duration::from_millis(1)

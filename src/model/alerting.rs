@@ -1,20 +1,36 @@
 //! How a rule's observations become alerts: the contract between `plan`, which checks it, and
 //! `alert`, which obeys it.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::label::Labels;
 
-/// The alert side of one rule, resolved.
+/// The alert side of one rule, resolved: what is its own, and what it may share with others.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlertSpec {
-    /// The rule set it belongs to.
-    pub ruleset: Arc<str>,
     /// The rule's id, unique in its set; the alert's `alertname`.
     pub rule: Arc<str>,
     /// Hash of the rule's canonical text (first 64 bits of SHA-256).
     pub hash: u64,
+    /// The rest, which reads as if it stood here.
+    pub shape: Arc<AlertShape>,
+}
+
+impl Deref for AlertSpec {
+    type Target = AlertShape;
+
+    fn deref(&self) -> &AlertShape {
+        &self.shape
+    }
+}
+
+/// The part of an [`AlertSpec`] that rules made of one template have in common.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertShape {
+    /// The rule set it belongs to.
+    pub ruleset: Arc<str>,
     /// With `when` the rule has a state per key; without, every row is an occurrence.
     pub kind: RuleKind,
     /// Free text, such as `critical`; no part of the identity.

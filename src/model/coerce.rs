@@ -44,26 +44,25 @@ pub fn whole(number: f64) -> Option<i64> {
 
 /// A point in time, written as `unit` says. Fractions are kept to the microsecond.
 pub fn timestamp(value: &Value, unit: TimeUnit) -> Option<Timestamp> {
-    if let TimeUnit::Pattern(pattern) = unit {
-        return match value {
-            Value::Time(at) => Some(*at),
-            Value::Str(text) => pattern.read(text),
-            Value::Int(n) => pattern.read(&n.to_string()),
-            _ => None,
-        };
-    }
     match value {
         Value::Time(at) => Some(*at),
-        Value::Int(n) => from_integer(*n, unit),
+        Value::Int(n) => match unit {
+            TimeUnit::Pattern(pattern) => pattern.read(&n.to_string()),
+            _ => from_integer(*n, unit),
+        },
         Value::Float(x) => from_float(*x, unit),
-        Value::Str(text) => from_text(text, unit),
+        Value::Str(text) => timestamp_in(text, unit),
         _ => None,
     }
 }
 
-fn from_text(text: &str, unit: TimeUnit) -> Option<Timestamp> {
+/// What [`timestamp`] makes of this text.
+pub fn timestamp_in(text: &str, unit: TimeUnit) -> Option<Timestamp> {
+    if let TimeUnit::Pattern(pattern) = unit {
+        return pattern.read(text);
+    }
     let text = text.trim();
-    if !matches!(unit, TimeUnit::Rfc3339 | TimeUnit::Pattern(_)) {
+    if unit != TimeUnit::Rfc3339 {
         if let Ok(n) = text.parse() {
             return from_integer(n, unit);
         }

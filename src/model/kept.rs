@@ -34,8 +34,8 @@ pub const SEEN_RING: u64 = 1_024;
 pub struct Seen {
     /// The source's name.
     pub source: Arc<str>,
-    /// Counts the messages taken in from that source; entries [`SEEN_RING`] apart share a place,
-    /// and the later one has it.
+    /// Counts the messages taken in from that source; what is more than [`SEEN_RING`] behind the newest
+    /// is let go.
     pub serial: u64,
     /// The MQTT packet id.
     pub packet: u16,

@@ -4,14 +4,88 @@ use super::time::Timestamp;
 use super::value::Value;
 
 /// One decoded reading: the values of its stream's fields, by slot.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
     /// One value for each of [`StreamSpec::fields`](super::stream::StreamSpec::fields).
-    pub slots: Box<[Value]>,
+    pub slots: Vec<Value>,
     /// Event time where the stream has one, else arrival.
     pub time: Timestamp,
     /// From a retained message: it sets state, it is no event.
     pub retained: bool,
+}
+
+/// How many rows a pool keeps for the next message: a message of more is rare, and must not hold on to
+/// its memory.
+const KEPT: usize = 256;
+
+/// The rows of one message, each with the place of its stream. Cleared, it keeps the rows and their
+/// slots to be filled again, so that a message like those before it takes no memory.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// Those in use, then those that wait to be.
+    rows: Vec<(usize, Row)>,
+    len: usize,
+}
+
+impl Rows {
+    /// Without rows.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets the rows, and lets go of their values.
+    pub fn clear(&mut self) {
+        for (_, row) in self.rows.iter_mut().take(self.len) {
+            row.slots.clear();
+        }
+        self.rows.truncate(KEPT);
+        self.len = 0;
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The rows in order, each with its stream's place.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (usize, &Row)> + DoubleEndedIterator + Clone {
+        self.rows.get(..self.len).unwrap_or_default().iter().map(|(stream, row)| (*stream, row))
+    }
+
+    /// The row at a place.
+    pub fn get(&self, place: usize) -> Option<(usize, &Row)> {
+        self.iter().nth(place)
+    }
+
+    /// Another row, to be filled: without slots, at time zero, not retained.
+    pub fn begin(&mut self, stream: usize) -> &mut Row {
+        if self.len == self.rows.len() {
+            self.rows.push((stream, Row::default()));
+        }
+        self.len += 1;
+        let (of, row) = &mut self.rows[self.len - 1];
+        *of = stream;
+        row.slots.clear();
+        (row.time, row.retained) = (Timestamp::default(), false);
+        row
+    }
+
+    /// Takes the last row back.
+    pub fn abandon(&mut self) {
+        self.len = self.len.saturating_sub(1);
+    }
+
+    /// Orders the rows from `first` on by their streams; those of one stream stay in their order.
+    pub fn sort_from(&mut self, first: usize) {
+        if let Some(rows) = self.rows.get_mut(first..self.len) {
+            rows.sort_by_key(|(stream, _)| *stream);
+        }
+    }
 }
 
 /// One output row of a rule's query, judged: what the alert stage sees.

@@ -32,11 +32,18 @@ pub enum ItemKind {
 
 impl fmt::Display for ItemKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.write_str(self.name())
+    }
+}
+
+impl ItemKind {
+    /// The name in addresses, in what is kept, and on screens.
+    pub const fn name(self) -> &'static str {
+        match self {
             Self::Stream => "stream",
             Self::Table => "table",
             Self::Rule => "rule",
-        })
+        }
     }
 }
 
@@ -62,7 +69,7 @@ impl Item {
     /// The item's address: SHA-256 over kind and body.
     pub fn hash(&self) -> ContentHash {
         let mut sha = Sha256::new();
-        sha.update(self.kind.to_string());
+        sha.update(self.kind.name());
         sha.update([0]);
         sha.update(self.body.as_bytes());
         ContentHash(sha.finalize().into())
@@ -71,9 +78,14 @@ impl Item {
 
 /// The address of a whole set: SHA-256 over its items' addresses, in order.
 pub fn set_hash<'a>(items: impl IntoIterator<Item = &'a Item>) -> ContentHash {
+    set_hash_of(items.into_iter().map(Item::hash))
+}
+
+/// As [`set_hash`], where the items' addresses are at hand.
+pub fn set_hash_of(items: impl IntoIterator<Item = ContentHash>) -> ContentHash {
     let mut sha = Sha256::new();
     for item in items {
-        sha.update(item.hash().0);
+        sha.update(item.0);
     }
     ContentHash(sha.finalize().into())
 }

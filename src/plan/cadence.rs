@@ -30,19 +30,19 @@ pub(super) fn of(window: &Window, sides: &[Side]) -> Option<Cadence> {
 }
 
 /// A hash of what the state of a rule depends on: its query's text, and what the streams and tables
-/// that it names are. The same in every build.
-pub(super) fn state(sql: &str, sides: &[Side]) -> u64 {
-    let mut text = sql.trim().to_owned();
+/// that it names [are declared](declared) to be. The same in every build: FNV-1a, 64 bits.
+pub(super) fn state(sql: &str, declared: &str) -> u64 {
+    sql.trim().bytes().chain(declared.bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// What the streams and tables of a query are, as a text.
+pub(super) fn declared(sides: &[Side]) -> String {
+    let mut text = String::new();
     for side in sides {
         text.push('\n');
         text.push_str(&side.schema.definition());
     }
-    fnv(text.as_bytes())
-}
-
-/// FNV-1a, 64 bits.
-fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    text
 }

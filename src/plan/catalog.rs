@@ -8,7 +8,7 @@ use crate::model::node::NODE_STREAMS;
 use crate::model::stream::{FieldSource, StreamSpec};
 use crate::model::value::Value;
 
-use super::logical::{Content, Plan, RulePlan, Side, Table};
+use super::logical::{Content, Plan, RulePlan, Shape, Side, Table};
 use super::report::Problem;
 use super::stream::{Schema, Slots};
 use super::syntax::Name;
@@ -153,10 +153,8 @@ impl Catalog {
         order.sort_by_key(|stream| !feeding.contains(stream));
         let places: HashMap<usize, usize> = order.into_iter().zip(0..).collect();
         let moved = |stream: usize| places.get(&stream).copied().unwrap_or(stream);
-        for side in rules.iter_mut().flat_map(|rule| &mut rule.from.sides) {
-            if let Side::Stream(stream) = side {
-                *stream = moved(*stream);
-            }
+        if places.iter().any(|(was, is)| was != is) {
+            move_streams(&mut rules, &moved);
         }
         let mut streams: Vec<(usize, Arc<StreamSpec>)> = Vec::new();
         let mut tables: Vec<(usize, Arc<Table>)> = Vec::new();
@@ -185,6 +183,25 @@ impl Catalog {
             tables: tables.into_iter().map(|(_, table)| table).collect(),
             rules: rules.into_iter().map(Arc::new).collect(),
         }
+    }
+}
+
+/// Tells each shape once where its streams are.
+fn move_streams(rules: &mut [RulePlan], moved: &dyn Fn(usize) -> usize) {
+    let mut done: HashMap<*const Shape, (Arc<Shape>, Arc<Shape>)> = HashMap::new();
+    for rule in rules {
+        let before = rule.shape.clone();
+        // The shape that was is kept, so that no other can come to stand in its place.
+        let (_, after) = done.entry(Arc::as_ptr(&before)).or_insert_with(|| {
+            let mut shape = Shape::clone(&before);
+            for side in &mut shape.from.sides {
+                if let Side::Stream(stream) = side {
+                    *stream = moved(*stream);
+                }
+            }
+            (before.clone(), Arc::new(shape))
+        });
+        rule.shape = after.clone();
     }
 }
 

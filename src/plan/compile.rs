@@ -3,24 +3,41 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::model::alerting::{AlertShape, AlertSpec};
 use crate::model::diagnostic::{Diagnostic, Level, Place};
 
+use super::cadence;
 use super::catalog::Catalog;
 use super::declare::declare;
 use super::definition::{RuleDef, RuleSetDef, TableBody, TableDef};
 use super::logical::RulePlan;
+use super::mould::{self, Known, Moulds};
 use super::report::{Problem, Report};
 use super::rule::{self, Context, Syntax};
+use super::share::Shapes;
 use super::side::Side;
+use super::skeleton::{self, Skeleton};
 use super::table;
 use super::text::Text;
 use super::{Compiled, Limits, Outcome, file, parse};
 
 /// See [`super::compile`].
 pub(super) fn compile(set_name: &str, def: &RuleSetDef, limits: &Limits) -> Compiled {
-    let mut compiler =
-        Compiler { ruleset: set_name.into(), limits, catalog: Catalog::new(), found: Vec::new() };
-    compiler.run(def)
+    let hashes: Vec<u64> = def.rules.iter().map(|rule| rule.item().hash().short()).collect();
+    compile_with(set_name, def, &hashes, limits)
+}
+
+/// See [`super::compile_hashed`].
+pub(super) fn compile_with(set_name: &str, def: &RuleSetDef, hashes: &[u64], limits: &Limits) -> Compiled {
+    let mut compiler = Compiler {
+        ruleset: set_name.into(),
+        limits,
+        catalog: Catalog::new(),
+        found: Vec::new(),
+        shapes: Shapes::default(),
+        moulds: Moulds::default(),
+    };
+    compiler.run(def, hashes)
 }
 
 /// See [`super::compile_text`].
@@ -57,10 +74,12 @@ struct Compiler<'a> {
     limits: &'a Limits,
     catalog: Catalog,
     found: Vec<Diagnostic>,
+    shapes: Shapes,
+    moulds: Moulds,
 }
 
 impl Compiler<'_> {
-    fn run(&mut self, def: &RuleSetDef) -> Compiled {
+    fn run(&mut self, def: &RuleSetDef, hashes: &[u64]) -> Compiled {
         self.declare(def);
         let mut rules: Vec<RulePlan> = Vec::with_capacity(def.rules.len());
         let mut outcomes = Vec::with_capacity(def.rules.len());
@@ -70,7 +89,8 @@ impl Compiler<'_> {
         } else {
             for (i, rule) in def.rules.iter().enumerate() {
                 let first = *ids.entry(rule.id.as_str()).or_insert(i);
-                let plan = self.rule(rule, first != i);
+                let hash = hashes.get(i).copied().unwrap_or_default();
+                let plan = self.rule(rule, hash, first != i);
                 outcomes.push(Outcome { rule: rule.id.as_str().into(), ok: plan.is_some() });
                 rules.extend(plan);
             }
@@ -162,7 +182,57 @@ impl Compiler<'_> {
         })
     }
 
-    fn rule(&mut self, def: &RuleDef, again: bool) -> Option<RulePlan> {
+    /// Plans a rule, or casts it where one like it was planned.
+    fn rule(&mut self, def: &RuleDef, hash: u64, again: bool) -> Option<RulePlan> {
+        let fits = |text: &Text| text.as_str().len() <= self.limits.text_bytes;
+        let texts = std::iter::once(&def.sql).chain(&def.when).chain(&def.clear);
+        let skeleton = if again || !texts.into_iter().all(fits) { None } else { skeleton::of(def) };
+        if let Some(skeleton) = &skeleton
+            && matches!(self.moulds.find(skeleton), Known::Once)
+        {
+            self.try_out(def, skeleton);
+        }
+        let Some(mut skeleton) = skeleton else { return self.planned(def, hash, again) };
+        if let Known::Cast(cast) = self.moulds.find(&skeleton) {
+            let mut shape = cast.rule().alert.shape.clone();
+            if !cast.has_labels(def) {
+                let labels =
+                    def.labels.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into()));
+                shape =
+                    self.shapes.alert(Arc::new(AlertShape { labels: labels.collect(), ..(*shape).clone() }));
+            }
+            return Some(RulePlan {
+                state: cadence::state(def.sql.as_str(), cast.declared()),
+                alert: Arc::new(AlertSpec { rule: def.id.as_str().into(), hash, shape }),
+                params: cast.params(std::mem::take(&mut skeleton.literals)),
+                shape: cast.rule().shape.clone(),
+            });
+        }
+        let before = self.found.len();
+        let plan = self.planned(def, hash, again)?;
+        if self.found.len() == before {
+            self.moulds.planned(skeleton, &plan);
+        }
+        Some(plan)
+    }
+
+    /// Plans a rule with literals that no rule has, to see where they go.
+    fn try_out(&mut self, def: &RuleDef, skeleton: &Skeleton) {
+        let literals = mould::trial(&skeleton.literals);
+        let trial = skeleton::fill(def, &skeleton.text, &literals);
+        let trial = RuleDef { id: Text::own("a rule that is not there"), ..trial };
+        let before = self.found.len();
+        let plan = self.planned(&trial, 0, false);
+        let plan = plan.filter(|_| self.found.len() == before);
+        self.found.truncate(before);
+        let mut report = Report::new(String::new());
+        let syntax = rule::read(&trial, self.limits, &mut report);
+        let sides = self.sides(&trial, &syntax, &mut report);
+        let declared = sides.map(|(_, sides)| cadence::declared(&sides)).unwrap_or_default();
+        self.moulds.tried(skeleton, plan.as_ref().map(|plan| (plan, literals.as_slice())), declared);
+    }
+
+    fn planned(&mut self, def: &RuleDef, hash: u64, again: bool) -> Option<RulePlan> {
         let mut report = Report::new(format!("rule {}", def.id.as_str()));
         if again {
             let message = format!("two rules have the id `{}`", def.id.as_str());
@@ -177,7 +247,7 @@ impl Compiler<'_> {
             let own =
                 places.iter().map(|place| slots.get_mut(*place).map(std::mem::take).unwrap_or_default());
             let own = own.collect();
-            let context = Context { ruleset: &self.ruleset, limits: self.limits, kind, labels };
+            let context = Context { ruleset: &self.ruleset, limits: self.limits, kind, labels, hash };
             let (plan, own) = rule::bind(def, &mut syntax, sides, own, context, &mut report);
             for (place, own) in places.iter().zip(own) {
                 if let Some(slots) = slots.get_mut(*place) {
@@ -188,7 +258,11 @@ impl Compiler<'_> {
         });
         let failed = report.failed();
         self.found.extend(report.into_found());
-        plan.filter(|_| !failed)
+        let mut plan = plan.filter(|_| !failed)?;
+        plan.shape = self.shapes.plan(plan.shape);
+        let alert = Arc::make_mut(&mut plan.alert);
+        alert.shape = self.shapes.alert(alert.shape.clone());
+        Some(plan)
     }
 
     /// The sides of a rule's FROM, and the streams and tables behind them, each once. `None` where one

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::model::diagnostic::{Diagnostic, Place};
@@ -187,33 +188,53 @@ impl RuleDef {
 
     /// The rule as an item. Its body is JSON with sorted members.
     pub fn item(&self) -> Item {
-        let text = |text: &Text| Json::from(text.as_str().trim());
-        let pairs = |pairs: &[(Text, Text)]| {
-            let sorted: BTreeMap<&str, &str> = pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-            Json::Object(sorted.into_iter().map(|(k, v)| (k.to_owned(), Json::from(v))).collect())
+        fn text(text: &Option<Text>) -> Option<&str> {
+            text.as_ref().map(|text| text.as_str().trim())
+        }
+        // Of two of one name the later one counts.
+        fn pairs(pairs: &[(Text, Text)]) -> BTreeMap<&str, &str> {
+            pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect()
+        }
+        let body = Body {
+            annotations: pairs(&self.annotations),
+            clear: text(&self.clear),
+            for_: text(&self.for_),
+            id: self.id.as_str().trim(),
+            keep_firing_for: text(&self.keep_firing_for),
+            key: self.key.as_ref().map(|key| key.iter().map(|column| column.as_str().trim()).collect()),
+            labels: pairs(&self.labels),
+            repeat: text(&self.repeat),
+            severity: text(&self.severity),
+            sql: self.sql.as_str().trim(),
+            when: text(&self.when),
         };
-        let mut members: BTreeMap<&str, Json> = BTreeMap::new();
-        members.insert("id", text(&self.id));
-        members.insert("sql", text(&self.sql));
-        let optional = [
-            ("when", &self.when),
-            ("clear", &self.clear),
-            ("for", &self.for_),
-            ("keep_firing_for", &self.keep_firing_for),
-            ("repeat", &self.repeat),
-            ("severity", &self.severity),
-        ];
-        members.extend(optional.into_iter().filter_map(|(name, field)| Some((name, text(field.as_ref()?)))));
-        if !self.labels.is_empty() {
-            members.insert("labels", pairs(&self.labels));
-        }
-        if !self.annotations.is_empty() {
-            members.insert("annotations", pairs(&self.annotations));
-        }
-        if let Some(key) = &self.key {
-            members.insert("key", Json::Array(key.iter().map(text).collect()));
-        }
-        let body = Json::Object(members.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()).to_string();
+        // Texts and lists of texts: nothing that writing could fail on.
+        let body = serde_json::to_string(&body).unwrap_or_default();
         Item { kind: ItemKind::Rule, name: self.id.as_str().into(), body: body.into() }
     }
+}
+
+/// The body of a rule's item; the members stand in the order of their names.
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clear: Option<&'a str>,
+    #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
+    for_: Option<&'a str>,
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keep_firing_for: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<Vec<&'a str>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeat: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    severity: Option<&'a str>,
+    sql: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    when: Option<&'a str>,
 }

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::alerting::AlertSpec;
 use crate::model::stream::{StreamSpec, TimeUnit};
 use crate::model::value::{DataType, Value};
 
 use super::function::{Compiled, Function};
+
+pub use super::shape::{RulePlan, Shape};
 
 /// One rule set, compiled.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -44,59 +45,6 @@ pub enum Content {
         /// The stream, by its place in [`Plan::streams`].
         stream: usize,
     },
-}
-
-/// One rule, compiled. A row of a stream goes: `from` (joins) → `analytics` → `filter` → `window`
-/// (if any) → `project` → `unnest` → `when`/`clear`. Where streams are joined, rows wait in the window
-/// first, and all the rest happens when it closes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RulePlan {
-    /// What the state of the rule depends on: a hash of its query's text, and of the declarations of
-    /// the streams and tables that it names. Where it is the same, state is kept over a change of the rule.
-    pub state: u64,
-    /// FROM.
-    pub from: From,
-    /// The analytic functions over rows, each once. One may use the values of those before it.
-    pub analytics: Vec<Analytic>,
-    /// WHERE, over rows. A row passes where it is true (not false, not NULL).
-    pub filter: Option<Expr>,
-    /// GROUP BY and the window; `None` evaluates every row by itself.
-    pub window: Option<Window>,
-    /// The output columns. The first [`Self::visible`] are named by [`AlertSpec::columns`]; those behind
-    /// them are INVISIBLE: `when` and `clear` may use them, and they go no further. Over rows without
-    /// a window or where it gives [`Gives::Rows`], else over groups.
-    pub project: Vec<Expr>,
-    /// How many of `project` are output.
-    pub visible: usize,
-    /// `unnest(array)`: an output row for each element, which [`Expr::Unnested`] stands for. None for
-    /// what is no array or empty. In the same terms as `project`.
-    pub unnest: Option<Expr>,
-    /// DISTINCT, ORDER BY and LIMIT: over all output rows of windows that end together; without a
-    /// window over the elements of one row.
-    pub arrange: Option<Arrange>,
-    /// The key of the alert, named by [`AlertSpec::key`]; in the same terms as `project`.
-    pub key: Vec<Expr>,
-    /// `when`, over [`Expr::Column`] only.
-    pub when: Option<Expr>,
-    /// `clear`, over [`Expr::Column`] only. `None`: the negation of `when`.
-    pub clear: Option<Expr>,
-    /// Its alert side.
-    pub alert: Arc<AlertSpec>,
-}
-
-impl RulePlan {
-    /// The streams whose rows it takes, each with the side of FROM that it is.
-    pub fn streams(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.from.sides.iter().enumerate().filter_map(|(at, side)| match side {
-            Side::Stream(stream) => Some((at, *stream)),
-            Side::Table(_) => None,
-        })
-    }
-
-    /// The stream that is the first side of FROM.
-    pub fn stream(&self) -> usize {
-        self.streams().next().map_or(0, |(_, stream)| stream)
-    }
 }
 
 /// FROM: what a rule reads.
@@ -228,7 +176,7 @@ pub struct Window {
     pub having: Option<Expr>,
     /// Whether one of `group`, or of a state window's `partition`, is the stream's key, or there are groups
     /// and the stream has no key: then each group has its own watermark. Without it a group follows
-    /// the slowest key that is not idle. Never where [`RulePlan::arrange`] compares groups, nor where
+    /// the slowest key that is not idle. Never where [`Shape::arrange`] compares groups, nor where
     /// streams are joined.
     pub by_key: bool,
 }
@@ -385,18 +333,20 @@ pub enum AggregateFunction {
 /// An expression over one row. Evaluation gives a value for every input; what has none is NULL.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expr {
-    /// A constant.
+    /// A constant that all rules of the shape have.
     Const(Value),
+    /// The n-th constant of the rule itself: of [`RulePlan::params`].
+    Param(usize),
     /// A slot of a row: of which side of FROM, and which. NULL where that side has no row.
     Field(usize, usize),
     /// The n-th GROUP BY expression's value.
     Group(usize),
     /// The n-th aggregate's value.
     Aggregate(usize),
-    /// The n-th analytic function's value: of [`RulePlan::analytics`] over rows, of
+    /// The n-th analytic function's value: of [`Shape::analytics`] over rows, of
     /// [`Window::analytics`] over groups.
     Analytic(usize),
-    /// The element that [`RulePlan::unnest`] is at.
+    /// The element that [`Shape::unnest`] is at.
     Unnested,
     /// The row's own time; over groups the end of the window.
     EventTime,
@@ -459,8 +409,8 @@ impl Expr {
     pub fn walk(&self, visit: &mut dyn FnMut(&Self)) {
         visit(self);
         match self {
-            Self::Const(_) | Self::Field(..) | Self::Group(_) | Self::Aggregate(_) | Self::Analytic(_) => {}
-            Self::Column(_) | Self::Unnested | Self::WindowStart | Self::WindowEnd => {}
+            Self::Const(_) | Self::Param(_) | Self::Field(..) | Self::Group(_) => {}
+            Self::Aggregate(_) | Self::Analytic(_) | Self::Column(_) | Self::Unnested | Self::WindowStart | Self::WindowEnd => {}
             Self::EventTime | Self::Now => {}
             Self::Unary(_, a)
             | Self::IsNull(a)
@@ -494,6 +444,49 @@ impl Expr {
                     then.walk(visit);
                 }
                 otherwise.iter().for_each(|e| e.walk(visit));
+            }
+        }
+    }
+
+    /// Visits this expression and all its parts, each before its own parts, to change them.
+    pub fn walk_mut(&mut self, visit: &mut dyn FnMut(&mut Self)) {
+        visit(self);
+        match self {
+            Self::Const(_) | Self::Param(_) | Self::Field(..) | Self::Group(_) => {}
+            Self::Aggregate(_) | Self::Analytic(_) | Self::Column(_) | Self::Unnested | Self::WindowStart | Self::WindowEnd => {}
+            Self::EventTime | Self::Now => {}
+            Self::Unary(_, a)
+            | Self::IsNull(a)
+            | Self::IsBool(a, _)
+            | Self::Cast(a, ..)
+            | Self::Member(a, _) => {
+                a.walk_mut(visit);
+            }
+            Self::Binary(_, a, b) | Self::Element(a, b) | Self::InArray(a, b) => {
+                a.walk_mut(visit);
+                b.walk_mut(visit);
+            }
+            Self::And(list) | Self::Or(list) | Self::Call(_, list) | Self::Prepared(_, _, list) => {
+                list.iter_mut().for_each(|e| e.walk_mut(visit));
+            }
+            Self::Slice(a, from, to) => {
+                a.walk_mut(visit);
+                from.iter_mut().chain(to).for_each(|e| e.walk_mut(visit));
+            }
+            Self::In(a, list) => {
+                a.walk_mut(visit);
+                list.iter_mut().for_each(|e| e.walk_mut(visit));
+            }
+            Self::Like { text, pattern, .. } => {
+                text.walk_mut(visit);
+                pattern.walk_mut(visit);
+            }
+            Self::Case { branches, otherwise } => {
+                for (when, then) in branches {
+                    when.walk_mut(visit);
+                    then.walk_mut(visit);
+                }
+                otherwise.iter_mut().for_each(|e| e.walk_mut(visit));
             }
         }
     }

@@ -19,6 +19,7 @@ pub mod function;
 mod key;
 pub mod logical;
 mod meta;
+mod mould;
 mod names;
 mod nearest;
 mod operator;
@@ -30,7 +31,10 @@ pub mod render;
 mod report;
 mod rule;
 mod scalar;
+pub mod shape;
+mod share;
 mod side;
+mod skeleton;
 mod stream;
 mod syntax;
 mod table;
@@ -111,6 +115,11 @@ pub struct Outcome {
 /// Checks a rule set and plans it.
 pub fn compile(set_name: &str, def: &RuleSetDef, limits: &Limits) -> Compiled {
     compile::compile(set_name, def, limits)
+}
+
+/// As [`compile`], with the hash of each rule's text at hand: the first 64 bits of the address of its item.
+pub fn compile_hashed(set_name: &str, def: &RuleSetDef, hashes: &[u64], limits: &Limits) -> Compiled {
+    compile::compile_with(set_name, def, hashes, limits)
 }
 
 /// Reads a rule file, checks it and plans it.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::alerting::{AlertSpec, RuleKind, Template};
+use crate::model::alerting::{AlertShape, AlertSpec, RuleKind, Template};
 use crate::model::diagnostic::Place;
 use crate::model::label::{Labels, OWN_LABELS};
 use crate::model::time::parse_span;
@@ -13,7 +13,7 @@ use super::bind::{Binder, Clause};
 use super::cadence;
 use super::definition::RuleDef;
 use super::key::{KeyColumn, is_label, is_reserved};
-use super::logical::{Expr, RulePlan};
+use super::logical::{Expr, RulePlan, Shape};
 use super::parse;
 use super::report::{Problem, Report};
 use super::side::Side;
@@ -124,6 +124,8 @@ pub(super) struct Context<'a> {
     pub(super) kind: RuleKind,
     /// The rule's own labels.
     pub(super) labels: Labels,
+    /// The hash of the rule's text.
+    pub(super) hash: u64,
 }
 
 /// Binds a rule to its sides, whose slots these are; they come back with what the rule took. The
@@ -164,10 +166,11 @@ pub(super) fn bind(
     let columns: Vec<Arc<str>> = binder.outputs.iter().map(|output| output.name.as_str().into()).collect();
     let project: Vec<Expr> =
         std::mem::take(&mut binder.outputs).into_iter().map(|output| output.found.expr).collect();
+    let hash = context.hash;
     let mut alert = alert(def, context, &key, columns, visible, report);
     alert.cadence = query.window.as_ref().and_then(|window| cadence::of(window, &binder.sides));
-    let plan = RulePlan {
-        state: cadence::state(def.sql.as_str(), &binder.sides),
+    let state = cadence::state(def.sql.as_str(), &cadence::declared(&binder.sides));
+    let shape = Shape {
         from: query.from,
         analytics: std::mem::take(&mut binder.analytics),
         filter: query.filter,
@@ -179,9 +182,9 @@ pub(super) fn bind(
         key: key.into_iter().map(|column| column.expr).collect(),
         when,
         clear,
-        alert: Arc::new(alert),
     };
-    (Some(plan), binder.slots)
+    let alert = AlertSpec { rule: def.id.as_str().into(), hash, shape: Arc::new(alert) };
+    (Some(RulePlan::new(state, Arc::new(alert), shape)), binder.slots)
 }
 
 impl Binder<'_> {
@@ -221,7 +224,7 @@ fn alert(
     mut columns: Vec<Arc<str>>,
     visible: usize,
     report: &mut Report,
-) -> AlertSpec {
+) -> AlertShape {
     let Context { ruleset, kind, labels, .. } = context;
     let invisible = columns.split_off(visible.min(columns.len()));
     for (name, _) in &def.labels {
@@ -246,18 +249,7 @@ fn alert(
     let names =
         template::Names { columns: &columns, invisible: &invisible, labels: &known, severity: &severity };
     let annotations = annotations(def, &names, report);
-    AlertSpec {
-        ruleset: ruleset.clone(),
-        rule: def.id.as_str().into(),
-        hash: def.item().hash().short(),
-        kind,
-        severity,
-        labels,
-        annotations,
-        key,
-        columns,
-        cadence: None,
-    }
+    AlertShape { ruleset: ruleset.clone(), kind, severity, labels, annotations, key, columns, cadence: None }
 }
 
 fn annotations(def: &RuleDef, names: &template::Names<'_>, report: &mut Report) -> Vec<(Arc<str>, Template)> {

@@ -2,6 +2,7 @@
 
 mod query;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -10,7 +11,7 @@ use super::file;
 use super::logical::{
     Aggregate, AggregateFunction, BinaryOp, Content, Expr, Plan, RulePlan, Side, UnaryOp, WindowKind,
 };
-use super::{Limits, RuleSetDef, compile, compile_text};
+use super::{Limits, RuleSetDef, compile, compile_text, explain};
 use crate::model::alerting::{Piece, RuleKind};
 use crate::model::diagnostic::{Diagnostic, Level};
 use crate::model::message::NODE_SOURCE;
@@ -30,13 +31,19 @@ fn show(found: &[Diagnostic]) -> String {
     found.iter().map(|d| format!("{d}\n")).collect()
 }
 
+/// The plan with every constant in its place.
+fn whole(mut plan: Plan) -> Plan {
+    plan.rules.iter_mut().for_each(|rule| *rule = Arc::new(rule.whole()));
+    plan
+}
+
 #[track_caller]
 fn plan(rules: &str) -> Plan {
     let yaml = format!("{STREAMS}rules:\n{rules}");
     let compiled = compile_text("set", &yaml, &Limits::default());
     let Some(plan) = compiled.plan else { panic!("{}", show(&compiled.diagnostics)) };
     assert!(compiled.outcomes.iter().all(|outcome| outcome.ok));
-    plan
+    whole(plan)
 }
 
 #[track_caller]
@@ -141,7 +148,7 @@ fn occurrences_and_keys() {
 
 #[test]
 fn watermarks_by_key() {
-    let by_key = |sql: &str| rule(sql).1.window.unwrap().by_key;
+    let by_key = |sql: &str| rule(sql).1.window.clone().unwrap().by_key;
     assert!(by_key("SELECT count(*) FROM env GROUP BY device, room, TUMBLINGWINDOW(mi, 1)"));
     assert!(!by_key("SELECT count(*) FROM env GROUP BY room, TUMBLINGWINDOW(mi, 1)"));
     assert!(by_key("SELECT count(*) FROM plain GROUP BY device, TUMBLINGWINDOW(mi, 1)"));
@@ -233,7 +240,7 @@ fn expressions() {
         let slot = |name: &str| {
             Expr::Field(0, plan.streams[0].fields.iter().position(|f| *f.name == *name).unwrap())
         };
-        assert_eq!(rule.filter.unwrap(), expected(&slot), "{text}");
+        assert_eq!(rule.filter.clone().unwrap(), expected(&slot), "{text}");
     };
     let not = |e| Expr::Unary(UnaryOp::Not, Box::new(e));
     same("n + 2 * 3 > -4", &|f| {
@@ -306,7 +313,7 @@ fn aliases_stand_for_their_expressions() {
     let (_, rule) = self::rule(
         "SELECT avg(temperature) AS temperature, window_end() AS until FROM env\nGROUP BY TUMBLINGWINDOW(hh, 1) HAVING temperature > 1",
     );
-    let having = rule.window.unwrap().having.unwrap();
+    let having = rule.window.clone().unwrap().having.unwrap();
     assert_eq!(having, binary(BinaryOp::Gt, Expr::Aggregate(0), int(1)));
     let (_, rule) = self::rule(
         "SELECT floor(n / 10) AS decade, count(DISTINCT room) FILTER (WHERE ok) FROM env GROUP BY floor(n / 10), TUMBLINGWINDOW(dd, 1)",
@@ -503,5 +510,100 @@ proptest! {
         let failed = compiled.diagnostics.iter().any(|d| d.level == Level::Error);
         prop_assert_eq!(failed, compiled.plan.is_none());
         super::render::render(&compiled.diagnostics, "f.yaml", &yaml, false);
+    }
+}
+
+/// One rule by itself and among others of its skeleton is the same rule.
+#[test]
+fn a_rule_that_is_cast_is_as_if_it_were_planned() {
+    let streams = "CREATE STREAM s (device STRING, v FLOAT, n BIGINT, ok BOOLEAN, ts DATETIME) \
+        WITH (DATASOURCE='t/{site}/{device}', KEY='device', TIMESTAMP='ts')";
+    let queries: [(&str, &str); 14] = [
+        ("SELECT device, v FROM s WHERE device = @", "v > #"),
+        ("SELECT device, v FROM s WHERE device = @ AND n <> #", "v >= # OR v < #"),
+        ("SELECT device, v * 2 AS w FROM s WHERE (n = # OR site = @) AND v > 1.5", "w > #"),
+        (
+            "SELECT device, avg(v) AS m FROM s WHERE n < # GROUP BY device, TUMBLINGWINDOW(ss, 10) HAVING avg(v) > #",
+            "m > #",
+        ),
+        ("SELECT device, n > # AS x FROM s WHERE n > #", "x"),
+        ("SELECT device, v FROM s WHERE ts > @", "v > #"),
+        ("SELECT device, v FROM s WHERE ts > '2026-01-31T12:00:00Z'", "v > #"),
+        ("SELECT device, rule_id() AS r, v FROM s WHERE n = #", "v > # AND r <> @"),
+        ("SELECT device, lag(v) AS w FROM s WHERE lag(n) = # AND lag(v > #) = TRUE", "w > #"),
+        (
+            "SELECT device, n > 5 AS big, count(*) AS c FROM s GROUP BY device, n > 5, n, TUMBLINGWINDOW(ss, 10) HAVING n > #",
+            "c > #",
+        ),
+        ("SELECT device, v FROM s WHERE device = #", "v > #"),
+        ("SELECT device, v FROM s WHERE v IN (#, #) AND n BETWEEN # AND #", "v = #"),
+        ("SELECT device, v FROM s WHERE CASE WHEN n = # THEN v > # ELSE v = # END", "v <> #"),
+        ("SELECT device, v FROM s WHERE device LIKE @ AND v > # LIMIT 5", "v = -#"),
+    ];
+    let numbers = ["5", "-7", "6.5", "0", "-0.0", "5", "99999999999999999999", "61.25", "6", "5.0"];
+    let texts = ["'a'", "'b''c'", "'2026-01-31T12:00:00Z'", "''", "'é'", "'a\\b'", "'5'"];
+    let mut rules = Vec::new();
+    let (mut number, mut text) = (0, 0);
+    for round in 0..40 {
+        for (at, (sql, when)) in queries.iter().enumerate() {
+            let mut fill = |template: &str| {
+                let mut filled = String::new();
+                for c in template.chars() {
+                    match c {
+                        '#' => {
+                            number += 1;
+                            filled.push_str(numbers[(number * 7 + round) % numbers.len()]);
+                        }
+                        '@' => {
+                            text += 1;
+                            filled.push_str(texts[(text * 3 + round) % texts.len()]);
+                        }
+                        c => filled.push(c),
+                    }
+                }
+                filled
+            };
+            rules.push(serde_json::json!({
+                "id": format!("r{at}-{round}"), "sql": fill(sql), "when": fill(when),
+                "labels": {"team": format!("t{}", round % 3)}, "annotations": {"a": "{{ device }} {{ team }}"},
+            }));
+        }
+    }
+    let read = |rules: &[serde_json::Value]| {
+        let file = serde_json::json!({"streams": [streams], "rules": rules}).to_string();
+        compile_text("set", &file, &Limits::default())
+    };
+    let mut good = Vec::new();
+    for rule in &rules {
+        let alone = read(std::slice::from_ref(rule));
+        let shown: Vec<_> = alone.diagnostics.iter().map(|d| (d.code.clone(), d.message.clone())).collect();
+        let failed = alone.plan.is_none();
+        good.extend((!failed).then(|| (rule.clone(), alone, shown)));
+    }
+    assert!(good.len() > 200, "{}", good.len());
+    let all = read(&good.iter().map(|(rule, ..)| rule.clone()).collect::<Vec<_>>());
+    let plan = all.plan.unwrap();
+    for ((source, alone, shown), rule) in good.iter().zip(&plan.rules) {
+        let id = &*rule.alert.rule;
+        let own = alone.plan.as_ref().unwrap();
+        let item = format!("rule {id}");
+        let found: Vec<_> = all.diagnostics.iter().filter(|d| d.item == item).collect();
+        assert_eq!(
+            found.iter().map(|d| (d.code.clone(), d.message.clone())).collect::<Vec<_>>(),
+            *shown,
+            "{source}"
+        );
+        // Slots differ with the neighbours, and so does the order in which fields are read.
+        let tree = |plan: &Plan, rule: &RulePlan| {
+            let shown = explain::text(&explain::explain(plan, rule), false);
+            let mut lines: Vec<String> =
+                shown.lines().map(|line| line.replace("reads", "").trim().to_owned()).collect();
+            lines.sort_unstable();
+            lines
+        };
+        assert_eq!(tree(&plan, rule), tree(own, &own.rules[0]), "{source}");
+        assert_eq!((rule.state, &rule.alert), (own.rules[0].state, &own.rules[0].alert), "{source}");
+        let params = |rule: &RulePlan| format!("{:?}", rule.params);
+        assert_eq!(params(rule), params(&own.rules[0]), "{source}");
     }
 }

@@ -18,6 +18,7 @@
 //! nothing that was committed.
 
 mod schema;
+mod traces;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-use crate::model::kept::{SEEN_RING, Seen, StateChange, StateKey};
+use crate::model::kept::{Seen, StateChange, StateKey};
 use crate::model::label::Fingerprint;
 
 /// The outbox.
@@ -258,7 +259,7 @@ impl Spool {
             evict(&tx, self.max_bytes, &mut stats)?;
         }
         write_states(&tx, &commit.states)?;
-        write_seen(&tx, &commit.forget_seen, &commit.seen)?;
+        traces::write(&tx, &commit.forget_seen, &commit.seen)?;
         if let Some(body) = &commit.journal {
             tx.prepare_cached("INSERT INTO journal (body) VALUES (?1)")?.execute([body])?;
         }
@@ -408,25 +409,6 @@ fn write_states(tx: &Connection, states: &[StateChange]) -> Result<(), Error> {
     Ok(())
 }
 
-fn write_seen(tx: &Connection, forget: &[Arc<str>], seen: &[Seen]) -> Result<(), Error> {
-    for source in forget {
-        tx.execute("DELETE FROM seen WHERE source = ?1", [&**source])?;
-    }
-    let mut insert = tx.prepare_cached(
-        "INSERT OR REPLACE INTO seen (source, slot, serial, packet, content) VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?;
-    for s in seen {
-        insert.execute(params![
-            &*s.source,
-            signed(s.serial % SEEN_RING),
-            signed(s.serial),
-            s.packet,
-            s.content.cast_signed()
-        ])?;
-    }
-    Ok(())
-}
-
 fn load(db: &Connection) -> Result<Loaded, Error> {
     let text = |text: String| -> Arc<str> { text.into() };
     let states = db
@@ -440,17 +422,7 @@ fn load(db: &Connection) -> Result<Loaded, Error> {
             Ok((key, row.get(3)?))
         })?
         .collect::<Result<_, _>>()?;
-    let seen = db
-        .prepare("SELECT source, serial, packet, content FROM seen ORDER BY source, serial")?
-        .query_map([], |row| {
-            Ok(Seen {
-                source: text(row.get(0)?),
-                serial: unsigned(row.get(1)?),
-                packet: row.get(2)?,
-                content: row.get::<_, i64>(3)?.cast_unsigned(),
-            })
-        })?
-        .collect::<Result<_, _>>()?;
+    let seen = traces::load(db)?;
     let rulesets = db
         .prepare("SELECT name, body FROM rulesets ORDER BY name")?
         .query_map([], |row| Ok((text(row.get(0)?), row.get(1)?)))?

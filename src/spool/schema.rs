@@ -29,6 +29,13 @@ const MIGRATIONS: &[&str] = &["
     CREATE TABLE journal (id INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
     -- The rule sets that ran last.
     CREATE TABLE rulesets (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+", "
+    -- Traces of one commit and source together: a row for each message costs more than all else that
+    -- is written. Those of before are let go; at most, what is delivered again is evaluated again.
+    DROP TABLE seen;
+    CREATE TABLE traces (
+        source TEXT NOT NULL, last INTEGER NOT NULL, body BLOB NOT NULL,
+        PRIMARY KEY (source, last)) WITHOUT ROWID;
 "];
 
 /// Settings that hold for the connection.

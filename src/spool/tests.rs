@@ -69,6 +69,38 @@ fn everything_of_a_commit_is_there_after_reopening() {
 }
 
 #[test]
+fn traces_are_a_ring_for_each_source_and_those_of_another_session_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut spool, _) = open(&dir, 1 << 20);
+    let trace = |source: &str, serial: u64| Seen {
+        source: source.into(),
+        serial,
+        packet: serial as u16,
+        content: !serial,
+    };
+    let mut serial = 0;
+    for count in [1, 500, 30, 700, 0, 5] {
+        let seen = (serial..serial + count).map(|serial| trace("b", serial)).chain([trace("c", serial)]);
+        spool.commit(&Commit { seen: seen.collect(), ..Commit::default() }).unwrap();
+        serial += count;
+    }
+    drop(spool);
+    let (mut spool, loaded) = open(&dir, 1 << 20);
+    let of = |loaded: &Loaded, source: &str| -> Vec<Seen> {
+        loaded.seen.iter().filter(|seen| &*seen.source == source).cloned().collect()
+    };
+    let b = of(&loaded, "b");
+    assert!(b.len() >= 1_024 && b.len() < 2_048, "{}", b.len());
+    assert_eq!(b, Vec::from_iter((serial - b.len() as u64..serial).map(|serial| trace("b", serial))));
+    let (forget_seen, seen) = (vec!["b".into()], vec![trace("b", serial)]);
+    spool.commit(&Commit { forget_seen, seen, ..Commit::default() }).unwrap();
+    drop(spool);
+    let (_, loaded) = open(&dir, 1 << 20);
+    assert_eq!(of(&loaded, "b"), [trace("b", serial)]);
+    assert!(!of(&loaded, "c").is_empty());
+}
+
+#[test]
 fn over_the_bound_the_oldest_go_and_leave_a_range() {
     let dir = tempfile::tempdir().unwrap();
     let (mut spool, _) = open(&dir, 4);

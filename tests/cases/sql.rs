@@ -44,7 +44,7 @@ use weir::decode::Decoder;
 use weir::engine::{Config, Engine};
 use weir::model::diagnostic::{Diagnostic, Level};
 use weir::model::message::Message;
-use weir::model::row::{Observation, Row};
+use weir::model::row::{Observation, Row, Rows};
 use weir::model::time::{Mono, Now, Timestamp, parse_span};
 use weir::model::value::Value;
 use weir::plan::logical::Plan;
@@ -305,11 +305,11 @@ fn decoded(set: &Set, sql: &str, input: &[Event]) -> Result<(Arc<Plan>, Vec<Deco
     };
     let mut decoder = Decoder::new(plan.streams.clone());
     let mut decode = |(at, message): &Event| {
-        let mut rows = Vec::new();
+        let mut rows = Rows::new();
         if let Some(message) = message {
             decoder.decode(message, &mut rows);
         }
-        (*at, rows)
+        (*at, rows.iter().map(|(stream, row)| (stream, row.clone())).collect())
     };
     let input = input.iter().map(&mut decode).collect();
     Ok((Arc::new(plan), input))

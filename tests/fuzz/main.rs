@@ -5,13 +5,17 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bolero::check;
 use weir::decode::Decoder;
 use weir::engine::{Config, Engine};
 use weir::model::message::Message;
-use weir::model::row::Row;
+use weir::model::row::Rows;
+use weir::model::stream::{Field, FieldSource, Format, StreamSpec, TimeUnit};
 use weir::model::time::{Mono, Now, Timestamp};
+use weir::model::topic::TopicPattern;
+use weir::model::value::{DataType, Value};
 use weir::plan::logical::Plan;
 use weir::plan::{Limits, RuleSetDef, compile_text};
 
@@ -63,10 +67,10 @@ fn run(plan: &Arc<Plan>) {
     let mut out = Vec::new();
     for (second, (topic, payload)) in (0..).zip(READINGS) {
         let now = at(second);
-        let mut rows: Vec<(usize, Row)> = Vec::new();
+        let mut rows = Rows::new();
         decoder.decode(&message(topic, payload.as_bytes(), now.wall), &mut rows);
-        for (stream, row) in &rows {
-            engine.push(*stream, row, now, &mut out);
+        for (stream, row) in rows.iter() {
+            engine.push(stream, row, now, &mut out);
         }
         let bytes = engine.snapshot(now);
         engine = Engine::new(plan.clone(), config);
@@ -129,6 +133,10 @@ const RULE_FILE: &str = include_str!("../../rules/machinery.yaml");
 
 /// A payload that fits every stream, or nearly.
 const PAYLOAD: &[u8] = br#"{"v":1.5,"n":7,"s":"x","ok":true,"ts":1767225600,"b":"raw","list":[{"a":1},{"a":null}],"a":{"b":{"c":[1,-2e9]}}}"#;
+
+/// Several rows, blanks, escapes and depth.
+const NESTED: &[u8] = br#" [ {"v" : -0.25e-3 , "s":"g\u00f6\n","a":{"b":{"c":"x"},"d":[[],{}, {"e":null}]}},
+    {"pos":{"lat":52.520008,"lon":13.404954},"ok":false,"x":"\\","n":12345678901234567890},{"temperature":21.299999999999997}]"#;
 
 #[test]
 fn sql() {
@@ -202,12 +210,70 @@ fn payload() {
     let plan = compiled(&serde_json::json!({ "streams": streams, "rules": rules })).expect("a right set");
     check!().with_max_len(4_000).for_each(|bytes: &[u8]| {
         let mut decoder = Decoder::new(plan.streams.clone());
-        let mut rows = Vec::new();
+        let mut rows = Rows::new();
         decoder.decode(&message("t", bytes, at(0).wall), &mut rows);
         decoder.decode(&message("t", &edited(PAYLOAD, bytes), at(0).wall), &mut rows);
         let mut engine = Engine::new(plan.clone(), Config::default());
         let mut out = Vec::new();
-        rows.iter().for_each(|(stream, row)| engine.push(*stream, row, at(0), &mut out));
+        rows.iter().for_each(|(stream, row)| engine.push(stream, row, at(0), &mut out));
+    });
+}
+
+/// Members that a payload may have, some below others.
+const MEMBERS: &[&str] =
+    &["v", "n", "s", "ok", "ts", "b", "list", "a", "a.b", "a.b.c", "pos.lat", "größe", "temperature"];
+
+/// A stream that reads some of them: bytes say which, and how.
+fn some_stream(bytes: [u8; 4]) -> StreamSpec {
+    let wanted = u16::from_le_bytes([bytes[0], bytes[1]]);
+    let types = [
+        DataType::Any,
+        DataType::Float,
+        DataType::Bigint,
+        DataType::String,
+        DataType::Boolean,
+        DataType::Datetime,
+    ];
+    let field = |(n, name): (usize, &&str)| Field {
+        name: (*name).into(),
+        from: FieldSource::Path(name.split('.').map(Into::into).collect()),
+        ty: types[(usize::from(bytes[2]) + n) % types.len()].clone(),
+        default: Value::Null,
+        unit: TimeUnit::Auto,
+    };
+    StreamSpec {
+        name: "s".into(),
+        pattern: TopicPattern::parse("t").expect("a topic"),
+        source: None,
+        format: Format::Json,
+        strict: bytes[3] & 1 == 0,
+        fields: MEMBERS.iter().enumerate().filter(|(n, _)| wanted >> n & 1 == 1).map(field).collect(),
+        timestamp: None,
+        key: None,
+        lateness: Duration::ZERO,
+        idle: None,
+        max_future: None,
+    }
+}
+
+#[test]
+fn scanner() {
+    check!().with_max_len(4_000).for_each(|bytes: &[u8]| {
+        let Some((wanted, bytes)) = bytes.split_first_chunk() else { return };
+        let spec = Arc::new(some_stream(*wanted));
+        for payload in [bytes, &edited(PAYLOAD, bytes), &edited(NESTED, bytes)] {
+            let told = |scan| {
+                let config = weir::decode::Config { scan, max_rows: 100, ..Default::default() };
+                let mut decoder = Decoder::with_config(vec![spec.clone()], config);
+                let mut rows = Rows::new();
+                decoder.decode(&message("t", payload, at(0).wall), &mut rows);
+                let (_, stats) = decoder.stats().next().expect("one stream");
+                let samples: Vec<_> = stats.samples().cloned().collect();
+                // Minus zero is equal to zero, and yet another number.
+                (rows.iter().map(|(_, row)| format!("{row:?}")).collect::<Vec<_>>(), samples)
+            };
+            assert_eq!(told(true), told(false), "{}", text(payload));
+        }
     });
 }
 
@@ -240,12 +306,12 @@ fn snapshot() {
     let set = serde_json::json!({ "streams": STREAMS, "tables": tables, "rules": rules });
     let plan = compiled(&set).expect("a right set");
     let mut decoder = Decoder::new(plan.streams.clone());
-    let mut rows: Vec<(usize, Row)> = Vec::new();
+    let mut rows = Rows::new();
     for (topic, payload) in READINGS {
         decoder.decode(&message(topic, payload.as_bytes(), at(0).wall), &mut rows);
     }
     let mut engine = Engine::new(plan.clone(), Config::default());
-    rows.iter().take(4).for_each(|(stream, row)| engine.push(*stream, row, at(0), &mut Vec::new()));
+    rows.iter().take(4).for_each(|(stream, row)| engine.push(stream, row, at(0), &mut Vec::new()));
     let sound = engine.snapshot(at(1));
     check!().for_each(|edits: &[u8]| {
         let bytes = edited(&sound, edits);
@@ -253,7 +319,7 @@ fn snapshot() {
             let mut engine = Engine::new(plan.clone(), Config::default());
             if engine.restore(bytes, at(1)).is_ok() {
                 let mut out = Vec::new();
-                rows.iter().for_each(|(stream, row)| engine.push(*stream, row, at(2), &mut out));
+                rows.iter().for_each(|(stream, row)| engine.push(stream, row, at(2), &mut out));
                 engine.advance(at(1_000_000), &mut out);
                 engine.snapshot(at(1_000_001));
             }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::model::alerting::{AlertSpec, RuleKind};
+use crate::model::alerting::{AlertShape, AlertSpec, RuleKind};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::stream::StreamSpec;
 use crate::plan::definition::{RuleDef, RuleSetDef, StreamDef, TableBody, TableDef};
@@ -101,7 +101,8 @@ fn show(found: &[Diagnostic], name: &str, text: &str) {
 fn keep_retained(mut plan: Plan) -> Plan {
     for rule in &mut plan.rules {
         let kind = RuleKind::State { for_: Duration::ZERO, keep_firing_for: Duration::ZERO };
-        let alert = Arc::new(AlertSpec { kind, ..AlertSpec::clone(&rule.alert) });
+        let shape = Arc::new(AlertShape { kind, ..AlertShape::clone(&rule.alert.shape) });
+        let alert = Arc::new(AlertSpec { shape, ..AlertSpec::clone(&rule.alert) });
         *rule = Arc::new(RulePlan { alert, ..RulePlan::clone(rule) });
     }
     plan

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::agent::core::IdleClock;
 use crate::cli::table::count;
-use crate::decode::Decoder;
+use crate::decode::{Decoder, Fate};
 use crate::engine::{Config, Engine};
 use crate::model::message::{Message, NODE_SOURCE};
-use crate::model::row::{Observation, Row};
+use crate::model::row::{Observation, Rows};
 use crate::model::stream::StreamSpec;
 use crate::model::time::{Mono, Now, Timestamp};
 use crate::plan::logical::Plan;
@@ -23,7 +23,7 @@ pub(super) struct Pipeline {
     unmatched: u64,
     /// A topic that no stream reads, as an example.
     stray: Option<Arc<str>>,
-    rows: Vec<(usize, Row)>,
+    rows: Rows,
 }
 
 impl Pipeline {
@@ -36,7 +36,7 @@ impl Pipeline {
             messages: 0,
             unmatched: 0,
             stray: None,
-            rows: Vec::new(),
+            rows: Rows::new(),
         }
     }
 
@@ -56,8 +56,8 @@ impl Pipeline {
         self.tick(now, out);
         self.decode(message);
         let idle = Now { mono: self.idle.of(now.mono), ..now };
-        for (stream, row) in self.rows.drain(..) {
-            self.engine.push(stream, &row, idle, out);
+        for (stream, row) in self.rows.iter() {
+            self.engine.push(stream, row, idle, out);
         }
     }
 
@@ -85,8 +85,8 @@ impl Pipeline {
             // What is due at the very instant of the message is due after it.
             self.run_out(Timestamp::from_micros(newest.micros().saturating_sub(1)), out);
         }
-        for (stream, row) in self.rows.drain(..) {
-            self.engine.push(stream, &row, at(self.recorded), out);
+        for (stream, row) in self.rows.iter() {
+            self.engine.push(stream, row, at(self.recorded), out);
         }
     }
 
@@ -109,10 +109,8 @@ impl Pipeline {
 
     fn decode(&mut self, message: &Message) {
         self.rows.clear();
-        let before = self.decoder.unmatched();
-        self.decoder.decode(message, &mut self.rows);
         let own = &*message.source == NODE_SOURCE;
-        if self.decoder.unmatched() == before {
+        if self.decoder.decode(message, &mut self.rows) != Fate::Unmatched {
             self.messages += 1;
         } else if !own {
             self.unmatched += 1;

@@ -80,7 +80,7 @@ struct Bench {
     plan: Vec<Analytic>,
     state: Analytics,
     budget: Budget,
-    env: Env,
+    env: Env<'static>,
 }
 
 impl Bench {

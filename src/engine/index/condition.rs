@@ -172,9 +172,8 @@ impl<'a> Terms<'a> {
     /// The constant that an expression is.
     pub(in crate::engine) fn constant(self, expr: &'a Expr) -> Option<&'a Value> {
         match expr {
-            Expr::Const(value) => Some(value),
             Expr::Column(column) => self.constant(self.rule.project.get(*column)?),
-            _ => None,
+            _ => self.rule.constant(expr),
         }
     }
 

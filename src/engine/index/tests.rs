@@ -87,7 +87,10 @@ fn rule() -> RulePlan {
         branches: vec![(Expr::IsNull(Box::new(Expr::Field(0, 2))), Expr::Const(Value::Int(1)))],
         otherwise: Some(Box::new(Expr::Field(0, 2))),
     };
-    RulePlan { project: vec![Expr::Field(0, 0), Expr::Field(0, 1), abs], visible: 3, ..each() }
+    let mut rule = RulePlan::clone(&each().planned());
+    rule.project = vec![Expr::Field(0, 0), Expr::Field(0, 1), abs];
+    rule.visible = 3;
+    rule
 }
 
 /// Columns as what they stand for.

@@ -320,7 +320,7 @@ impl Groups {
 }
 
 impl Source {
-    fn env(&self, work: &Work<'_>) -> Env {
+    fn env<'a>(&self, work: &Work<'a>) -> Env<'a> {
         let time = match &self.names {
             Owned::Row { time, .. } => *time,
             Owned::Group { .. } => self.end,

@@ -137,6 +137,11 @@ impl Account {
         Self { groups: 0, bytes: 0, ..self.each(shared, u64::wrapping_sub) }
     }
 
+    /// With what was counted elsewhere for the rule.
+    pub(super) fn plus(self, counted: &Self) -> Self {
+        self.each(counted, u64::wrapping_add)
+    }
+
     fn each(self, other: &Self, with: fn(u64, u64) -> u64) -> Self {
         Self {
             rows: with(self.rows, other.rows),

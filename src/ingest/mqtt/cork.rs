@@ -3,9 +3,14 @@
 //! The MQTT library flushes after every acknowledgement, which would be a system call and a packet
 //! each. It always reads when it has nothing more to write, so holding writes back until then
 //! delays none of them, and a batch of acknowledgements leaves in one piece.
+//!
+//! Acknowledgements need not even pass through the library, which takes longer over one of them than over the
+//! message it is for: they are four bytes, and may stand between any two packets. That is for plain
+//! sockets; under TLS what is written here is no packet.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -14,20 +19,50 @@ use tokio::net::TcpStream;
 /// From here on what is held back is written at once.
 const HELD: usize = 16 * 1024;
 
+/// Acknowledgements that leave with the next read of whatever connection stands then.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Acks(Arc<Mutex<Vec<u8>>>);
+
+impl Acks {
+    /// Acknowledges a packet of QoS 1, in either version of the protocol.
+    pub(super) fn push(&self, packet: u16) {
+        let [high, low] = packet.to_be_bytes();
+        self.with(|acks| acks.extend([0x40, 2, high, low]));
+    }
+
+    /// Forgets those of a connection that is gone.
+    pub(super) fn clear(&self) {
+        self.with(Vec::clear);
+    }
+
+    fn append_to(&self, held: &mut Vec<u8>) {
+        self.with(|acks| held.append(acks));
+    }
+
+    /// One thread has both ends, so nobody ever waits here.
+    fn with<T>(&self, work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 pub(super) struct Cork {
     stream: TcpStream,
+    acks: Acks,
     held: Vec<u8>,
     /// How much of `held` is written.
     written: usize,
 }
 
 impl Cork {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, held: Vec::new(), written: 0 }
+    /// A socket whose side takes `acks` along: packets, so it must be a plain one, or none are given.
+    pub(super) fn new(stream: TcpStream, acks: Acks) -> Self {
+        Self { stream, acks, held: Vec::new(), written: 0 }
     }
 
     /// Writes what is held back.
     fn release(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // What is held ends with a whole packet: the library hands over whole ones, and all is taken.
+        self.acks.append_to(&mut self.held);
         while let Some(rest) = self.held.get(self.written..).filter(|rest| !rest.is_empty()) {
             let count = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;
             if count == 0 {
@@ -77,6 +112,7 @@ impl AsyncWrite for Cork {
 /// The last packet is a goodbye, and no read follows it.
 impl Drop for Cork {
     fn drop(&mut self) {
+        self.acks.append_to(&mut self.held);
         if let Some(rest) = self.held.get(self.written..).filter(|rest| !rest.is_empty()) {
             // Best effort: a broker that hears no goodbye notices the closed connection.
             drop(self.stream.try_write(rest));
@@ -96,7 +132,7 @@ mod tests {
     async fn pair() -> (Cork, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (Cork::new(near), listener.accept().await.unwrap().0)
+        (Cork::new(near, Acks::default()), listener.accept().await.unwrap().0)
     }
 
     fn run<F: Future<Output = ()>>(test: F) {
@@ -117,6 +153,25 @@ mod tests {
             far.write_all(b"x").await.unwrap();
             assert_eq!(near.read_u8().await.unwrap(), b'x');
             assert_eq!(far.read(&mut got).await.unwrap(), 6);
+        });
+    }
+
+    #[test]
+    fn acknowledgements_stand_between_packets_and_need_no_write() {
+        run(async {
+            let (mut near, mut far) = pair().await;
+            let acks = near.acks.clone();
+            acks.push(1);
+            acks.clear();
+            near.write_all(b"packet").await.unwrap();
+            acks.push(0x0102);
+            far.write_all(b"x").await.unwrap();
+            assert_eq!(near.read_u8().await.unwrap(), b'x');
+            acks.push(3);
+            drop(near);
+            let mut got = Vec::new();
+            far.read_to_end(&mut got).await.unwrap();
+            assert_eq!(got, b"packet\x40\x02\x01\x02\x40\x02\x00\x03");
         });
     }
 

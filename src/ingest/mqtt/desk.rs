@@ -3,13 +3,14 @@
 //!
 //! Synchronous: the session's loop says what happened and when; nothing here waits.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::face::{Lost, Publish, Requests};
+use super::packets::Packets;
 use super::topics::Topics;
 use crate::ingest::coalesce::{BATCH, Coalescer};
 use crate::ingest::status::SourceStatus;
@@ -53,7 +54,7 @@ pub(super) struct Desk {
     generation: u32,
     session: u32,
     /// Packets of this connection that are handed on and not acknowledged.
-    open: BTreeSet<u16>,
+    open: Packets,
     topics: Topics,
     coalescer: Coalescer,
     drained: usize,
@@ -93,7 +94,7 @@ impl Desk {
             buffered_bytes: 0,
             generation: 0,
             session: 0,
-            open: BTreeSet::new(),
+            open: Packets::new(),
             topics: Topics::new(),
             coalescer: Coalescer::default(),
             drained: 0,
@@ -208,7 +209,7 @@ impl Desk {
     /// Acknowledges what is not handed on.
     fn skip(&mut self, packet: Option<u16>) {
         if let Some(packet) = packet
-            && self.open.remove(&packet)
+            && self.open.remove(packet)
         {
             self.outbox.push_back(Request::Ack(packet));
         }
@@ -218,7 +219,7 @@ impl Desk {
     pub(super) fn acknowledge(&mut self, tokens: Vec<AckToken>) {
         for token in tokens {
             let known = token.generation == self.generation && token.source == self.index;
-            if known && self.status.connected && self.open.remove(&token.packet) {
+            if known && self.status.connected && self.open.remove(token.packet) {
                 self.outbox.push_back(Request::Ack(token.packet));
             } else {
                 self.status.counters.stale_acks += 1;
@@ -303,6 +304,11 @@ impl Desk {
         self.buffer.len() >= BATCH || self.buffered_bytes >= BATCH_BYTES
     }
 
+    /// How long a pause is worth while nobody has room for what waits here.
+    pub(super) fn pause(&self) -> Duration {
+        if self.may_hold_up() { Duration::ZERO } else { self.coalescer.pause() }
+    }
+
     /// Notes that reading pauses.
     pub(super) fn paused(&mut self) {
         self.status.counters.paused += 1;
@@ -313,7 +319,9 @@ impl Desk {
     pub(super) fn take_batch(&mut self, now: Mono) -> (Vec<Message>, Duration) {
         let batch = if self.buffer.len() <= BATCH {
             self.buffered_bytes = 0;
-            std::mem::take(&mut self.buffer)
+            // The next one is mostly as large.
+            let next = Vec::with_capacity(self.buffer.len());
+            std::mem::replace(&mut self.buffer, next)
         } else {
             let batch: Vec<Message> = self.buffer.drain(..BATCH).collect();
             let bytes: usize = batch.iter().map(|m| m.payload.len()).sum();
@@ -321,6 +329,9 @@ impl Desk {
             batch
         };
         self.last_open = batch.iter().filter(|m| m.ack.is_some()).count();
+        // Whoever takes the batch lets go of its names while the next ones are made here: a counter that both
+        // threads count on would cost each of them more than the message itself.
+        self.source = Arc::from(&*self.source);
         let pause = self.coalescer.drained(std::mem::take(&mut self.drained), now);
         self.tell();
         (batch, pause)
@@ -332,7 +343,7 @@ impl Desk {
         for message in self.buffer.drain(..) {
             match message.ack {
                 Some(token) => {
-                    self.open.remove(&token.packet);
+                    self.open.remove(token.packet);
                 }
                 None => self.status.counters.dropped += 1,
             }

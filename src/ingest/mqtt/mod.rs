@@ -6,6 +6,7 @@
 mod cork;
 mod desk;
 mod face;
+mod packets;
 mod session;
 mod tls;
 mod topics;

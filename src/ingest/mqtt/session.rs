@@ -128,6 +128,9 @@ pub(super) async fn run(
                     if lines.out.capacity() == 0 {
                         desk.paused();
                     }
+                } else if lines.out.capacity() == 0 && desk.has_messages() {
+                    // Who takes the batches is busy: what comes meanwhile need not wake anybody.
+                    rest(desk.pause().min(LONGEST));
                 }
             }
             Err(lost) => {
@@ -171,7 +174,9 @@ fn after_batch(reading: Reading, desk: &Desk, pause: Duration, clock: Clock) -> 
 /// when nobody is going to read it, and those wake-ups are what the pause is to save. It is too
 /// short to hold up a stop.
 fn rest(pause: Duration) {
-    std::thread::park_timeout(pause);
+    if !pause.is_zero() {
+        std::thread::park_timeout(pause);
+    }
 }
 
 /// How to go on when nothing more can be read, or so much waits that it should not be.

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-const SLOTS: usize = 1_024;
+const SLOTS: usize = 4_096;
 
 /// A cache in which each topic has one place: two that share it push each other out, which costs
 /// an allocation and nothing else.

@@ -10,7 +10,7 @@ use rumqttc_v4::{
 };
 use rustls::ClientConfig;
 
-use super::cork::Cork;
+use super::cork::{Acks, Cork};
 use super::face::{CONNECT_TIMEOUT, HARD_LIMIT, Happening, Lost, OUTGOING, Publish, READ_BATCH, REQUESTS};
 use crate::ingest::config::{BrokerConfig, Settings};
 
@@ -19,6 +19,8 @@ const MAX_OUTGOING: usize = 256 * 1024;
 
 pub(super) struct Requests {
     client: AsyncClient,
+    /// Where acknowledgements go past the library; under TLS they cannot.
+    acks: Option<Acks>,
 }
 
 pub(super) struct Events {
@@ -52,11 +54,18 @@ pub(super) fn open(
         }
         None => {}
     }
+    let plain = tls.is_none();
     if let Some(tls) = tls {
         options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls)));
     }
-    options.set_socket_connector(|host, network| async move {
-        Ok(Cork::new(rumqttc_v4::default_socket_connect(host, network).await?))
+    let acks = Acks::default();
+    let own = acks.clone();
+    options.set_socket_connector(move |host, network| {
+        let acks = own.clone();
+        async move {
+            acks.clear();
+            Ok(Cork::new(rumqttc_v4::default_socket_connect(host, network).await?, acks))
+        }
     });
     let (client, mut events) =
         AsyncClient::builder(options).capacity(REQUESTS).try_build().map_err(|e| e.to_string())?;
@@ -64,11 +73,15 @@ pub(super) fn open(
     network.set_tcp_nodelay(true);
     network.set_connection_timeout(CONNECT_TIMEOUT);
     events.set_network_options(network);
-    Ok((Requests { client }, Events { events }))
+    Ok((Requests { client, acks: plain.then_some(acks) }, Events { events }))
 }
 
 impl Requests {
     pub(super) fn ack(&self, packet: u16) -> bool {
+        if let Some(acks) = &self.acks {
+            acks.push(packet);
+            return true;
+        }
         let mut publish = Packet3::from_bytes("", QoS::AtLeastOnce, bytes::Bytes::new());
         publish.pkid = packet;
         self.client.try_ack(&publish).is_ok()

@@ -16,12 +16,14 @@ use rumqttc::{
 };
 use rustls::ClientConfig;
 
-use super::cork::Cork;
+use super::cork::{Acks, Cork};
 use super::face::{CONNECT_TIMEOUT, HARD_LIMIT, Happening, Lost, OUTGOING, Publish, READ_BATCH, REQUESTS};
 use crate::ingest::config::{BrokerConfig, Settings};
 
 pub(super) struct Requests {
     client: AsyncClient,
+    /// Where acknowledgements go past the library; under TLS they cannot.
+    acks: Option<Acks>,
 }
 
 pub(super) struct Events {
@@ -61,19 +63,30 @@ pub(super) fn open(
         }
         None => {}
     }
+    let plain = tls.is_none();
     if let Some(tls) = tls {
         options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls)));
     }
-    options.set_socket_connector(|host, network| async move {
-        Ok(Cork::new(rumqttc::default_socket_connect(host, network).await?))
+    let acks = Acks::default();
+    let own = acks.clone();
+    options.set_socket_connector(move |host, network| {
+        let acks = own.clone();
+        async move {
+            acks.clear();
+            Ok(Cork::new(rumqttc::default_socket_connect(host, network).await?, acks))
+        }
     });
     let (client, events) =
         AsyncClient::builder(options).capacity(REQUESTS).try_build().map_err(|e| e.to_string())?;
-    Ok((Requests { client }, Events { events }))
+    Ok((Requests { client, acks: plain.then_some(acks) }, Events { events }))
 }
 
 impl Requests {
     pub(super) fn ack(&self, packet: u16) -> bool {
+        if let Some(acks) = &self.acks {
+            acks.push(packet);
+            return true;
+        }
         let publish = Packet5 { qos: QoS::AtLeastOnce, pkid: packet, ..Packet5::default() };
         self.client.try_ack(&publish).is_ok()
     }

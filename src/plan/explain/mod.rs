@@ -71,6 +71,8 @@ impl Step {
 
 /// The tree of one rule of a plan.
 pub fn explain(plan: &Plan, rule: &RulePlan) -> Step {
+    // The constants of a rule are shown where they stood.
+    let rule = &rule.whole();
     let sql = Sql { plan, rule };
     let terms = sql.output_terms();
     let mut step = rows(sql);

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use crate::model::stream::{Field, FieldSource, Format, StreamSpec};
 use crate::model::time::format_span;
-use crate::plan::logical::{Analytic, Content, Expr, Join, JoinKind, RulePlan, Side, Table, WindowKind};
+use crate::plan::logical::{Content, Expr, Join, JoinKind, RulePlan, Side, Table};
 
 use super::Step;
 use super::sql::{Sql, Terms, identifier};
@@ -77,7 +77,7 @@ fn leaf(sql: Sql<'_>, side: usize) -> Step {
 /// The slots of a side that the rule uses. The stream may have more, for other rules.
 fn used(rule: &RulePlan, side: usize) -> HashSet<usize> {
     let mut used = HashSet::new();
-    each_expr(rule, &mut |expr| {
+    rule.each(&mut |expr| {
         expr.walk(&mut |part| {
             if let Expr::Field(of, slot) = part
                 && *of == side
@@ -89,37 +89,6 @@ fn used(rule: &RulePlan, side: usize) -> HashSet<usize> {
     let equal = rule.from.joins.get(side.wrapping_sub(1)).map(|join| join.equal.as_slice());
     used.extend(equal.unwrap_or_default().iter().map(|(_, slot)| *slot));
     used
-}
-
-/// Visits every expression of a rule over rows.
-fn each_expr(rule: &RulePlan, visit: &mut dyn FnMut(&Expr)) {
-    let analytics = |list: &[Analytic], visit: &mut dyn FnMut(&Expr)| {
-        for analytic in list {
-            analytic.args.iter().chain(&analytic.partition).chain(&analytic.when).for_each(&mut *visit);
-        }
-    };
-    for join in &rule.from.joins {
-        join.on.iter().for_each(&mut *visit);
-    }
-    analytics(&rule.analytics, visit);
-    rule.filter.iter().chain(&rule.project).chain(&rule.unnest).chain(&rule.key).for_each(&mut *visit);
-    rule.arrange.iter().flat_map(|arrange| &arrange.order).for_each(|(expr, _)| visit(expr));
-    let Some(window) = &rule.window else { return };
-    window.filter.iter().chain(&window.group).chain(&window.having).for_each(&mut *visit);
-    for aggregate in &window.aggregates {
-        aggregate.args.iter().chain(&aggregate.filter).for_each(&mut *visit);
-    }
-    analytics(&window.analytics, visit);
-    match &window.kind {
-        WindowKind::Sliding { trigger, .. } => trigger.iter().for_each(visit),
-        WindowKind::State { begin, end, partition } => {
-            std::iter::once(begin).chain(end).chain(partition).for_each(visit);
-        }
-        WindowKind::Tumbling { .. }
-        | WindowKind::Hopping { .. }
-        | WindowKind::Session { .. }
-        | WindowKind::Count { .. } => {}
-    }
 }
 
 fn table(sql: Sql<'_>, table: &Table) -> Step {

@@ -203,6 +203,8 @@ impl Writer<'_> {
     fn bare(&mut self, expr: &Expr) {
         match expr {
             Expr::Const(value) => self.put(&literal(value)),
+            // The rule is shown with its constants in their places.
+            Expr::Param(_) => self.put("?"),
             Expr::Field(side, slot) => {
                 let column = self.sql.column(*side, *slot);
                 self.put(&column);

@@ -50,9 +50,9 @@ fn what_is_written_back_means_the_same() {
         "1e300 * 0.1 - 9223372036854775807",
     ] {
         let plan = planned(expression);
-        let rule = &plan.rules[0];
+        let rule = &plan.rules[0].whole();
         let written = Sql { plan: &plan, rule }.text(&rule.project[0], Terms::Rows);
-        let again = &planned(&written).rules[0];
+        let again = &planned(&written).rules[0].whole();
         assert_eq!(
             (&again.project, &again.analytics),
             (&rule.project, &rule.analytics),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Limits, SIDES, binary, compile_text, int, show};
+use super::{Limits, SIDES, binary, compile_text, int, show, whole};
 use crate::model::stream::FieldSource;
 use crate::model::value::Value;
 use crate::plan::logical::{
@@ -16,13 +16,14 @@ fn sides(sql: &str) -> (Plan, RulePlan) {
     let yaml = format!("{SIDES}rules:\n  - id: r\n    sql: |\n      {}\n", sql.replace('\n', "\n      "));
     let compiled = compile_text("set", &yaml, &Limits::default());
     let Some(plan) = compiled.plan else { panic!("{sql}\n{}", show(&compiled.diagnostics)) };
+    let plan = whole(plan);
     let rule = (*plan.rules[0]).clone();
     (plan, rule)
 }
 
 #[track_caller]
 fn window(sql: &str) -> Window {
-    sides(sql).1.window.unwrap()
+    sides(sql).1.window.clone().unwrap()
 }
 
 fn field(plan: &Plan, side: usize, place: usize, name: &str) -> Expr {
@@ -69,7 +70,7 @@ fn streams_are_joined_at_the_close() {
     assert!(rule.from.at_close);
     assert_eq!(rule.from.sides, [Side::Stream(0), Side::Stream(1)]);
     assert_eq!(rule.from.joins[0].equal, [(field(&plan, 0, 0, "device"), 1)]);
-    let found = rule.window.unwrap();
+    let found = rule.window.clone().unwrap();
     assert_eq!((found.gives, found.by_key), (Gives::Rows, false));
     assert!(rule.key.is_empty());
     // The slower of the two: its lateness, and a minute of silence.
@@ -171,15 +172,15 @@ fn rows_are_arranged() {
     let (_, rule) = sides(
         "SELECT DISTINCT room, avg(n) AS mean FROM env GROUP BY room, device, TUMBLINGWINDOW(ss, 10)\nORDER BY mean DESC, room LIMIT 3",
     );
-    let arrange = rule.arrange.unwrap();
-    assert!(arrange.distinct && !rule.window.unwrap().by_key);
+    let arrange = rule.arrange.clone().unwrap();
+    assert!(arrange.distinct && !rule.window.clone().unwrap().by_key);
     assert_eq!(
         arrange.order,
         [(Expr::Aggregate(0), Direction::Descending), (Expr::Group(0), Direction::Ascending)]
     );
     assert_eq!(arrange.limit, Some(3));
     let (_, rule) = sides("SELECT DISTINCT unnest(list) AS e FROM env ORDER BY e LIMIT 1");
-    let arrange = rule.arrange.unwrap();
+    let arrange = rule.arrange.clone().unwrap();
     assert_eq!((arrange.distinct, arrange.limit), (true, Some(1)));
     assert_eq!(arrange.order, [(Expr::Unnested, Direction::Ascending)]);
     assert!(rule.window.is_none());
@@ -196,17 +197,17 @@ fn aliases_go_everywhere() {
     let (plan, rule) = sides(
         "SELECT max(n) AS n, n + 1 AS more, sum(n) AS total FROM env WHERE n > 1 GROUP BY TUMBLINGWINDOW(ss, 10) HAVING n > 2 ORDER BY n",
     );
-    let found = rule.window.unwrap();
+    let found = rule.window.clone().unwrap();
     assert_eq!(rule.filter, Some(binary(BinaryOp::Gt, field(&plan, 0, 0, "n"), int(1))));
     assert_eq!(rule.project[1], binary(BinaryOp::Add, Expr::Aggregate(0), int(1)));
     assert_eq!(found.aggregates[1].args, [field(&plan, 0, 0, "n")]);
     assert_eq!(found.having, Some(binary(BinaryOp::Gt, Expr::Aggregate(0), int(2))));
-    assert_eq!(rule.arrange.unwrap().order[0].0, Expr::Aggregate(0));
+    assert_eq!(rule.arrange.clone().unwrap().order[0].0, Expr::Aggregate(0));
     let (_, rule) = sides(
         "SELECT floor(n) AS f, count(*) AS c FROM env GROUP BY f, TUMBLINGWINDOW(ss, 10) FILTER (WHERE f > 0)",
     );
     assert_eq!(rule.project[0], Expr::Group(0));
-    assert!(rule.window.unwrap().filter.is_some());
+    assert!(rule.window.clone().unwrap().filter.is_some());
     // In a stream without columns the output column is meant, unless it speaks of that name itself.
     let (_, rule) = sides("SELECT a * 2 AS b FROM raw WHERE b > 3");
     assert!(matches!(rule.filter, Some(Expr::Binary(_, ref left, _)) if matches!(**left, Expr::Binary(..))));
@@ -250,7 +251,7 @@ fn stars_and_invisible_columns() {
     let yaml = format!(
         "{SIDES}rules:\n  - id: r\n    sql: SELECT n AS hidden INVISIBLE, room FROM env\n    when: hidden > 3 AND room = 'x'\n"
     );
-    let plan = compile_text("set", &yaml, &Limits::default()).plan.unwrap();
+    let plan = whole(compile_text("set", &yaml, &Limits::default()).plan.unwrap());
     let rule = &plan.rules[0];
     assert_eq!(rule.alert.columns.as_slice(), ["room".into()]);
     assert_eq!((rule.visible, rule.project.len()), (1, 2));
@@ -281,7 +282,7 @@ fn analytic_functions_over_rows_and_groups() {
     let (_, rule) = sides(
         "SELECT device, lag(avg(n)) OVER (PARTITION BY device) AS before, sum(delta(n) OVER (PARTITION BY device)) AS moved FROM env\nGROUP BY device, TUMBLINGWINDOW(ss, 10) HAVING avg(n) > lag(avg(n)) OVER (PARTITION BY device)",
     );
-    let found = rule.window.unwrap();
+    let found = rule.window.clone().unwrap();
     assert_eq!(found.analytics.len(), 1);
     assert_eq!(found.analytics[0].args, [Expr::Aggregate(0)]);
     assert_eq!(found.analytics[0].partition, [Expr::Group(0)]);
@@ -320,7 +321,7 @@ fn changed_columns_choose_their_rows() {
     let (_, rule) = sides(
         "SELECT changed_cols('', true, avg(n), count(*)) FROM env WHERE ok GROUP BY TUMBLINGWINDOW(ss, 10) HAVING count(*) > 1",
     );
-    assert!(matches!(rule.window.unwrap().having, Some(Expr::And(_))));
+    assert!(matches!(rule.window.clone().unwrap().having, Some(Expr::And(_))));
     assert_eq!(rule.alert.columns[0].as_ref(), "avg(n)");
 }
 

@@ -1,0 +1,119 @@
+//! P4: events into windows over one key and one field, for more and more rules.
+
+use weir::model::row::Row;
+use weir::model::time::Timestamp;
+
+use crate::ceiling::windows::Windows;
+use crate::Report;
+use crate::figures::Figures;
+use crate::options::Options;
+use crate::subject::{self, Decoding, Evaluating, Slots};
+use crate::table::{Goal, short};
+use crate::timing::{Contestant, cpu_nanos, race};
+use crate::workload::{self, DEVICES, WINDOW_ROUND, WINDOW_STEP_MS};
+
+/// Measures windows.
+pub(crate) fn run(options: &Options, report: &mut Report) {
+    let title = format!("windows on {DEVICES} keys, their ends included, in CPU nanoseconds an event");
+    let mut figures = Figures::new("windows", title, &["aggregates", "rules", "engine", "hand", "ratio"]);
+    let mut measured = Vec::new();
+    for (name, aggregates) in [("avg", &["avg"][..]), ("avg, min, max, count", &["avg", "min", "max", "count"])] {
+        for count in options.window_sizes.iter().copied() {
+            let (ours, hand) = contest(count, aggregates, options);
+            let cells = [short(ours), short(hand), short(ours / hand)];
+            let [ours_text, hand_text, ratio] = cells;
+            figures.row([name.to_owned(), count.to_string(), ours_text, hand_text, ratio]);
+            if aggregates.len() == 1 {
+                measured.push((ours, hand));
+            }
+        }
+    }
+    report.show(figures);
+    println!("a prototype's hand loop: 8 ns");
+    let stall = short(stall(options) / 1e6);
+    println!("the longest stall of an end of {DEVICES} keys × 20 windows: {stall} ms, of at most 1\n");
+    let (Some((few, _)), Some((many, hand))) = (measured.first(), measured.last()) else { return };
+    let growth = many / few - 1.0;
+    report.goals.push(Goal {
+        name: "P4",
+        figure: *many,
+        unit: "ns an event",
+        ceiling: Some(*hand),
+        ratio: Some(many / hand),
+        goal: format!("≤ 25 with 8,000 rules, ≤ +20 % from 20 to 8,000 ({:+.0} %)", growth * 100.0),
+        met: *many <= 25.0 && growth <= 0.2,
+    });
+}
+
+/// Ours and the ceiling, nanoseconds an event.
+fn contest(count: usize, aggregates: &[&str], options: &Options) -> (f64, f64) {
+    let plan = subject::plan(&workload::window_text(count, aggregates));
+    let events = workload::events(options.effort().events.min(WINDOW_ROUND));
+    let mut rows = Decoding::new(&plan).rows(&workload::messages(&events));
+    let slots = Slots::of(&plan);
+    let values: Vec<(usize, f64)> =
+        rows.iter().zip(&events).map(|(row, event)| (event.device, Slots::number(row, slots.temperature))).collect();
+    let mut engine = Evaluating::new(&plan);
+    let mut hand = Windows::new(DEVICES, slice(), workload::window_limits(count));
+    let (mut own_time, mut hand_time) = (start(), start());
+    let contestants: Vec<Contestant<'_>> = vec![
+        Box::new(|range| {
+            for i in range {
+                own_time += WINDOW_STEP_MS * 1_000;
+                let row: &mut Row = &mut rows[i % events.len()];
+                row.time = Timestamp::from_micros(own_time);
+                engine.row(row);
+            }
+        }),
+        Box::new(|range| {
+            for i in range {
+                hand_time += WINDOW_STEP_MS * 1_000;
+                let (key, value) = values[i % values.len()];
+                hand.push(key, value, hand_time);
+            }
+            std::hint::black_box(hand.matched);
+        }),
+    ];
+    let times = race(options.window_effort(), contestants);
+    (times[0], times[1])
+}
+
+/// The longest call into the engine while the windows of all keys end at one instant.
+fn stall(options: &Options) -> f64 {
+    let plan = subject::plan(&workload::window_text(20, &["avg"]));
+    let events: Vec<_> = (0..DEVICES)
+        .map(|device| workload::Event { device, temperature: 50.0, humidity: 50.0 })
+        .collect();
+    let mut rows = Decoding::new(&plan).rows(&workload::messages(&events));
+    let mut engine = Evaluating::new(&plan);
+    let mut time = start();
+    let mut longest = 0;
+    for _ in 0..options.stall_minutes {
+        for row in &mut rows {
+            time += 1_000;
+            row.time = Timestamp::from_micros(time);
+            engine.row(row);
+        }
+        // What ends is closed by the clock, call by call, until nothing is due.
+        time += slice() - DEVICES as i64 * 1_000;
+        let until = Timestamp::from_micros(time);
+        let mut calls = 0;
+        while calls == 0 || (engine.is_due(until) && calls < 100_000) {
+            let began = cpu_nanos();
+            engine.advance(until);
+            longest = longest.max(cpu_nanos() - began);
+            calls += 1;
+        }
+    }
+    longest as f64
+}
+
+/// Where time starts: at the begin of a slice.
+fn start() -> i64 {
+    1_700_000_000_000_000 / slice() * slice()
+}
+
+/// The slice that all windows are made of, microseconds.
+fn slice() -> i64 {
+    WINDOW_ROUND as i64 * WINDOW_STEP_MS * 1_000
+}
