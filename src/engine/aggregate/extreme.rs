@@ -16,7 +16,7 @@ use super::beyond;
 pub(in crate::engine) struct Extreme {
     best: Best,
     /// Those of other kinds. Arrays stand one by one: between two of them there may be no order.
-    others: Option<Box<Vec<Best>>>,
+    others: Vec<Best>,
 }
 
 /// The best value of one kind.
@@ -33,7 +33,7 @@ struct Best {
 impl Extreme {
     /// Of nothing.
     pub(super) const fn new() -> Self {
-        Self { best: Best { value: Value::Null, at: 0, first: 0 }, others: None }
+        Self { best: Best { value: Value::Null, at: 0, first: 0 }, others: Vec::new() }
     }
 
     /// Takes in a value that is not NULL, of the row that came as this one. `wanted` is how the better of
@@ -57,7 +57,7 @@ impl Extreme {
             return;
         }
         self.put(&other.best, wanted);
-        other.others.iter().flat_map(|others| others.iter()).for_each(|best| self.put(best, wanted));
+        other.others.iter().for_each(|best| self.put(best, wanted));
     }
 
     fn put(&mut self, new: &Best, wanted: Ordering) {
@@ -70,17 +70,18 @@ impl Extreme {
             self.best.join(new, wanted);
             return;
         }
-        let others = self.others.get_or_insert_default();
-        match others.iter_mut().find(|best| joins(best)) {
+        match self.others.iter_mut().find(|best| joins(best)) {
             Some(best) => best.join(new, wanted),
-            None => others.push(new.clone()),
+            None => self.others.push(new.clone()),
         }
     }
 
     /// The value; NULL for nothing.
     pub(super) fn value(&self, wanted: Ordering) -> Value {
-        let Some(others) = &self.others else { return self.best.value.clone() };
-        let mut all: Vec<&Best> = [&self.best].into_iter().chain(others.iter()).collect();
+        if self.others.is_empty() {
+            return self.best.value.clone();
+        }
+        let mut all: Vec<&Best> = [&self.best].into_iter().chain(&self.others).collect();
         all.sort_by_key(|best| best.first);
         let mut value = Value::Null;
         for best in all {
@@ -91,22 +92,21 @@ impl Extreme {
 
     /// What it takes beyond its own place.
     pub(super) fn bytes(&self) -> usize {
-        let others = self.others.iter().flat_map(|others| others.iter());
+        let others = self.others.iter();
         beyond(&self.best.value) + others.map(|best| size_of::<Best>() + beyond(&best.value)).sum::<usize>()
     }
 
     pub(super) fn write(&self, out: &mut Writer) {
         self.best.write(out);
-        let others = self.others.as_ref().map_or(&[][..], |others| others);
-        out.len(others.len());
-        others.iter().for_each(|best| best.write(out));
+        out.len(self.others.len());
+        self.others.iter().for_each(|best| best.write(out));
     }
 
     pub(super) fn read(from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
         let best = Best::read(from)?;
         let count = from.len()?;
-        let others: Vec<Best> = (0..count).map(|_| Best::read(from)).collect::<Result<_, _>>()?;
-        Ok(Self { best, others: (!others.is_empty()).then(|| Box::new(others)) })
+        let others = (0..count).map(|_| Best::read(from)).collect::<Result<_, _>>()?;
+        Ok(Self { best, others })
     }
 }
 

@@ -13,42 +13,73 @@ use crate::engine::aggregate::Partial;
 use crate::engine::op::{measures_of, mode, slice};
 use crate::engine::watermark::Mode;
 use crate::plan::function::{Encode, Function, Math};
-use crate::plan::logical::{Analytic, AnalyticFunction, Expr, Gives, RulePlan, Window, WindowKind};
+use crate::plan::logical::{Analytic, AnalyticFunction, Expr, Gives, RulePlan, Window};
 
-/// A hash of all that two rules must have in common to share; `None` where a rule shares with nobody.
-/// Rules of one signature are alike only if [`alike`] says so too.
-pub(super) fn signature(ctx: Context<'_>) -> Option<u64> {
-    if !ctx.config.share || !may_share(ctx.rule) {
-        return None;
-    }
-    let rule = ctx.rule.whole();
-    let window = rule.window.as_ref()?;
-    let mut hash = Hash(0xcbf2_9ce4_8422_2325);
-    let all = (&rule.from, &rule.analytics, &rule.filter, parts(window), kind(ctx, window));
-    write!(hash, "{all:?}").ok()?;
-    Some(hash.0)
+/// All that two rules must have in common to share.
+#[derive(Debug)]
+pub(super) struct Signature {
+    hash: u64,
+    /// The rule, its constants in their places.
+    rule: RulePlan,
+    kind: Kind,
 }
 
 /// What two windows must have in common of their kinds.
-#[derive(Debug, PartialEq)]
-enum Kind<'p> {
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
     /// All of it.
-    Same(&'p WindowKind),
+    Same,
     /// That they are aligned, over slices.
     Sliced,
     /// The same, and for how long a silent key holds the others up.
     Waiting(Duration),
 }
 
-fn kind<'p>(ctx: Context<'p>, window: &'p Window) -> Kind<'p> {
-    let measures = measures_of(ctx.rule).filter(|_| is_sliceable(ctx.rule) && window.analytics.is_empty());
-    match (measures, mode(ctx)) {
-        (Some(_), Mode::Own) => Kind::Sliced,
-        (Some((length, _)), Mode::Slowest) => {
-            Kind::Waiting(ctx.idle_for(Duration::from_micros(length.unsigned_abs())))
+impl Signature {
+    /// That of a rule; `None` where it shares with nobody.
+    pub(super) fn new(ctx: Context<'_>) -> Option<Self> {
+        if !ctx.config.share || !may_share(ctx.rule) {
+            return None;
         }
-        // Where the calendar steps back, a row's time goes by what is closed, which goes by the length.
-        (Some(_), Mode::Arrival) | (None, _) => Kind::Same(&window.kind),
+        let (rule, kind) = (ctx.rule.whole(), Kind::new(ctx)?);
+        let window = rule.window.as_ref()?;
+        let mut hash = Hash(0xcbf2_9ce4_8422_2325);
+        write!(hash, "{:?}", (&rule.from, &rule.analytics, &rule.filter, parts(window), kind)).ok()?;
+        Some(Self { hash: hash.0, rule, kind })
+    }
+
+    /// The same for rules that may share, and hardly for others.
+    pub(super) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// Whether two rules make the same of every row.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let (a, b) = (&self.rule, &other.rule);
+        let windows = match (&a.window, &b.window) {
+            (Some(a), Some(b)) => parts(a) == parts(b) && (self.kind != Kind::Same || a.kind == b.kind),
+            _ => false,
+        };
+        windows
+            && self.kind == other.kind
+            && a.from == b.from
+            && a.analytics == b.analytics
+            && a.filter == b.filter
+    }
+}
+
+impl Kind {
+    fn new(ctx: Context<'_>) -> Option<Self> {
+        let window = ctx.rule.window.as_ref()?;
+        let measures = measures_of(ctx.rule).filter(|_| is_sliceable(ctx.rule) && window.analytics.is_empty());
+        Some(match (measures, mode(ctx)) {
+            (Some(_), Mode::Own) => Self::Sliced,
+            (Some((length, _)), Mode::Slowest) => {
+                Self::Waiting(ctx.idle_for(Duration::from_micros(length.unsigned_abs())))
+            }
+            // Where the calendar steps back, a row's time goes by what is closed, which goes by the length.
+            (Some(_), Mode::Arrival) | (None, _) => Self::Same,
+        })
     }
 }
 
@@ -70,18 +101,6 @@ const SLICES: i64 = 64;
 pub(super) fn fit(all: &[(i64, i64)]) -> bool {
     let width = slice(all.iter().copied());
     all.len() <= 256 && all.iter().all(|own| own.0 / width <= SLICES.max(4 * own.0 / slice([*own])))
-}
-
-/// Whether two rules of one signature make the same of every row.
-pub(super) fn alike(a: Context<'_>, b: Context<'_>) -> bool {
-    let (one, other) = (a.rule.whole(), b.rule.whole());
-    let (a, b) = (Context { rule: &one, ..a }, Context { rule: &other, ..b });
-    let windows = match (&a.rule.window, &b.rule.window) {
-        (Some(window), Some(other)) => parts(window) == parts(other) && kind(a, window) == kind(b, other),
-        _ => false,
-    };
-    let (a, b) = (a.rule, b.rule);
-    windows && a.from == b.from && a.analytics == b.analytics && a.filter == b.filter
 }
 
 /// All of a window but its kind and HAVING.

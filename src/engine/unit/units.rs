@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::Unit;
-use super::signature::{alike, fit, signature};
+use super::signature::{Signature, fit};
 use crate::engine::op::measures_of;
 use crate::engine::watermark::Mark;
 use crate::engine::{Config, Context};
@@ -77,8 +77,8 @@ impl Units {
         let fresh = self.list.iter().flatten().filter(|unit| unit.is_fresh());
         let mut alike: HashMap<u64, Vec<usize>> = HashMap::new();
         for leader in fresh.map(Unit::leader) {
-            if let Some(hash) = signature(Context::new(plan, leader, config)) {
-                alike.entry(hash).or_default().push(self.of[leader]);
+            if let Some(signature) = Signature::new(Context::new(plan, leader, config)) {
+                alike.entry(signature.hash()).or_default().push(self.of[leader]);
             }
         }
         for units in alike.into_values().filter(|units| units.len() > 1) {
@@ -149,6 +149,14 @@ impl Units {
     }
 }
 
+/// Rules that may share.
+struct Known {
+    place: usize,
+    signature: Signature,
+    /// The lengths and hops that they have so far.
+    measures: Vec<(i64, i64)>,
+}
+
 /// Those of these rules that may share, in the order of their first ones; each in ascending order.
 pub(in crate::engine) fn together(
     plan: &Plan,
@@ -156,38 +164,41 @@ pub(in crate::engine) fn together(
     rules: impl IntoIterator<Item = usize>,
 ) -> Vec<Vec<usize>> {
     let mut all: Vec<Vec<usize>> = Vec::new();
-    // The units of each signature, with the lengths and hops that they have so far.
-    let mut known: HashMap<u64, Vec<(usize, Vec<(i64, i64)>)>> = HashMap::new();
+    let mut known: HashMap<u64, Vec<Known>> = HashMap::new();
     for rule in rules {
-        let Some(hash) = signature(Context::new(plan, rule, config)) else {
+        let ctx = Context::new(plan, rule, config);
+        let Some(signature) = Signature::new(ctx) else {
             all.push(vec![rule]);
             continue;
         };
-        let ctx = Context::new(plan, rule, config);
         let measures = measures_of(ctx.rule);
-        let places = known.entry(hash).or_default();
-        let joins = |(place, all_measures): &mut (usize, Vec<(i64, i64)>)| {
-            let leader =
-                all[*place].first().is_some_and(|first| alike(Context::new(plan, *first, config), ctx));
-            let Some(measures) = measures.filter(|measures| !all_measures.contains(measures)) else {
-                return leader;
-            };
-            all_measures.push(measures);
-            let fits = leader && fit(all_measures);
-            if !fits {
-                all_measures.pop();
-            }
-            fits
-        };
-        if let Some((place, _)) = places.iter_mut().find_map(|known| joins(known).then_some(known)) {
-            all[*place].push(rule);
+        let known = known.entry(signature.hash()).or_default();
+        if let Some(place) = known.iter_mut().find_map(|known| known.take(&signature, measures)) {
+            all[place].push(rule);
         } else {
-            places.push((all.len(), measures.into_iter().collect()));
+            known.push(Known { place: all.len(), signature, measures: measures.into_iter().collect() });
             all.push(vec![rule]);
         }
     }
     all.iter_mut().for_each(|rules| rules.sort_unstable());
     all
+}
+
+impl Known {
+    /// Takes a rule in, if it may share with these; gives their place.
+    fn take(&mut self, signature: &Signature, measures: Option<(i64, i64)>) -> Option<usize> {
+        if !self.signature.is_like(signature) {
+            return None;
+        }
+        if let Some(measures) = measures.filter(|measures| !self.measures.contains(measures)) {
+            self.measures.push(measures);
+            if !fit(&self.measures) {
+                self.measures.pop();
+                return None;
+            }
+        }
+        Some(self.place)
+    }
 }
 
 /// Sees to it that a unit is looked at in time.

@@ -39,7 +39,7 @@ impl Heard {
             let ctx = Context::new(ctx.plan, *rule, ctx.config);
             // What is arranged needs all lines at once.
             let having = ctx.having().filter(|_| ctx.arrange().is_none());
-            let (gate, silent) = match having.and_then(|having| gate(having, &[], ctx.rule)) {
+            let (gate, silent) = match having.and_then(|having| gate(ctx.rule, having, &[])) {
                 None => (raises(ctx), true),
                 having => (having, false),
             };
@@ -109,13 +109,13 @@ fn raises(ctx: Context<'_>) -> Option<(usize, BinaryOp, Value)> {
     });
     let plain = ctx.arrange().is_none() && ctx.rule.project.iter().chain(&ctx.rule.key).all(is_leaf);
     let when = ctx.rule.when.as_ref().filter(|_| silent && having && plain)?;
-    gate(when, &ctx.rule.project, ctx.rule)
+    gate(ctx.rule, when, &ctx.rule.project)
 }
 
 /// The comparison of an aggregate with a number without which an expression is not true, if nothing is lost
 /// by looking at no other part of it: nothing in them counts as undefined. `columns` are what the
 /// expression means by columns.
-fn gate(expr: &Expr, columns: &[Expr], rule: &RulePlan) -> Option<(usize, BinaryOp, Value)> {
+fn gate(rule: &RulePlan, expr: &Expr, columns: &[Expr]) -> Option<(usize, BinaryOp, Value)> {
     let aggregate = |expr: &Expr| match expr {
         Expr::Aggregate(n) => Some(*n),
         Expr::Column(n) => match columns.get(*n) {
@@ -125,10 +125,12 @@ fn gate(expr: &Expr, columns: &[Expr], rule: &RulePlan) -> Option<(usize, Binary
         _ => None,
     };
     match expr {
-        Expr::And(terms) if terms.iter().all(is_plain) => terms.iter().find_map(|term| gate(term, columns, rule)),
-        Expr::Binary(op, a, b) => match (aggregate(a), rule.constant(a), aggregate(b), rule.constant(b)) {
-            (Some(n), _, _, Some(with)) => threshold(n, *op, with),
-            (_, Some(with), Some(n), _) => threshold(n, mirrored(*op), with),
+        Expr::And(terms) if terms.iter().all(is_plain) => {
+            terms.iter().find_map(|term| gate(rule, term, columns))
+        },
+        Expr::Binary(op, a, b) => match (aggregate(a), aggregate(b)) {
+            (Some(n), None) => threshold(n, *op, rule.constant(b)?),
+            (None, Some(n)) => threshold(n, mirrored(*op), rule.constant(a)?),
             _ => None,
         },
         _ => None,
