@@ -6,9 +6,11 @@ CARGO ?= cargo
 SECONDS := 600
 BENCH := $(CARGO) bench --locked --no-default-features --features hub
 # The real counterparts of the tests, as Debian names them.
-PACKAGES := chromium mosquitto mosquitto-clients
+PACKAGES := chromium mosquitto mosquitto-clients valgrind
+# What runs the instruction counts; of the very version that they are built with.
+GUNGRAUN := $(shell sed -n 's/^gungraun = "=\(.*\)"$$/\1/p' benches/counts/Cargo.toml)
 
-.PHONY: demo test fuzz lint bench packages
+.PHONY: demo test fuzz lint bench counts packages
 
 ## demo: broker, sensors, agent and hub on this machine; ARGS="--for 30s" ends by itself
 demo:
@@ -29,18 +31,25 @@ fuzz:
 
 ## lint: formatting, clippy, the lean build, and what the dependency tree may hold
 lint:
-	$(CARGO) fmt --check
+	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --no-default-features --bin weir -- -D warnings
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
 	$(CARGO) deny --locked --log-level error --config .deny.toml check bans licenses sources
 
-## bench: every goal beside its ceiling, the whole way under load, and one table; takes some minutes
+## bench: every goal beside its ceiling, the whole way under load, and one table; ARGS=--short is shorter
 bench: packages
 	$(BENCH) --bench goals -- $(ARGS)
 	$(BENCH) --bench bytes
+	$(BENCH) --bench load -- $(ARGS)
 	$(BENCH) --bench spine
 	$(BENCH) --bench goals -- --table
+
+## counts: instructions of decode, index and windows, which may not grow; UPDATE=1 takes them as they are
+counts: packages
+	@gungraun-runner --version 2>/dev/null | grep -qw '$(GUNGRAUN)' || \
+	  $(CARGO) install --locked --version '=$(GUNGRAUN)' gungraun-runner
+	GUNGRAUN_HOME=$(CURDIR)/target/gungraun GUNGRAUN_SAVE_SUMMARY=json 	  $(CARGO) bench --locked --profile counts --package counts
 
 ## packages: what the tests need from Debian
 packages:

@@ -56,7 +56,8 @@ fn run(sizes: &[usize]) -> Figures {
             let taken = allocation_counter::measure(|| whole = Some(Whole::new(subject::admit(&text))));
             let held = u64::try_from(taken.bytes_current).unwrap_or(0) as usize / count;
             let most = taken.bytes_max as usize / count;
-            let [count_text, held, most, text] = [count, held, most, text.len() / count].map(|n| n.to_string());
+            let [count_text, held, most, text] =
+                [count, held, most, text.len() / count].map(|n| n.to_string());
             figures.row([kind.name().to_owned(), count_text, held, most, text]);
             drop(whole);
         }

@@ -2,9 +2,9 @@
 
 use weir::model::time::Timestamp;
 
+use crate::Report;
 use crate::ceiling::index::Index;
 use crate::ceiling::load;
-use crate::Report;
 use crate::figures::Figures;
 use crate::options::Options;
 use crate::subject::{self, Whole};
@@ -47,9 +47,7 @@ pub(crate) fn run(options: &Options, report: &mut Report) {
         unit: "us of stall a rule (p99)",
         ceiling: Some(worst.1),
         ratio: Some(worst.0 / worst.1),
-        goal: format!(
-            "≤ 2, and 10,000 rules loaded in ≤ 0.3 s ({load:.3} s, by hand {bare_load:.3} s)"
-        ),
+        goal: format!("≤ 2, and 10,000 rules loaded in ≤ 0.3 s ({load:.3} s, by hand {bare_load:.3} s)"),
         met: worst.0 <= 2.0 && load <= 0.3,
     });
 }

@@ -7,9 +7,9 @@ use weir::model::message::Message;
 use weir::model::row::Row;
 use weir::plan::logical::Plan;
 
+use crate::Report;
 use crate::ceiling::index::{Index, Reading};
 use crate::ceiling::scan::{Read, scan};
-use crate::Report;
 use crate::figures::Figures;
 use crate::options::Options;
 use crate::subject::{self, Both, Decoding, Evaluating, Slots, Whole};
@@ -64,7 +64,8 @@ pub(crate) fn run(options: &Options, report: &mut Report) {
     let events = workload::events(options.events);
     let messages = workload::messages(&events);
     let mut cells = Vec::new();
-    let title = "decode and engine, in CPU nanoseconds an event; `hand` is the ceiling; M/s: million a second";
+    let title =
+        "decode and engine, in CPU nanoseconds an event; `hand` is the ceiling; M/s: million a second";
     let heads =
         ["rules", "count", "decode", "hand", "engine", "hand", "both", "hand", "M/s", "ratio", "matches"];
     let mut figures = Figures::new("engine", title, &heads);

@@ -2,9 +2,9 @@
 
 use weir::model::value::Value;
 
+use crate::Report;
 use crate::ceiling::scan::{Read, scan};
 use crate::ceiling::visitor;
-use crate::Report;
 use crate::figures::Figures;
 use crate::options::Options;
 use crate::subject::{self, Decoding};

@@ -3,8 +3,8 @@
 use weir::model::row::Row;
 use weir::model::time::Timestamp;
 
-use crate::ceiling::windows::Windows;
 use crate::Report;
+use crate::ceiling::windows::Windows;
 use crate::figures::Figures;
 use crate::options::Options;
 use crate::subject::{self, Decoding, Evaluating, Slots};
@@ -17,7 +17,9 @@ pub(crate) fn run(options: &Options, report: &mut Report) {
     let title = format!("windows on {DEVICES} keys, their ends included, in CPU nanoseconds an event");
     let mut figures = Figures::new("windows", title, &["aggregates", "rules", "engine", "hand", "ratio"]);
     let mut measured = Vec::new();
-    for (name, aggregates) in [("avg", &["avg"][..]), ("avg, min, max, count", &["avg", "min", "max", "count"])] {
+    for (name, aggregates) in
+        [("avg", &["avg"][..]), ("avg, min, max, count", &["avg", "min", "max", "count"])]
+    {
         for count in options.window_sizes.iter().copied() {
             let (ours, hand) = contest(count, aggregates, options);
             let cells = [short(ours), short(hand), short(ours / hand)];
@@ -51,8 +53,11 @@ fn contest(count: usize, aggregates: &[&str], options: &Options) -> (f64, f64) {
     let events = workload::events(options.effort().events.min(WINDOW_ROUND));
     let mut rows = Decoding::new(&plan).rows(&workload::messages(&events));
     let slots = Slots::of(&plan);
-    let values: Vec<(usize, f64)> =
-        rows.iter().zip(&events).map(|(row, event)| (event.device, Slots::number(row, slots.temperature))).collect();
+    let values: Vec<(usize, f64)> = rows
+        .iter()
+        .zip(&events)
+        .map(|(row, event)| (event.device, Slots::number(row, slots.temperature)))
+        .collect();
     let mut engine = Evaluating::new(&plan);
     let mut hand = Windows::new(DEVICES, slice(), workload::window_limits(count));
     let (mut own_time, mut hand_time) = (start(), start());
@@ -81,9 +86,8 @@ fn contest(count: usize, aggregates: &[&str], options: &Options) -> (f64, f64) {
 /// The longest call into the engine while the windows of all keys end at one instant.
 fn stall(options: &Options) -> f64 {
     let plan = subject::plan(&workload::window_text(20, &["avg"]));
-    let events: Vec<_> = (0..DEVICES)
-        .map(|device| workload::Event { device, temperature: 50.0, humidity: 50.0 })
-        .collect();
+    let events: Vec<_> =
+        (0..DEVICES).map(|device| workload::Event { device, temperature: 50.0, humidity: 50.0 }).collect();
     let mut rows = Decoding::new(&plan).rows(&workload::messages(&events));
     let mut engine = Evaluating::new(&plan);
     let mut time = start();

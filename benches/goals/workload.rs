@@ -189,7 +189,8 @@ pub(crate) fn text(rules: &[Rule]) -> String {
 }
 
 /// The windows of window rules: a round of [`WINDOW_ROUND`] events holds one end of each.
-const WINDOWS: [&str; 3] = ["TUMBLINGWINDOW(ss, 60)", "HOPPINGWINDOW(ss, 300, 60)", "HOPPINGWINDOW(ss, 600, 60)"];
+const WINDOWS: [&str; 3] =
+    ["TUMBLINGWINDOW(ss, 60)", "HOPPINGWINDOW(ss, 300, 60)", "HOPPINGWINDOW(ss, 600, 60)"];
 /// Milliseconds between two events of window rules.
 pub(crate) const WINDOW_STEP_MS: i64 = 1;
 /// The events of a minute.

@@ -56,10 +56,11 @@ pub(crate) struct Cell {
 
 /// A broker, a reader that runs rules, and what they are loaded with.
 pub(crate) struct Bench {
-    pub(crate) broker: Mosquitto,
-    /// Where it is spoken to without TLS.
-    port: u16,
+    /// Ends before the broker does.
     pub(crate) reader: Reader,
+    broker: Mosquitto,
+    /// Where the broker is spoken to without TLS.
+    port: u16,
     pub(crate) subject: Subject,
     pub(crate) service: Service,
     pub(crate) rules: usize,

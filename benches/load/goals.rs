@@ -21,14 +21,14 @@ const WINDOWS: usize = 20;
 pub(crate) async fn measure(options: &Options, agent: &Path, pool: &Arc<Pool>, report: &mut Report) {
     beside_the_broker(options, agent, pool, report).await;
     one_by_one(options, agent, pool, report).await;
-    memory(options, agent, pool, report).await;
+    memory(options, agent, report).await;
 }
 
 async fn beside_the_broker(options: &Options, agent: &Path, pool: &Arc<Pool>, report: &mut Report) {
     let load = Load { rate: None, messages: options.messages, probes: false };
     let ratio = |cell: &Cell| cell.cpu() / cell.broker_cpu();
     let mut worst: Option<(f64, f64)> = None;
-    for service in [Service::Zero, Service::One, Service::OneFree] {
+    for &service in &options.services {
         let mut ceiling = f64::INFINITY;
         for subject in [Subject::Client, Subject::Ingest, Subject::Agent] {
             let mut bench = Bench::start(subject, options, agent, pool, service, options.goal_rules[0]).await;
@@ -61,7 +61,7 @@ async fn one_by_one(options: &Options, agent: &Path, pool: &Arc<Pool>, report: &
     let messages = (2 * options.seconds * rate) as usize;
     let load = Load { rate: Some(rate), messages, probes: true };
     let (mut worst, mut late) = ((0.0, 0.0), (f64::MIN, 0.0));
-    for service in [Service::Zero, Service::One, Service::OneFree] {
+    for &service in &options.services {
         let (mut ceiling, mut seen) = (0.0, 0.0);
         for subject in [Subject::Client, Subject::Ingest, Subject::Agent] {
             let mut bench = Bench::start(subject, options, agent, pool, service, options.goal_rules[0]).await;
@@ -101,7 +101,9 @@ async fn one_by_one(options: &Options, agent: &Path, pool: &Arc<Pool>, report: &
     });
 }
 
-async fn memory(options: &Options, agent: &Path, pool: &Arc<Pool>, report: &mut Report) {
+async fn memory(options: &Options, agent: &Path, report: &mut Report) {
+    // As many topics as there are keys: what 20,000 topics take besides, every other load shows.
+    let pool = &Arc::new(Pool::new(options.pool / 4, KEYS as u32));
     let windows = vec![("windows", windows())];
     for (name, rules, most, more) in
         [("P8", options.goal_rules[0], 8.5, windows), ("P8 large", options.goal_rules[1], 15.0, Vec::new())]

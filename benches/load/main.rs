@@ -101,7 +101,7 @@ fn smoke() -> Result<(), Failed> {
 
 fn measure(options: &Options, agent: &Path) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let pool = Arc::new(Pool::new(options.pool));
+    let pool = Arc::new(Pool::new(options.pool, pool::DEVICES));
     let mut report = Report::default();
     println!("{}", Cell::HEAD);
     for part in &options.parts {

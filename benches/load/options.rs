@@ -118,7 +118,7 @@ impl Options {
         Self {
             rules: vec![30],
             rates: vec![Some(1_000)],
-            services: vec![Service::One],
+            services: vec![Service::OneFree],
             seconds: 1,
             messages: 500,
             one_in: 20,
@@ -132,7 +132,7 @@ impl Options {
     fn shorten(&mut self) {
         self.rules = vec![1, 8_000];
         self.rates = vec![Some(10_000), None];
-        self.services = vec![Service::Zero, Service::One];
+        self.services = vec![Service::Zero, Service::OneFree];
         self.seconds = 1;
         self.messages = 100_000;
         self.pool = 100_000;

@@ -34,12 +34,12 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// `count` readings.
-    pub(crate) fn new(count: usize) -> Self {
+    /// `count` readings of the first `devices`.
+    pub(crate) fn new(count: usize, devices: u32) -> Self {
         let mut random = fastrand::Rng::with_seed(5);
         let mut packets = [Packets::default(), Packets::default()];
         let readings = (0..count).map(|i| {
-            let device = random.u32(0..DEVICES);
+            let device = random.u32(0..devices);
             let values = [random.u64(0..TOP), random.u64(0..TOP)];
             let reading = Reading { device, values };
             let payload = payload(i, &reading, &mut random);

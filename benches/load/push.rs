@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use weir::clock::Clock;
 use weir::tasks;
 
@@ -59,11 +59,8 @@ pub(crate) async fn measure(options: &Options, agent: &Path, pool: &Arc<Pool>, r
     let sent = clock.mono().micros();
     let runs = loop {
         let view = site.desk.get("/agents/load").await;
-        let sets =
-            view["rulesets"].as_array().or_else(|| view["running"].as_array()).cloned().unwrap_or_default();
-        if sets.iter().any(|set| {
-            set["name"] == "pushed" && set["state"] != "pending" && set["rules"].as_u64().unwrap_or(0) > 0
-        }) {
+        let runs = |set: &Json| set["name"] == "pushed" && !set["running_hash"].is_null();
+        if view["sets"].as_array().is_some_and(|sets| sets.iter().any(runs)) {
             break clock.mono().micros();
         }
         if clock.mono().micros() > PATIENCE {

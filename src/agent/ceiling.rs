@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::alerting::{AlertShape, AlertSpec, Piece, RuleKind, Template};
-use crate::model::row::Observation;
+use crate::model::row::{Observation, Order};
 use crate::model::time::{Mono, Now};
 use crate::model::value::Value;
 use crate::plan::logical::Plan;
@@ -60,6 +60,7 @@ impl Ceilings {
                     raise: Some(raise),
                     clear: Some(!raise),
                     retained: false,
+                    order: Order::Newest,
                 });
             }
         }
@@ -135,7 +136,7 @@ rules:
     when: m > 5
   - {id: each, sql: SELECT v FROM s, when: v > 100}
 ";
-        let engine = crate::engine::Config { max_groups: 1, ..Default::default() };
+        let engine = crate::engine::Config { max_groups: 1, watched: true, ..Default::default() };
         let limits = Limits { engine, ..Limits::default() };
         let mut core = Core::new("edge".into(), limits);
         core.apply(Input::Run(Box::new(admit("set", rules).unwrap())), at(0));

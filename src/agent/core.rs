@@ -61,13 +61,21 @@ impl Effects {
     }
 }
 
-/// The bounds of the stages inside.
-#[derive(Clone, Copy, Debug, Default)]
+/// The bounds of the stages inside, and how they work together.
+#[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Of decoding.
     pub decode: decode::Config,
     /// Of the engine.
     pub engine: engine::Config,
+}
+
+/// The engine is [watched](engine::Config::watched).
+impl Default for Limits {
+    fn default() -> Self {
+        let engine = engine::Config { watched: true, ..engine::Config::default() };
+        Self { decode: decode::Config::default(), engine }
+    }
 }
 
 /// The state of one agent.
@@ -245,8 +253,8 @@ impl Core {
             let just_before = recorded(Timestamp::from_micros(newest.micros() - 1));
             self.run_out(just_before, &mut effects);
         }
+        let newest = recorded(newest);
         for set in self.sets.values_mut() {
-            let newest = recorded(newest);
             set.evaluate(newest, newest, &mut Meter::default(), &mut effects.transitions);
         }
         effects.transitions
@@ -308,6 +316,7 @@ impl Core {
             }
             set.observe(seen, now, &mut effects.transitions);
             set.book.tick(now, &mut effects.transitions);
+            set.watch();
             set.limits(now, &mut effects.transitions);
         }
     }
@@ -319,6 +328,7 @@ impl Core {
             set.decoder.swap(plan.streams.clone());
             set.engine.swap(plan.clone());
             set.book.swap(specs, now, &mut effects.transitions);
+            set.watch();
             set.resume_limits(now);
             (set.origin, set.revision) = (origin, revision);
             (set.hash, set.attempted) = (hash, hash);
@@ -420,6 +430,7 @@ impl Core {
                 true => set.book.snapshot(now).into_iter().map(AlertSnapshot::from).collect(),
                 false => Vec::new(),
             },
+            recent: if alerts { set.engine.snapshot_recent() } else { Vec::new() },
         });
         CoreSnapshot { sets: sets.collect() }.to_bytes()
     }
@@ -442,6 +453,11 @@ impl Core {
                 Some((Arc::from(alert.rule.as_str()), SavedState::decode(&alert.state).ok()?))
             });
             set.book.restore(states, now);
+            set.watch();
+            if !saved.recent.is_empty() {
+                let recent = set.engine.restore_recent(&saved.recent);
+                result = result.and(recent.map_err(|e| format!("rule set {}: {e}", saved.name)));
+            }
             set.resume_limits(now);
         }
         result
@@ -463,6 +479,7 @@ impl Core {
                 })
                 .collect();
             set.book.restore(decoded, now);
+            set.watch();
             set.resume_limits(now);
         }
         unreadable
@@ -527,6 +544,14 @@ impl Set {
         for observation in seen {
             self.book.observe(observation, now, out);
         }
+        self.watch();
+    }
+
+    /// Tells the engine which alerts became active or quiet: of the others it gives only what raises them.
+    fn watch(&mut self) {
+        for alert in self.book.take_activity() {
+            self.engine.watch(alert.rule, &alert.key, alert.active);
+        }
     }
 
     /// The streams, with what they took in.
@@ -540,7 +565,7 @@ impl Set {
     }
 
     /// What each rule's alerts did, in the order of the plan.
-    pub fn alert_counts(&self) -> &[alert::Counts] {
+    pub fn alert_counts(&self) -> Vec<alert::Counts> {
         self.book.counts()
     }
 
@@ -563,3 +588,6 @@ fn just_before(now: Now) -> Now {
 fn recorded(at: Timestamp) -> Now {
     Now { wall: at, mono: Mono::from_micros(u64::try_from(at.micros()).unwrap_or(0)) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -115,7 +115,7 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
         newest,
         drained: Some(drained),
     };
-    let measured = engine::Config { nanos: Some(clock::nanos), ..engine::Config::default() };
+    let measured = engine::Config { nanos: Some(clock::nanos), watched: true, ..engine::Config::default() };
     let limits = self::core::Limits { engine: measured, ..self::core::Limits::default() };
     let core = Core::new(agent.clone(), limits);
     let mut driver = Driver::new(core, spool, &config.spool, clock, boot_id.clone(), lines);

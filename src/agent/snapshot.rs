@@ -26,6 +26,9 @@ pub(super) struct SetSnapshot {
     pub(super) engine: Vec<u8>,
     #[prost(message, repeated, tag = "3")]
     pub(super) alerts: Vec<AlertSnapshot>,
+    /// The newest time of each key, where `alerts` is there too.
+    #[prost(bytes = "vec", tag = "4")]
+    pub(super) recent: Vec<u8>,
 }
 
 /// One alert instance of a snapshot.

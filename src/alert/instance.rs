@@ -72,6 +72,8 @@ pub(super) struct Instance {
     pub(super) carried: Duration,
     /// Its output row; empty while quiet.
     pub(super) values: Box<[Value]>,
+    /// Whether it is kept while it is quiet: nobody else knows of its newest observation.
+    pub(super) kept: bool,
     /// Whether it stands in the book's queue of quiet keys.
     pub(super) queued: bool,
 }
@@ -86,6 +88,7 @@ impl Instance {
             anchor: Mono::default(),
             carried: Duration::ZERO,
             values: Box::default(),
+            kept: false,
             queued: false,
         }
     }
@@ -105,11 +108,17 @@ impl Instance {
     }
 
     /// Applies an observation that is not older than the newest one.
-    pub(super) fn apply(&mut self, kind: &RuleKind, seen: &Observation, mono: Mono, steps: &mut Vec<Step>) {
+    pub(super) fn apply(
+        &mut self,
+        kind: &RuleKind,
+        seen: &mut Observation,
+        mono: Mono,
+        steps: &mut Vec<Step>,
+    ) {
         self.last_at = self.last_at.max(seen.at);
         self.anchor = mono;
         self.carried = Duration::ZERO;
-        self.values = seen.values.clone();
+        self.values = std::mem::take(&mut seen.values);
         let at = seen.at;
         let raises = seen.raise == Some(true);
         match self.phase {

@@ -1,6 +1,8 @@
 //! Observations in, transitions out: the life of every alert of one rule set.
 //!
-//! A [`Book`] holds one instance for each (rule, key) that has something to remember. Timers run
+//! A [`Book`] holds one instance for each (rule, key) that has something to remember: an alert that is not
+//! quiet. That an older row does not raise what is quiet is told with the observation; only where nobody
+//! else keeps count of it are quiet instances kept too. Timers run
 //! in the stream time of their key: from observation to observation by the observations' own
 //! times, and while the key is quiet by the monotonic clock, as if the last observation held. An
 //! observation at the very instant of a timer is applied before it.
@@ -13,12 +15,17 @@ mod saved;
 mod template;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::Hasher;
 use std::sync::Arc;
+use std::time::Duration;
+
+use hashbrown::HashTable;
 
 use crate::model::alerting::{AlertSpec, RuleKind};
+use crate::model::fold::{BuildFold, Fold, fold};
 use crate::model::kept::{StateChange, StateKey};
-use crate::model::label::{Fingerprint, Labels};
-use crate::model::row::Observation;
+use crate::model::label::{Fingerprint, Labels, as_label, label_key};
+use crate::model::row::{Observation, Order};
 use crate::model::time::{Mono, Now, Timestamp};
 use crate::model::transition::{Reason, State, Transition};
 use crate::model::value::Value;
@@ -35,23 +42,44 @@ const MAX_KEYS: usize = 10_000;
 pub struct Book {
     agent: Arc<str>,
     specs: Vec<Arc<AlertSpec>>,
-    instances: HashMap<u64, Instance>,
-    index: HashMap<(usize, Box<[Value]>), u64>,
+    instances: HashMap<u64, Instance, BuildFold>,
+    /// The instances by rule and key.
+    index: HashTable<u64>,
     /// Deadlines on the monotonic clock, of instances that have one.
     timers: BTreeSet<(Mono, u64)>,
     next_id: u64,
-    /// Keys in memory, by rule.
-    keys: Vec<usize>,
-    /// Every quiet key by rule, each once, with its newest observation when it was put there. What
-    /// has changed since is seen to when it comes to the front, so that an observation costs
-    /// nothing here and a key that is not known finds room without a look at all others.
-    quiet: Vec<VecDeque<(u64, Timestamp)>>,
-    counts: Vec<Counts>,
+    /// What is in memory, of rules that have something there.
+    rooms: HashMap<usize, Room, BuildFold>,
+    /// Of rules that have something to count.
+    counts: HashMap<usize, Counts, BuildFold>,
     changed: BTreeSet<u64>,
     /// Whether a key had no room since somebody asked.
     limited: bool,
     /// States of instances that are gone, to be deleted where they are kept.
     gone: Vec<StateKey>,
+    /// Alerts that became active or quiet since somebody asked.
+    activity: Vec<Activity>,
+}
+
+/// An alert of a rule with `when` became active, or quiet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Activity {
+    /// The rule, by its place in the plan.
+    pub rule: usize,
+    /// Its key, as [`label_key`] has it.
+    pub key: Box<[Value]>,
+    /// Whether it is active: an observation that does not raise it matters.
+    pub active: bool,
+}
+
+/// The instances of one rule.
+#[derive(Debug, Default)]
+struct Room {
+    keys: usize,
+    /// Every quiet key, each once, with its newest observation when it was put there. What
+    /// has changed since is seen to when it comes to the front, so that an observation costs
+    /// nothing here and a key that is not known finds room without a look at all others.
+    quiet: VecDeque<(u64, Timestamp)>,
 }
 
 /// What a rule's alerts did since the start.
@@ -89,53 +117,56 @@ pub struct Active {
 impl Book {
     /// An empty book for the rules of one set, in the order of their plan.
     pub fn new(agent: Arc<str>, specs: Vec<Arc<AlertSpec>>) -> Self {
-        let rules = specs.len();
         Self {
             agent,
             specs,
-            instances: HashMap::new(),
-            index: HashMap::new(),
+            instances: HashMap::default(),
+            index: HashTable::new(),
             timers: BTreeSet::new(),
             next_id: 0,
-            keys: vec![0; rules],
-            quiet: vec![VecDeque::new(); rules],
-            counts: vec![Counts::default(); rules],
+            rooms: HashMap::default(),
+            counts: HashMap::default(),
             changed: BTreeSet::new(),
             limited: false,
             gone: Vec::new(),
+            activity: Vec::new(),
         }
     }
 
     /// Takes one observation; what it changes upstream is appended to `out`.
     pub fn observe(&mut self, mut seen: Observation, now: Now, out: &mut Vec<Transition>) {
         let rule = seen.rule;
-        // An alert is told apart by what its labels say, as everybody upstream tells it.
-        for value in &mut seen.key {
-            *value = as_label(value).map_or(Value::Null, Value::Str);
-        }
         let Some(spec) = self.specs.get(rule).cloned() else { return };
         let occurrence = matches!(spec.kind, RuleKind::Occurrence { .. });
         if occurrence && seen.retained {
             return;
         }
-        let found = self.index.get(&(rule, seen.key.clone())).copied();
-        let id = match found {
+        let id = match self.find(rule, &seen.key) {
             Some(id) => id,
-            None => match self.admit(rule, &seen) {
+            None if seen.raise != Some(true) && seen.order != Order::Untold => return,
+            // An occurrence is an event of its own, whenever it is dated.
+            None if seen.order == Order::Older && !occurrence => {
+                self.counts.entry(rule).or_default().outdated += 1;
+                return;
+            }
+            None if spec.kind == (RuleKind::Occurrence { repeat: Duration::ZERO }) => {
+                return self.occur(&spec, seen, now, out);
+            }
+            None => match self.admit(rule, &seen.key) {
                 Some(id) => id,
                 None => {
-                    self.counts[rule].refused += 1;
+                    self.counts.entry(rule).or_default().refused += 1;
                     self.limited = true;
                     return;
                 }
             },
         };
         let Some(instance) = self.instances.get_mut(&id) else { return };
-        // An occurrence is an event of its own, whenever it is dated.
         if seen.at < instance.last_at && !occurrence {
-            self.counts[rule].outdated += 1;
+            self.counts.entry(rule).or_default().outdated += 1;
             return;
         }
+        instance.kept = seen.order == Order::Untold;
         let before = instance.phase;
         let old_timer = instance.deadline(&spec);
         let mut steps = Vec::new();
@@ -152,9 +183,19 @@ impl Book {
         }
         let Some(instance) = self.instances.get_mut(&id) else { return };
         let (before, old_timer) = (instance.phase, instance.deadline(&spec));
-        instance.apply(&spec.kind, &seen, now.mono, &mut steps);
+        instance.apply(&spec.kind, &mut seen, now.mono, &mut steps);
         instance.expire_until(&spec.kind, seen.at, &mut steps);
         self.settle(id, before, old_timer, &spec, &steps, now, out);
+        self.forget_if_quiet(id);
+    }
+
+    /// An occurrence of which nothing is remembered.
+    fn occur(&mut self, spec: &AlertSpec, mut seen: Observation, now: Now, out: &mut Vec<Transition>) {
+        let mut instance = Instance::quiet(seen.rule, label_key(&seen.key));
+        let mut steps = Vec::with_capacity(1);
+        instance.apply(&spec.kind, &mut seen, now.mono, &mut steps);
+        out.extend(steps.iter().map(|step| self.transition(spec, &instance, *step, now)));
+        self.counts.entry(seen.rule).or_default().transitions += steps.len() as u64;
     }
 
     /// Lets the timers that are due at `now` run out.
@@ -173,6 +214,7 @@ impl Book {
             let until = instance.stream_time(now.mono);
             instance.expire_until(&spec.kind, until, &mut steps);
             self.settle(id, before, Some(due), &spec, &steps, now, out);
+            self.forget_if_quiet(id);
             // What did not expire in stream time is due later; a timer never stays in the past.
             if self.timers.first() == Some(&(due, id)) {
                 self.timers.remove(&(due, id));
@@ -193,9 +235,9 @@ impl Book {
         let old = std::mem::replace(self, Self::new(self.agent.clone(), specs));
         self.next_id = old.next_id;
         self.gone = old.gone;
-        for (i, counts) in old.counts.iter().enumerate() {
+        for (i, counts) in old.counts {
             if let Some(&j) = place.get(&old.specs[i].rule) {
-                self.counts[j] = Counts { firing: 0, pending: 0, ..*counts };
+                self.counts.insert(j, Counts { firing: 0, pending: 0, ..counts });
             }
         }
         let mut instances: Vec<(u64, Instance)> = old.instances.into_iter().collect();
@@ -254,7 +296,7 @@ impl Book {
             if instance.key.len() != self.specs[rule].key.len() {
                 continue;
             }
-            if let Some(&id) = self.index.get(&(rule, instance.key.clone())) {
+            if let Some(id) = self.find(rule, &instance.key) {
                 kept.insert(id);
                 let same = self.instances.get(&id).is_some_and(|i| i.phase == instance.phase);
                 if same {
@@ -279,6 +321,12 @@ impl Book {
         self.gone.clear();
     }
 
+    /// The alerts that became active or quiet since the last call, in that order. Behind [`Self::swap`] it is
+    /// every alert that is active.
+    pub fn take_activity(&mut self) -> std::vec::Drain<'_, Activity> {
+        self.activity.drain(..)
+    }
+
     /// What a snapshot holds of this book: every instance, also those without an alert, with
     /// their timers as far as they have run by `now`.
     pub fn snapshot(&self, now: Now) -> Vec<(Arc<str>, SavedState)> {
@@ -294,13 +342,13 @@ impl Book {
 
     /// Whether the one alert of a rule without a key is up.
     pub fn is_up(&self, rule: usize) -> bool {
-        let id = self.index.get(&(rule, Box::default()));
-        id.and_then(|id| self.instances.get(id)).is_some_and(|instance| instance.phase.is_up())
+        let id = self.find(rule, &[]);
+        id.and_then(|id| self.instances.get(&id)).is_some_and(|instance| instance.phase.is_up())
     }
 
     /// What each rule's alerts did, in the order of the plan.
-    pub fn counts(&self) -> &[Counts] {
-        &self.counts
+    pub fn counts(&self) -> Vec<Counts> {
+        (0..self.specs.len()).map(|rule| self.counts.get(&rule).copied().unwrap_or_default()).collect()
     }
 
     /// Every alert that is pending or up, oldest first.
@@ -326,25 +374,38 @@ impl Book {
             .collect()
     }
 
+    /// The instance of a rule's key, which is told apart as its labels say.
+    fn find(&self, rule: usize, key: &[Value]) -> Option<u64> {
+        let same = |id: &u64| {
+            self.instances.get(id).is_some_and(|known| {
+                known.rule == rule
+                    && known.key.len() == key.len()
+                    && known.key.iter().zip(key).all(|(a, b)| as_label(a) == as_label(b))
+            })
+        };
+        self.index.find(hash(rule, key), same).copied()
+    }
+
     /// Room for a key that was not seen before. `None` where there is none.
-    fn admit(&mut self, rule: usize, seen: &Observation) -> Option<u64> {
-        if self.keys[rule] >= MAX_KEYS {
+    fn admit(&mut self, rule: usize, key: &[Value]) -> Option<u64> {
+        if self.rooms.get(&rule).is_some_and(|room| room.keys >= MAX_KEYS) {
             let long_quiet = self.long_quiet(rule)?;
             self.remove(long_quiet);
         }
         let id = self.fresh_id();
-        self.insert(id, Instance::quiet(rule, seen.key.clone()));
+        self.insert(id, Instance::quiet(rule, label_key(key)));
         Some(id)
     }
 
     /// A quiet key that was not observed since it was last looked at. `None` where none is quiet.
     fn long_quiet(&mut self, rule: usize) -> Option<u64> {
-        while let Some((id, then)) = self.quiet[rule].pop_front() {
+        let room = self.rooms.get_mut(&rule)?;
+        while let Some((id, then)) = room.quiet.pop_front() {
             let Some(instance) = self.instances.get_mut(&id) else { continue };
             if instance.phase != Phase::Quiet {
                 instance.queued = false;
             } else if instance.last_at > then {
-                self.quiet[rule].push_back((id, instance.last_at));
+                room.quiet.push_back((id, instance.last_at));
             } else {
                 return Some(id);
             }
@@ -357,19 +418,19 @@ impl Book {
         self.next_id
     }
 
-    fn insert(&mut self, id: u64, mut instance: Instance) {
+    fn insert(&mut self, id: u64, instance: Instance) {
         let rule = instance.rule;
-        instance.queued = instance.phase == Phase::Quiet;
-        if instance.queued {
-            self.quiet[rule].push_back((id, instance.last_at));
-        }
         if let Some(due) = instance.deadline(&self.specs[rule]) {
             self.timers.insert((due, id));
         }
-        self.keys[rule] += 1;
+        self.rooms.entry(rule).or_default().keys += 1;
         self.count_phase(rule, instance.phase, true);
-        self.index.insert((rule, instance.key.clone()), id);
+        self.tell(rule, &instance.key, Phase::Quiet, instance.phase);
+        let instances = &self.instances;
+        let rehash = |id: &u64| instances.get(id).map_or(0, |known| hash(known.rule, &known.key));
+        self.index.insert_unique(hash(rule, &instance.key), id, rehash);
         self.instances.insert(id, instance);
+        self.queue_if_quiet(id);
     }
 
     fn remove(&mut self, id: u64) {
@@ -378,21 +439,56 @@ impl Book {
         if let Some(due) = instance.deadline(&self.specs[rule]) {
             self.timers.remove(&(due, id));
         }
-        self.keys[rule] -= 1;
+        if let Some(room) = self.rooms.get_mut(&rule) {
+            room.keys -= 1;
+            if room.keys == 0 {
+                self.rooms.remove(&rule);
+            }
+        }
         self.count_phase(rule, instance.phase, false);
-        self.index.remove(&(rule, instance.key));
+        self.tell(rule, &instance.key, instance.phase, Phase::Quiet);
+        if let Ok(entry) = self.index.find_entry(hash(rule, &instance.key), |known| *known == id) {
+            entry.remove();
+        }
         self.changed.remove(&id);
     }
 
+    /// Lets go of an instance that has nothing to remember.
+    fn forget_if_quiet(&mut self, id: u64) {
+        let quiet = |instance: &&Instance| instance.phase == Phase::Quiet && !instance.kept;
+        let Some(instance) = self.instances.get(&id).filter(quiet) else { return };
+        if self.changed.contains(&id) {
+            self.gone.push(state_key(&self.agent, &self.specs[instance.rule], &instance.key));
+        }
+        self.remove(id);
+    }
+
+    /// Puts a quiet instance where room for others is found.
+    fn queue_if_quiet(&mut self, id: u64) {
+        let Some(instance) = self.instances.get_mut(&id) else { return };
+        if instance.phase == Phase::Quiet && instance.kept && !instance.queued {
+            instance.queued = true;
+            let room = self.rooms.entry(instance.rule).or_default();
+            room.quiet.push_back((id, instance.last_at));
+        }
+    }
+
+    /// Notes that an alert became active or quiet.
+    fn tell(&mut self, rule: usize, key: &[Value], before: Phase, after: Phase) {
+        let active = after != Phase::Quiet;
+        let stateful =
+            || self.specs.get(rule).is_some_and(|spec| matches!(spec.kind, RuleKind::State { .. }));
+        if (before != Phase::Quiet) != active && stateful() {
+            self.activity.push(Activity { rule, key: key.into(), active });
+        }
+    }
+
     fn count_phase(&mut self, rule: usize, phase: Phase, up: bool) {
-        let counts = &mut self.counts[rule];
-        let gauge = if phase.is_up() {
-            &mut counts.firing
-        } else if phase.is_pending() {
-            &mut counts.pending
-        } else {
+        if !phase.is_up() && !phase.is_pending() {
             return;
-        };
+        }
+        let counts = self.counts.entry(rule).or_default();
+        let gauge = if phase.is_up() { &mut counts.firing } else { &mut counts.pending };
         *gauge = if up { *gauge + 1 } else { gauge.saturating_sub(1) };
     }
 
@@ -414,7 +510,9 @@ impl Book {
         for step in steps {
             out.push(self.transition(spec, instance, *step, now));
         }
-        self.counts[rule].transitions += steps.len() as u64;
+        if !steps.is_empty() {
+            self.counts.entry(rule).or_default().transitions += steps.len() as u64;
+        }
         if timer != old_timer {
             if let Some(due) = old_timer {
                 self.timers.remove(&(due, id));
@@ -427,13 +525,13 @@ impl Book {
             self.count_phase(rule, before, false);
             self.count_phase(rule, after, true);
             self.changed.insert(id);
-            if after == Phase::Quiet
-                && let Some(instance) = self.instances.get_mut(&id).filter(|instance| !instance.queued)
+            if (before == Phase::Quiet) != (after == Phase::Quiet)
+                && let Some(key) = self.instances.get(&id).map(|instance| instance.key.clone())
             {
-                instance.queued = true;
-                self.quiet[rule].push_back((id, instance.last_at));
+                self.tell(rule, &key, before, after);
             }
         }
+        self.queue_if_quiet(id);
     }
 
     fn transition(&self, spec: &AlertSpec, instance: &Instance, step: Step, now: Now) -> Transition {
@@ -489,8 +587,16 @@ fn named(spec: &AlertSpec, values: &[Value]) -> Vec<(Arc<str>, Value)> {
 fn labels(agent: &Arc<str>, spec: &AlertSpec, key: &[Value]) -> Labels {
     let mut labels = spec.labels.clone();
     for (name, value) in spec.key.iter().zip(key) {
-        if let Some(text) = as_label(value) {
-            labels.insert(name.clone(), text);
+        match value {
+            Value::Str(text) if !text.is_empty() => {
+                labels.insert(name.clone(), text.clone());
+            }
+            other => {
+                let text = as_label(other);
+                if !text.is_empty() {
+                    labels.insert(name.clone(), text.into());
+                }
+            }
         }
     }
     labels.insert("agent".into(), agent.clone());
@@ -499,14 +605,14 @@ fn labels(agent: &Arc<str>, spec: &AlertSpec, key: &[Value]) -> Labels {
     labels
 }
 
-/// A key value as a label says it. NULL and the empty text are no label.
-fn as_label(value: &Value) -> Option<Arc<str>> {
-    let text = match value {
-        Value::Null => return None,
-        Value::Str(text) => text.clone(),
-        other => other.to_string().into(),
-    };
-    (!text.is_empty()).then_some(text)
+/// The hash of a rule's key, as its labels say it.
+fn hash(rule: usize, key: &[Value]) -> u64 {
+    let mut hasher = Fold::default();
+    hasher.write_usize(rule);
+    for value in key {
+        hasher.write_u64(fold(as_label(value).as_bytes()));
+    }
+    hasher.finish()
 }
 
 fn state_key(agent: &Arc<str>, spec: &AlertSpec, key: &[Value]) -> StateKey {

@@ -99,6 +99,8 @@ impl SavedState {
             anchor: mono,
             carried: Duration::from_micros(self.carried),
             values: self.values.into_iter().map(SavedValue::into_value).collect(),
+            // Only those are saved quiet that are kept so.
+            kept: self.phase == SavedPhase::Quiet,
             queued: false,
         }
     }

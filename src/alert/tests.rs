@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::model::alerting::AlertShape;
-use std::time::Duration;
 
 fn book(for_: Duration) -> Book {
     let shape = AlertShape {
@@ -30,6 +29,7 @@ fn see(book: &mut Book, device: usize, at: i64, hot: bool) -> usize {
         raise: Some(hot),
         clear: Some(!hot),
         retained: false,
+        order: Order::Untold,
     };
     let mut out = Vec::new();
     book.observe(seen, Now { wall: at, mono: Mono::default() }, &mut out);
@@ -57,8 +57,7 @@ fn a_key_beyond_the_bound_takes_the_place_of_a_quiet_one_and_never_that_of_an_al
     assert_eq!(book.instances.len(), MAX_KEYS);
     assert_eq!(book.counts()[0].firing, 100);
     assert_eq!(book.counts()[0].refused, 0);
-    let known: Box<[Value]> = [Value::str("100")].into();
-    assert!(book.index.contains_key(&(0, known)));
+    assert!(book.find(0, &[Value::Int(100)]).is_some());
     for device in 0..100 {
         assert_eq!(see(&mut book, device, at, false), 1, "alert {device} is still known");
     }
@@ -79,5 +78,36 @@ fn where_every_key_has_an_alert_another_is_refused_until_one_clears() {
         assert_eq!(see(&mut book, MAX_KEYS + 1 + gone, at + 1, true), 1, "there is room for one");
         assert_eq!(see(&mut book, gone, at + 1, true), 0, "and for no more");
     }
-    assert!(book.quiet[0].len() <= MAX_KEYS);
+    assert!(book.rooms[&0].quiet.len() <= MAX_KEYS);
+}
+
+/// An observation of device 1 as the engine tells it that counts the newest row of each key.
+fn tell(book: &mut Book, at: i64, hot: bool, order: Order) -> usize {
+    let key: Box<[Value]> = [Value::Int(1)].into();
+    let at = Timestamp::from_millis(at);
+    let (raise, clear) = (Some(hot), Some(!hot));
+    let seen = Observation { rule: 0, values: key.clone(), key, at, raise, clear, retained: false, order };
+    let mut out = Vec::new();
+    book.observe(seen, Now { wall: at, mono: Mono::default() }, &mut out);
+    out.len()
+}
+
+#[test]
+fn what_is_quiet_is_not_kept_where_others_know_what_is_newest() {
+    let mut book = book(Duration::ZERO);
+    assert_eq!(tell(&mut book, 5, false, Order::Newest), 0);
+    assert_eq!(tell(&mut book, 3, true, Order::Older), 0, "it raises nothing");
+    assert_eq!(book.counts()[0].outdated, 1);
+    assert!(book.instances.is_empty() && book.take_activity().next().is_none());
+    assert_eq!(tell(&mut book, 6, true, Order::Newest), 1);
+    assert_eq!(tell(&mut book, 5, false, Order::Older), 0, "an alert knows its own newest");
+    let told =
+        |book: &mut Book| book.take_activity().map(|a| (a.key[0].to_string(), a.active)).collect::<Vec<_>>();
+    assert_eq!(told(&mut book), [("1".to_owned(), true)]);
+    assert_eq!(tell(&mut book, 7, false, Order::Newest), 1);
+    assert_eq!(told(&mut book), [("1".to_owned(), false)]);
+    assert!(book.instances.is_empty() && book.rooms.is_empty() && book.index.is_empty());
+    // What is kept of it goes with it.
+    let changes = book.take_changes();
+    assert_eq!(changes.iter().map(|change| change.body.is_some()).collect::<Vec<_>>(), [false]);
 }

@@ -24,7 +24,6 @@ use std::sync::Arc;
 use crate::model::message::Message;
 use crate::model::row::Rows;
 use crate::model::stream::StreamSpec;
-use crate::model::value::Value;
 
 use self::delimited::Lines;
 use self::elements::Elements;
@@ -33,6 +32,7 @@ use self::route::Router;
 use self::texts::Texts;
 
 pub use self::reject::{RejectReason, Sample, StreamStats};
+pub use self::route::Cares;
 
 /// How deep arrays and objects may be nested. Readings are rarely deeper than five; the bound
 /// keeps every payload far from the end of the stack.
@@ -123,13 +123,12 @@ impl Decoder {
         self.decode_for(&|_, _| true, message, out)
     }
 
-    /// The same where not every row is of use: `cares` is told a stream's place and the values of those
-    /// of its slots that the topic gives, each with its slot, and says whether there may be rows with
-    /// these values that matter. It is asked once for a topic until [`Self::swap`], so what it says must
-    /// hold that long. Where it says no, the stream only counts the message.
+    /// The same where not every row is of use. `cares` is asked once for each stream of a topic until
+    /// [`Self::swap`], so what it says must hold that long. Where it says no, the stream only counts the
+    /// message.
     pub fn decode_for(
         &mut self,
-        cares: &dyn Fn(usize, &[(usize, &Value)]) -> bool,
+        cares: &Cares<'_>,
         message: &Message,
         out: &mut Rows,
     ) -> Fate {

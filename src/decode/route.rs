@@ -16,8 +16,8 @@ use crate::model::stream::{Field, FieldSource, Format, StreamSpec};
 use crate::model::value::{DataType, Value};
 
 /// Whether a row of a stream, by its place, can matter to anybody: all that is known of it are the values
-/// of some slots, which the topic gives.
-pub(super) type Cares<'c> = dyn Fn(usize, &[(usize, &Value)]) -> bool + 'c;
+/// of some slots, which source and topic give, each with its slot.
+pub type Cares<'c> = dyn Fn(usize, &[(usize, &Value)]) -> bool + 'c;
 
 /// The way of every message of one topic.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use crate::model::row::Row;
 use crate::model::stream::{Field, FieldSource, Format, TimeUnit};
 use crate::model::time::Timestamp;
 use crate::model::topic::TopicPattern;
-use crate::model::value::DataType;
+use crate::model::value::{DataType, Value};
 
 mod scanner;
 

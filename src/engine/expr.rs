@@ -32,6 +32,8 @@ pub(super) enum Names<'a> {
         sides: &'a [&'a [Value]],
         /// The values of the analytic functions so far.
         analytics: &'a [Value],
+        /// What the output columns are, for who asks of them before they are there.
+        columns: &'a [Expr],
     },
     /// A closed window of one group.
     Window {
@@ -85,13 +87,22 @@ impl Env<'_> {
 impl<'a> Scope<'a> {
     /// Over one row.
     pub(super) fn row(sides: &'a [&'a [Value]], analytics: &'a [Value], env: &'a Env<'a>) -> Self {
-        Self { names: Names::Row { sides, analytics }, env, element: None }
+        Self { names: Names::Row { sides, analytics, columns: &[] }, env, element: None }
+    }
+
+    /// The same row, of which output columns can be asked: each is evaluated when it is.
+    pub(super) fn through(self, columns: &'a [Expr]) -> Self {
+        let names = match self.names {
+            Names::Row { sides, analytics, .. } => Names::Row { sides, analytics, columns },
+            other => other,
+        };
+        Self { names, ..self }
     }
 
     /// The same, with these values of analytic functions.
     pub(super) fn with_analytics(self, analytics: &'a [Value]) -> Self {
         let names = match self.names {
-            Names::Row { sides, .. } => Names::Row { sides, analytics },
+            Names::Row { sides, columns, .. } => Names::Row { sides, analytics, columns },
             Names::Window { group, aggregates, .. } => Names::Window { group, aggregates, analytics },
             Names::Output(columns) => Names::Output(columns),
         };
@@ -188,6 +199,9 @@ fn name<'a>(expr: &Expr, scope: Scope<'a>) -> Cow<'a, Value> {
             analytics.get(*i)
         }
         (Expr::Column(i), Names::Output(columns)) => columns.get(*i),
+        (Expr::Column(i), Names::Row { columns, .. }) => {
+            return columns.get(*i).map_or(Cow::Owned(Value::Null), |column| eval(column, scope));
+        }
         (Expr::Unnested, _) => scope.element,
         _ => return Cow::Owned(point(expr, scope.env).map_or(Value::Null, Value::Time)),
     };

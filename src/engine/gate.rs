@@ -1,47 +1,140 @@
 //! What holds a rule's rows back, in which order it is asked, and how much of it an index can know.
 //!
-//! WHERE stops at its first term that is not true. Terms that have a value for every row come first, then
-//! those that may have none: so it makes no difference to what is counted as undefined, nor to the
-//! numbers of a generator, whether an index has answered for the former.
+//! WHERE stops at its first term that is not true. Terms that have a value for every row come first; then,
+//! where a rule is silent and none of its alerts is active, such terms of `when`; then those of WHERE that
+//! may have no value. So it makes no difference to what is counted as undefined, nor to the numbers of a
+//! generator, whether an index has answered for the others.
 
+use super::Config;
 use super::expr::{Scope, holds};
 use super::front;
 use super::index::{Condition, Terms, is_total};
 use crate::model::alerting::RuleKind;
+use crate::model::row::Order;
+use crate::model::stream::StreamSpec;
 use crate::plan::logical::{Expr, Plan, RulePlan, Side};
 
 /// What is known of a rule's conditions before any row comes.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Gate {
     /// The terms of WHERE that have a value for every row.
-    total: u64,
+    filter: u32,
+    /// Those of `when`.
+    when: u32,
+    plain: bool,
+    silent: bool,
+    by: By,
+}
+
+/// Who knows how a row of the rule stands to those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// Nothing ever comes too late.
+    Nothing,
+    /// Its stream, which remembers the newest row of each key.
+    Stream,
+    /// Nobody here.
+    Nobody,
 }
 
 impl Gate {
     /// The gate of a rule.
-    pub(super) fn new(rule: &RulePlan) -> Self {
-        Self { total: Terms::new(rule).total(terms(rule.filter.as_ref())) }
+    pub(super) fn new(plan: &Plan, rule: &RulePlan, config: &Config) -> Self {
+        let over = Terms::new(rule);
+        let stateful = matches!(rule.alert.kind, RuleKind::State { .. });
+        let by = match plan.streams.get(rule.stream()) {
+            Some(stream) if stateful => Self::by(stream, rule),
+            _ => By::Nothing,
+        };
+        Self {
+            filter: over.total(terms(rule.filter.as_ref())),
+            when: over.total(terms(rule.when.as_ref())),
+            plain: rule.window.is_none()
+                && rule.from.sides.len() == 1
+                && rule.analytics.is_empty()
+                && rule.unnest.is_none()
+                && rule.arrange.is_none()
+                && rule.key.iter().all(|key| over.has_value(key)),
+            silent: config.watched && stateful && by != By::Nobody,
+            by,
+        }
+    }
+
+    fn by(stream: &StreamSpec, rule: &RulePlan) -> By {
+        let own = stream.key.map(|slot| Expr::Field(0, slot));
+        if rule.window.is_some() || stream.timestamp.is_none() {
+            By::Nothing
+        } else if rule.key.iter().eq(own.iter()) {
+            By::Stream
+        } else {
+            By::Nobody
+        }
+    }
+
+    /// Whether each row gives one output row or none, and leaves nothing behind.
+    pub(super) const fn is_plain(self) -> bool {
+        self.plain
+    }
+
+    /// Whether what raises nothing is only told where an alert is active.
+    pub(super) const fn is_silent(self) -> bool {
+        self.silent
+    }
+
+    /// Whether the stream must remember the newest row of each key.
+    pub(super) fn is_by_stream(self) -> bool {
+        self.by == By::Stream
+    }
+
+    /// How a row stands to those before it, where the stream says whether it is older than one of them.
+    pub(super) const fn order(self, older: bool) -> Order {
+        match self.by {
+            By::Stream if older => Order::Older,
+            By::Stream | By::Nothing => Order::Newest,
+            By::Nobody => Order::Untold,
+        }
+    }
+
+    /// The slot that is the whole key of the rule's alerts.
+    pub(super) fn key_slot(rule: &RulePlan) -> Option<u32> {
+        match &*rule.key {
+            [Expr::Field(0, slot)] => u32::try_from(*slot).ok(),
+            _ => None,
+        }
     }
 
     /// Whether WHERE is true.
     pub(super) fn passes(self, rule: &RulePlan, scope: Scope<'_>) -> bool {
-        let terms = terms(rule.filter.as_ref());
-        let asked = |total: bool| {
-            let those = terms.iter().enumerate().filter(move |(at, _)| is_total(self.total, *at) == total);
-            those.map(|(_, term)| term)
-        };
-        asked(true).chain(asked(false)).all(|term| holds(term, scope))
+        let filter = terms(rule.filter.as_ref());
+        all(filter, self.filter, true, scope) && all(filter, self.filter, false, scope)
+    }
+
+    /// Whether WHERE is true, and where the rule is silent and the row not `awake`, `when` as far as it
+    /// always has a value. The scope is one of a plain rule, through which columns can be asked.
+    pub(super) fn admits(self, rule: &RulePlan, scope: Scope<'_>, awake: impl FnOnce() -> bool) -> bool {
+        let (filter, when) = (terms(rule.filter.as_ref()), terms(rule.when.as_ref()));
+        all(filter, self.filter, true, scope)
+            && (!self.silent || all(when, self.when, true, scope) || awake())
+            && all(filter, self.filter, false, scope)
+    }
+
+    /// What an engine's index knows of the rule.
+    pub(super) fn condition(self, plan: &Plan, rule: &RulePlan, config: &Config) -> Condition {
+        if config.index { self.access(plan, rule) } else { Condition::open() }
     }
 
     /// For which rows of a stream the rule must be asked. Of the others none would change anything but
-    /// what is counted for the whole stream.
-    pub(super) fn access(self, plan: &Plan, rule: &RulePlan) -> Condition {
+    /// what is counted for the whole stream, unless it belongs to an active alert.
+    fn access(self, plan: &Plan, rule: &RulePlan) -> Condition {
         let [Side::Stream(stream)] = *rule.from.sides else { return Condition::open() };
         if !rule.analytics.is_empty() {
             return Condition::open();
         }
-        let terms_of = Terms::new(rule);
-        let filter = terms_of.all(terms(rule.filter.as_ref()), self.total);
+        let over = Terms::new(rule);
+        let filter = over.all(terms(rule.filter.as_ref()), self.filter);
+        if self.plain && self.silent {
+            return filter.and(over.all(terms(rule.when.as_ref()), self.when));
+        }
         let Some(window) = &rule.window else { return filter };
         // A row that WHERE holds back still tells its lane the time, so all rows of a lane must come; those
         // of another lane need not.
@@ -49,8 +142,8 @@ impl Gate {
         else {
             return Condition::open();
         };
-        let lane = window.group.iter().chain(front::keys(&window.kind));
-        if !lane.into_iter().all(|expr| terms_of.has_value(expr)) {
+        let mut lane = window.group.iter().chain(front::keys(&window.kind));
+        if !lane.all(|expr| over.has_value(expr)) {
             return Condition::open();
         }
         u32::try_from(key).map_or_else(|_| Condition::open(), |key| filter.only(key))
@@ -60,6 +153,15 @@ impl Gate {
 /// Whether retained rows are not used, since they tell a state and no event.
 pub(super) fn skips_retained(rule: &RulePlan) -> bool {
     rule.window.is_some() || matches!(rule.alert.kind, RuleKind::Occurrence { .. })
+}
+
+/// Whether all those terms are true that always have a value, or all the others.
+fn all(terms: &[Expr], total: u32, first: bool, scope: Scope<'_>) -> bool {
+    terms
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| is_total(total, *at) == first)
+        .all(|(_, term)| holds(term, scope))
 }
 
 /// The terms of a condition: what AND connects.

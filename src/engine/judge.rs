@@ -45,21 +45,24 @@ fn line(ctx: Context<'_>, scope: Scope<'_>) -> Option<Line> {
     Some(Line { columns: row(&ctx.rule.project), key: row(&ctx.rule.key), order })
 }
 
-/// Judges an output row and hands it out.
+/// Judges an output row and hands it out, unless it changes nothing.
 pub(super) fn observe(work: &mut Work<'_>, line: Line, env: &Env, at: Timestamp, retained: bool) {
     let rule = work.ctx.rule;
     let says = |expr: &Expr| truth(&eval(expr, Scope::output(&line.columns, env)));
     let raise = match (&rule.alert.kind, &rule.when) {
-        (RuleKind::State { .. }, Some(when)) => says(when),
-        (RuleKind::State { .. }, None) | (RuleKind::Occurrence { .. }, _) => Some(true),
+        (RuleKind::State { .. }, Some(when)) if !work.is_raise_proved() => says(when),
+        (RuleKind::State { .. } | RuleKind::Occurrence { .. }, _) => Some(true),
     };
+    work.account.matched += u64::from(raise == Some(true));
+    if !work.is_told(raise == Some(true), &line.key) {
+        return;
+    }
     let clear = match &rule.clear {
         Some(clear) => says(clear),
         None => raise.map(|raise| !raise),
     };
     let mut values = line.columns.into_vec();
     values.truncate(rule.visible);
-    work.account.matched += u64::from(raise == Some(true));
-    let (rule, key) = (work.ctx.index, line.key);
-    work.out.push(Observation { rule, key, values: values.into(), at, raise, clear, retained });
+    let (rule, key, order) = (work.ctx.index, line.key, work.order);
+    work.out.push(Observation { rule, key, values: values.into(), at, raise, clear, retained, order });
 }

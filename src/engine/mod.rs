@@ -14,6 +14,7 @@ mod arithmetic;
 mod arrange;
 mod budget;
 mod expr;
+mod feed;
 mod front;
 mod function;
 mod gate;
@@ -24,33 +25,39 @@ mod judge;
 mod layout;
 mod like;
 mod op;
+mod placement;
+mod recent;
 mod sampler;
 mod snapshot;
 mod table;
 mod unit;
+mod watch;
 mod watermark;
 mod work;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::cast;
-use crate::model::row::{Observation, Row};
-use crate::model::stream::{FieldSource, StreamSpec};
+use crate::model::row::{Observation, Order, Row};
+use crate::model::stream::StreamSpec;
 use crate::model::time::{Mono, Now};
 use crate::plan::logical::{Aggregate, Arrange, Content, Expr, Plan, RulePlan, Side, WindowKind};
 
+use self::feed::{Feed, feeds, streams};
 use self::gate::Gate;
-use self::index::{Candidate, Condition, Index};
+use self::index::Candidate;
 use self::layout::{Layout, fingerprint};
 use self::sampler::Sampler;
 use self::snapshot::{Reader, VERSION, Writer};
 use self::table::Tables;
-use self::unit::{Unit, Units, together, watch};
+use self::unit::{Unit, Units, look, together};
+use self::watch::Watch;
 use self::watermark::Mark;
 use self::work::{MAX_LINES, Peers, Work};
 
+pub use self::placement::{Open, Placement, Way};
 pub use self::snapshot::SnapshotError;
 
 /// The ceilings of one rule's state, and how its cost is measured. What finds no room is counted as
@@ -71,12 +78,20 @@ pub struct Config {
     /// A clock that counts nanoseconds from anywhere, to measure what rules cost; none by default, and
     /// then nothing is measured.
     pub nanos: Option<fn() -> u64>,
-    /// Whether rules that make the same of every row share one operator, with its ceilings; true by
-    /// default. No answer depends on it, but where a ceiling is reached.
-    pub share: bool,
     /// Whether rows are looked up in an index of the rules' conditions; so by default. Without it each rule
     /// is asked for each row of its streams. What comes out is the same.
     pub index: bool,
+    /// Whether whoever takes the observations tells with [`Engine::watch`] which alerts are active; not so by
+    /// default. Then an observation that raises nothing, of an alert that is not active, is not given:
+    /// nothing would come of it.
+    pub watched: bool,
+    /// Whether rules that make the same of every row share one operator, with its ceilings; true by
+    /// default. No answer depends on it, but where a ceiling is reached.
+    pub share: bool,
+    /// How many shared windows the clock may close at once, about; all by default. The others wait for the
+    /// next call: until then [`Engine::next_deadline`] stands where it stood. What a row's own key waits
+    /// for is done before the row, so only the order between keys depends on it.
+    pub spread: usize,
 }
 
 impl Default for Config {
@@ -86,8 +101,10 @@ impl Default for Config {
             max_states: 100_000,
             max_bytes: 16 << 20,
             nanos: None,
-            share: true,
             index: true,
+            watched: false,
+            share: true,
+            spread: usize::MAX,
         }
     }
 }
@@ -117,9 +134,8 @@ pub struct Account {
     /// evenly; the ceiling is that of all of it.
     pub bytes: usize,
     /// The nanoseconds that its rows took, extrapolated from some of them, chosen at random among all rows
-    /// that a rule was asked for, and shared out evenly among rules that share the work: what the index
-    /// spared is not in it, and what finding the rule in the index took neither. Zero where
-    /// [`Config::nanos`] is not set.
+    /// that a rule was asked for: what the index spared is not in it, and what finding the rule in the index
+    /// took neither. Rules that share the work share it out evenly. Zero where [`Config::nanos`] is not set.
     pub ns: u64,
     /// Until when the rule counts as degraded, since it reached a ceiling; `None` if it never did.
     pub degraded_until: Option<Mono>,
@@ -134,16 +150,17 @@ pub struct Engine {
     plan: Arc<Plan>,
     config: Config,
     tables: Tables,
-    /// The streams, each with the units that read it.
+    /// The streams, each with the rules that read it.
     feeds: Vec<Feed>,
     gates: Vec<Gate>,
+    watch: Watch,
     /// Those that the row at hand can matter to.
     candidates: Vec<Candidate>,
     sampler: Sampler,
     /// For each stream the tables that it feeds, with the rules that look into them.
     fed: Vec<Vec<(usize, Vec<usize>)>>,
     units: Units,
-    /// Of each rule what neither its unit counts for it nor its streams do.
+    /// What is counted by stream, or by unit, is in here as its distance to that count.
     accounts: Vec<Account>,
     clock_trusted: bool,
     /// Whether state changed since somebody asked.
@@ -151,16 +168,6 @@ pub struct Engine {
     /// Whether a rule reached a ceiling since somebody asked.
     limited: bool,
     seed: u64,
-}
-
-/// One stream.
-#[derive(Debug)]
-struct Feed {
-    /// The rules that read it.
-    index: Index,
-    rows: u64,
-    future: u64,
-    retained: u64,
 }
 
 /// What an operator needs to know of its rule.
@@ -175,6 +182,11 @@ struct Context<'a> {
 impl<'a> Context<'a> {
     fn new(plan: &'a Plan, index: usize, config: &'a Config) -> Self {
         Self { index, plan, rule: &plan.rules[index], config }
+    }
+
+    /// The rule as the index counts it.
+    fn reader(self) -> u32 {
+        u32::try_from(self.index).unwrap_or(u32::MAX)
     }
 
     /// The stream on a side of FROM; the first one where there is a table.
@@ -255,13 +267,16 @@ impl<'a> Context<'a> {
 impl Engine {
     /// An engine with empty windows and tables.
     pub fn new(plan: Arc<Plan>, config: Config) -> Self {
+        let gates: Vec<Gate> = plan.rules.iter().map(|rule| Gate::new(&plan, rule, &config)).collect();
         let mut units = Units::new(&plan);
         units.begin(&plan, &config, 0..plan.rules.len(), 0);
-        let mut new = Self {
+        units.look_at_all();
+        Self {
+            feeds: feeds(&plan, &config, &gates, &units),
             units,
             tables: Tables::new(&plan, &config),
-            feeds: Vec::new(),
-            gates: Vec::new(),
+            gates,
+            watch: Watch::default(),
             candidates: Vec::new(),
             sampler: Sampler::default(),
             fed: fed(&plan),
@@ -272,9 +287,7 @@ impl Engine {
             changed: false,
             limited: false,
             seed: 0,
-        };
-        new.settle();
-        new
+        }
     }
 
     /// Says whether the node's calendar clock is right. While it is not, no row counts as dated
@@ -295,6 +308,10 @@ impl Engine {
     /// first what is due by `now`. Time must not go back from call to call, except for the calendar.
     pub fn push(&mut self, stream: usize, row: &Row, now: Now, out: &mut Vec<Observation>) {
         self.advance(now, out);
+        self.take(stream, row, now, out);
+    }
+
+    fn take(&mut self, stream: usize, row: &Row, now: Now, out: &mut Vec<Observation>) {
         let (Some(feed), Some(spec)) = (self.feeds.get_mut(stream), self.plan.streams.get(stream)) else {
             return;
         };
@@ -316,37 +333,39 @@ impl Engine {
         if future {
             return;
         }
-        let from = out.len();
+        let older = feed.is_older(spec, row);
         let mut candidates = std::mem::take(&mut self.candidates);
-        feed.index.candidates(&row.slots, &mut candidates);
+        feed.candidates(&row.slots, &mut candidates);
+        let from = out.len();
         for candidate in &candidates {
-            self.ask(*candidate, stream, row, now, out);
+            self.ask(*candidate, (stream, row, older), now, out);
         }
         self.candidates = candidates;
         in_order(out, from);
     }
 
-    /// Gives a row to a unit that it can matter to.
+    /// Gives a row, which may be older than one before it, to the rules of a unit that it can matter to.
     fn ask(
         &mut self,
         candidate: Candidate,
-        stream: usize,
-        row: &Row,
+        (stream, row, older): (usize, &Row, bool),
         now: Now,
         out: &mut Vec<Observation>,
     ) {
-        let at = candidate.reader() as usize;
-        let Units { list, looks, .. } = &mut self.units;
+        let leader = candidate.reader() as usize;
+        let Units { list, of, looks, .. } = &mut self.units;
+        let at = of[leader];
         let Some(unit) = list.get_mut(at).and_then(Option::as_mut) else { return };
         let clock = self.config.nanos.filter(|_| self.sampler.is_due());
         let began = clock.map(|clock| clock());
-        let leader = unit.leader();
         let ctx = Context::new(&self.plan, leader, &self.config);
         let Unit { rules, operator, ledger, account, .. } = unit;
-        let peers = Peers { rules, own: &mut self.accounts };
         let (gate, proved) = (self.gates[leader], candidate.is_proved());
+        let (tables, watch, order) = (&self.tables, &mut self.watch, gate.order(older));
+        let peers = Peers { rules, own: &mut self.accounts, gates: &self.gates };
+        let lines = MAX_LINES;
         let mut work =
-            Work { ctx, gate, proved, tables: &self.tables, now, account, peers, ledger, lines: MAX_LINES, out };
+            Work { ctx, gate, proved, watch, order, tables, now, account, peers, ledger, lines, out };
         let Account { refused, late, .. } = *work.account;
         for (side, _) in ctx.rule.streams().filter(|(_, read)| *read == stream) {
             operator.push(&mut work, side, row);
@@ -355,22 +374,24 @@ impl Engine {
         work.account.late = work.account.late.min(late + 1);
         self.limited |= work.note(refused);
         if let (Some(clock), Some(began)) = (clock, began) {
-            let took = clock().saturating_sub(began).saturating_mul(Sampler::EACH) / rules.len() as u64;
-            account.ns = account.ns.saturating_add(took);
+            let took = clock().saturating_sub(began).saturating_mul(Sampler::EACH);
+            account.ns = account.ns.saturating_add(took / rules.len() as u64);
         }
         self.changed |= unit.has_state(ctx);
-        watch(looks, at, unit);
+        look(looks, at, unit);
     }
 
     /// Closes the windows that the clock closes. Costs next to nothing before
     /// [`Self::next_deadline`].
     pub fn advance(&mut self, now: Now, out: &mut Vec<Observation>) {
+        self.watch.heard();
         let mark = Mark::of(now.mono);
         if self.units.next_look().is_none_or(|look| look > mark) {
             return;
         }
         let from = out.len();
         let due = self.units.take_due(mark);
+        let mut left = self.config.spread;
         let Units { list, looks, .. } = &mut self.units;
         for at in due {
             let Some(unit) = &mut list[at] else { continue };
@@ -379,16 +400,17 @@ impl Engine {
                 let leader = unit.leader();
                 let ctx = Context::new(&self.plan, leader, &self.config);
                 let Unit { rules, operator, ledger, account, .. } = unit;
-                let peers = Peers { rules, own: &mut self.accounts };
-                let (gate, proved) = (self.gates[leader], false);
-                let (tables, lines) = (&self.tables, MAX_LINES);
-                let mut work = Work { ctx, gate, proved, tables, now, account, peers, ledger, lines, out };
+                let peers = Peers { rules, own: &mut self.accounts, gates: &self.gates };
+                let (gate, tables, watch) = (self.gates[leader], &self.tables, &mut self.watch);
+                let (proved, order, lines) = (false, Order::Newest, MAX_LINES);
+                let mut work =
+                    Work { ctx, gate, proved, watch, order, tables, now, account, peers, ledger, lines, out };
                 let refused = work.account.refused;
-                operator.advance(&mut work);
+                left = left.saturating_sub(operator.advance(&mut work, left));
                 self.limited |= work.note(refused);
                 self.changed = true;
             }
-            watch(looks, at, unit);
+            look(looks, at, unit);
         }
         in_order(out, from);
     }
@@ -411,76 +433,43 @@ impl Engine {
 
     /// Each rule's account, in the order of the plan.
     pub fn accounts(&self) -> Vec<Account> {
-        (0..self.accounts.len()).map(|rule| self.account(rule)).collect()
+        self.counted(self.accounts.clone())
     }
 
-    /// The account of the rule at a place of the plan; an empty one where there is none.
-    pub fn account(&self, rule: usize) -> Account {
-        let mut account = self.accounts.get(rule).copied().unwrap_or_default();
-        if let Some(unit) = self.units.of(rule) {
-            account = account.with(&unit.account, unit.rules.len());
-        }
-        self.count(&mut account, rule);
-        account
-    }
-
-    /// Lets a rule show this account from here on.
-    fn show(&mut self, rule: usize, account: Account) {
-        let mut counted = Account::default();
-        self.count(&mut counted, rule);
-        let account = account.without(&counted);
-        if let Some(unit) = self.units.of(rule) {
-            self.accounts[rule] = account.without(&unit.account);
-        }
-    }
-
-    /// Adds what is counted once for all readers of a stream, and for all that look into the tables that it
-    /// feeds.
-    fn count(&self, account: &mut Account, at: usize) {
-        let Some(rule) = self.plan.rules.get(at) else { return };
-        let mut counted = Account::default();
-        for (at, (_, stream)) in rule.streams().enumerate() {
-            // A row counts once, on however many sides it comes.
-            let again = rule.streams().take(at).any(|(_, before)| before == stream);
-            let Some(feed) = self.feeds.get(stream).filter(|_| !again) else { continue };
-            counted.rows += feed.rows;
-            counted.future += feed.future;
-            counted.retained += if gate::skips_retained(rule) { feed.retained } else { 0 };
-        }
-        for side in &rule.from.sides {
-            let Side::Table(table) = side else { continue };
-            if let Some(Content::Latest { stream }) = self.plan.tables.get(*table).map(|table| &table.content) {
-                counted.future += self.feeds.get(*stream).map_or(0, |feed| feed.future);
+    /// What rules show whose own parts are these.
+    fn counted(&self, mut accounts: Vec<Account>) -> Vec<Account> {
+        for (index, (account, rule)) in accounts.iter_mut().zip(&self.plan.rules).enumerate() {
+            if let Some(unit) = self.units.of(index) {
+                *account = account.with(&unit.counted(index), unit.rules.len());
             }
+            self.count(account, rule);
         }
-        *account = account.plus(&counted);
+        self.count_fed(&mut accounts);
+        accounts
     }
 
-    /// Puts the units into the indexes of the streams that they read.
-    fn settle(&mut self) {
-        self.units.told();
-        self.gates = self.plan.rules.iter().map(|rule| Gate::new(rule)).collect();
-        for (at, stream) in self.plan.streams.iter().enumerate() {
-            let early = stream.fields.iter().map(|field| {
-                matches!(field.from, FieldSource::Capture(_) | FieldSource::Topic)
-            });
-            let index = Index::new(early.collect());
-            match self.feeds.get_mut(at) {
-                Some(feed) => feed.index = index,
-                None => self.feeds.push(Feed { index, rows: 0, future: 0, retained: 0 }),
-            }
+    /// Lets the rules show these accounts from here on.
+    fn show(&mut self, accounts: &[Account]) {
+        let none = self.counted(vec![Account::default(); self.plan.rules.len()]);
+        self.accounts = accounts.iter().zip(&none).map(|(account, none)| account.without(none)).collect();
+    }
+
+    /// Adds what is counted once for all readers of a stream.
+    fn count(&self, account: &mut Account, rule: &RulePlan) {
+        for feed in streams(rule).filter_map(|stream| self.feeds.get(stream)) {
+            account.rows = account.rows.wrapping_add(feed.rows);
+            account.future = account.future.wrapping_add(feed.future);
+            let retained = if gate::skips_retained(rule) { feed.retained } else { 0 };
+            account.retained = account.retained.wrapping_add(retained);
         }
-        for (at, unit) in self.units.list.iter().enumerate() {
-            let (Some(unit), Ok(reader)) = (unit, u32::try_from(at)) else { continue };
-            let rule = &self.plan.rules[unit.leader()];
-            let condition = match self.config.index {
-                true => self.gates[unit.leader()].access(&self.plan, rule),
-                false => Condition::open(),
-            };
-            let streams: BTreeSet<usize> = rule.streams().map(|(_, stream)| stream).collect();
-            for stream in streams {
-                if let Some(feed) = self.feeds.get_mut(stream) {
-                    feed.index.insert(reader, condition.clone());
+    }
+
+    /// The same of what feeds the tables that a rule looks into.
+    fn count_fed(&self, accounts: &mut [Account]) {
+        for (feed, tables) in self.feeds.iter().zip(&self.fed) {
+            for rule in tables.iter().flat_map(|(_, lookers)| lookers) {
+                if let Some(account) = accounts.get_mut(*rule) {
+                    account.future = account.future.wrapping_add(feed.future);
                 }
             }
         }
@@ -490,36 +479,25 @@ impl Engine {
     /// state and its account, and a table whose name and stream are the same its rows; every
     /// other starts empty.
     pub fn swap(&mut self, plan: Arc<Plan>) {
-        for rule in 0..self.accounts.len() {
-            let mut account = self.accounts[rule];
-            self.count(&mut account, rule);
-            self.accounts[rule] = account;
-        }
-        // What the streams have counted so far stands in the rules' own accounts.
-        self.feeds.clear();
-        let before = std::mem::replace(&mut self.plan, plan);
+        let old = std::mem::replace(self, Self::new(plan, self.config));
+        let before = old.accounts();
+        self.clock_trusted = old.clock_trusted;
         // What was written down before may hold state that went, and lack what came since.
         self.changed = true;
-        self.fed = fed(&self.plan);
-        let tables = std::mem::replace(&mut self.tables, Tables::new(&self.plan, &self.config));
-        self.tables.take_over(&self.plan, tables, &before);
-        let known: HashMap<(&str, u64), usize> = known(&self.plan);
+        self.seed = old.seed;
+        self.tables.take_over(&self.plan, old.tables, &old.plan);
+        self.take_over_recent(old.feeds, &old.plan);
         // Where each rule stands from here on, if it stays.
-        let stays: Vec<Option<usize>> = before
-            .rules
-            .iter()
-            .enumerate()
-            .map(|(old, rule)| {
-                let new = *known.get(&(rule.alert.rule.as_ref(), rule.state))?;
-                let shape = |plan, at| Context::new(plan, at, &self.config).shape();
-                (shape(&before, old) == shape(&self.plan, new)).then_some(new)
-            })
-            .collect();
-        let old = std::mem::replace(&mut self.units, Units::new(&self.plan));
-        let own = std::mem::replace(&mut self.accounts, vec![Account::default(); self.plan.rules.len()]);
-        let mut begin = vec![true; self.plan.rules.len()];
-        for mut unit in old.take_all() {
-            let leader = unit.leader();
+        let known: HashMap<(&str, u64), usize> = known(&self.plan);
+        let shape = |plan, at| Context::new(plan, at, &self.config).shape();
+        let stays = |(at, rule): (usize, &Arc<RulePlan>)| {
+            let new = *known.get(&(rule.alert.rule.as_ref(), rule.state))?;
+            (shape(&old.plan, at) == shape(&self.plan, new)).then_some(new)
+        };
+        let stays: Vec<Option<usize>> = old.plan.rules.iter().enumerate().map(stays).collect();
+        let mut units = Units::new(&self.plan);
+        let mut shown: Vec<Option<Account>> = vec![None; self.plan.rules.len()];
+        for mut unit in old.units.take_all() {
             let stay = unit.rules.iter().filter_map(|old| Some((*old, stays[*old]?)));
             let stay: Vec<(usize, usize)> = stay.collect();
             // Rules of one text and one declaration are as alike as they were. Were they not, only the first
@@ -527,18 +505,30 @@ impl Engine {
             let rules = together(&self.plan, &self.config, stay.iter().map(|(_, new)| *new));
             let Some(rules) = rules.into_iter().next() else { continue };
             let ctx = Context::new(&self.plan, rules.first().copied().unwrap_or_default(), &self.config);
-            unit.move_slots(&layouts(Context::new(&before, leader, &self.config)), &layouts(ctx));
-            for (old, new) in stay.into_iter().filter(|(_, new)| rules.contains(new)) {
-                self.accounts[new] = own[old];
-                begin[new] = false;
+            let leader = Context::new(&old.plan, unit.leader(), &self.config);
+            unit.move_slots(&layouts(leader), &layouts(ctx));
+            for (old, new) in stay.into_iter().filter(|(_, new)| rules.binary_search(new).is_ok()) {
+                shown[new] = Some(before[old]);
             }
-            unit.rules = rules;
-            self.units.put(unit);
+            unit.run_for(ctx, rules);
+            units.put(unit);
         }
-        let begin = begin.into_iter().enumerate().filter_map(|(rule, begins)| begins.then_some(rule));
-        self.units.begin(&self.plan, &self.config, begin, self.seed);
-        self.units.merge(&self.plan, &self.config, &mut self.accounts);
-        self.settle();
+        let begin = shown.iter().enumerate().filter_map(|(rule, shown)| shown.is_none().then_some(rule));
+        units.begin(&self.plan, &self.config, begin, self.seed);
+        units.merge(&self.plan, &self.config);
+        self.units = units;
+        self.reindex();
+        let shown: Vec<Account> = shown.into_iter().map(Option::unwrap_or_default).collect();
+        self.show(&shown);
+    }
+
+    /// Notes who reads what, and when to look at whom, after units came or went.
+    fn reindex(&mut self) {
+        let new = feeds(&self.plan, &self.config, &self.gates, &self.units);
+        for (feed, new) in self.feeds.iter_mut().zip(new) {
+            feed.index = new.index;
+        }
+        self.units.look_at_all();
     }
 
     /// All state as bytes. Monotonic times are written as distances from `now`, so that another process
@@ -554,12 +544,12 @@ impl Engine {
         for unit in units {
             out.len(unit.rules.len());
             for rule in &unit.rules {
-                let rule = &self.plan.rules[*rule];
-                out.run(rule.alert.rule.as_bytes());
-                out.u64(rule.state);
+                let ctx = Context::new(&self.plan, *rule, &self.config);
+                out.run(ctx.rule.alert.rule.as_bytes());
+                out.u64(ctx.rule.state);
+                out.u64(ctx.shape());
             }
             let ctx = context(unit);
-            out.u64(ctx.shape());
             let mut state = Writer::default();
             layouts(ctx).iter().for_each(|layout| layout.write(&mut state));
             unit.write(Mark::of(now.mono), &mut state);
@@ -585,12 +575,13 @@ impl Engine {
         for _ in 0..from.len()? {
             let mut rules = Vec::new();
             for _ in 0..from.len()? {
-                let name = from.text()?;
-                rules.extend(known.get(&(name, from.u64()?)));
+                let (name, hash, shape) = (from.text()?, from.u64()?, from.u64()?);
+                let rule = known.get(&(name, hash)).copied();
+                rules.extend(
+                    rule.filter(|rule| Context::new(&self.plan, *rule, &self.config).shape() == shape),
+                );
             }
-            let shape = from.u64()?;
             let state = from.part()?;
-            rules.retain(|rule| Context::new(&self.plan, *rule, &self.config).shape() == shape);
             if rules.iter().any(|rule| std::mem::replace(&mut taken[*rule], true)) {
                 return Err(from.damaged());
             }
@@ -605,16 +596,14 @@ impl Engine {
         let mut shown = self.accounts();
         shown.iter_mut().for_each(|account| account.degraded_until = None);
         for unit in restored {
-            unit.rules.iter().for_each(|rule| self.units.leave(*rule));
+            unit.rules.iter().for_each(|rule| self.units.leave(&self.plan, &self.config, *rule));
             self.units.put(unit);
         }
         self.units.forgive();
-        for (rule, account) in shown.into_iter().enumerate() {
-            self.show(rule, account);
-        }
         self.tables = tables;
-        self.units.merge(&self.plan, &self.config, &mut self.accounts);
-        self.settle();
+        self.units.merge(&self.plan, &self.config);
+        self.reindex();
+        self.show(&shown);
         Ok(())
     }
 

@@ -3,8 +3,8 @@
 //! than they hold.
 //!
 //! Layout: the version; the number of tables, and for each its name, the signature of its stream, and
-//! its state; the number of units, and for each the number of its rules, of each rule its id and the hash of
-//! what its state depends on, and then the unit's shape and its state. States are counted runs of bytes that can be passed over.
+//! its state; the number of units, and for each the number of its rules, of each rule its id, the hash of what
+//! its state depends on and its shape, and then the unit's state. States are counted runs of bytes that can be passed over.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

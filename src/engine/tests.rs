@@ -215,7 +215,7 @@ impl Bench {
     }
 
     fn account(&self) -> Account {
-        self.engine.account(0)
+        self.engine.accounts()[0]
     }
 }
 
@@ -646,9 +646,7 @@ proptest! {
             let accounts = engine.accounts();
             *engine = Engine::new(engine.plan.clone(), engine.config);
             engine.restore(&bytes, now).unwrap();
-            for (rule, account) in accounts.into_iter().enumerate() {
-                engine.show(rule, account);
-            }
+            engine.show(&accounts);
         });
         prop_assert_eq!(plain, restored);
     }

@@ -22,7 +22,7 @@ impl Mark {
         Mono::from_micros(u64::try_from(self.0).unwrap_or(0))
     }
 
-    fn plus(self, span: Duration) -> Self {
+    pub(super) fn plus(self, span: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(span.as_micros()).unwrap_or(i64::MAX)))
     }
 

@@ -3,12 +3,13 @@
 
 use super::analytic::Analytics;
 use super::budget::Budget;
-use super::expr::{Env, Scope};
+use super::expr::{Env, Scope, eval};
 use super::gate::Gate;
 use super::table::Tables;
+use super::watch::Watch;
 use super::watermark::Mark;
 use super::{Account, Context, DEGRADED};
-use crate::model::row::Observation;
+use crate::model::row::{Observation, Order};
 use crate::model::time::{Now, Timestamp};
 use crate::model::value::Value;
 
@@ -17,8 +18,11 @@ use crate::model::value::Value;
 pub(super) struct Work<'a> {
     pub(super) ctx: Context<'a>,
     pub(super) gate: Gate,
-    /// Whether WHERE is known to be true of the row.
+    /// Whether the condition that the index knows is true of the row.
     pub(super) proved: bool,
+    pub(super) watch: &'a mut Watch,
+    /// How the row stands to those of its key that came before.
+    pub(super) order: Order,
     pub(super) tables: &'a Tables,
     pub(super) now: Now,
     /// The account of all rules that the operator runs for.
@@ -37,6 +41,8 @@ pub(super) struct Peers<'a> {
     pub(super) rules: &'a [usize],
     /// The own accounts of all rules of the plan.
     pub(super) own: &'a mut [Account],
+    /// The gates of all rules of the plan.
+    pub(super) gates: &'a [Gate],
 }
 
 /// The most output rows that a rule gives because of one row or one deadline: more than the rows that
@@ -69,17 +75,17 @@ impl<'a> Work<'a> {
 
     /// The surroundings of one of several rules that the operator runs for.
     pub(super) fn of(&mut self, rule: usize) -> Work<'_> {
-        let Self { ctx, gate, proved, tables, now, peers, ledger, out, .. } = self;
-        let ctx = Context::new(ctx.plan, rule, ctx.config);
-        let peers_of_one = Peers { rules: &[], own: &mut [] };
+        let Self { ctx, watch, order, tables, now, peers, ledger, out, .. } = self;
         Work {
-            ctx,
-            gate: *gate,
-            proved: *proved,
+            ctx: Context::new(ctx.plan, rule, ctx.config),
+            gate: peers.gates[rule],
+            proved: false,
+            watch,
+            order: *order,
             tables,
             now: *now,
             account: &mut peers.own[rule],
-            peers: peers_of_one,
+            peers: Peers { rules: &[], own: &mut [], gates: &[] },
             ledger,
             lines: MAX_LINES,
             out,
@@ -122,6 +128,38 @@ impl<'a> Work<'a> {
     /// Whether WHERE is true of the row of `scope`.
     pub(super) fn passes(&self, scope: Scope<'_>) -> bool {
         self.proved || self.gate.passes(self.ctx.rule, scope)
+    }
+
+    /// Whether the row of `scope` belongs to an active alert of the rule.
+    pub(super) fn is_awake(&self, scope: Scope<'_>) -> bool {
+        let rule = self.ctx.reader();
+        if !self.watch.has(rule) {
+            return false;
+        }
+        let key: Vec<Value> = self.ctx.rule.key.iter().map(|expr| eval(expr, scope).into_owned()).collect();
+        self.watch.is_active(rule, &key)
+    }
+
+    /// Whether an observation is given: one that raises nothing where nothing is up is not, if
+    /// somebody watches.
+    pub(super) fn is_told(&mut self, raises: bool, key: &[Value]) -> bool {
+        let rule = self.ctx.reader();
+        match raises {
+            _ if !self.gate.is_silent() => true,
+            false => self.watch.is_active(rule, key),
+            true => {
+                // Of a plain rule it is the only one because of this row.
+                if !self.gate.is_plain() {
+                    self.watch.raise(rule, key);
+                }
+                true
+            }
+        }
+    }
+
+    /// Whether `when` is known to be true of the row.
+    pub(super) const fn is_raise_proved(&self) -> bool {
+        self.proved && self.gate.is_plain() && self.gate.is_silent()
     }
 
     /// The row of `scope` gave output.

@@ -1,8 +1,11 @@
 //! Label sets, and the fingerprint that is an alert's identity on the wire.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+
+use super::value::Value;
 
 /// Names and values, sorted by name.
 pub type Labels = BTreeMap<Arc<str>, Arc<str>>;
@@ -10,6 +13,28 @@ pub type Labels = BTreeMap<Arc<str>, Arc<str>>;
 /// The labels that every alert has of itself, as part of its identity: where and by which rule it
 /// was raised.
 pub const OWN_LABELS: [&str; 3] = ["agent", "ruleset", "alertname"];
+
+/// A value of a key as a label says it. NULL and the empty text are no label: both are empty here.
+pub fn as_label(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::Null => Cow::Borrowed(""),
+        Value::Str(text) => Cow::Borrowed(text),
+        other => Cow::Owned(other.to_string()),
+    }
+}
+
+/// A key as its labels say it: text, and NULL where there is no label. Alerts are told apart by it, as
+/// everybody upstream tells them.
+pub fn label_key(key: &[Value]) -> Box<[Value]> {
+    let label = |value: &Value| match value {
+        Value::Str(text) if !text.is_empty() => Value::Str(text.clone()),
+        other => match as_label(other) {
+            text if text.is_empty() => Value::Null,
+            text => Value::str(&text),
+        },
+    };
+    key.iter().map(label).collect()
+}
 
 /// The identity of an alert: 64-bit FNV-1a over the sorted labels, each name and each value
 /// followed by byte 0xFF. Equal to Alertmanager's (`model.LabelSet.Fingerprint` of

@@ -108,4 +108,18 @@ pub struct Observation {
     pub clear: Option<bool>,
     /// From a retained message: may set the state of a stateful rule, is never an occurrence.
     pub retained: bool,
+    /// How it stands to what came before.
+    pub order: Order,
+}
+
+/// How an observation stands in time to those of its key that came before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// None of them is newer.
+    #[default]
+    Newest,
+    /// A row of the key came before that is newer. It must not raise what is quiet.
+    Older,
+    /// Nobody has kept count: who takes it must remember the newest of each key, quiet or not.
+    Untold,
 }

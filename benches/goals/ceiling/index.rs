@@ -35,7 +35,11 @@ impl Cluster {
     }
 
     fn matching(&self, value: f64) -> impl Iterator<Item = u32> {
-        self.above.iter().zip(&self.rules).take_while(move |(above, _)| **above < value).map(|(_, rule)| *rule)
+        self.above
+            .iter()
+            .zip(&self.rules)
+            .take_while(move |(above, _)| **above < value)
+            .map(|(_, rule)| *rule)
     }
 }
 
@@ -101,7 +105,9 @@ impl Index {
         let names = rules.iter().filter_map(|rule| rule.device).max().map_or(0, |most| most + 1);
         let mut index = Self {
             devices: Table::with_room(names),
-            sites: Table::with_room(rules.iter().filter_map(|rule| rule.site).max().map_or(0, |most| most + 1)),
+            sites: Table::with_room(
+                rules.iter().filter_map(|rule| rule.site).max().map_or(0, |most| most + 1),
+            ),
             plain: Cluster::default(),
             two: Cluster::default(),
             humid: vec![f64::MIN; rules.len()],

@@ -120,7 +120,7 @@ impl Pipeline {
 
     /// What was taken in and what came of it, a line each.
     pub(super) fn counts(&self, given: u64) -> Vec<String> {
-        let account = self.engine.account(0);
+        let account = self.engine.accounts().first().copied().unwrap_or_default();
         let rejected: u64 = self.decoder.stats().flat_map(|(_, stats)| stats.rejects()).map(|(_, n)| n).sum();
         let [messages, read, given] = [(self.messages, "message"), (account.rows, "row"), (given, "row")]
             .map(|(n, what)| count(n, what));

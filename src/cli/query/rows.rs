@@ -186,6 +186,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::row::Order;
     use crate::model::time::Timestamp;
 
     fn row(values: &[Value]) -> Observation {
@@ -197,6 +198,7 @@ mod tests {
             raise: Some(true),
             clear: None,
             retained: false,
+            order: Order::Newest,
         }
     }
 

@@ -2,9 +2,12 @@
 //! order in which rows came, beyond ties of time; what goes by order goes by the rows' times. What grows
 //! with the rows is taken from the rule's [`Budget`].
 
+mod exact;
+mod extreme;
 mod line;
 mod merged;
 mod moments;
+mod partial;
 mod readings;
 mod sample;
 mod sum;
@@ -28,6 +31,7 @@ use self::sample::Sample;
 use self::unique::Unique;
 
 pub(super) use self::moments::{Moments, Of};
+pub(super) use self::partial::Partial;
 pub(super) use self::readings::{Reading, rise, seconds_between};
 pub(super) use self::sum::Sum;
 
@@ -321,7 +325,7 @@ impl State {
             Self::Unique(unique) => unique.bytes(),
             Self::Merged(merged) => merged.bytes(),
             Self::Sample(sample) => sample.bytes(),
-            // These hold numbers only, so they never grow.
+            // These hold numbers only, and grow at most once.
             Self::Count(_) | Self::Sum(_) | Self::Ends(_) => 0,
             Self::Spread(_) | Self::Distance(_) | Self::Line(_) => 0,
         }

@@ -27,6 +27,11 @@ impl Wide {
         Self { high: x, low: 0.0 }
     }
 
+    /// A float with what is to be added to it, which is less than it can show.
+    pub(super) const fn of_parts(high: f64, low: f64) -> Self {
+        Self { high, low }
+    }
+
     /// An integer; exact up to 2^106.
     #[expect(
         clippy::cast_precision_loss,
@@ -66,6 +71,11 @@ impl Wide {
         let first = self.high / other.high;
         let rest = self.minus(other.times(Self::float(first)));
         quick_two_sum(first, rest.high / other.high)
+    }
+
+    /// The part that is a float by itself: of a sum that was exact the nearest one.
+    pub(super) const fn high(self) -> f64 {
+        self.high
     }
 
     /// The nearest float. Not finite where anything on the way was not.

@@ -147,6 +147,7 @@ impl State {
             }
             (Self::Sum(sum), function) => {
                 sum.add(&arg(0));
+                sum.stay_lost();
                 if function == F::AccAvg { sum.mean(env) } else { sum.total(env) }
             }
             (Self::Least(best), _) => extreme(best, &arg(0), Ordering::Less),

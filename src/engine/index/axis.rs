@@ -149,10 +149,4 @@ impl Axis {
             }
         }
     }
-
-    /// The entries, for counting what they take.
-    #[cfg(test)]
-    pub(super) fn entries(&self) -> impl Iterator<Item = (f64, Tail)> {
-        self.blocks.iter().flat_map(|block| block.keys.iter().copied().zip(block.tails.iter().copied()))
-    }
 }

@@ -116,7 +116,7 @@ impl<'a> Terms<'a> {
     }
 
     /// Where all those of these terms are true that cannot be undefined; the others are left open.
-    pub(in crate::engine) fn all(self, terms: &[Expr], total: u64) -> Condition {
+    pub(in crate::engine) fn all(self, terms: &[Expr], total: u32) -> Condition {
         terms.iter().enumerate().fold(Condition::always(), |all, (at, term)| {
             let one = if is_total(total, at) { self.truth(term, true) } else { Condition::open() };
             all.and(one)
@@ -124,10 +124,10 @@ impl<'a> Terms<'a> {
     }
 
     /// Which of these terms have a value for every row, whatever it holds, and leave nothing behind: a
-    /// bit for each of the first 64.
-    pub(in crate::engine) fn total(self, terms: &[Expr]) -> u64 {
-        let bits = terms.iter().take(64).enumerate();
-        bits.fold(0, |bits, (at, term)| bits | u64::from(self.has_value(term)) << at)
+    /// bit for each of the first 32.
+    pub(in crate::engine) fn total(self, terms: &[Expr]) -> u32 {
+        let bits = terms.iter().take(32).enumerate();
+        bits.fold(0, |bits, (at, term)| bits | u32::from(self.has_value(term)) << at)
     }
 
     /// Whether an expression has a value, if it may be NULL, for every row: nothing in it overflows or
@@ -287,8 +287,8 @@ impl<'a> Terms<'a> {
 }
 
 /// Whether the mask says so of the term.
-pub(in crate::engine) const fn is_total(total: u64, at: usize) -> bool {
-    at < 64 && total >> at & 1 == 1
+pub(in crate::engine) const fn is_total(total: u32, at: usize) -> bool {
+    at < 32 && total >> at & 1 == 1
 }
 
 /// The same comparison with its operands exchanged.

@@ -198,8 +198,8 @@ proptest! {
             prop_assert_eq!(index.len(), entries);
         }
         for (reader, _, condition) in known {
-            for placement in index.placements(reader, &condition) {
-                prop_assert!(placement.cluster >= placement.beside && placement.beside >= 1, "{placement:?}");
+            for placed in index.placed(reader, &condition) {
+                prop_assert!(placed.cluster >= placed.beside && placed.beside >= 1, "{placed:?}");
             }
             index.remove(reader, &condition);
         }
@@ -251,7 +251,7 @@ fn an_access_predicate_that_lets_too_much_through_is_replaced() {
     let both = Expr::And(vec![equals(0, 1), equals(1, 7)]);
     let condition = Terms::new(&rule).truth(&both, true);
     index.insert(0, condition.clone());
-    let chosen = |index: &Index| index.placements(0, &condition)[0].equal.as_ref().unwrap().slot;
+    let chosen = |index: &Index| index.placed(0, &condition)[0].equal.as_ref().unwrap().slot;
     assert_eq!(chosen(&index), 0, "as it was written");
     let mut out = Vec::new();
     for _ in 0..1_000 {

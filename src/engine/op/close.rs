@@ -45,10 +45,10 @@ enum Owned {
 /// Gives out what windows of one lane make that end together.
 pub(super) fn emit(work: &mut Work<'_>, together: Vec<Closed>) {
     let Some(window) = &work.ctx.rule.window else { return };
-    let mut emission = Emission { window, waiting: Vec::new(), lines: Vec::new() };
     if together.is_empty() {
         return;
     }
+    let mut emission = Emission::new(window);
     for closed in together {
         emission.take(work, closed);
     }
@@ -56,7 +56,7 @@ pub(super) fn emit(work: &mut Work<'_>, together: Vec<Closed>) {
 }
 
 /// The output of windows that end together.
-struct Emission<'p> {
+pub(super) struct Emission<'p> {
     window: &'p Window,
     /// What made lines, where lines wait to be arranged.
     waiting: Vec<Source>,
@@ -64,7 +64,12 @@ struct Emission<'p> {
     lines: Vec<(usize, Vec<(judge::Line, usize)>)>,
 }
 
-impl Emission<'_> {
+impl<'p> Emission<'p> {
+    /// Nothing yet.
+    pub(super) fn new(window: &'p Window) -> Self {
+        Self { window, waiting: Vec::new(), lines: Vec::new() }
+    }
+
     fn take(&mut self, work: &mut Work<'_>, closed: Closed) {
         let Closed { group, start, end, contents } = closed;
         let group = || group.iter().take(self.window.group.len()).cloned().collect::<Vec<_>>();
@@ -164,6 +169,19 @@ impl Emission<'_> {
         let values = sums.iter().zip(&self.window.aggregates);
         let aggregates: Vec<Value> = values.map(|(sum, aggregate)| sum.value(aggregate, &env)).collect();
         work.settle(&env);
+        self.grouped(work, start, end, group, aggregates, None);
+    }
+
+    /// A group with its aggregates, which only these rules need to hear of; all if `None`.
+    pub(super) fn grouped(
+        &mut self,
+        work: &mut Work<'_>,
+        start: Timestamp,
+        end: Timestamp,
+        group: Vec<Value>,
+        aggregates: Vec<Value>,
+        rules: Option<&[usize]>,
+    ) {
         let mut source =
             Source { start, end, names: Owned::Group { group, aggregates, analytics: Vec::new() } };
         if !self.window.analytics.is_empty() {
@@ -178,18 +196,29 @@ impl Emission<'_> {
                 *analytics = values;
             }
         }
-        self.source(work, source);
+        match rules {
+            Some(rules) => self.source_of(work, source, rules),
+            None => self.source(work, source),
+        }
     }
 
     /// Makes the output rows of a row or group, and gives out those of rules that do not arrange them.
     fn source(&mut self, work: &mut Work<'_>, source: Source) {
-        let place = self.waiting.len();
-        let waits = if work.is_shared() {
+        if work.is_shared() {
             let rules = work.peers.rules;
-            rules.iter().fold(false, |waits, rule| self.lines(&mut work.of(*rule), &source, place) || waits)
-        } else {
-            self.lines(work, &source, place)
-        };
+            self.source_of(work, source, rules);
+        } else if self.lines(work, &source, self.waiting.len()) {
+            self.waiting.push(source);
+        }
+    }
+
+    /// The same for some of several rules.
+    fn source_of(&mut self, work: &mut Work<'_>, source: Source, rules: &[usize]) {
+        let place = self.waiting.len();
+        let mut waits = false;
+        for rule in rules {
+            waits |= self.lines(&mut work.of(*rule), &source, place);
+        }
         if waits {
             self.waiting.push(source);
         }
@@ -226,7 +255,7 @@ impl Emission<'_> {
     }
 
     /// Arranges what waits for it, and gives it out.
-    fn finish(self, work: &mut Work<'_>) {
+    pub(super) fn finish(self, work: &mut Work<'_>) {
         let Self { window, waiting, lines } = self;
         for (rule, lines) in lines {
             if work.is_shared() {

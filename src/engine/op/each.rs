@@ -2,12 +2,14 @@
 //! override a newer one of its key is the alert stage's part.
 
 use crate::engine::arrange::arrange;
-use crate::engine::expr::{Env, Scope};
+use crate::engine::expr::{Env, Scope, eval};
+use crate::engine::judge::Line;
 use crate::engine::work::Work;
 use crate::engine::{join, judge};
 use crate::model::alerting::RuleKind;
 use crate::model::row::Row;
 use crate::model::value::Value;
+use crate::plan::logical::Expr;
 
 /// Judges a row. A retained one tells a state, so it is no occurrence.
 pub(super) fn push(work: &mut Work<'_>, row: &Row) {
@@ -15,7 +17,9 @@ pub(super) fn push(work: &mut Work<'_>, row: &Row) {
         return;
     }
     let env = work.env(row.time);
-    if work.ctx.rule.from.joins.is_empty() {
+    if work.gate.is_plain() {
+        plain(work, row, &env);
+    } else if work.ctx.rule.from.joins.is_empty() {
         judge(work, &[&row.slots], row, &env);
     } else {
         let (rows, refused) = join::at_entry(work.ctx, work.tables, &row.slots, &env);
@@ -25,6 +29,21 @@ pub(super) fn push(work: &mut Work<'_>, row: &Row) {
         }
     }
     work.settle(&env);
+}
+
+/// A row that gives one output row, and leaves nothing behind: most rules are such.
+fn plain(work: &mut Work<'_>, row: &Row, env: &Env) {
+    let rule = work.ctx.rule;
+    let sides = [&*row.slots];
+    let scope = Scope::row(&sides, &[], env);
+    if !work.proved && !work.gate.admits(rule, scope.through(&rule.project), || work.is_awake(scope)) {
+        return;
+    }
+    let row_of = |exprs: &[Expr]| -> Box<[Value]> {
+        exprs.iter().map(|expr| eval(expr, scope).into_owned()).collect()
+    };
+    let line = Line { columns: row_of(&rule.project), key: row_of(&rule.key), order: Box::default() };
+    judge::observe(work, line, env, row.time, row.retained);
 }
 
 fn judge(work: &mut Work<'_>, sides: &[&[Value]], row: &Row, env: &Env) {

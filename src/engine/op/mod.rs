@@ -9,6 +9,7 @@ mod lane;
 mod ordered;
 mod pane;
 mod session;
+mod sliced;
 mod slide;
 mod state;
 
@@ -19,6 +20,7 @@ use super::budget::Budget;
 use super::front::{self, Entrant};
 use super::layout::Remap;
 use super::snapshot::{Reader, SnapshotError, Writer};
+use super::unit::is_sliceable;
 use super::watermark::Mark;
 use super::work::Work;
 use crate::model::row::Row;
@@ -28,12 +30,17 @@ use crate::plan::logical::WindowKind;
 
 use self::aligned::Aligned;
 use self::ordered::Ordered;
+use self::sliced::Sliced;
+
+pub(super) use self::sliced::{measures_of, mode, slice};
 
 /// The operator of one rule, with its state.
 #[derive(Debug)]
 pub(super) enum Operator {
     /// Every row by itself.
     Each,
+    /// TUMBLINGWINDOW, HOPPINGWINDOW, where what they give can be put together from slices.
+    Sliced(Box<Sliced>),
     /// TUMBLINGWINDOW, HOPPINGWINDOW.
     Aligned(Box<Aligned>),
     /// SLIDINGWINDOW, SESSIONWINDOW, COUNTWINDOW, STATEWINDOW.
@@ -53,9 +60,12 @@ struct Arrival<'r> {
 }
 
 impl Operator {
-    /// The operator that a rule asks for, empty.
-    pub(super) fn new(ctx: Context<'_>) -> Self {
+    /// The operator that these rules ask for, empty; `ctx` is of the first.
+    pub(super) fn new(ctx: Context<'_>, rules: &[usize]) -> Self {
         let Some(window) = &ctx.rule.window else { return Self::Each };
+        if is_sliceable(ctx.rule) {
+            return Self::Sliced(Box::new(Sliced::new(ctx, rules)));
+        }
         match window.kind {
             WindowKind::Tumbling { length } => Self::Aligned(Box::new(Aligned::new(ctx, length, length))),
             WindowKind::Hopping { length, hop } => Self::Aligned(Box::new(Aligned::new(ctx, length, hop))),
@@ -70,6 +80,11 @@ impl Operator {
     pub(super) fn push(&mut self, work: &mut Work<'_>, side: usize, row: &Row) {
         let Some(window) = &work.ctx.rule.window else { return each::push(work, row) };
         if row.retained {
+            return;
+        }
+        if let Self::Sliced(sliced) = self {
+            sliced.push(work, row);
+            work.account.groups = sliced.groups();
             return;
         }
         let stream = work.ctx.stream_of(side);
@@ -93,7 +108,7 @@ impl Operator {
         for entrant in front::entrants(work, window, side, row) {
             let arrival = Arrival { key, lane, time: row.time, lateness, entrant };
             match self {
-                Self::Each => {}
+                Self::Each | Self::Sliced(_) => {}
                 Self::Aligned(aligned) => aligned.push(work, arrival),
                 Self::Ordered(ordered) => ordered.push(work, arrival),
             }
@@ -101,20 +116,24 @@ impl Operator {
         work.account.groups = self.groups();
     }
 
-    /// Does what is due.
-    pub(super) fn advance(&mut self, work: &mut Work<'_>) {
+    /// Does what is due, or so many windows of it if it can stop there; says how many.
+    pub(super) fn advance(&mut self, work: &mut Work<'_>, most: usize) -> usize {
+        let mut closed = 0;
         match self {
             Self::Each => {}
+            Self::Sliced(sliced) => closed = sliced.advance(work, most),
             Self::Aligned(aligned) => aligned.advance(work),
             Self::Ordered(ordered) => ordered.advance(work),
         }
         work.account.groups = self.groups();
+        closed
     }
 
     /// When something may be due: never later than it is, but perhaps earlier.
     pub(super) fn wake(&self) -> Option<Mark> {
         match self {
             Self::Each => None,
+            Self::Sliced(sliced) => sliced.wake(),
             Self::Aligned(aligned) => aligned.wake(),
             Self::Ordered(ordered) => ordered.wake(),
         }
@@ -124,8 +143,24 @@ impl Operator {
     pub(super) fn groups(&self) -> usize {
         match self {
             Self::Each => 0,
+            Self::Sliced(sliced) => sliced.groups(),
             Self::Aligned(aligned) => aligned.groups(),
             Self::Ordered(ordered) => ordered.groups(),
+        }
+    }
+
+    /// These are its rules from here on: all or some of those that were.
+    pub(super) fn run_for(&mut self, ctx: Context<'_>, rules: &[usize], budget: &mut Budget) {
+        if let Self::Sliced(sliced) = self {
+            sliced.run_for(ctx, rules, budget);
+        }
+    }
+
+    /// What was counted for a rule but not for all: late rows, what was undefined, and its groups.
+    pub(super) fn counted(&self, rule: usize) -> Option<(u64, u64, usize)> {
+        match self {
+            Self::Sliced(sliced) => sliced.counted(rule),
+            Self::Each | Self::Aligned(_) | Self::Ordered(_) => None,
         }
     }
 
@@ -133,6 +168,7 @@ impl Operator {
     pub(super) fn is_fresh(&self) -> bool {
         match self {
             Self::Each => true,
+            Self::Sliced(sliced) => sliced.is_fresh(),
             Self::Aligned(aligned) => aligned.is_fresh(),
             Self::Ordered(ordered) => ordered.is_fresh(),
         }
@@ -141,7 +177,7 @@ impl Operator {
     /// Reads the rows that it keeps anew, after the slots of the streams have changed.
     pub(super) fn move_slots(&mut self, remaps: &[Remap], budget: &mut Budget) {
         match self {
-            Self::Each => {}
+            Self::Each | Self::Sliced(_) => {}
             Self::Aligned(aligned) => aligned.move_slots(remaps, budget),
             Self::Ordered(ordered) => ordered.move_slots(remaps, budget),
         }
@@ -151,6 +187,7 @@ impl Operator {
     pub(super) fn write(&self, now: Mark, out: &mut Writer) {
         match self {
             Self::Each => {}
+            Self::Sliced(sliced) => sliced.write(now, out),
             Self::Aligned(aligned) => aligned.write(now, out),
             Self::Ordered(ordered) => ordered.write(now, out),
         }
@@ -159,13 +196,15 @@ impl Operator {
     /// Reads the state of the operator that the rule asks for, and charges it to the budget.
     pub(super) fn read(
         ctx: Context<'_>,
+        rules: &[usize],
         now: Mark,
         budget: &mut Budget,
         from: &mut Reader<'_>,
     ) -> Result<Self, SnapshotError> {
-        let mut new = Self::new(ctx);
+        let mut new = Self::new(ctx, rules);
         match &mut new {
             Self::Each => {}
+            Self::Sliced(sliced) => sliced.read(ctx, now, budget, from)?,
             Self::Aligned(aligned) => aligned.read(ctx, now, budget, from)?,
             Self::Ordered(ordered) => ordered.read(ctx, now, budget, from)?,
         }

@@ -104,6 +104,80 @@ fn reading() -> impl Strategy<Value = Row> {
     })
 }
 
+/// `SELECT v, device FROM s WHERE v IS NOT NULL`, `when: device = 'a' AND v > 10`.
+fn guarded() -> RulePlan {
+    let a = Expr::Const(Value::str("a"));
+    let on_a = Expr::Binary(BinaryOp::Eq, Box::new(Expr::Column(1)), Box::new(a));
+    RulePlan {
+        filter: Some(Expr::Unary(
+            crate::plan::logical::UnaryOp::Not,
+            Box::new(Expr::IsNull(Box::new(field(1)))),
+        )),
+        project: vec![field(1), field(0)],
+        visible: 1,
+        when: Some(Expr::And(vec![on_a, compare(BinaryOp::Gt, Expr::Column(0), 10)])),
+        ..each()
+    }
+}
+
+#[test]
+fn an_engine_that_is_watched_gives_what_raises_and_what_an_active_alert_waits_for() {
+    for index in [true, false] {
+        let config = Config { watched: true, index, ..Config::default() };
+        let mut bench = Bench::with(stream(), vec![guarded()], config);
+        let (a, b) = (Value::str("a"), Value::str("b"));
+        bench.row("a", 5, 1, 0).row("b", 11, 1, 0).gives(&[]);
+        bench.row("a", 11, 2, 0).gives(&["@2 11 tf"]);
+        if index {
+            assert!(bench.engine.cares(0, &[(0, &a)]) && !bench.engine.cares(0, &[(0, &b)]));
+            assert!(bench.engine.cares(0, &[(1, &Value::Int(1))]));
+        }
+        bench.engine.watch(0, std::slice::from_ref(&b), true);
+        assert!(bench.engine.cares(0, &[(0, &b)]));
+        bench.row("b", 1, 3, 0).row("a", 1, 3, 0).row("b", None, 4, 0).gives(&["@3 1 ft"]);
+        bench.row("a", 12, 1, 0);
+        assert_eq!(bench.out.drain(..).map(|seen| seen.order).collect::<Vec<_>>(), [Order::Older]);
+        bench.engine.watch(0, std::slice::from_ref(&b), false);
+        bench.row("b", 1, 5, 0).gives(&[]);
+        assert_eq!(bench.account().matched, 2);
+        assert_eq!(bench.engine.cares(0, &[(0, &b)]), !index);
+    }
+}
+
+#[test]
+fn where_a_rule_stands_can_be_asked() {
+    let hot = RulePlan { when: Some(compare(BinaryOp::Gt, Expr::Column(0), 60)), ..guarded() };
+    let ratio = Expr::Binary(BinaryOp::Div, Box::new(field(1)), Box::new(Expr::Const(Value::Int(2))));
+    let opaque = RulePlan { filter: Some(compare(BinaryOp::Gt, ratio, 1)), ..each() };
+    let rules =
+        vec![guarded(), guarded(), hot, opaque, tumble(), RulePlan { analytics: vec![lag()], ..each() }];
+    let config = Config { watched: true, ..Config::default() };
+    let engine = Engine::new(plan(stream(), rules), config);
+    let text = |rule: usize| {
+        let placements = engine.placements(rule);
+        let of = |way: &Way| {
+            let part = |part: &Option<String>| part.clone().unwrap_or("-".into());
+            let rest = way.residual.join(", ");
+            format!(
+                "{} | {} | {rest} | {} {}",
+                part(&way.equal),
+                part(&way.threshold),
+                way.shared,
+                way.sorted
+            )
+        };
+        match placements[0].open {
+            Some(open) => format!("{open:?}"),
+            None => placements[0].ways.iter().map(of).collect::<Vec<_>>().join("; "),
+        }
+    };
+    assert_eq!(text(0), "device = 'a' | v > 10 | v IS NOT NULL | 2 2");
+    assert_eq!(text(2), "- | v > 60 | v IS NOT NULL | 4 2");
+    assert_eq!(text(3), "- | v > 10 |  | 4 2");
+    assert_eq!((text(4), text(5)), ("Window".to_owned(), "Analytics".to_owned()));
+    assert!(engine.placements(6).is_empty());
+}
+
 fn comparable(engine: &Engine) -> Vec<Account> {
     // A lane that is never asked for a row of another device takes no bytes for it.
     engine.accounts().into_iter().map(|account| Account { bytes: 0, ..account }).collect()

@@ -1,7 +1,10 @@
 //! Sharing: whatever the rules, and however they come and go, the answers are those of rules that run
 //! each by itself.
 
+use std::collections::BTreeSet;
+
 use super::*;
+use crate::model::label::label_key;
 use crate::plan::logical::Arrange;
 
 /// What a random rule is made of. There are few of each, so that many rules have much in common.
@@ -113,19 +116,34 @@ fn rule(at: usize, draft: &Draft) -> RulePlan {
     rule
 }
 
+/// What is heard of what comes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hears {
+    /// All.
+    All,
+    /// What raises an alert, or is said of one that is up.
+    Changes,
+    /// The same, and the engine is told which are up.
+    Watched,
+}
+
 /// What comes out, and what each rule counted, for an engine that shares as `share` says each time it
 /// starts.
 fn answers(
     spec: &StreamSpec,
     drafts: &[Draft],
     events: &[Event],
+    hears: Hears,
     mut share: impl FnMut() -> bool,
 ) -> (Vec<(usize, Observation)>, Vec<Account>) {
     let rules = |set: u16| {
         let all = drafts.iter().enumerate().filter(|(at, _)| set & (1 << at) != 0);
         plan(spec.clone(), all.map(|(at, draft)| rule(at, draft)).collect())
     };
-    let mut config = || Config { share: share(), ..Config::default() };
+    let watched = hears == Hears::Watched;
+    let mut config = || Config { share: share(), watched, ..Config::default() };
+    let mut up: BTreeSet<(Arc<str>, Vec<String>)> = BTreeSet::new();
+    let mut keys = HashMap::new();
     let mut running = rules(0x00ff);
     let mut engine = Engine::new(running.clone(), config());
     let (mut out, mut all, mut mono) = (Vec::new(), Vec::new(), 0);
@@ -144,18 +162,39 @@ fn answers(
             Event::Swap(set) => {
                 running = rules(*set);
                 engine.swap(running.clone());
+                up.retain(|(id, _)| running.rules.iter().any(|rule| rule.alert.rule == *id));
             }
             Event::Restart => {
                 let bytes = engine.snapshot(now(mono, mono));
                 let accounts = engine.accounts();
                 engine = Engine::new(running.clone(), config());
                 engine.restore(&bytes, now(mono, mono)).unwrap();
-                for (rule, account) in accounts.into_iter().enumerate() {
-                    engine.show(rule, account);
-                }
+                engine.show(&accounts);
             }
         }
-        all.extend(out.drain(..).map(|observation| (step, observation)));
+        for observation in out.drain(..) {
+            let rule = &running.rules[observation.rule];
+            let key = label_key(&observation.key);
+            let name = (rule.alert.rule.clone(), key.iter().map(ToString::to_string).collect());
+            keys.insert(name.clone(), key);
+            if hears != Hears::All && matches!(rule.alert.kind, RuleKind::State { .. }) {
+                let raises = observation.raise == Some(true);
+                if !raises && !up.contains(&name) {
+                    continue;
+                }
+                if observation.clear == Some(true) {
+                    up.remove(&name);
+                } else if raises {
+                    up.insert(name);
+                }
+            }
+            all.push((step, observation));
+        }
+        for (rule, spec) in running.rules.iter().enumerate().filter(|_| watched) {
+            for (name, key) in keys.iter().filter(|((id, _), _)| *id == spec.alert.rule) {
+                engine.watch(rule, key, up.contains(name));
+            }
+        }
     }
     let accounts = engine.accounts().into_iter().map(|account| Account { bytes: 0, ..account });
     (all, accounts.collect())
@@ -171,16 +210,55 @@ proptest! {
         events in events(),
         mixed in any::<u32>(),
     ) {
-        let alone = answers(&spec, &drafts, &events, || false);
-        let shared = answers(&spec, &drafts, &events, || true);
+        let alone = answers(&spec, &drafts, &events, Hears::All, || false);
+        let shared = answers(&spec, &drafts, &events, Hears::All, || true);
         prop_assert_eq!(&alone, &shared);
         let mut bits = mixed;
-        let changing = answers(&spec, &drafts, &events, || {
+        let changing = answers(&spec, &drafts, &events, Hears::All, || {
             bits = bits.rotate_left(1);
             bits & 1 == 0
         });
         prop_assert_eq!(&alone, &changing);
+        // Nor what nobody needs to hear.
+        let alone = answers(&spec, &drafts, &events, Hears::Changes, || false);
+        for share in [false, true] {
+            let watched = answers(&spec, &drafts, &events, Hears::Watched, || share);
+            prop_assert_eq!(&alone, &watched);
+        }
     }
+}
+
+#[test]
+fn what_the_clock_closes_can_be_spread() {
+    let rules = || vec![tumble(), windowed_by(20), windowed_by(30)];
+    let mut whole = Bench::new(stream(), rules());
+    let mut spread = Bench::with(stream(), rules(), Config { spread: 4, ..Config::default() });
+    for bench in [&mut whole, &mut spread] {
+        for device in ["a", "b", "c", "d", "e"] {
+            bench.row(device, 1, 3, 0).row(device, 2, 7, 0);
+        }
+        bench.gives(&[]).advance(100);
+    }
+    assert_eq!((whole.out.len(), whole.engine.next_deadline()), (15, None));
+    assert_eq!(spread.out.len(), 6, "two keys");
+    assert_eq!(spread.engine.next_deadline(), Some(now(0, 60).mono));
+    // A row finds what its key waits for done.
+    spread.row("e", 5, 8, 100);
+    let of =
+        |bench: &Bench, device: &str| bench.out.iter().filter(|o| o.key[0] == Value::str(device)).count();
+    assert_eq!((of(&spread, "e"), spread.engine.accounts()[0].late), (3, 1));
+    while spread.engine.next_deadline().is_some() {
+        spread.advance(100);
+    }
+    assert_eq!(spread.out.len(), 15);
+    for device in ["a", "b", "c", "d", "e"] {
+        assert_eq!(of(&spread, device), of(&whole, device));
+    }
+}
+
+fn windowed_by(length: u64) -> RulePlan {
+    let kind = WindowKind::Tumbling { length: Duration::from_secs(length) };
+    RulePlan { alert: alert(&format!("by{length}"), 1, OCCURRENCE), ..ordered::windowed(kind) }
 }
 
 #[test]

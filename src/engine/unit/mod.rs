@@ -21,7 +21,8 @@ use super::work::Ledger;
 use super::{Account, Context};
 use crate::plan::logical::{Analytic, RulePlan};
 
-pub(super) use self::units::{Units, together, watch};
+pub(super) use self::signature::is_sliceable;
+pub(super) use self::units::{Units, look, together};
 
 /// One operator with its state, and the rules that it runs for.
 #[derive(Debug)]
@@ -46,12 +47,27 @@ impl Unit {
             groups: Analytics::new(over_groups(ctx.rule), ctx.config.max_groups),
             random: sequence(seed, &ctx.rule.alert.rule),
         };
-        Self { rules, operator: Operator::new(ctx), ledger, account: Account::default(), look: None }
+        let operator = Operator::new(ctx, &rules);
+        Self { rules, operator, ledger, account: Account::default(), look: None }
     }
 
     /// The rule through which the plan is read.
     pub(super) fn leader(&self) -> usize {
         self.rules.first().copied().unwrap_or_default()
+    }
+
+    /// These are its rules from here on: all or some of those that were. There is at least one, and `ctx` is
+    /// of the first.
+    pub(super) fn run_for(&mut self, ctx: Context<'_>, rules: Vec<usize>) {
+        self.operator.run_for(ctx, &rules, &mut self.ledger.budget);
+        self.rules = rules;
+    }
+
+    /// What is counted for a rule besides its own part.
+    pub(super) fn counted(&self, rule: usize) -> Account {
+        let Some((late, undefined, groups)) = self.operator.counted(rule) else { return self.account };
+        let all = &self.account;
+        Account { late: all.late + late, undefined: all.undefined + undefined, groups, ..*all }
     }
 
     /// Whether it remembers nothing, so that it is like one that has just begun.
@@ -98,7 +114,7 @@ impl Unit {
         let rows = Analytics::read(&ctx.rule.analytics, most, from)?;
         let groups = Analytics::read(over_groups(ctx.rule), most, from)?;
         budget.charge(rows.bytes() + groups.bytes());
-        let operator = Operator::read(ctx, now, &mut budget, from)?;
+        let operator = Operator::read(ctx, &rules, now, &mut budget, from)?;
         let account = Account { groups: operator.groups(), bytes: budget.used(), ..Account::default() };
         Ok(Self { rules, operator, ledger: Ledger { budget, rows, groups, random }, account, look: None })
     }
@@ -116,14 +132,9 @@ impl Account {
         }
     }
 
-    /// The own part of a rule that shows this account, as long as its unit stands where it stands.
+    /// The own part of a rule that shows this account, where it would show `shared` with none.
     pub(super) fn without(self, shared: &Self) -> Self {
         Self { groups: 0, bytes: 0, ..self.each(shared, u64::wrapping_sub) }
-    }
-
-    /// With what was counted elsewhere for the rule.
-    pub(super) fn plus(self, counted: &Self) -> Self {
-        self.each(counted, u64::wrapping_add)
     }
 
     fn each(self, other: &Self, with: fn(u64, u64) -> u64) -> Self {

@@ -1,14 +1,19 @@
-//! Which rules may share: those that make the same of every row up to the end of their window.
+//! Which rules may share: those that make the same of every row up to the end of their window, and, where
+//! windows are put together from slices, also those whose windows differ only in length and hop.
 //!
 //! A rule shares with nobody if what it gives out comes back into what it remembers, or if its expressions
 //! draw from the rule's own sequence of random numbers, or if a closed window can make more rows than
 //! it has groups or rows: the ceiling of those is the rule's own.
 
 use std::fmt::{self, Debug, Write};
+use std::time::Duration;
 
 use crate::engine::Context;
+use crate::engine::aggregate::Partial;
+use crate::engine::op::{measures_of, mode, slice};
+use crate::engine::watermark::Mode;
 use crate::plan::function::{Encode, Function, Math};
-use crate::plan::logical::{Analytic, AnalyticFunction, Expr, RulePlan, Window};
+use crate::plan::logical::{Analytic, AnalyticFunction, Expr, Gives, RulePlan, Window, WindowKind};
 
 /// A hash of all that two rules must have in common to share; `None` where a rule shares with nobody.
 /// Rules of one signature are alike only if [`alike`] says so too.
@@ -19,25 +24,70 @@ pub(super) fn signature(ctx: Context<'_>) -> Option<u64> {
     let rule = ctx.rule.whole();
     let window = rule.window.as_ref()?;
     let mut hash = Hash(0xcbf2_9ce4_8422_2325);
-    let all = (&rule.from, &rule.analytics, &rule.filter, parts(window));
+    let all = (&rule.from, &rule.analytics, &rule.filter, parts(window), kind(ctx, window));
     write!(hash, "{all:?}").ok()?;
     Some(hash.0)
 }
 
+/// What two windows must have in common of their kinds.
+#[derive(Debug, PartialEq)]
+enum Kind<'p> {
+    /// All of it.
+    Same(&'p WindowKind),
+    /// That they are aligned, over slices.
+    Sliced,
+    /// The same, and for how long a silent key holds the others up.
+    Waiting(Duration),
+}
+
+fn kind<'p>(ctx: Context<'p>, window: &'p Window) -> Kind<'p> {
+    let measures = measures_of(ctx.rule).filter(|_| is_sliceable(ctx.rule) && window.analytics.is_empty());
+    match (measures, mode(ctx)) {
+        (Some(_), Mode::Own) => Kind::Sliced,
+        (Some((length, _)), Mode::Slowest) => {
+            Kind::Waiting(ctx.idle_for(Duration::from_micros(length.unsigned_abs())))
+        }
+        // Where the calendar steps back, a row's time goes by what is closed, which goes by the length.
+        (Some(_), Mode::Arrival) | (None, _) => Kind::Same(&window.kind),
+    }
+}
+
+/// Whether a rule's windows can be put together from slices.
+pub(in crate::engine) fn is_sliceable(rule: &RulePlan) -> bool {
+    let Some(window) = &rule.window else { return false };
+    measures_of(rule).is_some()
+        && window.gives == Gives::Groups
+        && rule.from.joins.is_empty()
+        && window.aggregates.iter().all(Partial::takes)
+        && may_share(rule)
+}
+
+/// The most slices in a window, beyond those that its own length and hop ask for.
+const SLICES: i64 = 64;
+
+/// Whether windows of these lengths and hops should be put together from the same slices: not if those
+/// became too narrow for one of them.
+pub(super) fn fit(all: &[(i64, i64)]) -> bool {
+    let width = slice(all.iter().copied());
+    all.len() <= 256 && all.iter().all(|own| own.0 / width <= SLICES.max(4 * own.0 / slice([*own])))
+}
+
 /// Whether two rules of one signature make the same of every row.
-pub(super) fn alike(a: &RulePlan, b: &RulePlan) -> bool {
-    let (a, b) = (a.whole(), b.whole());
-    let windows = match (&a.window, &b.window) {
-        (Some(a), Some(b)) => parts(a) == parts(b),
+pub(super) fn alike(a: Context<'_>, b: Context<'_>) -> bool {
+    let (one, other) = (a.rule.whole(), b.rule.whole());
+    let (a, b) = (Context { rule: &one, ..a }, Context { rule: &other, ..b });
+    let windows = match (&a.rule.window, &b.rule.window) {
+        (Some(window), Some(other)) => parts(window) == parts(other) && kind(a, window) == kind(b, other),
         _ => false,
     };
+    let (a, b) = (a.rule, b.rule);
     windows && a.from == b.from && a.analytics == b.analytics && a.filter == b.filter
 }
 
-/// All of a window but HAVING.
+/// All of a window but its kind and HAVING.
 fn parts(window: &Window) -> impl Debug + PartialEq + '_ {
-    let Window { kind, filter, gives, group, aggregates, analytics, having: _, by_key } = window;
-    (kind, filter, gives, group, aggregates, analytics, by_key)
+    let Window { kind: _, filter, gives, group, aggregates, analytics, having: _, by_key } = window;
+    (filter, gives, group, aggregates, analytics, by_key)
 }
 
 fn may_share(rule: &RulePlan) -> bool {

@@ -3,9 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::Unit;
-use super::signature::{alike, signature};
+use super::signature::{alike, fit, signature};
+use crate::engine::op::measures_of;
 use crate::engine::watermark::Mark;
-use crate::engine::{Account, Config, Context};
+use crate::engine::{Config, Context};
 use crate::plan::logical::Plan;
 
 /// The units.
@@ -15,7 +16,7 @@ pub(in crate::engine) struct Units {
     pub(in crate::engine) list: Vec<Option<Unit>>,
     holes: Vec<usize>,
     /// The unit of each rule.
-    of: Vec<usize>,
+    pub(in crate::engine) of: Vec<usize>,
     /// When to look at which unit, never later than something of it is due.
     pub(in crate::engine) looks: BTreeSet<(Mark, usize)>,
 }
@@ -40,8 +41,8 @@ impl Units {
         }
     }
 
-    /// Puts in a unit, whose rules are in no other. When to look at it has to be [told](Self::told)
-    /// then.
+    /// Puts in a unit, whose rules are in no other. When to look at it has to be
+    /// [noted](Self::look_at_all) then.
     pub(in crate::engine) fn put(&mut self, unit: Unit) {
         let at = self.holes.pop().unwrap_or(self.list.len());
         for rule in &unit.rules {
@@ -55,11 +56,13 @@ impl Units {
     }
 
     /// Takes a rule out of its unit, which goes with its last one.
-    pub(in crate::engine) fn leave(&mut self, rule: usize) {
+    pub(in crate::engine) fn leave(&mut self, plan: &Plan, config: &Config, rule: usize) {
         let at = self.of[rule];
         let Some(unit) = self.list.get_mut(at).and_then(Option::as_mut) else { return };
-        unit.rules.retain(|other| *other != rule);
-        if unit.rules.is_empty() {
+        let rest: Vec<usize> = unit.rules.iter().copied().filter(|other| *other != rule).collect();
+        if let Some(first) = rest.first() {
+            unit.run_for(Context::new(plan, *first, config), rest);
+        } else {
             if let Some(look) = unit.look {
                 self.looks.remove(&(look, at));
             }
@@ -69,44 +72,38 @@ impl Units {
         self.of[rule] = usize::MAX;
     }
 
-    /// Makes one unit of those that are alike and remember nothing. `accounts` are the rules' own.
-    pub(in crate::engine) fn merge(&mut self, plan: &Plan, config: &Config, accounts: &mut [Account]) {
+    /// Makes one unit of those that are alike and remember nothing. It begins to count at nothing.
+    pub(in crate::engine) fn merge(&mut self, plan: &Plan, config: &Config) {
         let fresh = self.list.iter().flatten().filter(|unit| unit.is_fresh());
-        let leaders: Vec<usize> = fresh.map(Unit::leader).collect();
-        for leaders in together(plan, config, leaders) {
-            let Some((first, others)) = leaders.split_first().filter(|(_, others)| !others.is_empty()) else {
-                continue;
-            };
-            let into = self.of[*first];
-            for other in others {
-                let at = self.of[*other];
+        let mut alike: HashMap<u64, Vec<usize>> = HashMap::new();
+        for leader in fresh.map(Unit::leader) {
+            if let Some(hash) = signature(Context::new(plan, leader, config)) {
+                alike.entry(hash).or_default().push(self.of[leader]);
+            }
+        }
+        for units in alike.into_values().filter(|units| units.len() > 1) {
+            let mut rules = Vec::new();
+            for at in units {
                 let Some(gone) = self.list.get_mut(at).and_then(Option::take) else { continue };
                 self.holes.push(at);
-                if let Some(look) = gone.look {
-                    self.looks.remove(&(look, at));
-                }
-                let Some(unit) = self.list[into].as_mut() else { continue };
-                for rule in gone.rules {
-                    accounts[rule] = accounts[rule].with(&gone.account, 1).without(&unit.account);
-                    self.of[rule] = into;
-                    unit.rules.push(rule);
-                }
-                unit.rules.sort_unstable();
+                rules.extend(gone.rules);
             }
+            rules.sort_unstable();
+            self.begin(plan, config, rules, 0);
         }
     }
 
-    /// Notes when to look at whom: after units came or went.
-    pub(in crate::engine) fn told(&mut self) {
+    /// Notes when to look at whom, after units came or went.
+    pub(in crate::engine) fn look_at_all(&mut self) {
         self.looks.clear();
         for (at, unit) in self.list.iter_mut().enumerate() {
             let Some(unit) = unit else { continue };
             unit.look = None;
-            watch(&mut self.looks, at, unit);
+            look(&mut self.looks, at, unit);
         }
     }
 
-    /// Takes out what is due by `now`; each is looked at no more until it is [watched](watch) again.
+    /// Takes out what is due by `now`; each is looked at no more until it is [noted](look) again.
     pub(in crate::engine) fn take_due(&mut self, now: Mark) -> Vec<usize> {
         let mut due = Vec::new();
         while self.looks.first().is_some_and(|(look, _)| *look <= now) {
@@ -159,22 +156,34 @@ pub(in crate::engine) fn together(
     rules: impl IntoIterator<Item = usize>,
 ) -> Vec<Vec<usize>> {
     let mut all: Vec<Vec<usize>> = Vec::new();
-    let mut known: HashMap<u64, Vec<usize>> = HashMap::new();
+    // The units of each signature, with the lengths and hops that they have so far.
+    let mut known: HashMap<u64, Vec<(usize, Vec<(i64, i64)>)>> = HashMap::new();
     for rule in rules {
         let Some(hash) = signature(Context::new(plan, rule, config)) else {
             all.push(vec![rule]);
             continue;
         };
+        let ctx = Context::new(plan, rule, config);
+        let measures = measures_of(ctx.rule);
         let places = known.entry(hash).or_default();
-        let like = |place: &&usize| {
-            all[**place].first().is_some_and(|first| alike(&plan.rules[*first], &plan.rules[rule]))
-        };
-        match places.iter().find(like) {
-            Some(place) => all[*place].push(rule),
-            None => {
-                places.push(all.len());
-                all.push(vec![rule]);
+        let joins = |(place, all_measures): &mut (usize, Vec<(i64, i64)>)| {
+            let leader =
+                all[*place].first().is_some_and(|first| alike(Context::new(plan, *first, config), ctx));
+            let Some(measures) = measures.filter(|measures| !all_measures.contains(measures)) else {
+                return leader;
+            };
+            all_measures.push(measures);
+            let fits = leader && fit(all_measures);
+            if !fits {
+                all_measures.pop();
             }
+            fits
+        };
+        if let Some((place, _)) = places.iter_mut().find_map(|known| joins(known).then_some(known)) {
+            all[*place].push(rule);
+        } else {
+            places.push((all.len(), measures.into_iter().collect()));
+            all.push(vec![rule]);
         }
     }
     all.iter_mut().for_each(|rules| rules.sort_unstable());
@@ -182,7 +191,7 @@ pub(in crate::engine) fn together(
 }
 
 /// Sees to it that a unit is looked at in time.
-pub(in crate::engine) fn watch(looks: &mut BTreeSet<(Mark, usize)>, at: usize, unit: &mut Unit) {
+pub(in crate::engine) fn look(looks: &mut BTreeSet<(Mark, usize)>, at: usize, unit: &mut Unit) {
     let Some(wake) = unit.operator.wake() else { return };
     if unit.look.is_some_and(|look| look <= wake) {
         return;

@@ -123,7 +123,9 @@ pub(super) async fn run(
                 while let Some(next) = events.ready() {
                     note(&mut desk, &mut backoff, next, clock);
                 }
-                if reading == Reading::Open && desk.is_full() {
+                // Also where acknowledgements were what it read for: they are written before anything is read,
+                // and a broker that is behind may send without end, whatever number it was asked to keep to.
+                if matches!(reading, Reading::Open | Reading::Once) && desk.is_full() {
                     reading = settle(&desk, longest_pause, clock);
                     if lines.out.capacity() == 0 {
                         desk.paused();

@@ -1,0 +1,160 @@
+//! The core as a whole, with and without what spares it work: an engine that knows which alerts are
+//! active, and an index. Rules change and processes restart in between.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::agent::casefile::admit;
+use crate::model::message::Message;
+
+const STREAMS: &str = "
+streams:
+  - CREATE STREAM a (v FLOAT, w BIGINT) WITH (DATASOURCE='a/{device}', KEY='device')
+  - CREATE STREAM e (v FLOAT, w BIGINT, ts BIGINT) WITH (DATASOURCE='e/{device}', KEY='device', TIMESTAMP='ts', TIMESTAMP_FORMAT='s')
+  - CREATE STREAM n (v FLOAT, w BIGINT, ts BIGINT) WITH (DATASOURCE='n/+', TIMESTAMP='ts', TIMESTAMP_FORMAT='s')
+rules:
+";
+
+/// A rule by its number, with a threshold and timers.
+fn rule(kind: usize, at: i64, timers: usize) -> String {
+    let stream = ["a", "e"][kind / 2 % 2];
+    let (sql, rest) = match kind % 12 {
+        0 | 1 => (format!("SELECT device, v FROM {stream}"), format!("when: v > {at}")),
+        2 => (format!("SELECT v, w FROM {stream} WHERE device = 'x'"), format!("when: v > {at} AND w < 5")),
+        3 => (
+            format!("SELECT v, w FROM {stream} WHERE w > 0"),
+            format!("when: v > {at}\n    clear: v < {at} - 1"),
+        ),
+        4 => (format!("SELECT w, v FROM {stream}"), format!("when: v > {at}\n    key: [w]")),
+        5 => (format!("SELECT 1 / w AS q, v FROM {stream}"), format!("when: q > 0 AND v > {at}")),
+        6 => ("SELECT v FROM n".to_owned(), format!("when: v >= {at}")),
+        7 => (
+            format!("SELECT device, avg(v) AS m FROM {stream} GROUP BY device, TUMBLINGWINDOW(ss, 5)"),
+            format!("when: m > {at}"),
+        ),
+        8 => (format!("SELECT device, v, lag(v) AS l FROM {stream}"), format!("when: v - l > {at}")),
+        9 => {
+            let timer = ["", "\n    repeat: 3s"][timers % 2];
+            return format!(
+                "  - id: r{kind}\n    sql: SELECT device, v FROM {stream} WHERE v > {at}{timer}\n"
+            );
+        }
+        10 => (format!("SELECT v FROM {stream}"), format!("when: v > {at}\n    key: []")),
+        _ => (
+            format!(
+                "SELECT device, max(v) AS m FROM {stream} WHERE device = 'y' GROUP BY device, COUNTWINDOW(2)"
+            ),
+            format!("when: m > {at}"),
+        ),
+    };
+    let timer = ["", "\n    for: 3s", "\n    keep_firing_for: 4s", "\n    for: 2s\n    keep_firing_for: 2s"]
+        [timers % 4];
+    format!("  - id: r{kind}\n    sql: {sql}\n    {rest}{timer}\n")
+}
+
+fn rules() -> impl Strategy<Value = String> {
+    let kinds = prop::collection::btree_map(0..24_usize, (0..4_i64, 0..4_usize), 1..12);
+    kinds.prop_map(|kinds| {
+        let rules = kinds.into_iter().map(|(kind, (at, timers))| rule(kind, at, timers));
+        rules.fold(STREAMS.to_owned(), |text, rule| text + &rule)
+    })
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Row { topic: &'static str, v: Option<i64>, w: i64, back: i64, retained: bool },
+    Tick(i64),
+    Rules(String),
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let topic = prop::sample::select(vec!["a/x", "a/y", "e/x", "e/x", "e/y", "n/1", "n/2"]);
+    let back = prop_oneof![3 => Just(0_i64), 1 => 0..6_i64];
+    let row = (topic, prop::option::weighted(0.9, 0..6_i64), 0..7_i64, back, prop::bool::weighted(0.05));
+    prop_oneof![
+        20 => row.prop_map(|(topic, v, w, back, retained)| Step::Row { topic, v, w, back, retained }),
+        3 => (1..8_i64).prop_map(Step::Tick),
+        1 => rules().prop_map(Step::Rules),
+        1 => Just(Step::Restart),
+    ]
+}
+
+fn at(seconds: i64) -> Now {
+    let wall = Timestamp::from_millis(1_700_000_000_000 + seconds * 1_000);
+    Now { wall, mono: Mono::from_micros(u64::try_from(seconds * 1_000_000).unwrap()) }
+}
+
+fn start(rules: &str, watched: bool, index: bool) -> Core {
+    let engine = engine::Config { watched, index, ..engine::Config::default() };
+    let mut core = Core::new("edge".into(), Limits { engine, ..Limits::default() });
+    core.apply(Input::Run(Box::new(admit("set", rules).unwrap())), at(0));
+    core
+}
+
+/// All that anyone hears of it, and what the rules count.
+type Told = (Vec<Vec<Transition>>, Vec<BTreeMap<String, Option<Vec<u8>>>>, Vec<alert::Counts>);
+
+fn run(rules: &str, steps: &[Step], watched: bool, index: bool) -> (Told, Vec<engine::Account>) {
+    let mut core = start(rules, watched, index);
+    let (mut transitions, mut states, mut text) = (Vec::new(), Vec::new(), rules.to_owned());
+    let mut now = 10;
+    for step in steps {
+        let input = match step {
+            Step::Row { topic, v, w, back, retained } => {
+                let v = v.map_or("null".to_owned(), |v| v.to_string());
+                let ts = 1_700_000_000 + now - back;
+                now += i64::from(*w == 3);
+                Input::Messages(vec![Message {
+                    source: "test".into(),
+                    topic: (*topic).into(),
+                    payload: format!(r#"{{"v":{v},"w":{w},"ts":{ts}}}"#).into(),
+                    received: at(now).wall,
+                    retained: *retained,
+                    dup: false,
+                    qos: 0,
+                    properties: Box::default(),
+                    ack: None,
+                }])
+            }
+            Step::Tick(seconds) => {
+                now += seconds;
+                Input::Tick
+            }
+            Step::Rules(rules) => {
+                text.clone_from(rules);
+                Input::Run(Box::new(admit("set", rules).unwrap()))
+            }
+            Step::Restart => {
+                let snapshot = core.snapshot(at(now), true);
+                core = start(&text, watched, index);
+                core.restore(&snapshot, at(now)).unwrap();
+                continue;
+            }
+        };
+        let effects = core.apply(input, at(now));
+        transitions.push(effects.transitions);
+        states.push(
+            effects.states.into_iter().map(|change| (format!("{:?}", change.key), change.body)).collect(),
+        );
+    }
+    let set = core.set("set").unwrap();
+    let accounts = set.accounts().into_iter().map(|a| engine::Account { bytes: 0, ..a }).collect();
+    ((transitions, states, set.alert_counts()), accounts)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_spares_work_changes_nothing(rules in rules(), steps in prop::collection::vec(step(), 1..60)) {
+        let (told, accounts) = run(&rules, &steps, true, true);
+        let (asked, as_many) = run(&rules, &steps, true, false);
+        prop_assert_eq!(&told, &asked);
+        prop_assert_eq!(accounts, as_many);
+        for index in [true, false] {
+            let (all, _) = run(&rules, &steps, false, index);
+            prop_assert_eq!(&told, &all);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What is found by values, without a copy of them: one lookup, however the values lie about in a row.
+
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+
+use crate::model::value::Value;
+
+/// Values by which something is found: these, or those at these places of a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Names<'r> {
+    values: &'r [Value],
+    places: Option<&'r [usize]>,
+}
+
+static NULL: Value = Value::Null;
+
+impl<'r> Names<'r> {
+    /// These.
+    pub(super) fn of(values: &'r [Value]) -> Self {
+        Self { values, places: None }
+    }
+
+    /// Those at these places.
+    pub(super) fn at(values: &'r [Value], places: &'r [usize]) -> Self {
+        Self { values, places: Some(places) }
+    }
+
+    fn len(self) -> usize {
+        self.places.map_or(self.values.len(), <[usize]>::len)
+    }
+
+    fn iter(self) -> impl Iterator<Item = &'r Value> {
+        (0..self.len()).map(move |n| {
+            let place = self.places.map_or(n, |places| places[n]);
+            self.values.get(place).unwrap_or(&NULL)
+        })
+    }
+
+    /// A copy, to be kept.
+    pub(super) fn to_key(self) -> Arc<[Value]> {
+        self.iter().cloned().collect()
+    }
+
+    fn is(self, key: &[Value]) -> bool {
+        self.len() == key.len() && self.iter().zip(key).all(|(a, b)| same(a, b))
+    }
+}
+
+/// Text that is shared is the same without a look at it.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Str(a), Value::Str(b)) => Arc::ptr_eq(a, b) || a == b,
+        _ => a == b,
+    }
+}
+
+/// Things by their names, each in a place that stays.
+#[derive(Debug)]
+pub(super) struct Table<T> {
+    places: HashTable<usize>,
+    list: Vec<Option<Named<T>>>,
+    holes: Vec<usize>,
+    seed: u64,
+}
+
+#[derive(Debug)]
+struct Named<T> {
+    hash: u64,
+    thing: T,
+}
+
+/// What stands in a [`Table`].
+pub(super) trait Keyed {
+    /// Its name.
+    fn key(&self) -> &[Value];
+}
+
+impl<T: Keyed> Table<T> {
+    /// Empty.
+    pub(super) fn new() -> Self {
+        let seed = RandomState::new().hash_one(0);
+        Self { places: HashTable::new(), list: Vec::new(), holes: Vec::new(), seed }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The place of a name.
+    pub(super) fn find(&self, names: Names<'_>) -> Option<usize> {
+        let named = |place: &usize| self.get(*place).is_some_and(|thing| names.is(thing.key()));
+        self.places.find(self.hash(names), named).copied()
+    }
+
+    pub(super) fn get(&self, place: usize) -> Option<&T> {
+        self.list.get(place)?.as_ref().map(|named| &named.thing)
+    }
+
+    pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut T> {
+        self.list.get_mut(place)?.as_mut().map(|named| &mut named.thing)
+    }
+
+    /// Puts in what is not there, and says where.
+    pub(super) fn put(&mut self, thing: T) -> usize {
+        let hash = self.hash(Names::of(thing.key()));
+        let place = self.holes.pop().unwrap_or(self.list.len());
+        let named = Some(Named { hash, thing });
+        match self.list.get_mut(place) {
+            Some(hole) => *hole = named,
+            None => self.list.push(named),
+        }
+        let list = &self.list;
+        let hash_of = |place: &usize| list[*place].as_ref().map_or(0, |named| named.hash);
+        self.places.insert_unique(hash, place, hash_of);
+        place
+    }
+
+    /// Takes out what is at a place.
+    pub(super) fn remove(&mut self, place: usize) -> Option<T> {
+        let Named { hash, thing } = self.list.get_mut(place)?.take()?;
+        if let Ok(found) = self.places.find_entry(hash, |other| *other == place) {
+            found.remove();
+        }
+        self.holes.push(place);
+        Some(thing)
+    }
+
+    /// All, with their places.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
+        let all = self.list.iter().enumerate();
+        all.filter_map(|(place, named)| Some((place, &named.as_ref()?.thing)))
+    }
+
+    /// All, with their places.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut T)> {
+        let all = self.list.iter_mut().enumerate();
+        all.filter_map(|(place, named)| Some((place, &mut named.as_mut()?.thing)))
+    }
+
+    fn hash(&self, names: Names<'_>) -> u64 {
+        let mut hasher = Fold(self.seed);
+        names.iter().for_each(|value| value.hash(&mut hasher));
+        hasher.finish()
+    }
+}
+
+/// Multiplies and folds (Wang Yi, wyhash), eight bytes at a time. The names come from outside: the tables
+/// are bounded, and start from a number that nobody knows.
+struct Fold(u64);
+
+impl Fold {
+    fn mix(&mut self, word: u64) {
+        let product = u128::from(self.0 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+        #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
+        let folded = (product >> 64) as u64 ^ product as u64;
+        self.0 = folded;
+    }
+}
+
+impl Hasher for Fold {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        words.iter().for_each(|word| self.mix(u64::from_le_bytes(*word)));
+        if !rest.is_empty() {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            // The length tells what is cut off apart from what is zero.
+            self.mix(u64::from_le_bytes(last) ^ (rest.len() as u64) << 56);
+        }
+    }
+
+    fn write_u8(&mut self, n: u8) {
+        self.0 = self.0.rotate_left(8) ^ u64::from(n);
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        self.mix(n);
+    }
+
+    fn write_i64(&mut self, n: i64) {
+        self.mix(n.cast_unsigned());
+    }
+
+    fn write_usize(&mut self, n: usize) {
+        self.mix(n as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        let mut last = Self(self.0);
+        last.mix(0x2545_f491_4f6c_dd1d);
+        last.0
+    }
+}

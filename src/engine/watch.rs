@@ -1,0 +1,168 @@
+//! Which alerts somebody watches: only there does an observation that raises nothing change anything.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Engine;
+use super::gate::Gate;
+use crate::model::fold::BuildFold;
+use crate::model::label::{as_label, label_key};
+use crate::model::value::Value;
+
+/// The key of an alert, as its labels say it.
+type Key = Box<[Value]>;
+
+/// The alerts that are not quiet.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    active: HashMap<u32, HashSet<Key, BuildFold>, BuildFold>,
+    /// What was raised in the row or deadline at hand, of which nobody can have heard yet.
+    raised: HashSet<(u32, Key), BuildFold>,
+}
+
+impl Watch {
+    /// Notes whether an alert is active. Says whether that is new, and whether the rule has another
+    /// one.
+    pub(super) fn set(&mut self, rule: u32, key: &[Value], active: bool) -> (bool, bool) {
+        if active {
+            let keys = self.active.entry(rule).or_default();
+            let new = !keys.contains(key) && keys.insert(key.into());
+            return (new, keys.len() > usize::from(new));
+        }
+        let Some(keys) = self.active.get_mut(&rule) else { return (false, false) };
+        let new = keys.remove(key);
+        let others = !keys.is_empty();
+        if !others {
+            self.active.remove(&rule);
+        }
+        (new, others)
+    }
+
+    /// Whether any alert of the rule is active.
+    pub(super) fn has(&self, rule: u32) -> bool {
+        self.active.contains_key(&rule)
+    }
+
+    /// The rules of which any alert is active, or was raised by the row at hand; perhaps one twice.
+    pub(super) fn rules(&self) -> impl Iterator<Item = u32> {
+        self.active.keys().copied().chain(self.raised.iter().map(|(rule, _)| *rule))
+    }
+
+    /// Whether this alert of the rule is active, or was raised by the row at hand.
+    pub(super) fn is_active(&self, rule: u32, key: &[Value]) -> bool {
+        let active = self.active.get(&rule);
+        if active.is_none() && self.raised.is_empty() {
+            return false;
+        }
+        let key = label_key(key);
+        active.is_some_and(|keys| keys.contains(&key)) || self.raised.contains(&(rule, key))
+    }
+
+    /// Notes that an alert is raised by the row at hand.
+    pub(super) fn raise(&mut self, rule: u32, key: &[Value]) {
+        self.raised.insert((rule, label_key(key)));
+    }
+
+    /// Whoever takes observations has heard of all so far.
+    pub(super) fn heard(&mut self) {
+        if !self.raised.is_empty() {
+            self.raised.clear();
+        }
+    }
+}
+
+/// Readers by the label that is the key of their alerts.
+type Labels = HashMap<Box<str>, Vec<u32>, BuildFold>;
+
+/// The readers that a row must be shown since it belongs to an active alert of theirs.
+#[derive(Debug, Default)]
+pub(super) struct Awake {
+    /// By a slot whose label is the whole key of their alerts.
+    by_label: Vec<(u32, Labels)>,
+    /// Those with another key, for every row.
+    always: Vec<u32>,
+}
+
+impl Awake {
+    /// Shows a reader rows of this key, or no longer; `slot` is the slot that is the key.
+    pub(super) fn set(&mut self, reader: u32, slot: Option<u32>, key: &[Value], awake: bool) {
+        let Some((slot, [label])) = slot.map(|slot| (slot, key)) else {
+            return change(&mut self.always, reader, awake);
+        };
+        let at = self.by_label.iter().position(|(known, _)| *known == slot).unwrap_or_else(|| {
+            self.by_label.push((slot, Labels::default()));
+            self.by_label.len() - 1
+        });
+        let Some((_, labels)) = self.by_label.get_mut(at) else { return };
+        let label = as_label(label);
+        if awake && !labels.contains_key(&*label) {
+            labels.insert((&*label).into(), Vec::new());
+        }
+        let Some(readers) = labels.get_mut(&*label) else { return };
+        change(readers, reader, awake);
+        if readers.is_empty() {
+            labels.remove(&*label);
+        }
+    }
+
+    /// Gives every reader that a row must be shown; perhaps one twice.
+    pub(super) fn of(&self, slots: &[Value], mut give: impl FnMut(u32)) {
+        self.always.iter().for_each(|reader| give(*reader));
+        for (slot, labels) in self.by_label.iter().filter(|(_, labels)| !labels.is_empty()) {
+            let value = slots.get(*slot as usize).unwrap_or(&Value::Null);
+            if let Some(readers) = labels.get(&*as_label(value)) {
+                readers.iter().for_each(|reader| give(*reader));
+            }
+        }
+    }
+
+    /// Whether a row of which only this is known may have to be shown to someone.
+    pub(super) fn cares(&self, known: &[(usize, &Value)]) -> bool {
+        !self.always.is_empty()
+            || self.by_label.iter().filter(|(_, labels)| !labels.is_empty()).any(|(slot, labels)| {
+                let value = known.iter().find(|(known, _)| *known == *slot as usize);
+                value.is_none_or(|(_, value)| labels.contains_key(&*as_label(value)))
+            })
+    }
+}
+
+fn change(readers: &mut Vec<u32>, reader: u32, awake: bool) {
+    match (readers.binary_search(&reader), awake) {
+        (Err(at), true) => readers.insert(at, reader),
+        (Ok(at), false) => {
+            readers.remove(at);
+        }
+        _ => {}
+    }
+}
+
+impl Engine {
+    /// Says whether an alert of a rule is active: not quiet, so that what does not raise it matters. The key
+    /// is as [`label_key`](crate::model::label::label_key) has it. It must be said before the next row
+    /// comes.
+    pub fn watch(&mut self, rule: usize, key: &[Value], active: bool) {
+        let (Some(gate), Some(plan), Ok(reader)) =
+            (self.gates.get(rule), self.plan.rules.get(rule), u32::try_from(rule))
+        else {
+            return;
+        };
+        if !gate.is_silent() {
+            return;
+        }
+        let (new, others) = self.watch.set(reader, key, active);
+        // Only of plain rules does the index hold back what does not raise.
+        if !new || !gate.is_plain() {
+            return;
+        }
+        let slot = Gate::key_slot(plan);
+        if let Some(feed) = self.feeds.get_mut(plan.stream()).filter(|_| slot.is_some() || !others) {
+            feed.awake.set(reader, slot, key, active);
+        }
+    }
+
+    /// Whether a row of a stream can matter to anyone, of which only some slots are known. Where not, it need
+    /// not be read. Nobody counts it then.
+    pub fn cares(&self, stream: usize, known: &[(usize, &Value)]) -> bool {
+        self.fed.get(stream).is_some_and(|tables| !tables.is_empty())
+            || self.feeds.get(stream).is_some_and(|feed| feed.index.cares(known) || feed.awake.cares(known))
+    }
+}
