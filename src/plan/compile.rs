@@ -224,9 +224,11 @@ impl Compiler<'_> {
         let texts = std::iter::once(&def.sql).chain(&def.when).chain(&def.clear);
         let skeleton = if again || !texts.into_iter().all(fits) { None } else { skeleton::of(def) };
         if let Some(skeleton) = &skeleton
-            && matches!(self.moulds.find(skeleton), Known::Once)
+            && let Known::Once(rule) = self.moulds.find(skeleton)
         {
-            self.try_out(def, skeleton);
+            let own = |text: &Arc<str>| Text::own(text.as_ref());
+            let labels = rule.alert.labels.iter().map(|(name, value)| (own(name), own(value))).collect();
+            self.try_out(RuleDef { labels, ..def.clone() }, skeleton);
         }
         let Some(mut skeleton) = skeleton else { return self.planned(def, hash, again) };
         if let Known::Cast(cast) = self.moulds.find(&skeleton) {
@@ -253,9 +255,9 @@ impl Compiler<'_> {
     }
 
     /// Plans a rule with literals that no rule has, to see where they go.
-    fn try_out(&mut self, def: &RuleDef, skeleton: &Skeleton) {
+    fn try_out(&mut self, def: RuleDef, skeleton: &Skeleton) {
         let literals = mould::trial(&skeleton.literals);
-        let trial = skeleton::fill(def, &skeleton.text, &literals);
+        let trial = skeleton::fill(&def, &skeleton.text, &literals);
         let trial = RuleDef { id: Text::own("a rule that is not there"), ..trial };
         let before = self.found.len();
         let plan = self.planned(&trial, 0, false);
@@ -336,5 +338,42 @@ impl Compiler<'_> {
             });
         }
         Some((places, sides))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_third_rule_of_a_template_is_cast() {
+        let rule = |at: usize| {
+            let text = |text: String| Text::own(text);
+            RuleDef {
+                when: Some(text(format!("v > {at}.5 OR v < -{at}"))),
+                labels: vec![(Text::own("line"), text(format!("l{at}")))],
+                annotations: vec![(Text::own("summary"), Text::own("{{ device }}: {{ v }}"))],
+                severity: Some(Text::own("critical")),
+                ..RuleDef::new(
+                    text(format!("r{at}")),
+                    text(format!("SELECT device, v FROM s WHERE device = 'd{at}'")),
+                )
+            }
+        };
+        let sql = "CREATE STREAM s (v FLOAT) WITH (DATASOURCE='t/{device}', KEY='device')";
+        let streams = vec![crate::plan::definition::StreamDef { name: "s".to_owned(), sql: Text::own(sql) }];
+        let def = RuleSetDef { streams, tables: Vec::new(), rules: (0..3).map(rule).collect() };
+        let limits = Limits::default();
+        let mut compiler = Compiler::new("set", &limits);
+        let compiled = compiler.run(&def, &[1, 2, 3], None).unwrap();
+        assert!(compiled.diagnostics.is_empty(), "{:?}", compiled.diagnostics);
+        let skeleton = skeleton::of(&def.rules[2]).unwrap();
+        assert!(matches!(compiler.moulds.find(&skeleton), Known::Cast(_)));
+        let plan = compiled.plan.unwrap();
+        let alone = compile("set", &RuleSetDef { rules: vec![def.rules[2].clone()], ..def.clone() }, &limits);
+        let (cast, alone) = (&plan.rules[2], &alone.plan.unwrap().rules[0]);
+        assert_eq!((&cast.shape, &cast.params, cast.state), (&alone.shape, &alone.params, alone.state));
+        assert_eq!(cast.alert.shape, alone.alert.shape);
+        assert_eq!(cast.alert.hash, 3);
     }
 }

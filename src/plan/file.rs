@@ -71,6 +71,11 @@ pub(super) fn read(yaml: &str, limits: &Limits) -> (RuleSetDef, Vec<Diagnostic>)
     (set, reader.found)
 }
 
+fn is_id(text: &str) -> bool {
+    let ok = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    !text.is_empty() && text.len() <= 128 && text.chars().all(ok)
+}
+
 fn unread(problem: Problem) -> (RuleSetDef, Vec<Diagnostic>) {
     (RuleSetDef::default(), vec![problem.finding(Level::Error, "", "")])
 }
@@ -80,7 +85,7 @@ pub(super) fn from_items(items: &[Item]) -> Result<RuleSetDef, Vec<Diagnostic>> 
     let mut reader = Reader { source: None, found: Vec::new() };
     let mut set = RuleSetDef::default();
     for item in items {
-        let label = format!("{} {}", item.kind, item.name);
+        let label = || format!("{} {}", item.kind, item.name);
         match item.kind {
             ItemKind::Stream => set
                 .streams
@@ -88,18 +93,22 @@ pub(super) fn from_items(items: &[Item]) -> Result<RuleSetDef, Vec<Diagnostic>> 
             ItemKind::Table => {
                 let body = item.body.as_ref();
                 let table = if body.starts_with('{') {
-                    reader.stored_rows(&label, body).map(TableBody::Rows)
+                    reader.stored_rows(&label(), body).map(TableBody::Rows)
                 } else {
                     Some(TableBody::Statement(Text::own(body)))
                 };
                 set.tables.extend(table.map(|body| TableDef { name: item.name.to_string(), body }));
             }
-            ItemKind::Rule => match serde_json::from_str(&item.body) {
-                Ok(json) => set.rules.extend(reader.rule(&Node::from_json(json), &item.name)),
-                Err(e) => {
-                    let message = format!("the item is no JSON: {e}");
-                    reader.error(&label, "", Problem::new("bad-item", Place::START, message));
-                }
+            ItemKind::Rule => match RuleDef::from_body(&item.body).filter(|rule| is_id(rule.id.as_str())) {
+                Some(rule) => set.rules.push(rule),
+                // What is wrong with it, if anything is, has to be told.
+                None => match serde_json::from_str(&item.body) {
+                    Ok(json) => set.rules.extend(reader.rule(&Node::from_json(json), &item.name)),
+                    Err(e) => {
+                        let message = format!("the item is no JSON: {e}");
+                        reader.error(&label(), "", Problem::new("bad-item", Place::START, message));
+                    }
+                },
             },
         }
     }
@@ -367,8 +376,7 @@ impl Reader {
 
     fn id(&mut self, item: &str, node: &Node) -> Text {
         let Some(id) = self.text(item, "id", node) else { return Text::own("") };
-        let ok = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-        if id.as_str().is_empty() || id.as_str().len() > 128 || !id.as_str().chars().all(ok) {
+        if !is_id(id.as_str()) {
             let message = format!("`{}` is no rule id", id.as_str());
             let problem = Problem::new("bad-name", id.start(), message);
             self.error(item, "id", problem.hint("use 1 to 128 letters, digits, `_`, `.` and `-`"));

@@ -42,8 +42,8 @@ pub(super) struct Cast {
 pub(super) enum Known<'a> {
     /// Nothing: plan the rule, and tell of it.
     No,
-    /// A rule was planned: plan one with [`trial`] literals, and tell of it.
-    Once,
+    /// This rule was planned: plan one with its labels and [`trial`] literals, and tell of it.
+    Once(&'a RulePlan),
     /// This.
     Cast(&'a Cast),
 }
@@ -52,7 +52,7 @@ impl Moulds {
     pub(super) fn find(&self, skeleton: &Skeleton) -> Known<'_> {
         match self.known.get(&skeleton.text) {
             Some(Mould::Ready(cast)) => Known::Cast(cast),
-            Some(Mould::Once(_)) => Known::Once,
+            Some(Mould::Once(once)) => Known::Once(&once.0),
             Some(Mould::Never) | None => Known::No,
         }
     }
