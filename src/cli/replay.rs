@@ -80,7 +80,8 @@ pub(super) fn pace(text: &str) -> Result<Pace, String> {
 
 impl Replay {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let measured = engine::Config { nanos: Some(clock::nanos), watched: true, ..engine::Config::default() };
+        let measured =
+            engine::Config { nanos: Some(clock::nanos), watched: true, ..engine::Config::default() };
         let limits = Limits { engine: measured, ..Limits::default() };
         let mut core = Core::new(self.agent.as_str().into(), limits);
         for file in &self.rules {

@@ -126,12 +126,7 @@ impl Decoder {
     /// The same where not every row is of use. `cares` is asked once for each stream of a topic until
     /// [`Self::swap`], so what it says must hold that long. Where it says no, the stream only counts the
     /// message.
-    pub fn decode_for(
-        &mut self,
-        cares: &Cares<'_>,
-        message: &Message,
-        out: &mut Rows,
-    ) -> Fate {
+    pub fn decode_for(&mut self, cares: &Cares<'_>, message: &Message, out: &mut Rows) -> Fate {
         let Self { config, streams, router, stats, texts, elements, lines, unmatched } = self;
         let route = router.route(streams, message, config.max_topics, texts, cares);
         for stream in &route.course.skipped {

@@ -8,7 +8,8 @@ use rusqlite::{Connection, params};
 use super::{Error, signed, unsigned};
 
 /// Each brings a file from the schema of its index to the next.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     INSERT INTO meta VALUES ('newest', 0), ('evicted', 0);
     -- Transitions that wait for the hub.
@@ -29,14 +30,16 @@ const MIGRATIONS: &[&str] = &["
     CREATE TABLE journal (id INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL);
     -- The rule sets that ran last.
     CREATE TABLE rulesets (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
-", "
+",
+    "
     -- Traces of one commit and source together: a row for each message costs more than all else that
     -- is written. Those of before are let go; at most, what is delivered again is evaluated again.
     DROP TABLE seen;
     CREATE TABLE traces (
         source TEXT NOT NULL, last INTEGER NOT NULL, body BLOB NOT NULL,
         PRIMARY KEY (source, last)) WITHOUT ROWID;
-"];
+",
+];
 
 /// Settings that hold for the connection.
 pub(super) fn prepare(db: &Connection) -> rusqlite::Result<()> {

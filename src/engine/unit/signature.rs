@@ -71,7 +71,8 @@ impl Signature {
 impl Kind {
     fn new(ctx: Context<'_>) -> Option<Self> {
         let window = ctx.rule.window.as_ref()?;
-        let measures = measures_of(ctx.rule).filter(|_| is_sliceable(ctx.rule) && window.analytics.is_empty());
+        let measures =
+            measures_of(ctx.rule).filter(|_| is_sliceable(ctx.rule) && window.analytics.is_empty());
         Some(match (measures, mode(ctx)) {
             (Some(_), Mode::Own) => Self::Sliced,
             (Some((length, _)), Mode::Slowest) => {

@@ -127,7 +127,7 @@ fn gate(rule: &RulePlan, expr: &Expr, columns: &[Expr]) -> Option<(usize, Binary
     match expr {
         Expr::And(terms) if terms.iter().all(is_plain) => {
             terms.iter().find_map(|term| gate(rule, term, columns))
-        },
+        }
         Expr::Binary(op, a, b) => match (aggregate(a), aggregate(b)) {
             (Some(n), None) => threshold(n, *op, rule.constant(b)?),
             (None, Some(n)) => threshold(n, mirrored(*op), rule.constant(a)?),
