@@ -85,7 +85,7 @@ fn bare_swaps(before: &[Rule], after: &[Rule], times: usize) -> Vec<f64> {
     let mut index = Index::new(before);
     let changed: Vec<usize> = (0..before.len()).filter(|i| before[*i].above != after[*i].above).collect();
     let mut swap = |i: usize| {
-        let (old, new) = if i % 2 == 0 { (before, after) } else { (after, before) };
+        let (old, new) = if i.is_multiple_of(2) { (before, after) } else { (after, before) };
         timed(|| {
             for place in &changed {
                 index.remove(*place, &old[*place]);

@@ -73,6 +73,9 @@ fn told(core: &mut Core, message: Message, seconds: u32) -> Vec<String> {
 
 type Rules = Vec<(u8, Option<(u8, u8, u8)>)>;
 
+/// Rules that change, and the rows that come then.
+type Change = (Rules, Vec<(u8, u8, u8)>);
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
@@ -86,7 +89,7 @@ proptest! {
             1..8,
         ),
     ) {
-        let steps: Vec<(Rules, Vec<(u8, u8, u8)>)> = steps;
+        let steps: Vec<Change> = steps;
         let mut rules: BTreeMap<u8, (u8, u8, u8)> = (0..20).map(|id| (id, (id % 3, id, id % 5))).collect();
         let mut running = admit("set", &text(&rules)).unwrap();
         let mut core = Core::new("edge".into(), Limits::default());

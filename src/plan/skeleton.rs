@@ -133,11 +133,10 @@ impl Skeleton {
                 b'0'..=b'9' | b'\'' => {
                     let (end, literal) = if byte == b'\'' { quoted(text, at)? } else { number(text, at)? };
                     scan.word = false;
-                    if scan.free && !scan.open.last().copied().unwrap_or(false) && ends(text, end) {
-                        if self.take(text, at, literal).is_some() {
-                            at = end;
-                            continue;
-                        }
+                    let free = scan.free && !scan.open.last().copied().unwrap_or(false) && ends(text, end);
+                    if free && self.take(text, at, literal).is_some() {
+                        at = end;
+                        continue;
                     }
                     end
                 }
