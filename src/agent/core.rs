@@ -500,8 +500,9 @@ impl Core {
 impl Set {
     /// Reads a message into rows, in the place of those before.
     fn decode(&mut self, message: &Message) -> Fate {
-        self.rows.clear();
-        self.decoder.decode_for(&|_, _| true, message, &mut self.rows)
+        let Self { rows, decoder, engine, .. } = self;
+        rows.clear();
+        decoder.decode_for(&|stream, known| engine.cares(stream, known), message, rows)
     }
 
     /// Sends the rows through engine and alerts. `idle` is `now` by the clock that counts silence.

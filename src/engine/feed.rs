@@ -8,7 +8,7 @@ use super::recent::Recent;
 use super::unit::{Unit, Units};
 use super::watch::Awake;
 use crate::model::row::Row;
-use crate::model::stream::{FieldSource, StreamSpec};
+use crate::model::stream::{Field, FieldSource, StreamSpec};
 use crate::model::value::Value;
 use crate::plan::logical::{Plan, RulePlan};
 
@@ -19,6 +19,8 @@ pub(super) struct Feed {
     pub(super) index: Index,
     /// Those that must see a row since it belongs to an active alert.
     pub(super) awake: Awake,
+    /// Whether what a topic alone tells decides for good that nobody cares for its rows.
+    pub(super) settled: bool,
     /// The newest row of each key, where a rule goes by it.
     pub(super) recent: Option<Recent>,
     /// Rows that came.
@@ -31,10 +33,10 @@ pub(super) struct Feed {
 
 impl Feed {
     fn new(stream: &StreamSpec) -> Self {
-        let early = |from: &FieldSource| matches!(from, FieldSource::Capture(_) | FieldSource::Topic);
         Self {
-            index: Index::new(stream.fields.iter().map(|field| early(&field.from)).collect()),
+            index: Index::new(stream.fields.iter().map(is_early).collect()),
             awake: Awake::default(),
+            settled: true,
             recent: None,
             rows: 0,
             future: 0,
@@ -60,6 +62,11 @@ impl Feed {
     }
 }
 
+/// Whether a field is known before the payload is read.
+fn is_early(field: &Field) -> bool {
+    matches!(field.from, FieldSource::Capture(_) | FieldSource::Topic)
+}
+
 /// The streams of a plan, with the units that read them.
 pub(super) fn feeds(plan: &Plan, config: &Config, gates: &[Gate], units: &Units) -> Vec<Feed> {
     let mut feeds: Vec<Feed> = plan.streams.iter().map(|stream| Feed::new(stream)).collect();
@@ -74,6 +81,9 @@ pub(super) fn feeds(plan: &Plan, config: &Config, gates: &[Gate], units: &Units)
         for stream in streams(rule) {
             if let Some(feed) = feeds.get_mut(stream) {
                 feed.index.insert(reader, condition.clone());
+                let fields = &plan.streams[stream].fields;
+                let early = |slot: u32| fields.get(slot as usize).is_some_and(is_early);
+                feed.settled &= gates[leader].is_settled_by(rule, early);
             }
         }
     }

@@ -123,6 +123,13 @@ impl Gate {
         if config.index { self.access(plan, rule) } else { Condition::open() }
     }
 
+    /// Whether what the index knows of these slots also holds for rows of active alerts: it does not where
+    /// `when` asks them anything, as such a row matters whatever it says.
+    pub(super) fn is_settled_by(self, rule: &RulePlan, slot: impl Fn(u32) -> bool) -> bool {
+        let over = Terms::new(rule);
+        !(self.plain && self.silent) || !over.all(terms(rule.when.as_ref()), self.when).asks(slot)
+    }
+
     /// For which rows of a stream the rule must be asked. Of the others none would change anything but
     /// what is counted for the whole stream, unless it belongs to an active alert.
     fn access(self, plan: &Plan, rule: &RulePlan) -> Condition {

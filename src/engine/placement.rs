@@ -87,6 +87,11 @@ impl Engine {
         streams(plan).filter_map(of).collect()
     }
 
+    /// For how many rules the work of this one is done together: 1 where it shares with nobody.
+    pub fn together(&self, rule: usize) -> usize {
+        self.units.of(rule).map_or(1, |unit| unit.rules.len())
+    }
+
     fn why(&self, rule: &RulePlan) -> Open {
         if !self.config.index {
             Open::NoIndex

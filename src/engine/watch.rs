@@ -114,15 +114,6 @@ impl Awake {
             }
         }
     }
-
-    /// Whether a row of which only this is known may have to be shown to someone.
-    pub(super) fn cares(&self, known: &[(usize, &Value)]) -> bool {
-        !self.always.is_empty()
-            || self.by_label.iter().filter(|(_, labels)| !labels.is_empty()).any(|(slot, labels)| {
-                let value = known.iter().find(|(known, _)| *known == *slot as usize);
-                value.is_none_or(|(_, value)| labels.contains_key(&*as_label(value)))
-            })
-    }
 }
 
 fn change(readers: &mut Vec<u32>, reader: u32, awake: bool) {
@@ -159,10 +150,11 @@ impl Engine {
         }
     }
 
-    /// Whether a row of a stream can matter to anyone, of which only some slots are known. Where not, it need
-    /// not be read. Nobody counts it then.
+    /// Whether a row of a stream can matter to anyone, of which only some slots are known: those that the
+    /// topic tells. Where not, it need not be read, and nobody counts it. A no holds until the next
+    /// [swap](Self::swap), whatever alerts become active.
     pub fn cares(&self, stream: usize, known: &[(usize, &Value)]) -> bool {
         self.fed.get(stream).is_some_and(|tables| !tables.is_empty())
-            || self.feeds.get(stream).is_some_and(|feed| feed.index.cares(known) || feed.awake.cares(known))
+            || self.feeds.get(stream).is_some_and(|feed| !feed.settled || feed.index.cares(known))
     }
 }

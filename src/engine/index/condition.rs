@@ -51,6 +51,11 @@ impl Condition {
         self.any.iter().any(|conjunction| conjunction.atoms.is_empty())
     }
 
+    /// Whether it asks anything of one of these slots.
+    pub(in crate::engine) fn asks(&self, slot: impl Fn(u32) -> bool) -> bool {
+        self.any.iter().flat_map(|conjunction| &conjunction.atoms).any(|atom| slot(atom.slot))
+    }
+
     /// As far as it asks this slot for equality.
     pub(in crate::engine) fn only(mut self, slot: u32) -> Self {
         for conjunction in &mut self.any {

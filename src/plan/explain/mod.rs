@@ -56,7 +56,8 @@ impl Step {
     }
 
     /// Adds a list, unless it is empty.
-    fn with_all(mut self, name: &'static str, lines: Vec<String>) -> Self {
+    #[must_use]
+    pub fn with_all(mut self, name: &'static str, lines: Vec<String>) -> Self {
         if !lines.is_empty() {
             self.details.push(Detail { name, lines });
         }
