@@ -63,27 +63,20 @@ pub fn conclude(benchmarks: &[(&str, PathBuf)]) -> Result<String, String> {
     Ok(told)
 }
 
-/// What gungraun's summary says.
+/// What gungraun's summary says of the whole run: its own count, beside that of the run before.
 fn counted(directory: &Path) -> Option<u64> {
     let summary: Json = serde_json::from_slice(&std::fs::read(directory.join("summary.json")).ok()?).ok()?;
-    find(&summary).and_then(first)
+    let count = ["total", "Ir", "new"].iter().try_fold(&summary, |json, name| find(json, name))?;
+    count.as_u64()
 }
 
-/// The instructions, however deep the summary has them.
-fn find(json: &Json) -> Option<&Json> {
+/// The member of this name, however deep it lies.
+fn find<'a>(json: &'a Json, name: &str) -> Option<&'a Json> {
     match json {
-        Json::Object(members) => members.get("Ir").or_else(|| members.values().find_map(find)),
-        Json::Array(list) => list.iter().find_map(find),
-        _ => None,
-    }
-}
-
-/// The first number: where a run is compared with an earlier one, its own.
-fn first(json: &Json) -> Option<u64> {
-    match json {
-        Json::Number(number) => number.as_u64(),
-        Json::Object(members) => members.values().find_map(first),
-        Json::Array(list) => list.iter().find_map(first),
+        Json::Object(members) => {
+            members.get(name).or_else(|| members.values().find_map(|member| find(member, name)))
+        }
+        Json::Array(list) => list.iter().find_map(|member| find(member, name)),
         _ => None,
     }
 }

@@ -156,7 +156,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let home = PathBuf::from(std::env::var_os("GUNGRAUN_HOME").unwrap_or_default());
-    let directory = home.join("counts/counts/hot");
+    // Package, the module of `harness`, group.
+    let directory = home.join("counts/counts/harness/hot");
     match baseline::conclude(&BENCHMARKS.map(|(name, kept)| (name, directory.join(kept)))) {
         Ok(told) => {
             print!("{told}");
