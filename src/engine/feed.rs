@@ -64,7 +64,7 @@ impl Feed {
 
 /// Whether a field is known before the payload is read.
 fn is_early(field: &Field) -> bool {
-    matches!(field.from, FieldSource::Capture(_) | FieldSource::Topic)
+    matches!(field.from, FieldSource::Capture(_) | FieldSource::Topic | FieldSource::Source)
 }
 
 /// The streams of a plan, with the units that read them.
