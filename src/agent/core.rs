@@ -514,6 +514,10 @@ impl Set {
             for observation in seen.drain(..) {
                 book.observe(observation, now, out);
             }
+            // The next row may be of the same message.
+            for alert in book.take_activity() {
+                engine.watch(alert.rule, &alert.key, alert.active);
+            }
             meter.lap(Stage::Alert);
         }
         self.limits(now, out);
