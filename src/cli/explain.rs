@@ -164,13 +164,16 @@ fn explained(set: &Set, at: usize, rule: &RulePlan, engine: &Engine) -> Step {
 
 /// A way to a rule, in words.
 fn found_by(way: &Way) -> String {
-    let beside = |n: usize| count(n.saturating_sub(1) as u64, "other condition");
+    let beside = |n: usize| match n.saturating_sub(1) {
+        0 => "alone there".to_owned(),
+        others => format!("with {}", count(others as u64, "other condition")),
+    };
     let mut text = match &way.equal {
-        Some(equal) => format!("{equal} in a table, with {} there", beside(way.shared)),
+        Some(equal) => format!("{equal} in a table, {}", beside(way.shared)),
         None => "no equality".to_owned(),
     };
     if let Some(threshold) = &way.threshold {
-        text.push_str(&format!("; {threshold} in a sorted list, among {}", beside(way.sorted)));
+        text.push_str(&format!("; {threshold} in a sorted list, {}", beside(way.sorted)));
     }
     if !way.residual.is_empty() {
         text.push_str(&format!("; then {}", way.residual.join(" and ")));

@@ -127,7 +127,7 @@ impl Gate {
     /// `when` asks them anything, as such a row matters whatever it says.
     pub(super) fn is_settled_by(self, rule: &RulePlan, slot: impl Fn(u32) -> bool) -> bool {
         let over = Terms::new(rule);
-        !(self.plain && self.silent) || !over.all(terms(rule.when.as_ref()), self.when).asks(slot)
+        !(self.plain && self.silent && over.all(terms(rule.when.as_ref()), self.when).asks(slot))
     }
 
     /// For which rows of a stream the rule must be asked. Of the others none would change anything but

@@ -62,7 +62,7 @@ impl Open {
             Self::NoIndex => "the index is switched off",
             Self::Joins => "it joins, and any row may have a partner",
             Self::Analytics => "its analytic functions look back over every row",
-            Self::Window => "rows that its window does not take tell the window the time",
+            Self::Window => "its window takes every row, or the time that it tells",
             Self::Condition => "its conditions compare no field with a constant",
         }
     }
