@@ -17,6 +17,9 @@ use crate::plan::logical::{Plan, RulePlan};
 pub(super) struct Feed {
     /// The leaders of the units that read it.
     pub(super) index: Index,
+    /// All of them, where rows are not looked up. Which topics nobody cares for the index says all the same,
+    /// so that no answer depends on it.
+    pub(super) all: Option<Vec<Candidate>>,
     /// Those that must see a row since it belongs to an active alert.
     pub(super) awake: Awake,
     /// Whether what a topic alone tells decides for good that nobody cares for its rows.
@@ -35,6 +38,7 @@ impl Feed {
     fn new(stream: &StreamSpec) -> Self {
         Self {
             index: Index::new(stream.fields.iter().map(is_early).collect()),
+            all: None,
             awake: Awake::default(),
             settled: true,
             recent: None,
@@ -46,6 +50,10 @@ impl Feed {
 
     /// Every rule that a row can matter to, each once, in their order.
     pub(super) fn candidates(&mut self, slots: &[Value], out: &mut Vec<Candidate>) {
+        if let Some(all) = &self.all {
+            out.clone_from(all);
+            return;
+        }
         self.index.candidates(slots, out);
         let found = out.len();
         self.awake.of(slots, |reader| out.push(Candidate::new(reader, false)));
@@ -77,10 +85,13 @@ pub(super) fn feeds(plan: &Plan, config: &Config, gates: &[Gate], units: &Units)
     }
     for leader in units.all().into_iter().map(Unit::leader) {
         let (Ok(reader), rule) = (u32::try_from(leader), &plan.rules[leader]) else { continue };
-        let condition = gates[leader].condition(plan, rule, config);
+        let condition = gates[leader].condition(plan, rule);
         for stream in streams(rule) {
             if let Some(feed) = feeds.get_mut(stream) {
                 feed.index.insert(reader, condition.clone());
+                if !config.index {
+                    feed.all.get_or_insert_default().push(Candidate::new(reader, false));
+                }
                 let fields = &plan.streams[stream].fields;
                 let early = |slot: u32| fields.get(slot as usize).is_some_and(is_early);
                 feed.settled &= gates[leader].is_settled_by(rule, early);

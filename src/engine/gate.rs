@@ -118,11 +118,6 @@ impl Gate {
             && all(filter, self.filter, false, scope)
     }
 
-    /// What an engine's index knows of the rule.
-    pub(super) fn condition(self, plan: &Plan, rule: &RulePlan, config: &Config) -> Condition {
-        if config.index { self.access(plan, rule) } else { Condition::open() }
-    }
-
     /// Whether what the index knows of these slots also holds for rows of active alerts: it does not where
     /// `when` asks them anything, as such a row matters whatever it says.
     pub(super) fn is_settled_by(self, rule: &RulePlan, slot: impl Fn(u32) -> bool) -> bool {
@@ -132,7 +127,7 @@ impl Gate {
 
     /// For which rows of a stream the rule must be asked. Of the others none would change anything but
     /// what is counted for the whole stream, unless it belongs to an active alert.
-    fn access(self, plan: &Plan, rule: &RulePlan) -> Condition {
+    pub(super) fn condition(self, plan: &Plan, rule: &RulePlan) -> Condition {
         let [Side::Stream(stream)] = *rule.from.sides else { return Condition::open() };
         if !rule.analytics.is_empty() {
             return Condition::open();

@@ -526,7 +526,7 @@ impl Engine {
     fn reindex(&mut self) {
         let new = feeds(&self.plan, &self.config, &self.gates, &self.units);
         for (feed, new) in self.feeds.iter_mut().zip(new) {
-            feed.index = new.index;
+            (feed.index, feed.all) = (new.index, new.all);
         }
         self.units.look_at_all();
     }

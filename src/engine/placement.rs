@@ -78,11 +78,12 @@ impl Engine {
         else {
             return Vec::new();
         };
-        let condition = gate.condition(&self.plan, plan, &self.config);
+        let condition = gate.condition(&self.plan, plan);
         let of = |stream: usize| {
             let (feed, spec) = (self.feeds.get(stream)?, self.plan.streams.get(stream)?);
-            let open = condition.is_open().then(|| self.why(plan));
-            Some(Placement { stream, ways: ways(feed, spec, reader, &condition), open })
+            let open = (!self.config.index || condition.is_open()).then(|| self.why(plan));
+            let ways = if open.is_some() { Vec::new() } else { ways(feed, spec, reader, &condition) };
+            Some(Placement { stream, ways, open })
         };
         streams(plan).filter_map(of).collect()
     }
@@ -108,9 +109,6 @@ impl Engine {
 }
 
 fn ways(feed: &Feed, spec: &StreamSpec, reader: u32, condition: &Condition) -> Vec<Way> {
-    if condition.is_open() {
-        return Vec::new();
-    }
     let shown = |atom: &Atom| text(atom, spec);
     let way = |placed: Placed| Way {
         equal: placed.equal.as_ref().map(shown),
