@@ -304,6 +304,12 @@ impl Desk {
         self.buffer.len() >= BATCH || self.buffered_bytes >= BATCH_BYTES
     }
 
+    /// Whether more waits than what is dropped where there is no room and what may be in flight: then the
+    /// broker does not keep to the number in flight that it was asked for.
+    pub(super) fn is_overrun(&self) -> bool {
+        self.buffer.len() >= FULL + FULL / 4 || self.buffered_bytes >= 2 * FULL_BYTES
+    }
+
     /// How long a pause is worth while nobody has room for what waits here.
     pub(super) fn pause(&self) -> Duration {
         if self.may_hold_up() { Duration::ZERO } else { self.coalescer.pause() }

@@ -123,9 +123,14 @@ pub(super) async fn run(
                 while let Some(next) = events.ready() {
                     note(&mut desk, &mut backoff, next, clock);
                 }
-                // Also where acknowledgements were what it read for: they are written before anything is read,
-                // and a broker that is behind may send without end, whatever number it was asked to keep to.
-                if matches!(reading, Reading::Open | Reading::Once) && desk.is_full() {
+                // Where it reads for acknowledgements to go out and for signs of life to come in, it goes on to the
+                // end of what is there, unless the broker sends without end.
+                let enough = match reading {
+                    Reading::Open => desk.is_full(),
+                    Reading::Once => desk.is_overrun(),
+                    Reading::After(_) | Reading::Blocked(_) => false,
+                };
+                if enough {
                     reading = settle(&desk, longest_pause, clock);
                     if lines.out.capacity() == 0 {
                         desk.paused();
