@@ -590,6 +590,18 @@ fn run(
     (out, engine.accounts())
 }
 
+#[test]
+fn the_ends_of_time_are_times_like_any_other() {
+    let engine = Engine::new(joins::plan(stream(), everything()), Config::default());
+    let mut bench = Bench { engine, out: Vec::new() };
+    for (second, micros) in [i64::MIN, 0, i64::MAX, i64::MAX, i64::MIN].into_iter().enumerate() {
+        let row = Row { time: Timestamp::from_micros(micros), ..row("a", Some(20), 0) };
+        let told = i64::try_from(second).unwrap();
+        bench.engine.push(0, &row, now(told, told), &mut bench.out);
+    }
+    bench.advance(1_000_000);
+}
+
 proptest! {
     /// The windows of a key, computed from all of its rows at once.
     #[test]

@@ -41,8 +41,10 @@ impl Store {
         for place in &lane.groups {
             let Some(group) = self.groups.get_mut(*place) else { continue };
             let Open { order, mut next_end } = group.opens[definition];
-            if next_end <= closed {
-                while next_end <= closed {
+            // A watermark may stand at the end of time, and even then nothing is open behind the last window.
+            let is_over = |end: Timestamp| end <= closed && end != NEVER;
+            if is_over(next_end) {
+                while is_over(next_end) {
                     ripe.push((next_end, order, *place));
                     let behind = group.end_behind(own, next_end);
                     next_end = if behind > next_end { behind } else { NEVER };
