@@ -115,6 +115,17 @@ impl<'a> Scope<'a> {
     }
 }
 
+/// Evaluates, for who keeps what comes out. Most of what is kept is a field.
+#[inline]
+pub(super) fn value(expr: &Expr, scope: Scope<'_>) -> Value {
+    match (expr, scope.names) {
+        (Expr::Field(side, i), Names::Row { sides, .. }) => {
+            sides.get(*side).and_then(|row| row.get(*i)).cloned().unwrap_or_default()
+        }
+        _ => eval(expr, scope).into_owned(),
+    }
+}
+
 /// Evaluates. What is merely read is not copied.
 pub(super) fn eval<'a>(expr: &'a Expr, scope: Scope<'a>) -> Cow<'a, Value> {
     match expr {

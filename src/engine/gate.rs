@@ -9,6 +9,7 @@ use super::Config;
 use super::expr::{Scope, holds};
 use super::front;
 use super::index::{Condition, Terms, is_total};
+use super::unit::draws;
 use crate::model::alerting::RuleKind;
 use crate::model::row::Order;
 use crate::model::stream::StreamSpec;
@@ -22,6 +23,7 @@ pub(super) struct Gate {
     /// Those of `when`.
     when: u32,
     plain: bool,
+    light: bool,
     silent: bool,
     by: By,
 }
@@ -46,15 +48,18 @@ impl Gate {
             Some(stream) if stateful => Self::by(stream, rule),
             _ => By::Nothing,
         };
+        let plain = rule.window.is_none()
+            && rule.from.sides.len() == 1
+            && rule.analytics.is_empty()
+            && rule.unnest.is_none()
+            && rule.arrange.is_none()
+            && rule.key.iter().all(|key| over.has_value(key));
+        let judged = [&rule.filter, &rule.when, &rule.clear].into_iter().flatten();
         Self {
             filter: over.total(terms(rule.filter.as_ref())),
             when: over.total(terms(rule.when.as_ref())),
-            plain: rule.window.is_none()
-                && rule.from.sides.len() == 1
-                && rule.analytics.is_empty()
-                && rule.unnest.is_none()
-                && rule.arrange.is_none()
-                && rule.key.iter().all(|key| over.has_value(key)),
+            plain,
+            light: plain && !judged.chain(&rule.project).chain(&rule.key).any(draws),
             silent: config.watched && stateful && by != By::Nobody,
             by,
         }
@@ -74,6 +79,11 @@ impl Gate {
     /// Whether each row gives one output row or none, and leaves nothing behind.
     pub(super) const fn is_plain(self) -> bool {
         self.plain
+    }
+
+    /// Whether it is plain, and its rule needs nothing to judge a row by but the row.
+    pub(super) const fn is_light(self) -> bool {
+        self.light
     }
 
     /// Whether what raises nothing is only told where an alert is active.

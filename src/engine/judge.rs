@@ -1,7 +1,7 @@
 //! The end of every rule: output rows, their keys, and what `when` and `clear` say of them.
 
 use super::Context;
-use super::expr::{Env, Scope, eval, holds, truth};
+use super::expr::{Env, Scope, eval, holds, truth, value};
 use super::work::Work;
 use crate::model::alerting::RuleKind;
 use crate::model::row::Observation;
@@ -37,9 +37,7 @@ fn line(ctx: Context<'_>, scope: Scope<'_>) -> Option<Line> {
     if ctx.having().is_some_and(|having| !holds(having, scope)) {
         return None;
     }
-    let row = |exprs: &[Expr]| -> Box<[Value]> {
-        exprs.iter().map(|expr| eval(expr, scope).into_owned()).collect()
-    };
+    let row = |exprs: &[Expr]| -> Box<[Value]> { exprs.iter().map(|expr| value(expr, scope)).collect() };
     let order = ctx.arrange().map_or(&[][..], |arrange| &arrange.order);
     let order = order.iter().map(|(expr, _)| eval(expr, scope).into_owned()).collect();
     Some(Line { columns: row(&ctx.rule.project), key: row(&ctx.rule.key), order })

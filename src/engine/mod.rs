@@ -55,7 +55,7 @@ use self::table::Tables;
 use self::unit::{Unit, Units, look, together};
 use self::watch::Watch;
 use self::watermark::Mark;
-use self::work::{MAX_LINES, Peers, Work};
+use self::work::{Ledger, MAX_LINES, Peers, Work};
 
 pub use self::placement::{Open, Placement, Way};
 pub use self::snapshot::SnapshotError;
@@ -160,6 +160,8 @@ pub struct Engine {
     /// For each stream the tables that it feeds, with the rules that look into them.
     fed: Vec<Vec<(usize, Vec<usize>)>>,
     units: Units,
+    /// What rules without state of their own are given for it.
+    unused: Ledger,
     /// What is counted by stream, or by unit, is in here as its distance to that count.
     accounts: Vec<Account>,
     clock_trusted: bool,
@@ -280,6 +282,7 @@ impl Engine {
             candidates: Vec::new(),
             sampler: Sampler::default(),
             fed: fed(&plan),
+            unused: Ledger::none(),
             accounts: vec![Account::default(); plan.rules.len()],
             plan,
             config,
@@ -353,6 +356,9 @@ impl Engine {
         out: &mut Vec<Observation>,
     ) {
         let leader = candidate.reader() as usize;
+        if self.gates[leader].is_light() {
+            return self.ask_light(candidate, (row, older), now, out);
+        }
         let Units { list, of, looks, .. } = &mut self.units;
         let at = of[leader];
         let Some(unit) = list.get_mut(at).and_then(Option::as_mut) else { return };
@@ -379,6 +385,40 @@ impl Engine {
         }
         self.changed |= unit.has_state(ctx);
         look(looks, at, unit);
+    }
+
+    /// The same of a rule that needs nothing but the row: what its unit holds stays where it is.
+    fn ask_light(
+        &mut self,
+        candidate: Candidate,
+        (row, older): (&Row, bool),
+        now: Now,
+        out: &mut Vec<Observation>,
+    ) {
+        let rule = candidate.reader() as usize;
+        let clock = self.config.nanos.filter(|_| self.sampler.is_due());
+        let began = clock.map(|clock| clock());
+        let (gate, proved) = (self.gates[rule], candidate.is_proved());
+        let mut work = Work {
+            ctx: Context::new(&self.plan, rule, &self.config),
+            gate,
+            proved,
+            watch: &mut self.watch,
+            order: gate.order(older),
+            tables: &self.tables,
+            now,
+            account: &mut self.accounts[rule],
+            peers: Peers { rules: &[], own: &mut [], gates: &[] },
+            ledger: &mut self.unused,
+            lines: MAX_LINES,
+            out,
+        };
+        op::Operator::Each.push(&mut work, 0, row);
+        if let (Some(clock), Some(began)) = (clock, began) {
+            let took = clock().saturating_sub(began).saturating_mul(Sampler::EACH);
+            let account = &mut self.accounts[rule];
+            account.ns = account.ns.saturating_add(took);
+        }
     }
 
     /// Closes the windows that the clock closes. Costs next to nothing before

@@ -51,102 +51,108 @@ impl By {
 #[derive(Debug)]
 pub(super) struct Axis {
     pub(super) by: By,
-    blocks: Vec<Block>,
+    /// The first entries, and most often all of them.
+    first: Block,
+    /// The others, where there are more than a block holds; none is empty.
+    others: Vec<Block>,
 }
 
-#[derive(Debug, Default)]
-struct Block {
-    keys: Vec<f64>,
-    tails: Vec<Tail>,
+/// A stretch of the order.
+type Block = Vec<Entry>;
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    key: f64,
+    tail: Tail,
 }
 
-impl Block {
-    /// Where the first entry stands that is not before this one.
-    fn place(&self, key: f64, reader: u32) -> usize {
-        let first = self.keys.partition_point(|known| *known < key);
-        let equal = self.keys.get(first..).unwrap_or_default().partition_point(|known| *known <= key);
-        let tails = self.tails.get(first..first + equal).unwrap_or_default();
-        first + tails.partition_point(|tail| tail.reader < reader)
-    }
-
-    /// Whether its last entry is before this one.
-    fn ends_before(&self, key: f64, reader: u32) -> bool {
-        match (self.keys.last(), self.tails.last()) {
-            (Some(last), Some(tail)) => *last < key || (*last <= key && tail.reader < reader),
-            _ => true,
-        }
+impl Entry {
+    /// Whether it stands before the one of this key and reader.
+    fn is_before(&self, key: f64, reader: u32) -> bool {
+        self.key < key || (self.key <= key && self.tail.reader < reader)
     }
 }
 
 impl Axis {
     pub(super) const fn new(by: By) -> Self {
-        Self { by, blocks: Vec::new() }
+        Self { by, first: Vec::new(), others: Vec::new() }
     }
 
     pub(super) fn insert(&mut self, key: f64, tail: Tail) {
-        let at = self.blocks.partition_point(|block| block.ends_before(key, tail.reader));
-        // What comes behind all others goes to the last block.
-        let at = at.min(self.blocks.len().saturating_sub(1));
-        if self.blocks.is_empty() {
-            self.blocks.push(Block::default());
+        let at = self.block_of(key, tail.reader);
+        let Some(block) = self.block_mut(at) else { return };
+        let place = block.partition_point(|entry| entry.is_before(key, tail.reader));
+        if block.len() == block.capacity() && block.len() < 8 {
+            block.reserve_exact(2);
         }
-        let Some(block) = self.blocks.get_mut(at) else { return };
-        let place = block.place(key, tail.reader);
-        if block.keys.len() == block.keys.capacity() && block.keys.len() < 8 {
-            block.keys.reserve_exact(2);
-            block.tails.reserve_exact(2);
-        }
-        block.keys.insert(place, key);
-        block.tails.insert(place, tail);
-        if block.keys.len() >= BLOCK {
+        block.insert(place, Entry { key, tail });
+        if block.len() >= BLOCK {
             // Rules that come in the order of their thresholds fill their blocks.
-            let half = if place + 1 == block.keys.len() { place } else { BLOCK / 2 };
-            let behind = Block { keys: block.keys.split_off(half), tails: block.tails.split_off(half) };
-            self.blocks.insert(at + 1, behind);
+            let half = if place + 1 == block.len() { place } else { BLOCK / 2 };
+            let behind = block.split_off(half);
+            self.others.insert(at, behind);
         }
     }
 
     /// Takes out the entry of this reader and key of which `is` is true.
     pub(super) fn remove(&mut self, key: f64, reader: u32, is: impl Fn(Tail) -> bool) -> Option<Tail> {
-        let first = self.blocks.partition_point(|block| block.ends_before(key, reader));
-        for at in first..self.blocks.len() {
-            let block = self.blocks.get_mut(at)?;
-            for place in block.place(key, reader)..block.keys.len() {
-                let (known, tail) = (*block.keys.get(place)?, *block.tails.get(place)?);
+        let mut at = self.block_of(key, reader);
+        while let Some(block) = self.block_mut(at) {
+            let from = block.partition_point(|entry| entry.is_before(key, reader));
+            for place in from..block.len() {
+                let Entry { key: known, tail } = *block.get(place)?;
                 if known > key || tail.reader != reader {
                     return None;
                 }
                 if is(tail) {
-                    block.keys.remove(place);
-                    block.tails.remove(place);
-                    if block.keys.is_empty() {
-                        self.blocks.remove(at);
+                    block.remove(place);
+                    if block.is_empty() {
+                        self.drop_block(at);
                     }
                     return Some(tail);
                 }
             }
+            at += 1;
         }
         None
     }
 
+    /// The block in which an entry stands, or belongs: the last one that does not begin behind it.
+    fn block_of(&self, key: f64, reader: u32) -> usize {
+        self.others.partition_point(|block| block.first().is_some_and(|entry| entry.is_before(key, reader)))
+    }
+
+    fn block_mut(&mut self, at: usize) -> Option<&mut Block> {
+        match at.checked_sub(1) {
+            None => Some(&mut self.first),
+            Some(at) => self.others.get_mut(at),
+        }
+    }
+
+    fn drop_block(&mut self, at: usize) {
+        match at.checked_sub(1) {
+            Some(at) => drop(self.others.remove(at)),
+            None if !self.others.is_empty() => self.first = self.others.remove(0),
+            None => {}
+        }
+    }
+
     pub(super) const fn is_empty(&self) -> bool {
-        self.blocks.is_empty()
+        self.first.is_empty()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.blocks.iter().map(|block| block.keys.len()).sum()
+        self.first.len() + self.others.iter().map(Vec::len).sum::<usize>()
     }
 
     /// Gives every entry whose threshold the row passes.
+    #[inline]
     pub(super) fn passed(&self, slots: &[Value], mut give: impl FnMut(Tail)) {
         let Some(value) = self.by.against(slots) else { return };
-        for block in &self.blocks {
-            let whole = block.keys.last().is_some_and(|last| *last < value);
-            let count = if whole { block.keys.len() } else { block.keys.partition_point(|key| *key < value) };
-            block.tails.iter().take(count).for_each(|tail| give(*tail));
-            if !whole {
-                return;
-            }
+        // All that is passed is given, so looking for its end would save nothing.
+        let mut entries = self.first.iter().chain(self.others.iter().flatten());
+        while let Some(entry) = entries.next().filter(|entry| entry.key < value) {
+            give(entry.tail);
         }
     }
 }

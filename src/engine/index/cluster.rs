@@ -20,91 +20,69 @@ impl Spot {
     }
 }
 
-/// The entries of one cluster. Most clusters hold one, since most devices have one rule.
+/// The entries of one cluster. Most clusters are sorted by one field only.
 #[derive(Debug)]
-pub(super) enum Members {
-    /// One.
-    One(Spot, Tail),
-    /// Several, or none.
-    Many(Vec<Axis>),
+pub(super) struct Members {
+    first: Axis,
+    others: Vec<Axis>,
 }
 
 impl Members {
     pub(super) const fn new() -> Self {
-        Self::Many(Vec::new())
+        Self { first: Axis::new(By::Nothing), others: Vec::new() }
     }
 
     pub(super) fn insert(&mut self, spot: Spot, tail: Tail) {
-        match self {
-            Self::Many(axes) if axes.is_empty() => *self = Self::One(spot, tail),
-            Self::Many(axes) => insert(axes, spot, tail),
-            Self::One(first, known) => {
-                let mut axes = Vec::with_capacity(1);
-                insert(&mut axes, *first, *known);
-                insert(&mut axes, spot, tail);
-                *self = Self::Many(axes);
-            }
+        if self.is_empty() {
+            self.first = Axis::new(spot.by);
+        }
+        if !self.axes().any(|axis| axis.by == spot.by) {
+            self.others.reserve_exact(1);
+            self.others.push(Axis::new(spot.by));
+        }
+        if let Some(axis) = self.axes_mut().find(|axis| axis.by == spot.by) {
+            axis.insert(spot.key, tail);
         }
     }
 
     /// Takes out the entry of this reader and spot of which `is` is true.
     pub(super) fn remove(&mut self, spot: Spot, reader: u32, is: impl Fn(Tail) -> bool) -> Option<Tail> {
-        match self {
-            Self::One(known, tail) => {
-                let found = (*known == spot && tail.reader == reader && is(*tail)).then_some(*tail)?;
-                *self = Self::new();
-                Some(found)
-            }
-            Self::Many(axes) => {
-                let at = axes.iter().position(|axis| axis.by == spot.by)?;
-                let axis = axes.get_mut(at)?;
-                let tail = axis.remove(spot.key, reader, is)?;
-                if axis.is_empty() {
-                    axes.remove(at);
-                }
-                Some(tail)
-            }
+        let tail = self.axes_mut().find(|axis| axis.by == spot.by)?.remove(spot.key, reader, is)?;
+        self.others.retain(|axis| !axis.is_empty());
+        if self.first.is_empty()
+            && let Some(other) = self.others.pop()
+        {
+            self.first = other;
         }
+        Some(tail)
     }
 
+    /// The first one is only empty where all are.
     pub(super) const fn is_empty(&self) -> bool {
-        matches!(self, Self::Many(axes) if axes.is_empty())
+        self.first.is_empty()
+    }
+
+    fn axes(&self) -> impl Iterator<Item = &Axis> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    fn axes_mut(&mut self) -> impl Iterator<Item = &mut Axis> {
+        std::iter::once(&mut self.first).chain(&mut self.others)
     }
 
     pub(super) fn len(&self) -> usize {
-        match self {
-            Self::One(..) => 1,
-            Self::Many(axes) => axes.iter().map(Axis::len).sum(),
-        }
+        self.axes().map(Axis::len).sum()
     }
 
     /// How many entries are sorted like this one.
     pub(super) fn beside(&self, by: By) -> usize {
-        match self {
-            Self::One(..) => 1,
-            Self::Many(axes) => axes.iter().filter(|axis| axis.by == by).map(Axis::len).sum(),
-        }
+        self.axes().filter(|axis| axis.by == by).map(Axis::len).sum()
     }
 
     /// Gives every entry whose threshold the row passes.
+    #[inline]
     pub(super) fn passed(&self, slots: &[Value], mut give: impl FnMut(Tail)) {
-        match self {
-            Self::One(spot, tail) => {
-                if spot.by.against(slots).is_some_and(|value| spot.key < value) {
-                    give(*tail);
-                }
-            }
-            Self::Many(axes) => axes.iter().for_each(|axis| axis.passed(slots, &mut give)),
-        }
-    }
-}
-
-fn insert(axes: &mut Vec<Axis>, spot: Spot, tail: Tail) {
-    let at = axes.iter().position(|axis| axis.by == spot.by).unwrap_or_else(|| {
-        axes.push(Axis::new(spot.by));
-        axes.len() - 1
-    });
-    if let Some(axis) = axes.get_mut(at) {
-        axis.insert(spot.key, tail);
+        self.first.passed(slots, &mut give);
+        self.others.iter().for_each(|axis| axis.passed(slots, &mut give));
     }
 }

@@ -16,6 +16,7 @@ mod condition;
 mod slab;
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use crate::model::value::Value;
 
@@ -58,9 +59,8 @@ impl Candidate {
 pub(super) struct Index {
     /// What rows are looked up by.
     ways: Vec<Way>,
-    /// The clusters by the hash of their way and value.
-    table: HashTable<u32>,
-    clusters: Slab<Cluster>,
+    /// By the hash of their way and value.
+    clusters: HashTable<Cluster>,
     /// The entries without an equality.
     root: Root,
     residuals: Slab<Residual>,
@@ -92,6 +92,7 @@ struct Way {
 /// The entries with one access predicate.
 #[derive(Debug)]
 struct Cluster {
+    hash: u64,
     way: usize,
     value: Value,
     members: Members,
@@ -185,6 +186,7 @@ impl Index {
                     Some(rest) => tail.rest == rest,
                     None => residuals.get(tail.rest.0).is_some_and(|r| r.conjunction == *conjunction),
                 })
+                .is_some()
             });
             self.entries -= usize::from(found);
         }
@@ -195,7 +197,7 @@ impl Index {
     pub(super) fn candidates(&mut self, slots: &[Value], out: &mut Vec<Candidate>) {
         out.clear();
         {
-            let Self { ways, table, clusters, root, residuals, hot, .. } = self;
+            let Self { ways, clusters, root, residuals, hot, .. } = self;
             let mut give = |tail: Tail| {
                 if tail.rest == Rest::PROVED || tail.rest == Rest::OPAQUE {
                     out.push(Candidate::new(tail.reader, tail.rest == Rest::PROVED));
@@ -213,9 +215,9 @@ impl Index {
             for (at, way) in ways.iter().enumerate() {
                 let Some(value) = slots.get(way.slot as usize).filter(|_| way.clusters > 0) else { continue };
                 let Some(hash) = way.hash(value) else { continue };
-                let is =
-                    |id: &u32| clusters.get(*id).is_some_and(|c| c.way == at && way.leads(&c.value, value));
-                if let Some(cluster) = table.find(under(at, hash), is).and_then(|id| clusters.get(*id)) {
+                let hash = under(at, hash);
+                let is = |c: &Cluster| c.hash == hash && c.way == at && way.leads(&c.value, value);
+                if let Some(cluster) = clusters.find(hash, is) {
                     cluster.members.passed(slots, &mut give);
                 }
             }
@@ -239,7 +241,8 @@ impl Index {
             let Some((_, value)) = known.iter().find(|(slot, _)| *slot == way.slot as usize) else {
                 return true;
             };
-            way.hash(value).is_some_and(|hash| self.find(at, hash, |c| way.leads(c, value)).is_some())
+            let leads = |c: &Cluster| c.way == at && way.leads(&c.value, value);
+            way.hash(value).is_some_and(|hash| self.clusters.find(under(at, hash), leads).is_some())
         })
     }
 
@@ -350,25 +353,26 @@ impl Index {
         conjunction: &Conjunction,
         access: Access,
         is: impl Fn(Tail, &Slab<Residual>) -> bool,
-    ) -> bool {
+    ) -> Option<Tail> {
         let spot = spot(conjunction, access);
         let residuals = &self.residuals;
         let is = |tail: Tail| is(tail, residuals);
         let removed = match access.equal.and_then(|at| conjunction.atoms.get(at)) {
             None => self.root.0.remove(spot, reader, is),
             Some(atom) => {
-                let Some(id) = self.cluster_id(atom) else { return false };
-                let Some(cluster) = self.clusters.get_mut(id) else { return false };
-                let removed = cluster.members.remove(spot, reader, is);
-                if cluster.members.is_empty() {
-                    self.drop_cluster(id);
+                let (way, value, hash) = self.place(atom)?;
+                let same = |known: &Cluster| known.way == way && atom::same(&known.value, &value);
+                let mut cluster = self.clusters.find_entry(hash, same).ok()?;
+                let removed = cluster.get_mut().members.remove(spot, reader, is);
+                if cluster.get().members.is_empty() {
+                    cluster.remove();
+                    self.ways.get_mut(way)?.clusters -= 1;
                 }
                 removed
             }
         };
-        let Some(tail) = removed else { return false };
-        self.residuals.remove(tail.rest.0);
-        true
+        self.residuals.remove(removed?.rest.0);
+        removed
     }
 
     fn choose_again(&mut self) {
@@ -378,7 +382,7 @@ impl Index {
             let (choice, patience) = (residual.choice, residual.patience.saturating_mul(2));
             let accesses = self.accesses(&conjunction);
             let Some(access) = accesses.get(choice).copied() else { continue };
-            if self.unlink(reader, &conjunction, access, |tail, _| tail.rest == Rest(id)) {
+            if self.unlink(reader, &conjunction, access, |tail, _| tail.rest == Rest(id)).is_some() {
                 self.link(reader, conjunction, (choice + 1) % accesses.len(), patience);
             }
         }
@@ -389,49 +393,30 @@ impl Index {
         self.ways.iter().position(|way| way.slot == atom.slot && way.prefix == prefix)
     }
 
-    fn find(&self, way: usize, hash: u64, is: impl Fn(&Value) -> bool) -> Option<u32> {
-        let found = |id: &u32| self.clusters.get(*id).is_some_and(|c| c.way == way && is(&c.value));
-        self.table.find(under(way, hash), found).copied()
-    }
-
-    fn cluster_id(&self, atom: &Atom) -> Option<u32> {
+    /// Where the cluster of an atom stands, or would.
+    fn place(&self, atom: &Atom) -> Option<(usize, Value, u64)> {
         let (way, value) = (self.way(atom)?, constant(atom)?);
-        self.find(way, atom::hash(&value)?, |known| atom::same(known, &value))
+        let hash = under(way, atom::hash(&value)?);
+        Some((way, value, hash))
     }
 
     fn cluster(&self, atom: &Atom) -> Option<&Cluster> {
-        self.clusters.get(self.cluster_id(atom)?)
+        let (way, value, hash) = self.place(atom)?;
+        self.clusters.find(hash, |known| known.way == way && atom::same(&known.value, &value))
     }
 
     fn cluster_for(&mut self, atom: &Atom) -> Option<&mut Cluster> {
-        if let Some(id) = self.cluster_id(atom) {
-            return self.clusters.get_mut(id);
-        }
-        let value = constant(atom)?;
-        let hash = atom::hash(&value)?;
-        let at = self.way(atom).unwrap_or_else(|| {
+        if self.way(atom).is_none() {
             self.ways.push(Way { slot: atom.slot, prefix: prefix(atom), clusters: 0 });
-            self.ways.len() - 1
-        });
-        self.ways.get_mut(at)?.clusters += 1;
-        let id = self.clusters.insert(Cluster { way: at, value, members: Members::new() });
-        let clusters = &self.clusters;
-        let rehash = |id: &u32| {
-            let known = clusters.get(*id).and_then(|c| Some(under(c.way, atom::hash(&c.value)?)));
-            known.unwrap_or_default()
-        };
-        self.table.insert_unique(under(at, hash), id, rehash);
-        self.clusters.get_mut(id)
-    }
-
-    fn drop_cluster(&mut self, id: u32) {
-        let Some(cluster) = self.clusters.remove(id) else { return };
-        if let Some(way) = self.ways.get_mut(cluster.way) {
-            way.clusters -= 1;
         }
-        let hash = atom::hash(&cluster.value).unwrap_or_default();
-        if let Ok(entry) = self.table.find_entry(under(cluster.way, hash), |known| *known == id) {
-            entry.remove();
+        let (way, value, hash) = self.place(atom)?;
+        let same = |known: &Cluster| known.way == way && atom::same(&known.value, &value);
+        match self.clusters.entry(hash, same, |known| known.hash) {
+            Entry::Occupied(known) => Some(known.into_mut()),
+            Entry::Vacant(free) => {
+                self.ways.get_mut(way)?.clusters += 1;
+                Some(free.insert(Cluster { hash, way, value, members: Members::new() }).into_mut())
+            }
         }
     }
 }

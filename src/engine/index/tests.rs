@@ -203,7 +203,7 @@ proptest! {
             }
             index.remove(reader, &condition);
         }
-        prop_assert_eq!((index.len(), index.clusters.len(), index.residuals.len(), index.table.len()), (0, 0, 0, 0));
+        prop_assert_eq!((index.len(), index.clusters.len(), index.residuals.len()), (0, 0, 0));
         prop_assert!(index.root.0.is_empty());
     }
 

@@ -2,7 +2,7 @@
 //! override a newer one of its key is the alert stage's part.
 
 use crate::engine::arrange::arrange;
-use crate::engine::expr::{Env, Scope, eval};
+use crate::engine::expr::{Env, Scope, value};
 use crate::engine::judge::Line;
 use crate::engine::work::Work;
 use crate::engine::{join, judge};
@@ -39,9 +39,7 @@ fn plain(work: &mut Work<'_>, row: &Row, env: &Env) {
     if !work.proved && !work.gate.admits(rule, scope.through(&rule.project), || work.is_awake(scope)) {
         return;
     }
-    let row_of = |exprs: &[Expr]| -> Box<[Value]> {
-        exprs.iter().map(|expr| eval(expr, scope).into_owned()).collect()
-    };
+    let row_of = |exprs: &[Expr]| -> Box<[Value]> { exprs.iter().map(|expr| value(expr, scope)).collect() };
     let line = Line { columns: row_of(&rule.project), key: row_of(&rule.key), order: Box::default() };
     judge::observe(work, line, env, row.time, row.retained);
 }

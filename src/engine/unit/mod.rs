@@ -21,7 +21,7 @@ use super::work::Ledger;
 use super::{Account, Context};
 use crate::plan::logical::{Analytic, RulePlan};
 
-pub(super) use self::signature::is_sliceable;
+pub(super) use self::signature::{draws, is_sliceable};
 pub(super) use self::units::{Units, look, together};
 
 /// One operator with its state, and the rules that it runs for.

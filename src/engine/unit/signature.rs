@@ -122,7 +122,7 @@ fn may_share(rule: &RulePlan) -> bool {
 }
 
 /// Whether an expression draws random numbers.
-fn draws(expr: &Expr) -> bool {
+pub(in crate::engine) fn draws(expr: &Expr) -> bool {
     let mut draws = false;
     expr.walk(&mut |part| {
         if let Expr::Call(function, _) | Expr::Prepared(function, ..) = part {
