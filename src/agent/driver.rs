@@ -54,7 +54,7 @@ pub(super) enum Command {
     /// Whether every source is connected.
     Connected(bool),
     /// The core's figures.
-    Status(oneshot::Sender<Box<CoreStatus>>),
+    Status(status::Detail, oneshot::Sender<Box<CoreStatus>>),
     /// Where the time of this thread went.
     Spent(oneshot::Sender<Spent>),
 }
@@ -383,8 +383,8 @@ impl Driver {
                 let stages = self.core.spent().collect();
                 drop(reply.send(Spent { stages, messages: self.core.counts().messages }));
             }
-            Command::Status(reply) => {
-                drop(reply.send(Box::new(status::of(&self.core, &self.spool, self.clock.mono()))));
+            Command::Status(detail, reply) => {
+                drop(reply.send(Box::new(status::of(&self.core, &self.spool, self.clock.mono(), detail))));
             }
         }
         Ok(())

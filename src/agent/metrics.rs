@@ -1,7 +1,5 @@
 //! The agent's figures under their Prometheus names: for `/metrics`, and, summed up, for the hub.
 
-use std::collections::BTreeMap;
-
 use crate::model::link::{AgentReport, SourceReport};
 use crate::model::ruleset::RunningSet;
 use crate::model::time::Timestamp;
@@ -21,10 +19,37 @@ pub struct Metric {
     pub value: f64,
 }
 
+/// What is told of a rule: name, help and figure.
+type Figure = (&'static str, &'static str, fn(&RuleStatus) -> u64);
+
+const FIGURES: [Figure; 12] = [
+    ("weir_rule_matches_total", "output rows of a rule for which `when` was true", |r| r.matched),
+    ("weir_rule_late_total", "rows too late for their window", |r| r.late),
+    ("weir_rule_future_total", "rows dated too far ahead", |r| r.future),
+    ("weir_rule_retained_total", "rows of retained messages, not used", |r| r.retained),
+    ("weir_rule_outdated_total", "rows older than one of their key", |r| r.outdated),
+    ("weir_rule_refused_total", "keys and groups that had no room", |r| r.refused),
+    ("weir_rule_undefined_total", "results that do not exist: NULL in their place", |r| r.undefined),
+    ("weir_rule_state_bytes", "bytes of a rule's state, by estimate", |r| r.bytes),
+    ("weir_rule_degraded", "whether a rule passed a ceiling lately", |r| u64::from(r.degraded)),
+    ("weir_transitions_total", "transitions of a rule's alerts", |r| r.transitions),
+    ("weir_alerts_firing", "alerts up", |r| r.firing),
+    ("weir_alerts_pending", "alerts pending", |r| r.pending),
+];
+
+const SECONDS: (&str, &str) = ("weir_rule_seconds_total", "time that a rule took");
+
 impl Status {
     /// Every figure, in an order that keeps the same names together.
     pub fn metrics(&self) -> Vec<Metric> {
         let mut out = Metrics::default();
+        self.own_metrics(&mut out);
+        self.rule_metrics(&mut out);
+        out.list
+    }
+
+    /// All but those of rules.
+    fn own_metrics(&self, out: &mut Metrics) {
         out.plain("weir_uptime_seconds", "seconds since the start", self.uptime_seconds);
         out.plain("weir_resident_bytes", "resident memory of the process", self.rss_bytes);
         out.plain("weir_messages_total", "messages taken in", self.core.messages);
@@ -63,8 +88,7 @@ impl Status {
                 );
             }
         }
-        self.stream_metrics(&mut out);
-        self.rule_metrics(&mut out);
+        self.stream_metrics(out);
         let spool = &self.core.spool;
         out.plain("weir_spool_newest", "newest sequence number", spool.newest);
         out.plain("weir_spool_waiting", "transitions that wait for the hub", spool.waiting);
@@ -76,7 +100,6 @@ impl Status {
         out.plain("weir_link_sent_total", "transitions sent, repeats included", self.link.sent);
         out.plain("weir_link_sent_bytes_total", "bytes sent to the hub", self.link.bytes_sent);
         out.plain("weir_link_received_bytes_total", "bytes received from the hub", self.link.bytes_received);
-        out.list
     }
 
     fn stream_metrics(&self, out: &mut Metrics) {
@@ -117,46 +140,35 @@ impl Status {
     }
 
     fn rule_metrics(&self, out: &mut Metrics) {
-        type Figure = fn(&RuleStatus) -> u64;
-        let figures: [(&'static str, &'static str, Figure); 12] = [
-            ("weir_rule_matches_total", "output rows of a rule for which `when` was true", |r| r.matched),
-            ("weir_rule_late_total", "rows too late for their window", |r| r.late),
-            ("weir_rule_future_total", "rows dated too far ahead", |r| r.future),
-            ("weir_rule_retained_total", "rows of retained messages, not used", |r| r.retained),
-            ("weir_rule_outdated_total", "rows older than one of their key", |r| r.outdated),
-            ("weir_rule_refused_total", "keys and groups that had no room", |r| r.refused),
-            ("weir_rule_undefined_total", "results that do not exist: NULL in their place", |r| r.undefined),
-            ("weir_rule_state_bytes", "bytes of a rule's state, by estimate", |r| r.bytes),
-            ("weir_rule_degraded", "whether a rule passed a ceiling lately", |r| u64::from(r.degraded)),
-            ("weir_transitions_total", "transitions of a rule's alerts", |r| r.transitions),
-            ("weir_alerts_firing", "alerts up", |r| r.firing),
-            ("weir_alerts_pending", "alerts pending", |r| r.pending),
-        ];
-        for (name, help, figure) in figures {
+        for (name, help, figure) in FIGURES {
             for r in &self.core.rules {
                 out.add(name, help, &[("ruleset", &r.ruleset), ("rule", &r.rule)], figure(r));
             }
         }
         for r in &self.core.rules {
             let labels = [("ruleset", &*r.ruleset), ("rule", &*r.rule)];
-            out.float("weir_rule_seconds_total", "time that a rule took", &labels, seconds(r.nanos));
+            out.float(SECONDS.0, SECONDS.1, &labels, seconds(r.nanos));
         }
     }
 
-    /// What the hub is told. Figures of single rules go as their set's sums, and only where there
-    /// is something to tell: one by one they would make each report as large as the rule sets.
+    /// What the hub is told, of a status with the sums of each set's rules; of these only what there is to
+    /// tell. One by one they would make each report as large as the rule sets.
     pub fn report(&self, running: Vec<RunningSet>) -> AgentReport {
-        let of_rule = |m: &Metric| m.labels.iter().any(|(name, _)| *name == "rule");
-        let (of_rules, others): (Vec<Metric>, Vec<Metric>) = self.metrics().into_iter().partition(of_rule);
-        let mut sums: BTreeMap<String, f64> = BTreeMap::new();
-        for mut metric in of_rules.into_iter().filter(|m| m.value > 0.0) {
-            metric.labels.retain(|(name, _)| *name != "rule");
-            *sums.entry(metric.key()).or_default() += metric.value;
+        let mut out = Metrics::default();
+        self.own_metrics(&mut out);
+        for r in &self.core.rules {
+            let labels = [("ruleset", &*r.ruleset)];
+            for (name, help, figure) in FIGURES.iter().filter(|(.., figure)| figure(r) > 0) {
+                out.add(name, help, &labels, figure(r));
+            }
+            if r.nanos > 0 {
+                out.float(SECONDS.0, SECONDS.1, &labels, seconds(r.nanos));
+            }
         }
         AgentReport {
             uptime_seconds: self.uptime_seconds,
             running,
-            metrics: others.iter().map(|m| (m.key(), m.value)).chain(sums).collect(),
+            metrics: out.list.iter().map(|m| (m.key(), m.value)).collect(),
             sources: self
                 .sources
                 .iter()

@@ -42,7 +42,7 @@ use crate::uplink::{self, Identity, Port, Standing};
 use self::core::Core;
 use driver::{Command, Driver, Lines, Spent};
 use profile::Profile;
-use status::{RefusedFile, RunningRules, Source, Status};
+use status::{Detail, RefusedFile, RunningRules, Source, Status};
 
 /// Batches of messages between sources and core. Few: what waits here is not yet durable, and a
 /// full channel is what tells the sources to hold back.
@@ -312,7 +312,8 @@ async fn reporting(watcher: Arc<Watcher>, report: watch::Sender<AgentReport>, ev
             () = stop.stopped() => return,
         }
         wait = every;
-        let (Some(status), Some(standing)) = (watcher.status().await, watcher.standing().await) else {
+        let status = watcher.status_in(Detail::Sets).await;
+        let (Some(status), Some(standing)) = (status, watcher.standing().await) else {
             return;
         };
         report.send_replace(status.report(standing.running));
@@ -368,7 +369,11 @@ struct Watcher {
 impl Watcher {
     /// The status; `None` where the core is gone.
     async fn status(&self) -> Option<Status> {
-        let core = *self.ask(Command::Status).await?;
+        self.status_in(Detail::Rules).await
+    }
+
+    async fn status_in(&self, detail: Detail) -> Option<Status> {
+        let core = *self.ask(|reply| Command::Status(detail, reply)).await?;
         Some(Status {
             agent: self.agent.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -1,5 +1,7 @@
 //! The agent's figures: what `weir status` shows, and what `/metrics` and the hub's report are made of.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
@@ -78,7 +80,8 @@ pub struct CoreStatus {
     pub rulesets: Vec<RuleSetStatus>,
     /// Every stream of every set.
     pub streams: Vec<StreamStatus>,
-    /// Every rule of every set.
+    /// Every rule of every set; in a [summary](Detail::Sets) for every set the sums of all its rules, without a
+    /// name.
     pub rules: Vec<RuleStatus>,
     /// Alerts that are pending or up.
     pub alerts: Vec<AlertStatus>,
@@ -140,7 +143,7 @@ pub struct RejectSample {
 }
 
 /// A rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleStatus {
     /// The set that it belongs to.
     pub ruleset: String,
@@ -224,8 +227,18 @@ pub struct AlertStatus {
     pub values: Map<String, Json>,
 }
 
+/// How much of the core's figures is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// Each rule's, and the alerts.
+    Rules,
+    /// The sums of each set's rules, and no alerts: what is asked for again and again must not grow with the
+    /// number of rules.
+    Sets,
+}
+
 /// The figures of core and spool.
-pub(super) fn of(core: &Core, spool: &Spool, now: Mono) -> CoreStatus {
+pub(super) fn of(core: &Core, spool: &Spool, now: Mono, detail: Detail) -> CoreStatus {
     let counts = core.counts();
     let mut status = CoreStatus {
         messages: counts.messages,
@@ -247,6 +260,12 @@ pub(super) fn of(core: &Core, spool: &Spool, now: Mono) -> CoreStatus {
             rules: set.plan.len(),
         });
         status.streams.extend(streams(name, set));
+        if detail == Detail::Sets {
+            let mut sums = RuleStatus { ruleset: name.to_string(), ..RuleStatus::default() };
+            figures(set, core.idle(now)).for_each(|(_, rule)| sums.add(&rule));
+            status.rules.push(sums);
+            continue;
+        }
         status.rules.extend(rules(name, set, core.idle(now)));
         status.alerts.extend(set.active().into_iter().map(|alert| AlertStatus {
             phase: alert.phase.to_owned(),
@@ -289,30 +308,65 @@ fn streams(ruleset: &str, set: &Set) -> impl Iterator<Item = StreamStatus> {
 /// The account of each rule of a set, in the order of its plan; `idle` is the time by the clock that counts
 /// silence.
 pub fn rules(ruleset: &str, set: &Set, idle: Mono) -> impl Iterator<Item = RuleStatus> {
+    figures(set, idle).map(move |(rule, figures)| RuleStatus {
+        ruleset: ruleset.to_owned(),
+        rule: rule.to_string(),
+        ..figures
+    })
+}
+
+/// The figures of each rule with its id, but without names of its own.
+fn figures(set: &Set, idle: Mono) -> impl Iterator<Item = (&Arc<str>, RuleStatus)> {
     let figures = set.accounts().into_iter().zip(set.alert_counts());
     let rules = set.plan.rules.iter().zip(figures).filter(|(rule, _)| !rule.is_vacant());
-    rules.map(move |(rule, (account, alerts))| RuleStatus {
-        ruleset: ruleset.to_owned(),
-        rule: rule.alert.rule.to_string(),
-        rows: account.rows,
-        matched: account.matched,
-        late: account.late,
-        future: account.future,
-        retained: account.retained,
-        groups: account.groups as u64,
-        refused: account.refused + alerts.refused,
-        undefined: account.undefined,
-        bytes: account.bytes as u64,
-        nanos: account.ns,
-        degraded: account.degraded_until.is_some_and(|until| until > idle),
-        outdated: alerts.outdated,
-        firing: alerts.firing,
-        pending: alerts.pending,
-        transitions: alerts.transitions,
+    rules.map(move |(rule, (account, alerts))| {
+        let figures = RuleStatus {
+            rows: account.rows,
+            matched: account.matched,
+            late: account.late,
+            future: account.future,
+            retained: account.retained,
+            groups: account.groups as u64,
+            refused: account.refused + alerts.refused,
+            undefined: account.undefined,
+            bytes: account.bytes as u64,
+            nanos: account.ns,
+            degraded: account.degraded_until.is_some_and(|until| until > idle),
+            outdated: alerts.outdated,
+            firing: alerts.firing,
+            pending: alerts.pending,
+            transitions: alerts.transitions,
+            ..RuleStatus::default()
+        };
+        (&rule.alert.rule, figures)
     })
 }
 
 impl RuleStatus {
+    /// Takes in the figures of another rule.
+    fn add(&mut self, other: &Self) {
+        let Self { ruleset: _, rule: _, degraded, .. } = other;
+        self.degraded |= degraded;
+        for (sum, figure) in [
+            (&mut self.rows, other.rows),
+            (&mut self.matched, other.matched),
+            (&mut self.late, other.late),
+            (&mut self.future, other.future),
+            (&mut self.retained, other.retained),
+            (&mut self.groups, other.groups),
+            (&mut self.refused, other.refused),
+            (&mut self.undefined, other.undefined),
+            (&mut self.bytes, other.bytes),
+            (&mut self.nanos, other.nanos),
+            (&mut self.outdated, other.outdated),
+            (&mut self.firing, other.firing),
+            (&mut self.pending, other.pending),
+            (&mut self.transitions, other.transitions),
+        ] {
+            *sum = sum.saturating_add(figure);
+        }
+    }
+
     /// Rows and keys that came and were not used, for whatever reason.
     pub fn unused(&self) -> u64 {
         self.late + self.future + self.retained + self.outdated + self.refused

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A rule file larger than this is not read.
-const MAX_FILE: u64 = 4 << 20;
+const MAX_FILE: u64 = 16 << 20;
 
 /// What the directory holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

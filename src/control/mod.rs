@@ -140,7 +140,7 @@ pub fn admit_file_on(
     before: Option<&Running>,
     limits: &Limits,
 ) -> Result<Admitted, Box<RuleReport>> {
-    match plan::file::parse(text) {
+    match plan::file::parse_within(text, limits) {
         Ok(def) => compile(name, Origin::Directory, 0, &def, &def.items(), before, limits),
         Err(diagnostics) => Err(refused(name, 0, &[], diagnostics)),
     }

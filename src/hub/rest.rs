@@ -27,11 +27,11 @@ use crate::clock;
 use crate::model::diagnostic::Diagnostic;
 use crate::tasks;
 
-/// The largest rule file that is read; the language's own cap is smaller.
-const LARGEST_BODY: usize = 1 << 20;
+/// The largest body that is read: a rule file as large as an agent takes one.
+const LARGEST_BODY: usize = 16 << 20;
 /// The largest set that is stored, in bytes of its items: a set goes to an agent as one message,
-/// of which an agent takes 4 MiB, and a file may grow when its anchors are followed.
-const LARGEST_SET: usize = 3 << 20;
+/// of which an agent takes 32 MiB, and a file may grow when its anchors are followed.
+const LARGEST_SET: usize = 24 << 20;
 /// What an item takes in a message besides its name and body: its hash, and the frames of both.
 const ITEM_FRAME: usize = 48;
 const DEFAULT_LIMIT: u32 = 200;

@@ -41,7 +41,15 @@ const LATER_FIELDS: &[&str] = &["no_data", "levels", "times", "active", "inhibit
 /// # Errors
 /// All that is wrong with its structure, in the order of the file.
 pub fn parse(yaml: &str) -> Result<RuleSetDef, Vec<Diagnostic>> {
-    let (set, found) = read(yaml, &Limits::default());
+    parse_within(yaml, &Limits::default())
+}
+
+/// The same of a file that keeps to these limits.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_within(yaml: &str, limits: &Limits) -> Result<RuleSetDef, Vec<Diagnostic>> {
+    let (set, found) = read(yaml, limits);
     if found.is_empty() { Ok(set) } else { Err(found) }
 }
 

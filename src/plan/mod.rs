@@ -76,7 +76,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            file_bytes: 4 << 20,
+            file_bytes: 16 << 20,
             text_bytes: 64 << 10,
             nodes: 10_000,
             depth: 64,

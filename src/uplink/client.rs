@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Bytes of transitions in one message; well below the receiver's window.
 const BATCH_BYTES: usize = 128 * 1024;
 
-/// The largest message that the hub may send: a rule set, whose file is 4 MiB at most, with the
+/// The largest message that the hub may send: a rule set, whose file is 16 MiB at most, with the
 /// addresses of its items and what JSON adds.
 const LARGEST_MESSAGE: usize = 32 << 20;
 
