@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use weir::agent::core::{Core, Input, Limits as CoreLimits};
+use weir::agent::core::{Core, Effects, Input, Limits as CoreLimits};
 use weir::control::{self, Admitted};
 use weir::decode::Decoder;
 use weir::engine::{Config, Engine};
@@ -134,14 +134,26 @@ impl Whole {
     pub(crate) fn new(rules: Admitted) -> Self {
         let core = Core::new("bench".into(), CoreLimits::default());
         let mut whole = Self { core, clock: Clock::default() };
-        whole.run(rules, Timestamp::from_micros(0));
+        drop(whole.run(Box::new(rules), Timestamp::from_micros(0)));
         whole
     }
 
     /// Goes over to a rule set. What the engine's thread would wait for is this call.
-    pub(crate) fn run(&mut self, rules: Admitted, time: Timestamp) {
+    /// It gives what the thread hands on.
+    pub(crate) fn run(&mut self, rules: Box<Admitted>, time: Timestamp) -> Effects {
         let now = self.clock.at(time);
-        drop(self.core.apply(Input::Run(Box::new(rules)), now));
+        self.core.apply(Input::Run(rules), now)
+    }
+
+    /// The next version of the only set, compiled on what runs.
+    pub(crate) fn next(&self, text: &str) -> Box<Admitted> {
+        let before = self.core.sets().next().map(|(_, set)| {
+            control::Running { plan: set.plan.clone(), basis: set.basis.clone() }
+        });
+        let next = control::admit_file_on(&"bench".into(), text, before.as_ref(), &limits());
+        // The texts go to where they are kept.
+        let next = next.unwrap_or_else(|report| panic!("{report:?}"));
+        Box::new(Admitted { stored: Vec::new(), ..next })
     }
 
     /// How many transitions a batch of messages makes.

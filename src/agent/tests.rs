@@ -106,6 +106,7 @@ proptest! {
                 }
             }
             let next = admit_on("set", &text(&rules), Some(&running)).unwrap();
+            prop_assert!(next.change.is_some());
             run(&mut core, &next, seconds);
             running = next;
             let mut fresh = Core::new("edge".into(), Limits::default());

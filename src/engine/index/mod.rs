@@ -166,6 +166,16 @@ impl Index {
         Self { early, ..Self::default() }
     }
 
+    /// How many slots rows have.
+    pub(super) fn slots(&self) -> usize {
+        self.early.len()
+    }
+
+    /// Rows have further slots, of which this is known; nothing is different about those that they had.
+    pub(super) fn reads(&mut self, early: Vec<bool>) {
+        self.early = early;
+    }
+
     /// Puts a reader's condition in. A reader may stand in it once.
     pub(super) fn insert(&mut self, reader: u32, condition: Condition) {
         for conjunction in condition.any {
@@ -176,7 +186,6 @@ impl Index {
     }
 
     /// Takes a reader's condition out, which must be the one that it was put in with.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a change of a few rules takes those out"))]
     pub(super) fn remove(&mut self, reader: u32, condition: &Condition) {
         for conjunction in &condition.any {
             let found = (0..self.choices(conjunction)).any(|choice| {
