@@ -74,8 +74,12 @@ fn change(rules: &[Rule], changed: usize) -> Vec<Rule> {
 fn swaps(before: &str, after: &str, times: usize) -> Vec<f64> {
     let mut whole = Whole::new(subject::admit(before));
     let swap = |i: usize| {
-        // Compiled beforehand, as on another thread.
-        let next = whole.next(if i.is_multiple_of(2) { after } else { before });
+        let text = if i.is_multiple_of(2) { after } else { before };
+        // On another thread, as the agent does.
+        let next = std::thread::scope(|scope| {
+            let running = whole.running();
+            scope.spawn(move || subject::next(text, running)).join().unwrap_or_else(|_| panic!("compiles"))
+        });
         timed(|| whole.run(next, Timestamp::from_micros(i as i64 + 1)))
     };
     (0..times).map(swap).collect()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use weir::agent::core::{Core, Effects, Input, Limits as CoreLimits};
-use weir::control::{self, Admitted};
+use weir::control::{self, Admitted, Running};
 use weir::decode::Decoder;
 use weir::engine::{Config, Engine};
 use weir::model::message::Message;
@@ -27,6 +27,13 @@ pub(crate) fn plan(text: &str) -> Arc<Plan> {
 /// A rule file as the agent takes it in.
 pub(crate) fn admit(text: &str) -> Admitted {
     control::admit_file(&"bench".into(), text, &limits()).unwrap_or_else(|report| panic!("{report:?}"))
+}
+
+/// The next version of a set that runs, to be taken in.
+pub(crate) fn next(text: &str, running: Running) -> Box<Admitted> {
+    let next = control::admit_file_on(&"bench".into(), text, Some(&running), &limits());
+    // The texts go to where they are kept.
+    Box::new(Admitted { stored: Vec::new(), ..next.unwrap_or_else(|report| panic!("{report:?}")) })
 }
 
 /// The decoder alone.
@@ -145,15 +152,11 @@ impl Whole {
         self.core.apply(Input::Run(rules), now)
     }
 
-    /// The next version of the only set, compiled on what runs.
-    pub(crate) fn next(&self, text: &str) -> Box<Admitted> {
-        let before = self.core.sets().next().map(|(_, set)| {
-            control::Running { plan: set.plan.clone(), basis: set.basis.clone() }
-        });
-        let next = control::admit_file_on(&"bench".into(), text, before.as_ref(), &limits());
-        // The texts go to where they are kept.
-        let next = next.unwrap_or_else(|report| panic!("{report:?}"));
-        Box::new(Admitted { stored: Vec::new(), ..next })
+    /// The only set.
+    pub(crate) fn running(&self) -> Running {
+        let mut sets = self.core.sets();
+        let (_, set) = sets.next().unwrap_or_else(|| panic!("a set runs"));
+        Running { plan: set.plan.clone(), basis: set.basis.clone() }
     }
 
     /// How many transitions a batch of messages makes.

@@ -145,17 +145,16 @@ impl Ceilings {
     pub(super) fn change(
         &mut self,
         plan: &Plan,
-        rules: &[(usize, u64)],
+        rules: impl Iterator<Item = (usize, u64)> + Clone,
         now: Now,
         out: &mut Vec<Transition>,
     ) {
         if let Some(book) = &mut self.book {
-            let of =
-                |(rule, _): &(usize, u64)| Some((*rule, Arc::new(companion(&plan.rules.get(*rule)?.alert))));
-            book.change(rules.iter().filter_map(of).collect(), now, out);
+            let of = |(rule, _): (usize, u64)| Some((rule, Arc::new(companion(&plan.rules.get(rule)?.alert))));
+            book.change(rules.clone().filter_map(of), now, out);
         }
         for (rule, refused) in rules {
-            self.set(*rule, *refused, now);
+            self.set(rule, refused, now);
         }
         self.settle();
     }

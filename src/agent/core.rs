@@ -593,12 +593,10 @@ impl Set {
         }
         let left = self.engine.change(plan.clone(), touched);
         let specs = touched.iter().filter_map(|at| Some((*at, plan.rules.get(*at)?.alert.clone())));
-        self.book.change(specs.collect(), now, out);
-        let refused = touched
-            .iter()
-            .map(|at| (*at, self.engine.account(*at).refused + self.book.counts_of(*at).refused));
-        let refused: Vec<(usize, u64)> = refused.collect();
-        self.ceilings.change(&plan, &refused, now, out);
+        self.book.change(specs, now, out);
+        let Self { engine, book, ceilings, .. } = self;
+        let refused = |at| engine.account(at).refused + book.counts_of(at).refused;
+        ceilings.change(&plan, touched.iter().map(|at| (*at, refused(*at))), now, out);
         self.plan = plan;
         self.watch();
         left

@@ -265,26 +265,33 @@ impl Book {
 
     /// Goes over to other rules in these places, in ascending order; the last ones may be further ones. A rule
     /// with the same id keeps the alerts whose identity it keeps; the others of these places resolve.
-    pub fn change(&mut self, rules: Vec<(usize, Arc<AlertSpec>)>, now: Now, out: &mut Vec<Transition>) {
-        let rooms = rules.iter().filter_map(|(at, _)| self.rooms.get(at));
+    pub fn change(
+        &mut self,
+        rules: impl Iterator<Item = (usize, Arc<AlertSpec>)> + Clone,
+        now: Now,
+        out: &mut Vec<Transition>,
+    ) {
+        let rooms = rules.clone().filter_map(|(at, _)| self.rooms.get(&at));
         let mut ids: Vec<u64> = rooms.flat_map(|room| &room.ids).copied().collect();
         ids.sort_unstable();
+        // What those were that have alerts.
+        let before = rules.clone().filter(|(at, _)| self.rooms.contains_key(at));
+        let before: Vec<(usize, Arc<AlertSpec>)> =
+            before.filter_map(|(at, _)| Some((at, self.specs.get(at)?.clone()))).collect();
         let mut taken = Vec::with_capacity(ids.len());
         for id in ids {
             let unsaved = self.changed.contains(&id);
             taken.extend(self.take(id).map(|instance| (id, unsaved, instance)));
         }
-        let mut before: Vec<(usize, Arc<AlertSpec>)> = Vec::with_capacity(rules.len());
         for (at, spec) in rules {
-            match self.specs.get_mut(at) {
-                Some(place) => {
-                    if place.rule != spec.rule {
-                        self.counts.remove(&at);
-                    }
-                    before.push((at, std::mem::replace(place, spec)));
-                }
-                None => self.specs.push(spec),
+            let Some(place) = self.specs.get_mut(at) else {
+                self.specs.push(spec);
+                continue;
+            };
+            if place.rule != spec.rule {
+                self.counts.remove(&at);
             }
+            *place = spec;
         }
         for (id, unsaved, mut instance) in taken {
             let Ok(place) = before.binary_search_by_key(&instance.rule, |(at, _)| *at) else { continue };

@@ -8,7 +8,7 @@ use super::gate::Gate;
 use super::recent::Recent;
 use super::unit::{Unit, look};
 use super::{Account, Context, Engine};
-use crate::plan::logical::Plan;
+use crate::plan::logical::{Plan, RulePlan};
 
 /// What a change leaves behind: state of rules that are gone. It may be large, so whoever has no time to
 /// spare lets another thread drop it.
@@ -38,113 +38,105 @@ impl Engine {
             return left;
         }
         self.changed = true;
-        // What rules that stay have shown so far.
-        let mut shown: Vec<(usize, Account)> = Vec::new();
-        // Units of several rules, each with one that is touched and whether it goes.
+        let was = std::mem::replace(&mut self.plan, plan);
+        // Of units of several rules: the unit, the rule, and whether it goes.
         let mut shared: Vec<(usize, usize, bool)> = Vec::new();
         let known = self.gates.len();
         for at in touched.iter().copied().take_while(|at| *at < known) {
-            self.forget_active(at);
-            self.follow(at, false);
+            self.forget_active(&was, at);
+            self.unfollow(&was, at);
+            let stays = stays(&was, &self.plan, at);
+            // What it shows from here on, of which it owns a part: see the end.
+            self.accounts[at] = if stays { self.account_of(&was, at) } else { Account::default() };
             let place = self.units.of[at];
-            let Some(unit) = self.units.list.get(place).and_then(Option::as_ref) else { continue };
-            let stays = self.stays(&plan, at);
-            let alone = unit.rules.len() == 1;
-            if stays {
-                shown.push((at, self.account(at)));
-            }
-            if alone {
-                self.unlist(place);
-            }
-            match (alone, stays) {
-                (true, true) => {}
-                (true, false) => {
-                    self.units.of[at] = usize::MAX;
-                    left.take(self.units.vacate(place));
-                }
-                (false, _) => shared.push((place, at, !stays)),
+            match self.units.list.get(place).and_then(Option::as_ref) {
+                Some(unit) if unit.rules.len() > 1 => shared.push((place, at, !stays)),
+                Some(_) => self.unlist(&was, place),
+                None => {}
             }
         }
         shared.sort_unstable();
         for of_one in shared.chunk_by(|one, other| one.0 == other.0) {
-            self.unlist(of_one[0].0);
+            self.unlist(&was, of_one[0].0);
         }
-        self.plan = plan;
         self.make_room(touched, &mut left);
-        for (at, _) in &shown {
-            let place = self.units.of[*at];
-            if let Some(unit) = self.units.list.get_mut(place).and_then(Option::as_mut)
-                && unit.rules.len() == 1
-            {
-                unit.run_for(Context::new(&self.plan, *at, &self.config), vec![*at]);
-                self.list(place);
-            }
-        }
         for of_one in shared.chunk_by(|one, other| one.0 == other.0) {
             left.take(self.regroup(of_one));
         }
-        self.begin(touched, &shown);
-        self.settle_accounts(touched, &shown);
-        left
-    }
-
-    /// Lets those of these rules begin that do not go on.
-    fn begin(&mut self, touched: &[usize], stay: &[(usize, Account)]) {
-        let begins = |at: &usize| {
-            stay.binary_search_by_key(at, |(stays, _)| *stays).is_err()
-                && self.plan.rules.get(*at).is_some_and(|rule| !rule.is_vacant())
-        };
-        let begin: Vec<usize> = touched.iter().copied().filter(begins).collect();
+        let mut begin = Vec::new();
+        for at in touched.iter().copied() {
+            let place = self.units.of.get(at).copied().unwrap_or(usize::MAX);
+            if shared.binary_search_by_key(&(place, at), |(unit, rule, _)| (*unit, *rule)).is_ok() {
+                continue;
+            }
+            let goes = !stays(&was, &self.plan, at);
+            if self.renew(at, goes, &mut left) {
+                begin.push(at);
+            }
+        }
         self.units.begin(&self.plan, &self.config, begin.iter().copied(), self.seed);
         for rule in begin {
             if self.units.of(rule).is_some_and(|unit| unit.leader() == rule) {
                 self.list(self.units.of[rule]);
             }
         }
+        for at in touched.iter().copied().take_while(|at| *at < self.plan.rules.len()) {
+            let shown = std::mem::take(&mut self.accounts[at]);
+            self.accounts[at] = shown.without(&self.account(at));
+        }
+        left
     }
 
-    /// Lets these rules show what they have shown before, or nothing.
-    fn settle_accounts(&mut self, touched: &[usize], shown: &[(usize, Account)]) {
-        let mut shown = shown.iter().peekable();
-        for at in touched.iter().copied() {
-            if at >= self.accounts.len() {
-                break;
+    /// Sees to a rule that has its unit for itself, or none. Says whether it must be given one.
+    fn renew(&mut self, at: usize, goes: bool, left: &mut Leftover) -> bool {
+        let Some(rule) = self.plan.rules.get(at) else { return false };
+        let (is_vacant, is_bare) = (rule.is_vacant(), is_bare(rule));
+        let ctx = Context::new(&self.plan, at, &self.config);
+        let place = self.units.of[at];
+        let Some(unit) = self.units.list.get_mut(place).and_then(Option::as_mut) else {
+            if is_bare && !is_vacant {
+                self.units.put(Unit::new(ctx, vec![at], self.seed));
+                self.list(self.units.of[at]);
             }
-            let before = shown.next_if(|(stays, _)| *stays == at);
-            let before = before.map(|(_, account)| *account).unwrap_or_default();
-            self.accounts[at] = Account::default();
-            self.accounts[at] = before.without(&self.account(at));
+            return !is_bare && !is_vacant;
+        };
+        if !goes {
+            unit.run_for_itself(ctx);
+        } else if is_bare && !is_vacant && unit.is_bare() {
+            unit.begin_anew(ctx, self.seed);
+        } else {
+            self.units.of[at] = usize::MAX;
+            left.take(self.units.vacate(place));
+            return self.renew(at, false, left);
         }
+        self.list(place);
+        false
     }
 
     /// The account of the rule at a place of the plan; what feeds tables is not in it.
     pub fn account(&self, at: usize) -> Account {
+        self.account_of(&self.plan, at)
+    }
+
+    /// The same, where the rule is that of this plan.
+    fn account_of(&self, plan: &Plan, at: usize) -> Account {
         let mut account = self.accounts.get(at).copied().unwrap_or_default();
         if let Some(unit) = self.units.of(at) {
             account = account.with(&unit.counted(at), unit.rules.len());
         }
-        if let Some(rule) = self.plan.rules.get(at) {
+        if let Some(rule) = plan.rules.get(at) {
             self.count(&mut account, rule);
         }
         account
     }
 
-    /// Whether the rule at a place goes on with its state under another plan, whose streams are declared as
-    /// they were.
-    fn stays(&self, plan: &Plan, at: usize) -> bool {
-        match (self.plan.rules.get(at), plan.rules.get(at)) {
-            (Some(was), Some(is)) => was.state == is.state && was.alert.rule == is.alert.rule,
-            _ => false,
-        }
-    }
-
     /// No alert of a rule is active.
-    fn forget_active(&mut self, at: usize) {
+    fn forget_active(&mut self, plan: &Plan, at: usize) {
         let Ok(reader) = u32::try_from(at) else { return };
         if !self.watch.has(reader) {
             return;
         }
-        let (gate, rule) = (self.gates[at], &self.plan.rules[at]);
+        let (gate, rule) = (self.gates[at], &plan.rules[at]);
         let keys = self.watch.forget(reader);
         if let Some(feed) = self.feeds.get_mut(rule.stream()).filter(|_| gate.is_plain()) {
             let slot = Gate::key_slot(rule);
@@ -154,22 +146,18 @@ impl Engine {
         }
     }
 
-    /// Counts a rule among those that go by the newest row of each key of their stream, or no longer.
-    fn follow(&mut self, at: usize, follows: bool) {
-        let (Some(gate), Some(rule)) = (self.gates.get(at), self.plan.rules.get(at)) else { return };
+    /// Counts a rule no longer among those that go by the newest row of each key of their stream.
+    fn unfollow(&mut self, plan: &Plan, at: usize) {
+        let (Some(gate), Some(rule)) = (self.gates.get(at), plan.rules.get(at)) else { return };
         if let Some(feed) = self.feeds.get_mut(rule.stream()).filter(|_| gate.is_by_stream()) {
-            if follows {
-                feed.followers += 1;
-            } else {
-                feed.followers -= 1;
-            }
+            feed.followers -= 1;
         }
     }
 
     /// Takes a unit out of the indexes of the streams that it reads.
-    fn unlist(&mut self, at: usize) {
+    fn unlist(&mut self, plan: &Plan, at: usize) {
         let Some(leader) = self.units.list.get(at).and_then(Option::as_ref).map(Unit::leader) else { return };
-        unlist(&mut self.feeds, &self.plan, (leader, self.gates[leader]));
+        unlist(&mut self.feeds, plan, (leader, self.gates[leader]));
     }
 
     /// Puts a unit into them, and sees to it that it is looked at in time.
@@ -199,7 +187,9 @@ impl Engine {
                 Some(known) => *known = gate,
                 None => self.gates.push(gate),
             }
-            self.follow(at, true);
+            if let Some(feed) = self.feeds.get_mut(rule.stream()).filter(|_| gate.is_by_stream()) {
+                feed.followers += 1;
+            }
         }
         let most = self.config.max_groups;
         left.recent.extend(self.feeds.iter_mut().filter_map(|feed| feed.remember(most)));
@@ -230,4 +220,18 @@ impl Leftover {
     fn take(&mut self, unit: Option<Unit>) {
         self.units.extend(unit.filter(|unit| !unit.is_fresh()));
     }
+}
+
+/// Whether the rule at a place goes on with its state under another plan, whose streams are declared as
+/// they were.
+fn stays(was: &Plan, is: &Plan, at: usize) -> bool {
+    match (was.rules.get(at), is.rules.get(at)) {
+        (Some(was), Some(is)) => was.state == is.state && was.alert.rule == is.alert.rule,
+        _ => false,
+    }
+}
+
+/// Whether a rule remembers nothing, so that it shares with nobody.
+fn is_bare(rule: &RulePlan) -> bool {
+    rule.window.is_none() && rule.analytics.is_empty()
 }
