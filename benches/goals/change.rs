@@ -72,11 +72,15 @@ fn change(rules: &[Rule], changed: usize) -> Vec<Rule> {
 
 /// How long each of many changes holds the core up: there and back.
 fn swaps(before: &str, after: &str, times: usize) -> Vec<f64> {
-    let sets = [subject::admit(before), subject::admit(after)];
-    let mut whole = Whole::new(sets[0].clone());
+    let mut whole = Whole::new(subject::admit(before));
     let swap = |i: usize| {
-        let set = sets[(i + 1) % 2].clone();
-        timed(|| whole.run(set, Timestamp::from_micros(i as i64 + 1)))
+        let text = if i.is_multiple_of(2) { after } else { before };
+        // On another thread, as the agent does.
+        let next = std::thread::scope(|scope| {
+            let running = whole.running();
+            scope.spawn(move || subject::next(text, running)).join().unwrap_or_else(|_| panic!("compiles"))
+        });
+        timed(|| whole.run(next, Timestamp::from_micros(i as i64 + 1)))
     };
     (0..times).map(swap).collect()
 }

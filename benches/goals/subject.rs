@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use weir::agent::core::{Core, Input, Limits as CoreLimits};
-use weir::control::{self, Admitted};
+use weir::agent::core::{Core, Effects, Input, Limits as CoreLimits};
+use weir::control::{self, Admitted, Running};
 use weir::decode::Decoder;
 use weir::engine::{Config, Engine};
 use weir::model::message::Message;
@@ -27,6 +27,13 @@ pub(crate) fn plan(text: &str) -> Arc<Plan> {
 /// A rule file as the agent takes it in.
 pub(crate) fn admit(text: &str) -> Admitted {
     control::admit_file(&"bench".into(), text, &limits()).unwrap_or_else(|report| panic!("{report:?}"))
+}
+
+/// The next version of a set that runs, to be taken in.
+pub(crate) fn next(text: &str, running: Running) -> Box<Admitted> {
+    let next = control::admit_file_on(&"bench".into(), text, Some(&running), &limits());
+    // The texts go to where they are kept.
+    Box::new(Admitted { stored: Vec::new(), ..next.unwrap_or_else(|report| panic!("{report:?}")) })
 }
 
 /// The decoder alone.
@@ -134,14 +141,22 @@ impl Whole {
     pub(crate) fn new(rules: Admitted) -> Self {
         let core = Core::new("bench".into(), CoreLimits::default());
         let mut whole = Self { core, clock: Clock::default() };
-        whole.run(rules, Timestamp::from_micros(0));
+        drop(whole.run(Box::new(rules), Timestamp::from_micros(0)));
         whole
     }
 
     /// Goes over to a rule set. What the engine's thread would wait for is this call.
-    pub(crate) fn run(&mut self, rules: Admitted, time: Timestamp) {
+    /// It gives what the thread hands on.
+    pub(crate) fn run(&mut self, rules: Box<Admitted>, time: Timestamp) -> Effects {
         let now = self.clock.at(time);
-        drop(self.core.apply(Input::Run(Box::new(rules)), now));
+        self.core.apply(Input::Run(rules), now)
+    }
+
+    /// The only set.
+    pub(crate) fn running(&self) -> Running {
+        let mut sets = self.core.sets();
+        let (_, set) = sets.next().unwrap_or_else(|| panic!("a set runs"));
+        Running { plan: set.plan.clone(), basis: set.basis.clone() }
     }
 
     /// How many transitions a batch of messages makes.

@@ -3,24 +3,30 @@
 //! rule has a companion, named `<id>/limit`, whose alert is up while things are refused, and for some
 //! minutes after.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::alert::{Book, SavedState};
 use crate::model::alerting::{AlertShape, AlertSpec, Piece, RuleKind, Template};
 use crate::model::row::{Observation, Order};
 use crate::model::time::{Mono, Now};
+use crate::model::transition::Transition;
 use crate::model::value::Value;
 use crate::plan::logical::Plan;
 
 /// How long nothing must have been refused for the alert to end.
 const CALM: Duration = Duration::from_secs(300);
 
-/// What is known of the ceilings of one set's rules.
+/// What is known of the ceilings of one set's rules, as far as they ever refused anything; and the alerts
+/// that tell of it, once there is one.
 #[derive(Debug, Default)]
 pub(super) struct Ceilings {
-    rules: Vec<Ceiling>,
+    rules: BTreeMap<usize, Ceiling>,
     /// When the first alert may end.
     due: Option<Mono>,
+    /// The alerts, each in the place of its rule.
+    book: Option<Box<Book>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,17 +38,19 @@ struct Ceiling {
 }
 
 impl Ceilings {
-    /// Nothing refused yet by so many rules.
-    pub(super) fn new(rules: usize) -> Self {
-        Self { rules: vec![Ceiling::default(); rules], due: None }
-    }
-
-    /// Looks at what each rule has refused so far, and gives an observation for each whose alert
-    /// changes. Rules are counted as in the plan, their companions behind them.
-    pub(super) fn look(&mut self, refused: impl Iterator<Item = u64>, now: Now) -> Vec<Observation> {
-        let companions = self.rules.len();
-        let mut seen = Vec::new();
-        for (rule, (ceiling, refused)) in self.rules.iter_mut().zip(refused).enumerate() {
+    /// Looks at what rules have refused so far, and tells of each whose alert changes.
+    pub(super) fn look(
+        &mut self,
+        (agent, plan): (&Arc<str>, &Plan),
+        refused: impl Iterator<Item = (usize, u64)>,
+        now: Now,
+        out: &mut Vec<Transition>,
+    ) {
+        for (rule, refused) in refused {
+            if refused == 0 && !self.rules.contains_key(&rule) {
+                continue;
+            }
+            let ceiling = self.rules.entry(rule).or_default();
             let up = ceiling.until.is_some();
             if refused > ceiling.refused {
                 ceiling.until = Some(now.mono.plus(CALM));
@@ -52,8 +60,8 @@ impl Ceilings {
             ceiling.refused = refused;
             let raise = ceiling.until.is_some();
             if raise != up {
-                seen.push(Observation {
-                    rule: companions + rule,
+                let seen = Observation {
+                    rule,
                     key: Box::default(),
                     values: Box::new([i64::try_from(refused).map_or(Value::Null, Value::Int)]),
                     at: now.wall,
@@ -61,11 +69,11 @@ impl Ceilings {
                     clear: Some(!raise),
                     retained: false,
                     order: Order::Newest,
-                });
+                };
+                self.book(agent, plan).observe(seen, now, out);
             }
         }
-        self.due = self.rules.iter().filter_map(|ceiling| ceiling.until).min();
-        seen
+        self.settle();
     }
 
     /// When an alert may end.
@@ -73,20 +81,91 @@ impl Ceilings {
         self.due
     }
 
-    /// Goes on where other rules, or another process, left off: with what each rule has refused so far,
-    /// and whether its alert is up.
-    pub(super) fn resume(rules: impl Iterator<Item = (u64, bool)>, now: Now) -> Self {
-        let until = |up: bool| up.then(|| now.mono.plus(CALM));
-        let rules: Vec<Ceiling> = rules.map(|(refused, up)| Ceiling { refused, until: until(up) }).collect();
-        let due = rules.iter().find_map(|ceiling| ceiling.until);
-        Self { rules, due }
+    /// Goes on where other rules, or another process, left off: with what each rule has refused so far.
+    pub(super) fn resume(&mut self, rules: impl Iterator<Item = (usize, u64)>, now: Now) {
+        self.rules.clear();
+        for (rule, refused) in rules {
+            self.set(rule, refused, now);
+        }
+        self.settle();
     }
 
-    /// The alert sides of a plan's rules, and of their companions behind them.
-    pub(super) fn specs(plan: &Plan) -> Vec<Arc<AlertSpec>> {
-        let own = || plan.rules.iter().map(|rule| rule.alert.clone());
-        own().chain(own().map(|spec| Arc::new(companion(&spec)))).collect()
+    fn set(&mut self, rule: usize, refused: u64, now: Now) {
+        let up = self.book.as_ref().is_some_and(|book| book.is_up(rule));
+        if up || refused > 0 {
+            self.rules.insert(rule, Ceiling { refused, until: up.then(|| now.mono.plus(CALM)) });
+        } else {
+            self.rules.remove(&rule);
+        }
     }
+
+    fn settle(&mut self) {
+        self.due = self.rules.values().filter_map(|ceiling| ceiling.until).min();
+        if let Some(book) = &mut self.book {
+            // Nobody watches companions.
+            drop(book.take_activity());
+        }
+    }
+
+    fn book(&mut self, agent: &Arc<str>, plan: &Plan) -> &mut Book {
+        self.book.get_or_insert_with(|| Box::new(Book::new(agent.clone(), companions(plan))))
+    }
+
+    /// The alerts, if there ever was one.
+    pub(super) fn alerts(&self) -> Option<&Book> {
+        self.book.as_deref()
+    }
+
+    /// As [`Self::alerts`].
+    pub(super) fn alerts_mut(&mut self) -> Option<&mut Book> {
+        self.book.as_deref_mut()
+    }
+
+    /// Puts kept states back, of those that are of companions.
+    pub(super) fn restore(
+        &mut self,
+        (agent, plan): (&Arc<str>, &Plan),
+        states: impl Iterator<Item = (Arc<str>, SavedState)>,
+        now: Now,
+    ) {
+        let own: Vec<_> = states.filter(|(rule, _)| rule.ends_with(LIMIT)).collect();
+        if self.book.is_some() || !own.is_empty() {
+            self.book(agent, plan).restore(own, now);
+        }
+    }
+
+    /// Goes over to the rules of another plan.
+    pub(super) fn swap(&mut self, plan: &Plan, now: Now, out: &mut Vec<Transition>) {
+        if let Some(book) = &mut self.book {
+            book.swap(companions(plan), now, out);
+        }
+    }
+
+    /// Goes over to other rules in these places of a plan, which have refused so much so far.
+    pub(super) fn change(
+        &mut self,
+        plan: &Plan,
+        rules: impl Iterator<Item = (usize, u64)> + Clone,
+        now: Now,
+        out: &mut Vec<Transition>,
+    ) {
+        if let Some(book) = &mut self.book {
+            let of = |(rule, _): (usize, u64)| Some((rule, Arc::new(companion(&plan.rules.get(rule)?.alert))));
+            book.change(rules.clone().filter_map(of), now, out);
+        }
+        for (rule, refused) in rules {
+            self.set(rule, refused, now);
+        }
+        self.settle();
+    }
+}
+
+/// What the id of a companion ends with.
+const LIMIT: &str = "/limit";
+
+/// The alert sides of the companions of a plan's rules.
+fn companions(plan: &Plan) -> Vec<Arc<AlertSpec>> {
+    plan.rules.iter().map(|rule| Arc::new(companion(&rule.alert))).collect()
 }
 
 fn companion(spec: &AlertSpec) -> AlertSpec {
@@ -109,7 +188,7 @@ fn companion(spec: &AlertSpec) -> AlertSpec {
         cadence: None,
     };
     // No rule can be called so, as an id holds no slash.
-    AlertSpec { rule: format!("{}/limit", spec.rule).into(), hash: spec.hash, shape: Arc::new(shape) }
+    AlertSpec { rule: format!("{}{LIMIT}", spec.rule).into(), hash: spec.hash, shape: Arc::new(shape) }
 }
 
 #[cfg(test)]
@@ -168,16 +247,22 @@ rules:
 
     #[test]
     fn an_alert_is_up_while_things_are_refused_and_some_minutes_longer() {
-        let mut ceilings = Ceilings::new(2);
+        let rules = "
+streams: [CREATE STREAM s (v FLOAT) WITH (DATASOURCE='t')]
+rules: [{id: a, sql: SELECT v FROM s}, {id: b, sql: SELECT v FROM s}]
+";
+        let plan = admit("set", rules).unwrap().plan;
+        let mut ceilings = Ceilings::default();
         let mut look = |refused: [u64; 2], seconds| {
-            let seen = ceilings.look(refused.into_iter(), at(seconds));
-            seen.iter().map(|seen| (seen.rule, seen.raise)).collect::<Vec<_>>()
+            let mut told = Vec::new();
+            ceilings.look((&"edge".into(), &plan), refused.into_iter().enumerate(), at(seconds), &mut told);
+            told.iter().map(|told| (told.rule.to_string(), told.state.name())).collect::<Vec<_>>()
         };
         assert_eq!(look([0, 0], 0), []);
-        assert_eq!(look([0, 3], 10), [(3, Some(true))]);
+        assert_eq!(look([0, 3], 10), [("b/limit".to_owned(), "firing")]);
         assert_eq!(look([0, 4], 100), []);
         assert_eq!(look([0, 4], 399), []);
-        assert_eq!(look([0, 4], 400), [(3, Some(false))]);
+        assert_eq!(look([0, 4], 400), [("b/limit".to_owned(), "resolved")]);
         assert_eq!(ceilings.next_deadline(), None);
     }
 }

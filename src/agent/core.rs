@@ -13,6 +13,7 @@ use crate::alert::{self, Book, SavedState};
 use crate::control::Admitted;
 use crate::decode::{self, Decoder, Fate};
 use crate::engine::{self, Engine};
+use crate::model::alerting::AlertSpec;
 use crate::model::kept::{Seen, StateChange, StateKey};
 use crate::model::message::{AckToken, Message, NODE_SOURCE};
 use crate::model::row::{Observation, Rows};
@@ -52,6 +53,21 @@ pub struct Effects {
     pub states: Vec<StateChange>,
     /// Messages to acknowledge.
     pub acks: Vec<AckToken>,
+    /// What ran before a change of rules.
+    pub replaced: Option<Box<Replaced>>,
+}
+
+/// What ran before. It may be large, so it should be dropped where no message waits for it.
+#[derive(Debug)]
+pub struct Replaced {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// What its next version could be compiled on.
+    pub basis: Arc<Basis>,
+    /// The plan that the change was compiled on.
+    pub from: Option<Arc<Plan>>,
+    /// State of rules that are gone.
+    pub state: engine::Leftover,
 }
 
 impl Effects {
@@ -124,6 +140,7 @@ pub struct Set {
     pub basis: Arc<Basis>,
     decoder: Decoder,
     engine: Engine,
+    agent: Arc<str>,
     book: Book,
     ceilings: Ceilings,
     /// The rows of the message at hand.
@@ -230,7 +247,7 @@ impl Core {
             Input::Tick => {}
         }
         for set in self.sets.values_mut() {
-            effects.states.extend(set.book.take_changes());
+            effects.states.extend(set.take_changes());
         }
         effects
     }
@@ -322,17 +339,21 @@ impl Core {
     }
 
     fn run(&mut self, admitted: Admitted, now: Now, effects: &mut Effects) {
-        let Admitted { name, origin, revision, hash, plan, basis, .. } = admitted;
-        let specs = Ceilings::specs(&plan);
+        let Admitted { name, origin, revision, hash, plan, basis, change, .. } = admitted;
         if let Some(set) = self.sets.get_mut(&name) {
-            set.decoder.swap(plan.streams.clone());
-            set.engine.swap(plan.clone());
-            set.book.swap(specs, now, &mut effects.transitions);
-            set.watch();
-            set.resume_limits(now);
+            let before = set.plan.clone();
+            let state = match change.as_ref().filter(|change| Arc::ptr_eq(&change.from, &before)) {
+                Some(change) => set.change(plan, &change.touched, now, &mut effects.transitions),
+                None => {
+                    set.swap(plan, now, &mut effects.transitions);
+                    engine::Leftover::default()
+                }
+            };
             (set.origin, set.revision) = (origin, revision);
             (set.hash, set.attempted) = (hash, hash);
-            (set.plan, set.basis) = (plan, basis);
+            let basis = std::mem::replace(&mut set.basis, basis);
+            let from = change.map(|change| change.from);
+            effects.replaced = Some(Box::new(Replaced { plan: before, basis, from, state }));
             return;
         }
         let mut engine = Engine::new(plan.clone(), self.limits.engine);
@@ -345,8 +366,9 @@ impl Core {
             basis,
             decoder: Decoder::with_config(plan.streams.clone(), self.limits.decode),
             engine,
-            book: Book::new(self.agent.clone(), specs),
-            ceilings: Ceilings::new(plan.rules.len()),
+            book: Book::new(self.agent.clone(), specs(&plan)),
+            ceilings: Ceilings::default(),
+            agent: self.agent.clone(),
             plan,
             rows: Rows::new(),
             seen: Vec::new(),
@@ -357,7 +379,8 @@ impl Core {
     fn remove(&mut self, name: &str, now: Now, effects: &mut Effects) {
         let Some(mut set) = self.sets.remove(name) else { return };
         set.book.swap(Vec::new(), now, &mut effects.transitions);
-        effects.states.extend(set.book.take_changes());
+        set.ceilings.swap(&Plan::default(), now, &mut effects.transitions);
+        effects.states.extend(set.take_changes());
     }
 
     /// Notes that a set was refused in the place of the one of its name.
@@ -427,7 +450,7 @@ impl Core {
             name: name.to_string(),
             engine: set.engine.snapshot(idle),
             alerts: match alerts {
-                true => set.book.snapshot(now).into_iter().map(AlertSnapshot::from).collect(),
+                true => set.saved(now).map(AlertSnapshot::from).collect(),
                 false => Vec::new(),
             },
             recent: if alerts { set.engine.snapshot_recent() } else { Vec::new() },
@@ -452,8 +475,7 @@ impl Core {
             let states = saved.alerts.iter().filter_map(|alert| {
                 Some((Arc::from(alert.rule.as_str()), SavedState::decode(&alert.state).ok()?))
             });
-            set.book.restore(states, now);
-            set.watch();
+            set.restore(states.collect(), now);
             if !saved.recent.is_empty() {
                 let recent = set.engine.restore_recent(&saved.recent);
                 result = result.and(recent.map_err(|e| format!("rule set {}: {e}", saved.name)));
@@ -478,8 +500,7 @@ impl Core {
                     }
                 })
                 .collect();
-            set.book.restore(decoded, now);
-            set.watch();
+            set.restore(decoded, now);
             set.resume_limits(now);
         }
         unreadable
@@ -529,20 +550,75 @@ impl Set {
         if !reached && self.ceilings.next_deadline().is_none_or(|due| due > now.mono) {
             return;
         }
+        let refused = self.refused().into_iter().enumerate();
+        self.ceilings.look((&self.agent, &self.plan), refused, now, out);
+    }
+
+    /// What each rule refused so far.
+    fn refused(&self) -> Vec<u64> {
         let figures = self.engine.accounts().into_iter().zip(self.book.counts());
-        let seen = self.ceilings.look(figures.map(|(account, counts)| account.refused + counts.refused), now);
-        self.observe(seen, now, out);
+        figures.map(|(account, counts)| account.refused + counts.refused).collect()
     }
 
     /// Takes note of the alerts about ceilings that are up.
     fn resume_limits(&mut self, now: Now) {
-        let accounts = self.engine.accounts();
-        let rules = accounts.len();
-        let figures = accounts.into_iter().zip(self.book.counts()).enumerate();
-        let states = figures.map(|(rule, (account, counts))| {
-            (account.refused + counts.refused, self.book.is_up(rules + rule))
-        });
-        self.ceilings = Ceilings::resume(states, now);
+        let refused = self.refused().into_iter().enumerate();
+        self.ceilings.resume(refused, now);
+    }
+
+    /// Runs another plan from here on.
+    fn swap(&mut self, plan: Arc<Plan>, now: Now, out: &mut Vec<Transition>) {
+        self.decoder.swap(plan.streams.clone());
+        self.engine.swap(plan.clone());
+        self.book.swap(specs(&plan), now, out);
+        self.ceilings.swap(&plan, now, out);
+        self.plan = plan;
+        self.watch();
+        self.resume_limits(now);
+    }
+
+    /// Runs the next version of the plan, in which these places are different.
+    fn change(
+        &mut self,
+        plan: Arc<Plan>,
+        touched: &[usize],
+        now: Now,
+        out: &mut Vec<Transition>,
+    ) -> engine::Leftover {
+        let (was, is) = (&self.plan.streams, &plan.streams);
+        if was.len() == is.len() && was.iter().zip(is).all(|(was, is)| Arc::ptr_eq(was, is)) {
+            self.decoder.ask_again();
+        } else {
+            self.decoder.swap(is.clone());
+        }
+        let left = self.engine.change(plan.clone(), touched);
+        let specs = touched.iter().filter_map(|at| Some((*at, plan.rules.get(*at)?.alert.clone())));
+        self.book.change(specs, now, out);
+        let Self { engine, book, ceilings, .. } = self;
+        let refused = |at| engine.account(at).refused + book.counts_of(at).refused;
+        ceilings.change(&plan, touched.iter().map(|at| (*at, refused(*at))), now, out);
+        self.plan = plan;
+        self.watch();
+        left
+    }
+
+    /// Puts kept states back.
+    fn restore(&mut self, states: Vec<(Arc<str>, SavedState)>, now: Now) {
+        self.ceilings.restore((&self.agent, &self.plan), states.iter().cloned(), now);
+        self.book.restore(states, now);
+        self.watch();
+    }
+
+    /// What a snapshot holds of the alerts.
+    fn saved(&self, now: Now) -> impl Iterator<Item = (Arc<str>, SavedState)> {
+        let limits = self.ceilings.alerts().map(|book| book.snapshot(now)).unwrap_or_default();
+        self.book.snapshot(now).into_iter().chain(limits)
+    }
+
+    fn take_changes(&mut self) -> Vec<StateChange> {
+        let mut changes = self.book.take_changes();
+        changes.extend(self.ceilings.alerts_mut().map(Book::take_changes).unwrap_or_default());
+        changes
     }
 
     fn observe(&mut self, seen: impl IntoIterator<Item = Observation>, now: Now, out: &mut Vec<Transition>) {
@@ -576,8 +652,16 @@ impl Set {
 
     /// The alerts that are pending or up.
     pub fn active(&self) -> Vec<alert::Active> {
-        self.book.active()
+        let mut active = self.book.active();
+        active.extend(self.ceilings.alerts().map(Book::active).unwrap_or_default());
+        active.sort_by_key(|alert| alert.since);
+        active
     }
+}
+
+/// The alert sides of a plan's rules.
+fn specs(plan: &Plan) -> Vec<Arc<AlertSpec>> {
+    plan.rules.iter().map(|rule| rule.alert.clone()).collect()
 }
 
 /// Rules of one name in two sets do not give the same numbers.

@@ -18,7 +18,7 @@ use crate::model::topic::minimal_cover;
 use crate::spool::{self, Commit, Durability, Loaded, Spool, StoredSetChange};
 use crate::uplink::{self, Outbox, Request, Standing};
 
-use super::core::{Core, Effects, Input};
+use super::core::{Core, Effects, Input, Replaced};
 use super::meter::Stage;
 use super::snapshot::Journaled;
 use super::status::{self, CoreStatus};
@@ -41,8 +41,8 @@ const CLOCK_MOVED: Duration = Duration::from_secs(60);
 pub(super) enum Command {
     /// The uplink's questions.
     Uplink(Request),
-    /// Run a set; answered when that is durable.
-    Run(Box<Admitted>, oneshot::Sender<()>),
+    /// Run a set; answered when that is durable, with what ran before, to be dropped.
+    Run(Box<Admitted>, oneshot::Sender<Option<Box<Replaced>>>),
     /// Run a set no longer; answered when that is durable.
     Remove(Arc<str>, oneshot::Sender<()>),
     /// A set was refused in the place of this one.
@@ -356,8 +356,7 @@ impl Driver {
             Command::Run(mut admitted, done) => {
                 let body = std::mem::take(&mut admitted.stored);
                 let stored = StoredSetChange { name: admitted.name.clone(), body: Some(body) };
-                self.swap(Input::Run(admitted), stored, now)?;
-                done.send(()).ok();
+                drop(done.send(self.swap(Input::Run(admitted), stored, now)?));
             }
             Command::Remove(name, done) => {
                 let stored = StoredSetChange { name: name.clone(), body: None };
@@ -392,14 +391,20 @@ impl Driver {
 
     /// Changes what runs, and makes that durable together with the alerts that it ends and, as
     /// the journal does not tell of it, with a snapshot.
-    fn swap(&mut self, input: Input, stored: StoredSetChange, now: Now) -> Result<(), spool::Error> {
-        let effects = self.core.apply(input, now);
+    fn swap(
+        &mut self,
+        input: Input,
+        stored: StoredSetChange,
+        now: Now,
+    ) -> Result<Option<Box<Replaced>>, spool::Error> {
+        let mut effects = self.core.apply(input, now);
+        let replaced = effects.replaced.take();
         let mut commit = self.commit_of(effects);
         commit.rulesets.push(stored);
         commit.snapshot = Some(self.core.snapshot(now, self.durability == Durability::Durable));
         self.commit(commit)?;
         self.subscribe();
-        Ok(())
+        Ok(replaced)
     }
 
     /// Tells each broker what the rules read.

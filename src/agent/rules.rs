@@ -207,7 +207,8 @@ impl Rules {
             rules = admitted.plan.len(),
             "rule set runs"
         );
-        self.ask(|done| Command::Run(Box::new(admitted), done)).await
+        // What ran before is dropped here, where no message waits for it.
+        self.ask(|done| Command::Run(Box::new(admitted), done)).await.map(drop)
     }
 
     async fn running(&self) -> Result<Running, Gone> {

@@ -106,6 +106,7 @@ proptest! {
                 }
             }
             let next = admit_on("set", &text(&rules), Some(&running)).unwrap();
+            prop_assert!(next.change.is_some());
             run(&mut core, &next, seconds);
             running = next;
             let mut fresh = Core::new("edge".into(), Limits::default());
@@ -129,6 +130,99 @@ proptest! {
             };
             prop_assert_eq!(names(&core), names(&fresh));
             prop_assert_eq!(core.running()[0].rules, rules.len() + 2);
+        }
+    }
+}
+
+/// Rules with alerts of every kind by number: over rows, over windows that share, and occurrences.
+fn mixed(rules: &BTreeMap<u8, (u8, u8, u8)>) -> String {
+    let one = |(id, (device, kind, threshold)): (&u8, &(u8, u8, u8))| {
+        let (id, device) = (format!("r{id}"), format!("d{device}"));
+        let when = format!("x > {threshold}");
+        match kind % 6 {
+            0 => serde_json::json!({"id": id, "sql": format!("SELECT device, v AS x FROM s WHERE device = '{device}'"), "when": when}),
+            1 => serde_json::json!({"id": id, "sql": "SELECT device, w AS x FROM s", "when": when, "clear": "x < 1"}),
+            2 => serde_json::json!({"id": id, "sql": format!("SELECT device, v AS x FROM s WHERE v > {threshold}"), "repeat": "1s"}),
+            3 => serde_json::json!({
+                "id": id, "when": when,
+                "sql": "SELECT device, avg(v) AS x FROM s GROUP BY device, TUMBLINGWINDOW(ss, 10)",
+            }),
+            4 => serde_json::json!({
+                "id": id, "repeat": "1s",
+                "sql": format!("SELECT device, max(w) AS x FROM s GROUP BY device, TUMBLINGWINDOW(ss, 10) HAVING max(w) > {threshold}"),
+            }),
+            _ => serde_json::json!({
+                "id": id, "when": when, "for": "4s",
+                "sql": format!("SELECT device, extra{device} AS x FROM s"),
+            }),
+        }
+    };
+    let all: Vec<serde_json::Value> = rules.iter().map(one).collect();
+    let stream = "CREATE STREAM s () WITH (DATASOURCE='t/{device}')";
+    serde_json::json!({"streams": [stream], "rules": all}).to_string()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn a_change_tells_what_a_swap_tells(
+        steps in prop::collection::vec(
+            (
+                prop::collection::vec((0_u8..16, prop::option::of((0_u8..3, 0_u8..6, 0_u8..6))), 0..8),
+                prop::collection::vec((0_u8..3, 0_u8..8, 0_u8..8), 0..8),
+            ),
+            1..8,
+        ),
+        index: bool, share: bool, max_groups in 1_usize..4,
+    ) {
+        let steps: Vec<Change> = steps;
+        let limits = Limits::default();
+        let engine = crate::engine::Config { index, share, max_groups, ..limits.engine };
+        let limits = Limits { engine, ..limits };
+        let mut rules: BTreeMap<u8, (u8, u8, u8)> = (0..12).map(|id| (id, (id % 3, id, id % 5))).collect();
+        let mut running = admit("set", &mixed(&rules)).unwrap();
+        let (mut changed, mut swapped) = (Core::new("edge".into(), limits), Core::new("edge".into(), limits));
+        changed.apply(Input::Run(Box::new(running.clone())), at(0));
+        swapped.apply(Input::Run(Box::new(running.clone())), at(0));
+        let mut seconds = 1;
+        for (changes, messages) in steps {
+            for (id, to) in changes {
+                match to {
+                    Some(to) => drop(rules.insert(id, to)),
+                    None => drop(rules.remove(&id)),
+                }
+            }
+            let next = admit_on("set", &mixed(&rules), Some(&running)).unwrap();
+            let whole = Admitted { change: None, ..next.clone() };
+            let one = changed.apply(Input::Run(Box::new(next.clone())), at(seconds));
+            let other = swapped.apply(Input::Run(Box::new(whole)), at(seconds));
+            running = next;
+            let shown = |effects: &super::core::Effects| format!("{:?} {:?}", effects.transitions, effects.states);
+            prop_assert_eq!(shown(&one), shown(&other));
+            for (device, v, w) in messages {
+                seconds += 2;
+                let message = || {
+                    let payload = format!(r#"{{"v":{v},"w":{w},"extrad{device}":{w}}}"#);
+                    Message { payload: payload.into_bytes().into(), ..message(device, v, w, seconds) }
+                };
+                let one = changed.apply(Input::Messages(vec![message()]), at(seconds));
+                let other = swapped.apply(Input::Messages(vec![message()]), at(seconds));
+                prop_assert_eq!(shown(&one), shown(&other));
+            }
+            let status = |core: &Core| {
+                let (_, set) = core.sets().next().unwrap();
+                let rules = set.plan.rules.iter().zip(set.accounts()).zip(set.alert_counts());
+                let rules = rules.filter(|((rule, _), _)| !rule.is_vacant());
+                let of = |((rule, account), counts): ((&std::sync::Arc<crate::plan::logical::RulePlan>, crate::engine::Account), crate::alert::Counts)| {
+                    (rule.alert.rule.to_string(), crate::engine::Account { bytes: 0, ..account }, counts)
+                };
+                rules.map(of).collect::<Vec<_>>()
+            };
+            // Where a ceiling is reached, who shares with whom shows.
+            if max_groups == 3 {
+                prop_assert_eq!(status(&changed), status(&swapped));
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ mod instance;
 mod saved;
 mod template;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::Hasher;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,7 +75,7 @@ pub struct Activity {
 /// The instances of one rule.
 #[derive(Debug, Default)]
 struct Room {
-    keys: usize,
+    ids: HashSet<u64, BuildFold>,
     /// Every quiet key, each once, with its newest observation when it was put there. What
     /// has changed since is seen to when it comes to the front, so that an observation costs
     /// nothing here and a key that is not known finds room without a look at all others.
@@ -257,16 +257,76 @@ impl Book {
                 }
                 _ => {
                     let reason = if target.is_some() { Reason::RuleChanged } else { Reason::RuleRemoved };
-                    if instance.phase.is_up() {
-                        let at = instance.stream_time(now.mono);
-                        let step = Step { state: State::Resolved(reason), at, since: instance.since() };
-                        out.push(self.transition(was, &instance, step, now));
-                    }
-                    if instance.phase != Phase::Quiet {
-                        self.gone.push(state_key(&self.agent, was, &instance.key));
-                    }
+                    self.end(was, &instance, reason, now, out);
                 }
             }
+        }
+    }
+
+    /// Goes over to other rules in these places, in ascending order; the last ones may be further ones. A rule
+    /// with the same id keeps the alerts whose identity it keeps; the others of these places resolve.
+    pub fn change(
+        &mut self,
+        rules: impl Iterator<Item = (usize, Arc<AlertSpec>)> + Clone,
+        now: Now,
+        out: &mut Vec<Transition>,
+    ) {
+        let rooms = rules.clone().filter_map(|(at, _)| self.rooms.get(&at));
+        let mut ids: Vec<u64> = rooms.flat_map(|room| &room.ids).copied().collect();
+        ids.sort_unstable();
+        // What those were that have alerts.
+        let before = rules.clone().filter(|(at, _)| self.rooms.contains_key(at));
+        let before: Vec<(usize, Arc<AlertSpec>)> =
+            before.filter_map(|(at, _)| Some((at, self.specs.get(at)?.clone()))).collect();
+        let mut taken = Vec::with_capacity(ids.len());
+        for id in ids {
+            let unsaved = self.changed.contains(&id);
+            taken.extend(self.take(id).map(|instance| (id, unsaved, instance)));
+        }
+        for (at, spec) in rules {
+            let Some(place) = self.specs.get_mut(at) else {
+                self.specs.push(spec);
+                continue;
+            };
+            if place.rule != spec.rule {
+                self.counts.remove(&at);
+            }
+            *place = spec;
+        }
+        for (id, unsaved, mut instance) in taken {
+            let Ok(place) = before.binary_search_by_key(&instance.rule, |(at, _)| *at) else { continue };
+            let (was, is) = (&before[place].1, &self.specs[instance.rule]);
+            let same = was.rule == is.rule;
+            if same && keeps_identity(was, is) {
+                instance.values = carried_over(&instance.values, was, is);
+                self.insert(id, instance);
+                // The kept state's rule may count differently from here on.
+                if unsaved {
+                    self.changed.insert(id);
+                }
+                continue;
+            }
+            let reason = if same { Reason::RuleChanged } else { Reason::RuleRemoved };
+            self.end(was, &instance, reason, now, out);
+        }
+    }
+
+    /// Ends an alert whose rule does not go on.
+    fn end(
+        &mut self,
+        was: &AlertSpec,
+        instance: &Instance,
+        reason: Reason,
+        now: Now,
+        out: &mut Vec<Transition>,
+    ) {
+        if instance.phase.is_up() {
+            let at = instance.stream_time(now.mono);
+            let step = Step { state: State::Resolved(reason), at, since: instance.since() };
+            out.push(self.transition(was, instance, step, now));
+        }
+        if instance.phase != Phase::Quiet {
+            self.gone.push(state_key(&self.agent, was, &instance.key));
         }
     }
 
@@ -322,7 +382,7 @@ impl Book {
     }
 
     /// The alerts that became active or quiet since the last call, in that order. Behind [`Self::swap`] it is
-    /// every alert that is active.
+    /// every alert that is active; behind [`Self::change`], of each rule that it touched.
     pub fn take_activity(&mut self) -> std::vec::Drain<'_, Activity> {
         self.activity.drain(..)
     }
@@ -349,6 +409,11 @@ impl Book {
     /// What each rule's alerts did, in the order of the plan.
     pub fn counts(&self) -> Vec<Counts> {
         (0..self.specs.len()).map(|rule| self.counts.get(&rule).copied().unwrap_or_default()).collect()
+    }
+
+    /// What the alerts of the rule at a place of the plan did.
+    pub fn counts_of(&self, rule: usize) -> Counts {
+        self.counts.get(&rule).copied().unwrap_or_default()
     }
 
     /// Every alert that is pending or up, oldest first.
@@ -388,7 +453,7 @@ impl Book {
 
     /// Room for a key that was not seen before. `None` where there is none.
     fn admit(&mut self, rule: usize, key: &[Value]) -> Option<u64> {
-        if self.rooms.get(&rule).is_some_and(|room| room.keys >= MAX_KEYS) {
+        if self.rooms.get(&rule).is_some_and(|room| room.ids.len() >= MAX_KEYS) {
             let long_quiet = self.long_quiet(rule)?;
             self.remove(long_quiet);
         }
@@ -423,7 +488,7 @@ impl Book {
         if let Some(due) = instance.deadline(&self.specs[rule]) {
             self.timers.insert((due, id));
         }
-        self.rooms.entry(rule).or_default().keys += 1;
+        self.rooms.entry(rule).or_default().ids.insert(id);
         self.count_phase(rule, instance.phase, true);
         self.tell(rule, &instance.key, Phase::Quiet, instance.phase);
         let instances = &self.instances;
@@ -434,14 +499,18 @@ impl Book {
     }
 
     fn remove(&mut self, id: u64) {
-        let Some(instance) = self.instances.remove(&id) else { return };
+        self.take(id);
+    }
+
+    fn take(&mut self, id: u64) -> Option<Instance> {
+        let instance = self.instances.remove(&id)?;
         let rule = instance.rule;
         if let Some(due) = instance.deadline(&self.specs[rule]) {
             self.timers.remove(&(due, id));
         }
         if let Some(room) = self.rooms.get_mut(&rule) {
-            room.keys -= 1;
-            if room.keys == 0 {
+            room.ids.remove(&id);
+            if room.ids.is_empty() {
                 self.rooms.remove(&rule);
             }
         }
@@ -451,6 +520,7 @@ impl Book {
             entry.remove();
         }
         self.changed.remove(&id);
+        Some(instance)
     }
 
     /// Lets go of an instance that has nothing to remember.

@@ -118,13 +118,19 @@ impl Decoder {
         self.router = Router::default();
     }
 
+    /// What was said of a topic's rows, whether they can matter to anybody, holds no more: it is asked again
+    /// when the topic's next message comes.
+    pub fn ask_again(&mut self) {
+        self.router.ask_again();
+    }
+
     /// Decodes one message: appends its rows, each with its stream's place, in the order of streams.
     pub fn decode(&mut self, message: &Message, out: &mut Rows) -> Fate {
         self.decode_for(&|_, _| true, message, out)
     }
 
     /// The same where not every row is of use. `cares` is asked once for each stream of a topic until
-    /// [`Self::swap`], so what it says must hold that long. Where it says no, the stream only counts the
+    /// [`Self::swap`] or [`Self::ask_again`], so what it says must hold that long. Where it says no, the stream only counts the
     /// message.
     pub fn decode_for(&mut self, cares: &Cares<'_>, message: &Message, out: &mut Rows) -> Fate {
         let Self { config, streams, router, stats, texts, elements, lines, unmatched } = self;

@@ -24,6 +24,8 @@ pub type Cares<'c> = dyn Fn(usize, &[(usize, &Value)]) -> bool + 'c;
 pub(super) struct Route {
     source: Arc<str>,
     topic: Arc<str>,
+    /// The round in which it was found.
+    round: u32,
     /// The streams it feeds, and how.
     pub(super) course: Arc<Course>,
     /// The values that the topic gives, of one target after the other.
@@ -71,6 +73,8 @@ pub(super) struct Router {
     places: HashMap<u64, usize, BuildFold>,
     routes: Vec<Route>,
     courses: HashMap<Box<[(usize, Fate)]>, Arc<Course>>,
+    /// Goes up when what routes go by may have changed.
+    round: u32,
 }
 
 impl Router {
@@ -87,7 +91,9 @@ impl Router {
     ) -> &Route {
         let hash = hash(&message.source, &message.topic);
         let place = match self.places.get(&hash) {
-            Some(&place) if self.routes.get(place).is_some_and(|route| route.is_of(message)) => place,
+            Some(&place) if self.routes.get(place).is_some_and(|route| route.is_of(message, self.round)) => {
+                place
+            }
             known => {
                 let known = known.copied();
                 let route = self.find(streams, message, texts, cares);
@@ -95,6 +101,11 @@ impl Router {
             }
         };
         &self.routes[place]
+    }
+
+    /// Finds each route anew when a message comes for it.
+    pub(super) fn ask_again(&mut self) {
+        self.round = self.round.wrapping_add(1);
     }
 
     /// Puts a route in the place of the one with the same hash, or behind the others, or where these are
@@ -161,14 +172,14 @@ impl Router {
             .or_insert_with_key(|fates| Arc::new(Course::new(streams, fates)))
             .clone();
         let (source, topic) = (message.source.clone(), message.topic.clone());
-        Route { source, topic, course, known: known.into() }
+        Route { source, topic, round: self.round, course, known: known.into() }
     }
 }
 
 impl Route {
-    fn is_of(&self, message: &Message) -> bool {
+    fn is_of(&self, message: &Message, round: u32) -> bool {
         let same = |a: &Arc<str>, b: &Arc<str>| Arc::ptr_eq(a, b) || a == b;
-        same(&self.topic, &message.topic) && same(&self.source, &message.source)
+        self.round == round && same(&self.topic, &message.topic) && same(&self.source, &message.source)
     }
 
     fn hash(&self) -> u64 {

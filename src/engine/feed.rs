@@ -22,10 +22,13 @@ pub(super) struct Feed {
     pub(super) all: Option<Vec<Candidate>>,
     /// Those that must see a row since it belongs to an active alert.
     pub(super) awake: Awake,
-    /// Whether what a topic alone tells decides for good that nobody cares for its rows.
-    pub(super) settled: bool,
+    /// How many of them keep it from being decided for good, by what a topic alone tells, that nobody cares
+    /// for its rows.
+    pub(super) unsettled: usize,
     /// The newest row of each key, where a rule goes by it.
     pub(super) recent: Option<Recent>,
+    /// How many rules do.
+    pub(super) followers: usize,
     /// Rows that came.
     pub(super) rows: u64,
     /// Those of them that are dated too far ahead.
@@ -35,17 +38,35 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    fn new(stream: &StreamSpec) -> Self {
+    /// One that nobody reads yet.
+    pub(super) fn new(stream: &StreamSpec) -> Self {
         Self {
             index: Index::new(stream.fields.iter().map(is_early).collect()),
             all: None,
             awake: Awake::default(),
-            settled: true,
+            unsettled: 0,
             recent: None,
+            followers: 0,
             rows: 0,
             future: 0,
             retained: 0,
         }
+    }
+
+    /// Its rows have the slots of this stream, which has further ones behind those that it had.
+    pub(super) fn reads(&mut self, stream: &StreamSpec) {
+        if self.index.slots() != stream.fields.len() {
+            self.index.reads(stream.fields.iter().map(is_early).collect());
+        }
+    }
+
+    /// Remembers the newest row of so many keys, if any rule goes by it; gives what nobody goes by any more.
+    pub(super) fn remember(&mut self, most: usize) -> Option<Recent> {
+        if self.followers == 0 {
+            return self.recent.take();
+        }
+        self.recent.get_or_insert_with(|| Recent::new(most));
+        None
     }
 
     /// Every rule that a row can matter to, each once, in their order.
@@ -80,25 +101,60 @@ pub(super) fn feeds(plan: &Plan, config: &Config, gates: &[Gate], units: &Units)
     let mut feeds: Vec<Feed> = plan.streams.iter().map(|stream| Feed::new(stream)).collect();
     for (rule, gate) in plan.rules.iter().zip(gates) {
         if let Some(feed) = feeds.get_mut(rule.stream()).filter(|_| gate.is_by_stream()) {
-            feed.recent.get_or_insert_with(|| Recent::new(config.max_groups));
+            feed.followers += 1;
         }
+    }
+    for feed in &mut feeds {
+        feed.remember(config.max_groups);
     }
     for leader in units.all().into_iter().map(Unit::leader) {
-        let (Ok(reader), rule) = (u32::try_from(leader), &plan.rules[leader]) else { continue };
-        let condition = gates[leader].condition(plan, rule);
-        for stream in streams(rule) {
-            if let Some(feed) = feeds.get_mut(stream) {
-                feed.index.insert(reader, condition.clone());
-                if !config.index {
-                    feed.all.get_or_insert_default().push(Candidate::new(reader, false));
-                }
-                let fields = &plan.streams[stream].fields;
-                let early = |slot: u32| fields.get(slot as usize).is_some_and(is_early);
-                feed.settled &= gates[leader].is_settled_by(rule, early);
-            }
-        }
+        list(&mut feeds, plan, config, (leader, gates[leader]));
     }
     feeds
+}
+
+/// Notes that a rule leads a unit that reads streams.
+pub(super) fn list(feeds: &mut [Feed], plan: &Plan, config: &Config, (leader, gate): (usize, Gate)) {
+    let (Ok(reader), rule) = (u32::try_from(leader), &plan.rules[leader]) else { return };
+    let mut condition = Some(gate.condition(plan, rule));
+    let mut streams = streams(rule).peekable();
+    while let Some(stream) = streams.next() {
+        let last = streams.peek().is_none();
+        let own = if last { condition.take() } else { condition.clone() };
+        if let (Some(feed), Some(own)) = (feeds.get_mut(stream), own) {
+            feed.index.insert(reader, own);
+            if !config.index {
+                let all = feed.all.get_or_insert_default();
+                let candidate = Candidate::new(reader, false);
+                if let Err(place) = all.binary_search(&candidate) {
+                    all.insert(place, candidate);
+                }
+            }
+            feed.unsettled += usize::from(!is_settled(plan, stream, rule, gate));
+        }
+    }
+}
+
+/// Takes back what [`list`] noted, of the same plan.
+pub(super) fn unlist(feeds: &mut [Feed], plan: &Plan, (leader, gate): (usize, Gate)) {
+    let (Ok(reader), rule) = (u32::try_from(leader), &plan.rules[leader]) else { return };
+    let condition = gate.condition(plan, rule);
+    for stream in streams(rule) {
+        if let Some(feed) = feeds.get_mut(stream) {
+            feed.index.remove(reader, &condition);
+            if let Some(all) = &mut feed.all
+                && let Ok(place) = all.binary_search(&Candidate::new(reader, false))
+            {
+                all.remove(place);
+            }
+            feed.unsettled -= usize::from(!is_settled(plan, stream, rule, gate));
+        }
+    }
+}
+
+fn is_settled(plan: &Plan, stream: usize, rule: &RulePlan, gate: Gate) -> bool {
+    let fields = plan.streams.get(stream).map_or(&[][..], |stream| &stream.fields);
+    gate.is_settled_by(rule, |slot| fields.get(slot as usize).is_some_and(is_early))
 }
 
 /// The streams that a rule reads, each once, on however many sides it does.

@@ -13,6 +13,7 @@ mod analytic;
 mod arithmetic;
 mod arrange;
 mod budget;
+mod change;
 mod expr;
 mod feed;
 mod front;
@@ -57,6 +58,7 @@ use self::watch::Watch;
 use self::watermark::Mark;
 use self::work::{Ledger, MAX_LINES, Peers, Work};
 
+pub use self::change::Leftover;
 pub use self::placement::{Open, Placement, Way};
 pub use self::snapshot::SnapshotError;
 
@@ -566,7 +568,7 @@ impl Engine {
     fn reindex(&mut self) {
         let new = feeds(&self.plan, &self.config, &self.gates, &self.units);
         for (feed, new) in self.feeds.iter_mut().zip(new) {
-            (feed.index, feed.all) = (new.index, new.all);
+            (feed.index, feed.all, feed.unsettled) = (new.index, new.all, new.unsettled);
         }
         self.units.look_at_all();
     }

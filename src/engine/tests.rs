@@ -2,6 +2,7 @@
 //! naive rescan, ceilings, snapshots, rule changes.
 
 mod index;
+mod change;
 mod joins;
 mod kept;
 mod ordered;

@@ -37,6 +37,12 @@ impl Watch {
         (new, others)
     }
 
+    /// Notes that no alert of a rule is active, and gives the keys of those that were.
+    pub(super) fn forget(&mut self, rule: u32) -> HashSet<Key, BuildFold> {
+        self.raised.retain(|(raised, _)| *raised != rule);
+        self.active.remove(&rule).unwrap_or_default()
+    }
+
     /// Whether any alert of the rule is active.
     pub(super) fn has(&self, rule: u32) -> bool {
         self.active.contains_key(&rule)
@@ -152,9 +158,9 @@ impl Engine {
 
     /// Whether a row of a stream can matter to anyone, of which only some slots are known: those that the
     /// topic tells. Where not, it need not be read, and nobody counts it. A no holds until the next
-    /// [swap](Self::swap), whatever alerts become active.
+    /// [swap](Self::swap) or [change](Self::change), whatever alerts become active.
     pub fn cares(&self, stream: usize, known: &[(usize, &Value)]) -> bool {
         self.fed.get(stream).is_some_and(|tables| !tables.is_empty())
-            || self.feeds.get(stream).is_some_and(|feed| !feed.settled || feed.index.cares(known))
+            || self.feeds.get(stream).is_some_and(|feed| feed.unsettled > 0 || feed.index.cares(known))
     }
 }

@@ -138,7 +138,13 @@ impl Compiler<'_> {
             return None;
         }
         let basis = Basis::new(streams, &found);
-        let plan = Some(std::mem::take(&mut self.catalog).into_plan(rules));
+        let mut plan = std::mem::take(&mut self.catalog).into_plan(rules);
+        for (stream, was) in plan.streams.iter_mut().zip(before.iter().flat_map(|before| &before.plan.streams)) {
+            if stream == was {
+                stream.clone_from(was);
+            }
+        }
+        let plan = Some(plan);
         Some(Compiled { plan, diagnostics: found, outcomes, basis, touched: before.map(|_| touched) })
     }
 

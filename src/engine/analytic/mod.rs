@@ -45,6 +45,11 @@ impl Analytics {
         new
     }
 
+    /// Whether there is no function.
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
     /// Takes a row in, and gives the value of each function for it. `scope` has no analytics yet; they are
     /// filled in one after the other, so that one function may use those before it. `refused` counts
     /// partitions that were forgotten, and what had no room: a new partition, whose functions are NULL

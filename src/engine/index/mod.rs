@@ -167,6 +167,16 @@ impl Index {
         Self { early, ..Self::default() }
     }
 
+    /// How many slots rows have.
+    pub(super) fn slots(&self) -> usize {
+        self.early.len()
+    }
+
+    /// Rows have further slots, of which this is known; nothing is different about those that they had.
+    pub(super) fn reads(&mut self, early: Vec<bool>) {
+        self.early = early;
+    }
+
     /// Puts a reader's condition in. A reader may stand in it once.
     pub(super) fn insert(&mut self, reader: u32, condition: Condition) {
         for conjunction in condition.any {
@@ -177,10 +187,10 @@ impl Index {
     }
 
     /// Takes a reader's condition out, which must be the one that it was put in with.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a change of a few rules takes those out"))]
     pub(super) fn remove(&mut self, reader: u32, condition: &Condition) {
         for conjunction in &condition.any {
-            let found = self.accesses(conjunction).into_iter().any(|access| {
+            let found = (0..self.choices(conjunction)).any(|choice| {
+                let access = self.access(conjunction, choice);
                 let rest = self.rest(conjunction, access);
                 self.unlink(reader, conjunction, access, |tail, residuals| match rest {
                     Some(rest) => tail.rest == rest,
@@ -250,12 +260,8 @@ impl Index {
     pub(super) fn placed(&self, reader: u32, condition: &Condition) -> Vec<Placed> {
         let of = |conjunction: &Conjunction| {
             let residual = |r: &Residual| r.reader == reader && r.conjunction == *conjunction;
-            let accesses = self.accesses(conjunction);
             let chosen = self.residuals.iter().find(|r| residual(r)).map_or(0, |r| r.choice);
-            let access = match accesses.as_slice() {
-                [only] => *only,
-                several => several.get(chosen).copied().unwrap_or(Access { equal: None, threshold: None }),
-            };
+            let access = self.access(conjunction, chosen);
             let atom = |at: Option<usize>| at.and_then(|at| conjunction.atoms.get(at));
             let spot = spot(conjunction, access);
             let members = match access.equal.and_then(|at| conjunction.atoms.get(at)) {
@@ -284,35 +290,40 @@ impl Index {
         self.entries
     }
 
-    /// The ways to an entry: an equality (of those on early slots, if there are any) with a threshold.
-    fn accesses(&self, conjunction: &Conjunction) -> Vec<Access> {
-        let places = |is: &dyn Fn(&Atom) -> bool| -> Vec<Option<usize>> {
-            let atoms = conjunction.atoms.iter().enumerate();
-            atoms.filter(|(_, atom)| is(atom)).map(|(at, _)| Some(at)).collect()
-        };
-        let or_none = |list: Vec<Option<usize>>| if list.is_empty() { vec![None] } else { list };
+    /// The equalities that can lead to an entry: of those on early slots, if there are any.
+    fn equalities<'c>(&'c self, conjunction: &'c Conjunction) -> impl Iterator<Item = usize> + 'c {
         let early = |atom: &Atom| self.early.get(atom.slot as usize).copied().unwrap_or(false);
-        let mut equal = places(&|atom| leads(atom) && early(atom));
-        if equal.is_empty() {
-            equal = places(&|atom| leads(atom));
+        let some = conjunction.atoms.iter().any(|atom| leads(atom) && early(atom));
+        let atoms = conjunction.atoms.iter().enumerate();
+        atoms.filter(move |(_, atom)| leads(atom) && (!some || early(atom))).map(|(at, _)| at)
+    }
+
+    /// How many accesses a conjunction can have: each equality with each threshold.
+    fn choices(&self, conjunction: &Conjunction) -> usize {
+        self.equalities(conjunction).count().max(1) * thresholds(conjunction).count().max(1)
+    }
+
+    fn access(&self, conjunction: &Conjunction, choice: usize) -> Access {
+        let each = thresholds(conjunction).count().max(1);
+        Access {
+            equal: self.equalities(conjunction).nth(choice / each),
+            threshold: thresholds(conjunction).nth(choice % each),
         }
-        let thresholds = or_none(places(&|atom| atom.threshold().is_some()));
-        let pairs = or_none(equal).into_iter();
-        pairs.flat_map(|equal| thresholds.iter().map(move |t| Access { equal, threshold: *t })).collect()
     }
 
     /// The access whose equality tells the most clusters apart, as far as that is known.
     fn first_choice(&self, conjunction: &Conjunction) -> usize {
-        if conjunction.atoms.len() < 2 {
+        let choices = self.choices(conjunction);
+        if choices == 1 {
             return 0;
         }
-        let clusters = |access: &Access| {
-            let atom = access.equal.and_then(|at| conjunction.atoms.get(at));
-            atom.and_then(|atom| self.way(atom)).and_then(|at| self.ways.get(at)).map_or(0, |w| w.clusters)
+        let clusters = |choice: &usize| {
+            let equal = self.access(conjunction, *choice).equal;
+            let way = equal.and_then(|at| self.way(conjunction.atoms.get(at)?));
+            way.and_then(|at| self.ways.get(at)).map_or(0, |way| way.clusters)
         };
-        let accesses = self.accesses(conjunction);
         // Of equal ones the first, as a person wrote it.
-        accesses.iter().enumerate().rev().max_by_key(|(_, access)| clusters(access)).map_or(0, |(at, _)| at)
+        (0..choices).rev().max_by_key(clusters).unwrap_or_default()
     }
 
     /// What is left to check, where that is no residual.
@@ -326,13 +337,12 @@ impl Index {
     }
 
     fn link(&mut self, reader: u32, conjunction: Conjunction, choice: usize, patience: u32) {
-        let accesses = self.accesses(&conjunction);
-        let Some(access) = accesses.get(choice).copied() else { return };
+        let access = self.access(&conjunction, choice);
         let spot = spot(&conjunction, access);
         let equal = access.equal.and_then(|at| conjunction.atoms.get(at)).cloned();
         let rest = self.rest(&conjunction, access).unwrap_or_else(|| {
             // Where there is one way only, nothing is to be learned from vain checks.
-            let patience = if accesses.len() > 1 { patience } else { 0 };
+            let patience = if self.choices(&conjunction) > 1 { patience } else { 0 };
             Rest(self.residuals.insert(Residual { reader, conjunction, choice, vain: 0, patience }))
         });
         let tail = Tail { reader, rest };
@@ -380,10 +390,10 @@ impl Index {
             let Some(residual) = self.residuals.get(id) else { continue };
             let (reader, conjunction) = (residual.reader, residual.conjunction.clone());
             let (choice, patience) = (residual.choice, residual.patience.saturating_mul(2));
-            let accesses = self.accesses(&conjunction);
-            let Some(access) = accesses.get(choice).copied() else { continue };
+            let access = self.access(&conjunction, choice);
+            let next = (choice + 1) % self.choices(&conjunction);
             if self.unlink(reader, &conjunction, access, |tail, _| tail.rest == Rest(id)).is_some() {
-                self.link(reader, conjunction, (choice + 1) % accesses.len(), patience);
+                self.link(reader, conjunction, next, patience);
             }
         }
     }
@@ -419,6 +429,12 @@ impl Index {
             }
         }
     }
+}
+
+/// The atoms that a conjunction can be sorted by.
+fn thresholds(conjunction: &Conjunction) -> impl Iterator<Item = usize> {
+    let atoms = conjunction.atoms.iter().enumerate();
+    atoms.filter(|(_, atom)| atom.threshold().is_some()).map(|(at, _)| at)
 }
 
 /// Whether an atom can lead to a cluster.

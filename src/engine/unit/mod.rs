@@ -63,6 +63,23 @@ impl Unit {
         self.rules = rules;
     }
 
+    /// As [`Self::run_for`], where it runs for one rule and the plan says the same of it up to where windows
+    /// close.
+    pub(super) fn run_for_itself(&mut self, ctx: Context<'_>) {
+        self.operator.run_for(ctx, &self.rules, &mut self.ledger.budget);
+    }
+
+    /// Whether it never remembers anything.
+    pub(super) fn is_bare(&self) -> bool {
+        matches!(self.operator, Operator::Each) && self.ledger.rows.is_empty()
+    }
+
+    /// Such a unit of one rule runs for another one in its place from here on.
+    pub(super) fn begin_anew(&mut self, ctx: Context<'_>, seed: u64) {
+        self.account = Account::default();
+        self.seed(seed, &ctx.rule.alert.rule);
+    }
+
     /// What is counted for a rule besides its own part.
     pub(super) fn counted(&self, rule: usize) -> Account {
         let Some((late, undefined, groups)) = self.operator.counted(rule) else { return self.account };

@@ -63,13 +63,19 @@ impl Units {
         if let Some(first) = rest.first() {
             unit.run_for(Context::new(plan, *first, config), rest);
         } else {
-            if let Some(look) = unit.look {
-                self.looks.remove(&(look, at));
-            }
-            self.list[at] = None;
-            self.holes.push(at);
+            drop(self.vacate(at));
         }
         self.of[rule] = usize::MAX;
+    }
+
+    /// Takes out a unit, whose rules are in none then.
+    pub(in crate::engine) fn vacate(&mut self, at: usize) -> Option<Unit> {
+        let unit = self.list.get_mut(at).and_then(Option::take)?;
+        if let Some(look) = unit.look {
+            self.looks.remove(&(look, at));
+        }
+        self.holes.push(at);
+        Some(unit)
     }
 
     /// Makes one unit of those that are alike and remember nothing. It begins to count at nothing.

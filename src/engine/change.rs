@@ -1,0 +1,237 @@
+//! A change of the plan while rows flow: what it touches is taken out and put in; nothing else is looked
+//! at, however many rules there are.
+
+use std::sync::Arc;
+
+use super::feed::{Feed, list, unlist};
+use super::gate::Gate;
+use super::recent::Recent;
+use super::unit::{Unit, look};
+use super::{Account, Context, Engine};
+use crate::plan::logical::{Plan, RulePlan};
+
+/// What a change leaves behind: state of rules that are gone. It may be large, so whoever has no time to
+/// spare lets another thread drop it.
+#[derive(Debug, Default)]
+pub struct Leftover {
+    units: Vec<Unit>,
+    recent: Vec<Recent>,
+}
+
+impl Leftover {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.units.is_empty() && self.recent.is_empty()
+    }
+}
+
+impl Engine {
+    /// Runs the next version of the plan, in which the rules of these places, in ascending order, are others
+    /// than before, and further streams and slots may have come behind those that were; all else is the
+    /// same. A rule whose id and [`RulePlan::state`](crate::plan::logical::RulePlan::state) are the same
+    /// keeps its state and its account; every other of them starts empty. Which of their alerts are active
+    /// has to be said again. Takes time for what is touched alone, where there are no tables.
+    pub fn change(&mut self, plan: Arc<Plan>, touched: &[usize]) -> Leftover {
+        let mut left = Leftover::default();
+        if !plan.tables.is_empty() || !self.plan.tables.is_empty() {
+            self.swap(plan);
+            return left;
+        }
+        self.changed = true;
+        let was = std::mem::replace(&mut self.plan, plan);
+        // Of units of several rules: the unit, the rule, and whether it goes.
+        let mut shared: Vec<(usize, usize, bool)> = Vec::new();
+        let known = self.gates.len();
+        for at in touched.iter().copied().take_while(|at| *at < known) {
+            self.forget_active(&was, at);
+            self.unfollow(&was, at);
+            let stays = stays(&was, &self.plan, at);
+            // What it shows from here on, of which it owns a part: see the end.
+            self.accounts[at] = if stays { self.account_of(&was, at) } else { Account::default() };
+            let place = self.units.of[at];
+            match self.units.list.get(place).and_then(Option::as_ref) {
+                Some(unit) if unit.rules.len() > 1 => shared.push((place, at, !stays)),
+                Some(_) => self.unlist(&was, place),
+                None => {}
+            }
+        }
+        shared.sort_unstable();
+        for of_one in shared.chunk_by(|one, other| one.0 == other.0) {
+            self.unlist(&was, of_one[0].0);
+        }
+        self.make_room(touched, &mut left);
+        for of_one in shared.chunk_by(|one, other| one.0 == other.0) {
+            left.take(self.regroup(of_one));
+        }
+        let mut begin = Vec::new();
+        for at in touched.iter().copied() {
+            let place = self.units.of.get(at).copied().unwrap_or(usize::MAX);
+            if shared.binary_search_by_key(&(place, at), |(unit, rule, _)| (*unit, *rule)).is_ok() {
+                continue;
+            }
+            let goes = !stays(&was, &self.plan, at);
+            if self.renew(at, goes, &mut left) {
+                begin.push(at);
+            }
+        }
+        self.units.begin(&self.plan, &self.config, begin.iter().copied(), self.seed);
+        for rule in begin {
+            if self.units.of(rule).is_some_and(|unit| unit.leader() == rule) {
+                self.list(self.units.of[rule]);
+            }
+        }
+        for at in touched.iter().copied().take_while(|at| *at < self.plan.rules.len()) {
+            let shown = std::mem::take(&mut self.accounts[at]);
+            self.accounts[at] = shown.without(&self.account(at));
+        }
+        left
+    }
+
+    /// Sees to a rule that has its unit for itself, or none. Says whether it must be given one.
+    fn renew(&mut self, at: usize, goes: bool, left: &mut Leftover) -> bool {
+        let Some(rule) = self.plan.rules.get(at) else { return false };
+        let (is_vacant, is_bare) = (rule.is_vacant(), is_bare(rule));
+        let ctx = Context::new(&self.plan, at, &self.config);
+        let place = self.units.of[at];
+        let Some(unit) = self.units.list.get_mut(place).and_then(Option::as_mut) else {
+            if is_bare && !is_vacant {
+                self.units.put(Unit::new(ctx, vec![at], self.seed));
+                self.list(self.units.of[at]);
+            }
+            return !is_bare && !is_vacant;
+        };
+        if !goes {
+            unit.run_for_itself(ctx);
+        } else if is_bare && !is_vacant && unit.is_bare() {
+            unit.begin_anew(ctx, self.seed);
+        } else {
+            self.units.of[at] = usize::MAX;
+            left.take(self.units.vacate(place));
+            return self.renew(at, false, left);
+        }
+        self.list(place);
+        false
+    }
+
+    /// The account of the rule at a place of the plan; what feeds tables is not in it.
+    pub fn account(&self, at: usize) -> Account {
+        self.account_of(&self.plan, at)
+    }
+
+    /// The same, where the rule is that of this plan.
+    fn account_of(&self, plan: &Plan, at: usize) -> Account {
+        let mut account = self.accounts.get(at).copied().unwrap_or_default();
+        if let Some(unit) = self.units.of(at) {
+            account = account.with(&unit.counted(at), unit.rules.len());
+        }
+        if let Some(rule) = plan.rules.get(at) {
+            self.count(&mut account, rule);
+        }
+        account
+    }
+
+    /// No alert of a rule is active.
+    fn forget_active(&mut self, plan: &Plan, at: usize) {
+        let Ok(reader) = u32::try_from(at) else { return };
+        if !self.watch.has(reader) {
+            return;
+        }
+        let (gate, rule) = (self.gates[at], &plan.rules[at]);
+        let keys = self.watch.forget(reader);
+        if let Some(feed) = self.feeds.get_mut(rule.stream()).filter(|_| gate.is_plain()) {
+            let slot = Gate::key_slot(rule);
+            for key in keys {
+                feed.awake.set(reader, slot, &key, false);
+            }
+        }
+    }
+
+    /// Counts a rule no longer among those that go by the newest row of each key of their stream.
+    fn unfollow(&mut self, plan: &Plan, at: usize) {
+        let (Some(gate), Some(rule)) = (self.gates.get(at), plan.rules.get(at)) else { return };
+        if let Some(feed) = self.feeds.get_mut(rule.stream()).filter(|_| gate.is_by_stream()) {
+            feed.followers -= 1;
+        }
+    }
+
+    /// Takes a unit out of the indexes of the streams that it reads.
+    fn unlist(&mut self, plan: &Plan, at: usize) {
+        let Some(leader) = self.units.list.get(at).and_then(Option::as_ref).map(Unit::leader) else { return };
+        unlist(&mut self.feeds, plan, (leader, self.gates[leader]));
+    }
+
+    /// Puts a unit into them, and sees to it that it is looked at in time.
+    fn list(&mut self, at: usize) {
+        let Some(unit) = self.units.list.get_mut(at).and_then(Option::as_mut) else { return };
+        let leader = unit.leader();
+        look(&mut self.units.looks, at, unit);
+        list(&mut self.feeds, &self.plan, &self.config, (leader, self.gates[leader]));
+    }
+
+    /// Room for what the plan has more than the one before, and what is known of its rules beforehand.
+    fn make_room(&mut self, touched: &[usize], left: &mut Leftover) {
+        for (at, stream) in self.plan.streams.iter().enumerate() {
+            match self.feeds.get_mut(at) {
+                Some(feed) => feed.reads(stream),
+                None => self.feeds.push(Feed::new(stream)),
+            }
+        }
+        self.fed.resize_with(self.plan.streams.len(), Vec::new);
+        let rules = self.plan.rules.len();
+        self.accounts.resize(rules, Account::default());
+        self.units.of.resize(rules, usize::MAX);
+        for at in touched.iter().copied() {
+            let Some(rule) = self.plan.rules.get(at) else { continue };
+            let gate = Gate::new(&self.plan, rule, &self.config);
+            match self.gates.get_mut(at) {
+                Some(known) => *known = gate,
+                None => self.gates.push(gate),
+            }
+            if let Some(feed) = self.feeds.get_mut(rule.stream()).filter(|_| gate.is_by_stream()) {
+                feed.followers += 1;
+            }
+        }
+        let most = self.config.max_groups;
+        left.recent.extend(self.feeds.iter_mut().filter_map(|feed| feed.remember(most)));
+    }
+
+    /// Lets a unit run for those of its rules that stay; it goes with the last one.
+    fn regroup(&mut self, touched: &[(usize, usize, bool)]) -> Option<Unit> {
+        let at = touched.first()?.0;
+        let mut goes = touched.iter().filter(|(.., goes)| *goes).map(|(_, rule, _)| *rule).peekable();
+        let unit = self.units.list.get_mut(at)?.as_mut()?;
+        let mut rest = Vec::with_capacity(unit.rules.len());
+        for rule in &unit.rules {
+            if goes.next_if_eq(rule).is_some() {
+                self.units.of[*rule] = usize::MAX;
+            } else {
+                rest.push(*rule);
+            }
+        }
+        let Some(first) = rest.first().copied() else { return self.units.vacate(at) };
+        unit.run_for(Context::new(&self.plan, first, &self.config), rest);
+        self.list(at);
+        None
+    }
+}
+
+impl Leftover {
+    /// Keeps what has state; what has none is as well dropped at once.
+    fn take(&mut self, unit: Option<Unit>) {
+        self.units.extend(unit.filter(|unit| !unit.is_fresh()));
+    }
+}
+
+/// Whether the rule at a place goes on with its state under another plan, whose streams are declared as
+/// they were.
+fn stays(was: &Plan, is: &Plan, at: usize) -> bool {
+    match (was.rules.get(at), is.rules.get(at)) {
+        (Some(was), Some(is)) => was.state == is.state && was.alert.rule == is.alert.rule,
+        _ => false,
+    }
+}
+
+/// Whether a rule remembers nothing, so that it shares with nobody.
+fn is_bare(rule: &RulePlan) -> bool {
+    rule.window.is_none() && rule.analytics.is_empty()
+}
