@@ -40,8 +40,8 @@ impl Part {
         }
     }
 
-    /// The value of a column, `None` where the message does not have it: what [`fit::fit`] says of it, or
-    /// where the stream is not strict, [`cast::cast`].
+    /// Puts the value of a column behind the others of a row: what [`fit::fit`] says of it, or where the
+    /// stream is not strict, [`cast::cast`]. Puts nothing and says no where the message does not have it.
     #[inline]
     pub(super) fn fit(
         self,
@@ -49,25 +49,29 @@ impl Part {
         strict: bool,
         payload: &str,
         texts: &mut Texts,
-    ) -> Result<Option<Value>, Misfit> {
-        let value = match (&field.ty, self) {
-            (_, Self::Absent) => return Ok(None),
-            (_, Self::Null) => Value::Null,
-            (DataType::Float | DataType::Any, Self::Float(x)) => Value::Float(x),
+        slots: &mut Vec<Value>,
+    ) -> Result<bool, Misfit> {
+        // Each arm puts its value in its place itself: a value that is handed on is copied.
+        match (&field.ty, self) {
+            (_, Self::Absent) => return Ok(false),
+            (_, Self::Null) => slots.push(Value::Null),
+            (DataType::Float | DataType::Any, Self::Float(x)) => slots.push(Value::Float(x)),
             #[expect(clippy::cast_precision_loss, reason = "the column asks for a float")]
-            (DataType::Float, Self::Int(i)) => Value::Float(i as f64),
-            (DataType::Bigint | DataType::Any, Self::Int(i)) => Value::Int(i),
-            (DataType::Boolean | DataType::Any, Self::Bool(b)) => Value::Bool(b),
-            (DataType::String | DataType::Any, Self::Text(..)) => self.value(payload, texts),
+            (DataType::Float, Self::Int(i)) => slots.push(Value::Float(i as f64)),
+            (DataType::Bigint | DataType::Any, Self::Int(i)) => slots.push(Value::Int(i)),
+            (DataType::Boolean | DataType::Any, Self::Bool(b)) => slots.push(Value::Bool(b)),
+            (DataType::String | DataType::Any, Self::Text(from, to)) => {
+                slots.push(Value::Str(texts.share(text(payload, from, to))));
+            }
             (DataType::Datetime, Self::Text(from, to)) => {
                 match coerce::timestamp_in(text(payload, from, to), field.unit) {
-                    Some(at) => Value::Time(at),
-                    None => return self.fit_value(field, strict, payload, texts).map(Some),
+                    Some(at) => slots.push(Value::Time(at)),
+                    None => slots.push(self.fit_value(field, strict, payload, texts)?),
                 }
             }
-            _ => return self.fit_value(field, strict, payload, texts).map(Some),
-        };
-        Ok(Some(value))
+            _ => slots.push(self.fit_value(field, strict, payload, texts)?),
+        }
+        Ok(true)
     }
 
     #[cold]
