@@ -56,7 +56,7 @@ impl Lines {
         self.cells.get(from..to).unwrap_or_default()
     }
 
-    /// Puts the value of a column behind the others of a row. Says no where the line has none.
+    /// Puts the value of a column in its slot. Says no where the line has none.
     pub(super) fn fit(
         &self,
         line: usize,
@@ -64,14 +64,14 @@ impl Lines {
         strict: bool,
         payload: &str,
         texts: &mut Texts,
-        slots: &mut Vec<Value>,
+        slot: &mut Value,
     ) -> Result<bool, Misfit> {
         let FieldSource::Cell(n) = field.from else { return Ok(false) };
         let Some(text) = self.cells(line).get(n).and_then(|cell| cell.text(payload)) else { return Ok(false) };
-        slots.push(match strict {
+        *slot = match strict {
             true => texts.fit(&text, &field.ty, field.unit)?,
             false => cast::cast(&texts.value(&text), &field.ty, field.unit),
-        });
+        };
         Ok(true)
     }
 

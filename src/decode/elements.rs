@@ -52,8 +52,8 @@ impl Elements {
         self.objects.get(element).is_some_and(|object| *object)
     }
 
-    /// Puts the value of a column at a place of an element behind the others of a row. Says no where the
-    /// element does not have it.
+    /// Puts the value of a column at a place of an element in its slot. Says no where the element does not
+    /// have it.
     #[inline]
     pub(super) fn fit(
         &self,
@@ -62,19 +62,19 @@ impl Elements {
         strict: bool,
         payload: &str,
         texts: &mut Texts,
-        slots: &mut Vec<Value>,
+        slot: &mut Value,
     ) -> Result<bool, Misfit> {
         let (element, place) = at;
         let place = element * self.width + place;
         if self.scanned {
             let Some(part) = self.parts.get(place) else { return Ok(false) };
-            return part.fit(field, strict, payload, texts, slots);
+            return part.fit(field, strict, payload, texts, slot);
         }
         let Some(Some(value)) = self.values.get(place) else { return Ok(false) };
-        slots.push(match strict {
+        *slot = match strict {
             true => fit::fit(value, &field.ty, field.unit)?,
             false => cast::cast(value, &field.ty, field.unit),
-        });
+        };
         Ok(true)
     }
 }

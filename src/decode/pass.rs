@@ -89,8 +89,8 @@ impl Sheet<'_> {
         for target in targets {
             if self.streams[target.stream].format == Format::Binary {
                 let bytes = || Value::Bytes(message.payload.as_ref().into());
-                let payload = |_, _: &Field, _, _: &mut Texts, slots: &mut Vec<Value>| {
-                    slots.push(bytes());
+                let payload = |_, _: &Field, _, _: &mut Texts, slot: &mut Value| {
+                    *slot = bytes();
                     Ok(true)
                 };
                 self.row(target, payload, |reject| reject);
@@ -118,8 +118,8 @@ impl Sheet<'_> {
                     self.stats[target.stream].refuse(reject, self.message);
                     continue;
                 }
-                let payload = |_, field: &Field, strict, texts: &mut Texts, slots: &mut Vec<Value>| {
-                    lines.fit(line, field, strict, text, texts, slots)
+                let payload = |_, field: &Field, strict, texts: &mut Texts, slot: &mut Value| {
+                    lines.fit(line, field, strict, text, texts, slot)
                 };
                 self.row(target, payload, named);
             }
@@ -133,14 +133,14 @@ impl Sheet<'_> {
                 continue;
             }
             let scalar = scalar.get_or_insert_with(|| Scalar::read(text));
-            let payload = |_, field: &Field, strict, texts: &mut Texts, slots: &mut Vec<Value>| {
+            let payload = |_, field: &Field, strict, texts: &mut Texts, slot: &mut Value| {
                 if !matches!(&field.from, FieldSource::Path(path) if path.is_empty()) {
                     return Ok(false);
                 }
-                slots.push(match strict {
+                *slot = match strict {
                     true => scalar.fit(&field.ty, field.unit, texts)?,
                     false => scalar.convert(&field.ty, field.unit, texts),
-                });
+                };
                 Ok(true)
             };
             self.row(target, payload, |reject| reject);
@@ -175,9 +175,9 @@ impl Sheet<'_> {
                     self.stats[target.stream].refuse(reject, self.message);
                     continue;
                 }
-                let payload = |slot, field: &Field, strict, texts: &mut Texts, slots: &mut Vec<Value>| {
-                    let Some(Some(place)) = target.places.get::<usize>(slot) else { return Ok(false) };
-                    elements.fit((element, *place), field, strict, text, texts, slots)
+                let payload = |n, field: &Field, strict, texts: &mut Texts, slot: &mut Value| {
+                    let Some(Some(place)) = target.places.get::<usize>(n) else { return Ok(false) };
+                    elements.fit((element, *place), field, strict, text, texts, slot)
                 };
                 self.row(target, payload, named);
             }
@@ -186,14 +186,14 @@ impl Sheet<'_> {
         elements.values.clear();
     }
 
-    /// A row of a target's stream; `payload` puts the values that come from there behind the others,
+    /// A row of a target's stream; `payload` puts the values that come from there in their slots,
     /// strictly or converted, and says no to what is absent; `named` says of a reject where in the payload
     /// it is.
     #[inline]
     fn row(
         &mut self,
         target: &Target,
-        payload: impl FnMut(usize, &Field, bool, &mut Texts, &mut Vec<Value>) -> Result<bool, Misfit>,
+        payload: impl FnMut(usize, &Field, bool, &mut Texts, &mut Value) -> Result<bool, Misfit>,
         named: impl Fn(Reject) -> Reject,
     ) {
         let spec = &*self.streams[target.stream];
@@ -217,21 +217,22 @@ fn fill(
     known: Option<&[Value]>,
     message: &Message,
     texts: &mut Texts,
-    mut payload: impl FnMut(usize, &Field, bool, &mut Texts, &mut Vec<Value>) -> Result<bool, Misfit>,
+    mut payload: impl FnMut(usize, &Field, bool, &mut Texts, &mut Value) -> Result<bool, Misfit>,
 ) -> Result<(), Reject> {
     let mut known = known.map(<[Value]>::iter);
-    for (slot, field) in spec.fields.iter().enumerate() {
+    row.slots.resize(spec.fields.len(), Value::Null);
+    for (n, (field, slot)) in spec.fields.iter().zip(&mut row.slots).enumerate() {
         match &field.from {
             FieldSource::Path(_) | FieldSource::Cell(_) => {
-                match payload(slot, field, route::is_strict(spec, slot), texts, &mut row.slots) {
+                match payload(n, field, route::is_strict(spec, n), texts, slot) {
                     Ok(true) => {}
-                    Ok(false) => row.slots.push(field.default.clone()),
+                    Ok(false) => slot.clone_from(&field.default),
                     Err(misfit) => return Err(of_column(field, misfit)),
                 }
             }
             _ => {
-                let value = beside(slot, field, spec, &mut known, message, texts);
-                row.slots.push(value.map_err(|misfit| of_column(field, misfit))?);
+                *slot = beside(n, field, spec, &mut known, message, texts)
+                    .map_err(|misfit| of_column(field, misfit))?;
             }
         }
     }
@@ -261,7 +262,7 @@ fn beside(
             Some(known) => known.next().cloned().unwrap_or_default(),
             None => {
                 let captures = route::captures(spec, &message.topic).unwrap_or_default();
-                return route::given(field, spec, slot, &captures, message, texts);
+                route::given(field, spec, slot, &captures, message, texts)?
             }
         },
     })

@@ -37,7 +37,9 @@ pub(super) struct Node {
 /// A member in its usual place.
 #[derive(Clone, Copy, Debug)]
 struct Usual {
-    /// Its name with the quote and the colon behind it, eight bytes a word, the first one lowest.
+    /// Its name with what comes before and behind it, eight bytes a word, the first one lowest. It begins
+    /// with a comma, or where the object does with its bracket, and ends with a colon: whatever is equal to
+    /// it is JSON.
     words: [u64; WORDS],
     /// Which bits of the words count.
     masks: [u64; WORDS],
@@ -47,7 +49,7 @@ struct Usual {
     child: Option<usize>,
 }
 
-/// How many words a name in its usual place may have. Longer ones are searched for.
+/// How many words a name with what is around it may have. Longer ones are searched for.
 const WORDS: usize = 3;
 
 /// How many members are remembered.
@@ -128,30 +130,29 @@ impl Node {
         heads.find_map(|(at, _)| known(at))
     }
 
-    /// The member whose name begins here, if it is the one that usually comes in this turn or the one
-    /// behind it, and where its colon ends. Moves the turn to the next.
+    /// The member that begins here, if it is the one that usually comes in this turn or the one behind it;
+    /// where its colon ends, and the turn that is next. `first` are the first eight bytes.
     #[inline]
     pub(super) fn usual(
         &self,
-        turn: &mut usize,
+        turn: usize,
         bytes: &[u8],
         at: usize,
         first: u64,
-    ) -> Option<(Option<usize>, usize)> {
-        let usual = self.usual.get(*turn)?;
+    ) -> Option<(Option<usize>, usize, usize)> {
+        let usual = self.usual.get(turn)?;
         if usual.is_at(bytes, at, first) {
-            *turn += 1;
-            return Some((usual.child, at + usual.len));
+            return Some((usual.child, at + usual.len, turn + 1));
         }
         // A member that is left out now and then.
-        let usual = self.usual.get(*turn + 1).filter(|usual| usual.is_at(bytes, at, first))?;
-        *turn += 2;
-        Some((usual.child, at + usual.len))
+        let usual = self.usual.get(turn + 1).filter(|usual| usual.is_at(bytes, at, first))?;
+        Some((usual.child, at + usual.len, turn + 2))
     }
 
-    /// Takes what came in a turn for what usually does: a name with the quote and the colon behind it.
-    pub(super) fn learn(&mut self, turn: usize, name: &[u8], child: Option<usize>) {
-        let usual = Usual::of(name, child);
+    /// Takes what came in a turn for what usually does: the bytes from bracket or comma to the colon. Only
+    /// the first turn has a bracket.
+    pub(super) fn learn(&mut self, turn: usize, member: &[u8], child: Option<usize>) {
+        let usual = Usual::of(member, child);
         if let Some(known) = self.usual.get_mut(turn) {
             *known = usual;
         } else if turn == self.usual.len() && turn < MEMBERS {
@@ -172,13 +173,13 @@ impl Node {
 }
 
 impl Usual {
-    fn of(name: &[u8], child: Option<usize>) -> Self {
+    fn of(member: &[u8], child: Option<usize>) -> Self {
         // No text has such bytes, so one that is too long is never met.
-        let mut usual = Self { words: [u64::MAX; WORDS], masks: [u64::MAX; WORDS], len: name.len(), child };
-        if name.len() <= 8 * WORDS {
+        let mut usual = Self { words: [u64::MAX; WORDS], masks: [u64::MAX; WORDS], len: member.len(), child };
+        if member.len() <= 8 * WORDS {
             for (n, (word, mask)) in usual.words.iter_mut().zip(&mut usual.masks).enumerate() {
-                *mask = keep(name.len().saturating_sub(8 * n));
-                *word = load(name, 8 * n) & *mask;
+                *mask = keep(member.len().saturating_sub(8 * n));
+                *word = load(member, 8 * n) & *mask;
             }
         }
         usual
@@ -243,28 +244,30 @@ mod tests {
     #[test]
     fn names_in_their_usual_place_are_known() {
         let mut node = Node::default();
-        let longest = "y".repeat(8 * WORDS - 2);
-        let names = ["a", "sevenxx", "eight888", "temperature", &longest, "z"];
-        let text = |name: &str| format!("{name}\":");
+        let longest = "y".repeat(8 * WORDS - 4);
+        let too_long = longest.clone() + "x";
+        let names = ["a", "fourx", "fivexx", "temperature", &longest, "z"];
+        let text = |name: &str| format!(",\"{name}\":");
         for (turn, name) in names.iter().enumerate() {
             node.learn(turn, text(name).as_bytes(), Some(turn));
         }
-        node.learn(names.len(), text(&"x".repeat(8 * WORDS - 1)).as_bytes(), None);
-        let look = |turn: usize, text: &str| {
-            let mut next = turn;
-            let found = node.usual(&mut next, text.as_bytes(), 0, load(text.as_bytes(), 0));
-            (found, next)
-        };
+        node.learn(names.len(), text(&too_long).as_bytes(), None);
+        let look = |turn, text: &str| node.usual(turn, text.as_bytes(), 0, load(text.as_bytes(), 0));
         for (turn, name) in names.iter().enumerate() {
-            let met = (Some((Some(turn), name.len() + 2)), turn + 1);
+            let met = Some((Some(turn), name.len() + 4, turn + 1));
             assert_eq!(look(turn, &text(name)), met);
             assert_eq!(look(turn, &(text(name) + "12345678901234567890")), met);
-            assert_eq!(look(turn, &text(&format!("{name}x"))), (None, turn));
-            assert_eq!(look(turn, name), (None, turn));
+            assert_eq!(look(turn, &text(&format!("{name}x"))), None);
+            assert_eq!(look(turn, &format!(",\"{name}")), None);
             if turn > 0 {
                 assert_eq!(look(turn - 1, &text(name)), met);
             }
         }
-        assert_eq!(look(names.len(), &text(&"x".repeat(8 * WORDS - 1))), (None, names.len()));
+        assert_eq!(look(names.len(), &text(&too_long)), None);
+        // What is there no more may be anything; there is no end to turns.
+        for turn in 0..2 * MEMBERS {
+            node.learn(turn, b",\"b\":", None);
+        }
+        assert_eq!(node.usual.len(), MEMBERS);
     }
 }

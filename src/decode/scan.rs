@@ -29,7 +29,7 @@ pub(super) fn scan(
         (b'{', at) => {
             elements.parts.resize(projection.width, Part::Absent);
             elements.objects.push(true);
-            text.object(at + 1, &mut projection.root, 1, &mut elements.parts)?
+            text.object(at, &mut projection.root, 1, &mut elements.parts)?
         }
         (b'[', at) => {
             elements.array = true;
@@ -96,7 +96,7 @@ impl Text<'_> {
                 return None;
             }
             at = match first {
-                b'{' => self.object(at + 1, &mut projection.root, 2, elements.parts.get_mut(from..)?)?,
+                b'{' => self.object(at, &mut projection.root, 2, elements.parts.get_mut(from..)?)?,
                 b'[' => self.skip_nested(first, at, 1)?,
                 _ => self.scalar(first, at, &mut Part::Absent)?,
             };
@@ -108,61 +108,60 @@ impl Text<'_> {
         }
     }
 
-    /// An object in which something is wanted, behind its bracket; `depth` counts it.
-    fn object(self, at: usize, node: &mut Node, depth: usize, parts: &mut [Part]) -> Option<usize> {
-        let (mut first, mut at) = self.next(at)?;
-        if first == b'}' {
-            return Some(at + 1);
-        }
+    /// An object in which something is wanted, at its bracket; `depth` counts it.
+    fn object(self, mut at: usize, node: &mut Node, depth: usize, parts: &mut [Part]) -> Option<usize> {
         if depth > MAX_DEPTH {
             return None;
         }
         let mut turn = 0;
         loop {
-            if first != b'"' {
-                return None;
-            }
-            let word = load(self.0, at + 1);
-            let (child, end) = match node.usual(&mut turn, self.0, at + 1, word) {
-                Some(known) => known,
-                None => self.name(at + 1, word, node, &mut turn)?,
+            let word = load(self.0, at);
+            let (child, end) = match node.usual(turn, self.0, at, word) {
+                Some((child, end, next)) => {
+                    turn = next;
+                    (child, end)
+                }
+                None if turn > 0 && word & 0xff == u64::from(b'}') => return Some(at + 1),
+                None => match self.name(at, node, turn)? {
+                    Name::Member(child, end) => {
+                        turn += 1;
+                        (child, end)
+                    }
+                    Name::End(end) => return Some(end),
+                },
             };
-            (first, at) = self.next(end)?;
+            let (first, from) = self.next(end)?;
             at = match child {
-                None => self.skip(first, at, depth)?,
-                Some(child) => self.member(first, at, node.at(child)?, depth, parts)?,
+                None => self.skip(first, from, depth)?,
+                Some(child) => self.member(first, from, node.at(child)?, depth, parts)?,
             };
-            match self.next(at)? {
-                (b',', comma) => (first, at) = self.next(comma + 1)?,
-                (b'}', end) => return Some(end + 1),
-                _ => return None,
-            }
         }
     }
 
-    /// The member whose name, with these first eight bytes, came out of turn, and where its colon ends.
+    /// What comes in an object at this place, where it is not what usually does: at the bracket in the
+    /// first turn, else behind a value.
     #[cold]
-    fn name(
-        self,
-        from: usize,
-        word: u64,
-        node: &mut Node,
-        turn: &mut usize,
-    ) -> Option<(Option<usize>, usize)> {
-        let (quote, end) = self.special_from(from, word)?;
-        if quote != b'"' {
-            return None;
+    fn name(self, at: usize, node: &mut Node, turn: usize) -> Option<Name> {
+        let (separator, begin) = self.next(at)?;
+        match separator {
+            b'{' if turn == 0 => {}
+            b',' if turn > 0 => {}
+            b'}' if turn > 0 => return Some(Name::End(begin + 1)),
+            _ => return None,
         }
+        let (first, quote) = self.next(begin + 1)?;
+        match first {
+            b'"' => {}
+            b'}' if turn == 0 => return Some(Name::End(quote + 1)),
+            _ => return None,
+        }
+        let from = quote + 1;
+        let word = load(self.0, from);
+        let (b'"', end) = self.special_from(from, word)? else { return None };
         let child = node.find(word, self.0.get(from..end)?);
-        let (colon, at) = self.next(end + 1)?;
-        if colon != b':' {
-            return None;
-        }
-        if at == end + 1 {
-            node.learn(*turn, self.0.get(from..=at)?, child);
-            *turn += 1;
-        }
-        Some((child, at + 1))
+        let (b':', colon) = self.next(end + 1)? else { return None };
+        node.learn(turn, self.0.get(at..=colon)?, child);
+        Some(Name::Member(child, colon + 1))
     }
 
     /// The value of a member that is wanted, or in which something is.
@@ -176,7 +175,7 @@ impl Text<'_> {
             b'{' | b'[' if node.wanted => None,
             b'{' => {
                 *part = Part::Inside;
-                self.object(at + 1, node, depth + 1, parts)
+                self.object(at, node, depth + 1, parts)
             }
             b'[' => {
                 *part = Part::Inside;
@@ -351,6 +350,14 @@ impl Text<'_> {
             _ => None,
         }
     }
+}
+
+/// What comes next in an object.
+enum Name {
+    /// A member: which child it is, if any, and where its colon ends.
+    Member(Option<usize>, usize),
+    /// The end of the object.
+    End(usize),
 }
 
 /// The highest bits of the bytes that are a quote, a backslash or a control character; the lowest of

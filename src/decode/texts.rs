@@ -27,6 +27,9 @@ const RARELY: u32 = 16;
 pub(super) struct Texts {
     /// Empty until there is a text; more where what comes again does not find itself.
     pairs: Vec<Pair>,
+    /// For each pair a part of the hash of the text that was forgotten last; its lowest bit says which of
+    /// the two is next.
+    lasts: Vec<u32>,
     /// How many texts were asked for, and how many of them were forgotten too early, since it was last
     /// asked whether there is room enough.
     asked: u32,
@@ -36,11 +39,8 @@ pub(super) struct Texts {
 /// Two texts that share a place.
 #[derive(Clone, Debug, Default)]
 struct Pair {
-    /// The one that was met last in front.
     texts: [Option<Arc<str>>; 2],
     keys: [Key; 2],
-    /// A part of the hash of the one that was forgotten last.
-    last: u32,
 }
 
 /// What tells texts apart that share a place: with the length, the whole of a short one.
@@ -81,9 +81,11 @@ fn ends<const N: usize>(text: &[u8]) -> ([u8; N], [u8; N]) {
 }
 
 impl Pair {
-    /// Whether the text at this place is the one with the key.
+    /// The text with this key, if it is one of the two.
     #[inline]
-    fn is(&self, place: usize, key: Key, text: &str) -> Option<&Arc<str>> {
+    fn find(&self, key: Key, text: &str) -> Option<&Arc<str>> {
+        // Which of them it is cannot be foreseen, so nothing is made to depend on it.
+        let place = usize::from(self.keys[1] == key);
         let known = self.texts[place].as_ref()?;
         let same = self.keys[place] == key && known.len() == text.len();
         (same && (text.len() <= SHORT || **known == *text)).then_some(known)
@@ -97,36 +99,31 @@ impl Texts {
         let key = Key::of(text.as_bytes());
         let hash = key.hash(text.len());
         self.asked = self.asked.wrapping_add(1);
-        if let Some(pair) = self.pairs.get(place(hash, self.pairs.len()))
-            && let Some(known) = pair.is(0, key, text)
-        {
-            return known.clone();
+        match self.pairs.get(place(hash, self.pairs.len())).and_then(|pair| pair.find(key, text)) {
+            Some(known) => known.clone(),
+            None => self.keep(text, key, hash),
         }
-        self.share_other(text, key, hash)
     }
 
-    /// The same for a text that is not in front.
+    /// The same for a text that is not there.
     #[cold]
-    fn share_other(&mut self, text: &str, key: Key, hash: u64) -> Arc<str> {
+    fn keep(&mut self, text: &str, key: Key, hash: u64) -> Arc<str> {
+        let new: Arc<str> = text.into();
         if text.len() > LONGEST {
-            return text.into();
+            return new;
         }
         if self.pairs.is_empty() {
             self.pairs = vec![Pair::default(); FEWEST];
+            self.lasts = vec![0; FEWEST];
         }
         let place = place(hash, self.pairs.len());
-        let pair = &mut self.pairs[place];
-        pair.texts.swap(0, 1);
-        pair.keys.swap(0, 1);
-        if let Some(known) = pair.is(0, key, text) {
-            return known.clone();
-        }
-        let new: Arc<str> = text.into();
-        let again = pair.last == tag(hash);
-        if let Some(old) = &pair.texts[0] {
-            pair.last = tag(pair.keys[0].hash(old.len()));
-        }
-        (pair.texts[0], pair.keys[0]) = (Some(new.clone()), key);
+        let (pair, last) = (&mut self.pairs[place], &mut self.lasts[place]);
+        let again = *last >> 1 == tag(hash);
+        let next = usize::from(*last & 1 == 1);
+        let old = pair.texts[next].replace(new.clone());
+        let old = old.map_or(0, |old| tag(pair.keys[next].hash(old.len())));
+        *last = old << 1 | u32::from(next == 0);
+        pair.keys[next] = key;
         if again {
             self.forgotten += 1;
             self.ask();
@@ -145,13 +142,16 @@ impl Texts {
         if !often || self.pairs.len() >= MOST {
             return;
         }
-        let more = vec![Pair::default(); 2 * self.pairs.len()];
+        let many = 2 * self.pairs.len();
+        let more = vec![Pair::default(); many];
+        self.lasts = vec![0; many];
         for text in std::mem::replace(&mut self.pairs, more).into_iter().flat_map(|pair| pair.texts) {
             let Some(text) = text else { continue };
             let key = Key::of(text.as_bytes());
             let place = place(key.hash(text.len()), self.pairs.len());
-            let Pair { texts, keys, .. } = &mut self.pairs[place];
+            let Pair { texts, keys } = &mut self.pairs[place];
             let free = usize::from(texts[0].is_some());
+            self.lasts[place] = u32::from(free == 0);
             (texts[free], keys[free]) = (Some(text), key);
         }
     }
@@ -177,7 +177,7 @@ impl Texts {
 /// The part of a hash by which a text that was forgotten is known again.
 #[inline]
 const fn tag(hash: u64) -> u32 {
-    (hash >> 32) as u32
+    (hash >> 33) as u32
 }
 
 /// The place of a hash among so many.
@@ -241,9 +241,9 @@ mod tests {
             others.extend((0..len).map(|at| text[..at].to_owned() + "_" + &text[at + 1..]));
             for other in others {
                 let key = Key::of(text.as_bytes());
-                let pair = Pair { texts: [Some(known.clone()), None], keys: [key; 2], last: 0 };
-                assert_eq!(pair.is(0, key, &text), Some(&known));
-                assert_eq!(pair.is(0, Key::of(other.as_bytes()), &other), None, "{text} {other}");
+                let pair = Pair { texts: [None, Some(known.clone())], keys: [key; 2] };
+                assert_eq!(pair.find(key, &text), Some(&known));
+                assert_eq!(pair.find(Key::of(other.as_bytes()), &other), None, "{text} {other}");
             }
         }
     }
