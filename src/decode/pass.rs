@@ -297,7 +297,8 @@ fn text(message: &Message) -> Result<&str, Reject> {
     let text = std::str::from_utf8(message.payload.as_ref()).map_err(|e| {
         Reject::new(RejectReason::NotUtf8, format!("byte {} is no UTF-8", e.valid_up_to() + 1))
     })?;
-    if text.trim_start().is_empty() {
+    let visible = |first: &u8| first.is_ascii_graphic();
+    if !text.as_bytes().first().is_some_and(visible) && text.trim_start().is_empty() {
         return Err(Reject::new(RejectReason::Empty, "the payload is empty"));
     }
     Ok(text)
