@@ -220,7 +220,7 @@ fn fill(
     mut payload: impl FnMut(usize, &Field, bool, &mut Texts, &mut Value) -> Result<bool, Misfit>,
 ) -> Result<(), Reject> {
     let mut known = known.map(<[Value]>::iter);
-    row.slots.resize(spec.fields.len(), Value::Null);
+    row.slots.resize_with(spec.fields.len(), Value::default);
     for (n, (field, slot)) in spec.fields.iter().zip(&mut row.slots).enumerate() {
         match &field.from {
             FieldSource::Path(_) | FieldSource::Cell(_) => {
