@@ -56,7 +56,7 @@ impl Lines {
         self.cells.get(from..to).unwrap_or_default()
     }
 
-    /// The value of a column, `None` where the line has none.
+    /// Puts the value of a column in its slot. Says no where the line has none.
     pub(super) fn fit(
         &self,
         line: usize,
@@ -64,13 +64,15 @@ impl Lines {
         strict: bool,
         payload: &str,
         texts: &mut Texts,
-    ) -> Result<Option<Value>, Misfit> {
-        let FieldSource::Cell(n) = field.from else { return Ok(None) };
-        let Some(text) = self.cells(line).get(n).and_then(|cell| cell.text(payload)) else { return Ok(None) };
-        match strict {
-            true => texts.fit(&text, &field.ty, field.unit).map(Some),
-            false => Ok(Some(cast::cast(&texts.value(&text), &field.ty, field.unit))),
-        }
+        slot: &mut Value,
+    ) -> Result<bool, Misfit> {
+        let FieldSource::Cell(n) = field.from else { return Ok(false) };
+        let Some(text) = self.cells(line).get(n).and_then(|cell| cell.text(payload)) else { return Ok(false) };
+        *slot = match strict {
+            true => texts.fit(&text, &field.ty, field.unit)?,
+            false => cast::cast(&texts.value(&text), &field.ty, field.unit),
+        };
+        Ok(true)
     }
 
     /// Reads a payload, in the place of the one before; empty lines are passed over.

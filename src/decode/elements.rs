@@ -34,9 +34,11 @@ impl Elements {
         self.parts.clear();
         self.values.clear();
         self.objects.clear();
-        self.parts.shrink_to(KEPT);
-        self.values.shrink_to(KEPT);
-        self.objects.shrink_to(KEPT);
+        if self.parts.capacity().max(self.values.capacity()).max(self.objects.capacity()) > KEPT {
+            self.parts.shrink_to(KEPT);
+            self.values.shrink_to(KEPT);
+            self.objects.shrink_to(KEPT);
+        }
         (self.width, self.array, self.scanned) = (width, false, false);
     }
 
@@ -50,7 +52,8 @@ impl Elements {
         self.objects.get(element).is_some_and(|object| *object)
     }
 
-    /// The value of a column at a place of an element, `None` where the element does not have it.
+    /// Puts the value of a column at a place of an element in its slot. Says no where the element does not
+    /// have it.
     #[inline]
     pub(super) fn fit(
         &self,
@@ -59,17 +62,19 @@ impl Elements {
         strict: bool,
         payload: &str,
         texts: &mut Texts,
-    ) -> Result<Option<Value>, Misfit> {
+        slot: &mut Value,
+    ) -> Result<bool, Misfit> {
         let (element, place) = at;
         let place = element * self.width + place;
         if self.scanned {
-            let part = self.parts.get(place).copied().unwrap_or_default();
-            return part.fit(field, strict, payload, texts);
+            let Some(part) = self.parts.get(place) else { return Ok(false) };
+            return part.fit(field, strict, payload, texts, slot);
         }
-        let Some(Some(value)) = self.values.get(place) else { return Ok(None) };
-        match strict {
-            true => fit::fit(value, &field.ty, field.unit).map(Some),
-            false => Ok(Some(cast::cast(value, &field.ty, field.unit))),
-        }
+        let Some(Some(value)) = self.values.get(place) else { return Ok(false) };
+        *slot = match strict {
+            true => fit::fit(value, &field.ty, field.unit)?,
+            false => cast::cast(value, &field.ty, field.unit),
+        };
+        Ok(true)
     }
 }

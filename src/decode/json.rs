@@ -19,7 +19,7 @@ use crate::model::value::Value;
 /// Reads a message into the elements, in the place of what they hold.
 pub(super) fn read(
     text: &str,
-    projection: &Projection,
+    projection: &mut Projection,
     config: &Config,
     elements: &mut Elements,
 ) -> Result<(), Reject> {

@@ -27,7 +27,7 @@ use crate::model::stream::StreamSpec;
 
 use self::delimited::Lines;
 use self::elements::Elements;
-use self::pass::Pass;
+use self::pass::{Pass, Sheet};
 use self::route::Router;
 use self::texts::Texts;
 
@@ -134,14 +134,15 @@ impl Decoder {
     /// message.
     pub fn decode_for(&mut self, cares: &Cares<'_>, message: &Message, out: &mut Rows) -> Fate {
         let Self { config, streams, router, stats, texts, elements, lines, unmatched } = self;
-        let route = router.route(streams, message, config.max_topics, texts, cares);
-        for stream in &route.course.skipped {
+        let (route, course) = router.route(streams, message, config.max_topics, texts, cares);
+        for stream in &course.skipped {
             stats[*stream].messages += 1;
             stats[*stream].skipped += 1;
         }
-        match (route.course.targets.is_empty(), route.course.skipped.is_empty()) {
+        match (course.targets.is_empty(), course.skipped.is_empty()) {
             (false, _) => {
-                Pass { config, streams, stats, texts, elements, lines, route, message, out }.run();
+                let sheet = Sheet { streams, stats, texts, route, message, out };
+                Pass { config, elements, lines, course, sheet }.run();
                 Fate::Read
             }
             (true, false) => Fate::Skipped,

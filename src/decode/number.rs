@@ -31,19 +31,90 @@ pub(super) fn load(bytes: &[u8], at: usize) -> u64 {
     }
 }
 
-#[cold]
+/// The same where the end is near: the last eight bytes without those before the place.
+#[inline]
 fn load_end(bytes: &[u8], at: usize) -> u64 {
+    let Some(last) = bytes.last_chunk() else { return load_few(bytes, at) };
+    let before = at + 8 - bytes.len();
+    if before < 8 { u64::from_le_bytes(*last) >> (8 * before) } else { 0 }
+}
+
+#[cold]
+fn load_few(bytes: &[u8], at: usize) -> u64 {
     let rest = bytes.get(at..).unwrap_or_default();
     rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
+/// The highest bits of those of eight bytes that are no digits.
+#[inline]
+const fn others(word: u64) -> u64 {
+    let digits = word ^ 0x3030_3030_3030_3030;
+    // Above nine, or with the highest bit. Seven bits and the addend never carry into the next byte.
+    (((digits & 0x7f7f_7f7f_7f7f_7f7f) + 0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080
 }
 
 /// How many of eight bytes are digits, before the first that is none.
 #[inline]
 const fn leading_digits(word: u64) -> usize {
-    let digits = word ^ 0x3030_3030_3030_3030;
-    // Above nine, or with the highest bit: a carry only reaches bytes behind the first such.
-    let others = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080;
-    (others.trailing_zeros() / 8) as usize
+    place(others(word))
+}
+
+/// Of the bytes whose highest bits these are the place of the first; eight where there is none.
+#[inline]
+const fn place(bits: u64) -> usize {
+    (bits.trailing_zeros() / 8) as usize
+}
+
+/// A number without sign and exponent that lies in eight bytes together with the byte behind it.
+#[derive(Clone, Copy)]
+struct Short {
+    /// How many digits it has before its point, at least one.
+    whole: usize,
+    /// How many it has behind it; none where there is no point.
+    fraction: usize,
+}
+
+impl Short {
+    /// What eight bytes begin with; `None` where it is longer, or no such number.
+    #[inline]
+    fn of(word: u64) -> Option<Self> {
+        let others = others(word);
+        let whole = place(others);
+        let byte = |place: usize| word.checked_shr(8 * u32::try_from(place).ok()?).map(|word| word & 0xff);
+        if whole == 0 || whole > 1 && word & 0xff == u64::from(b'0') {
+            return None;
+        }
+        let (fraction, behind) = match byte(whole)? {
+            POINT => {
+                let end = place(others & (others - 1));
+                (end - whole - 1, byte(end)?)
+            }
+            behind => return (!is_e(behind)).then_some(Self { whole, fraction: 0 }),
+        };
+        (fraction > 0 && !is_e(behind)).then_some(Self { whole, fraction })
+    }
+
+    /// How many bytes it has.
+    #[inline]
+    fn len(self) -> usize {
+        if self.fraction == 0 { self.whole } else { self.whole + 1 + self.fraction }
+    }
+
+    /// The number that its digits make without the point.
+    #[inline]
+    fn digits(self, word: u64) -> u64 {
+        let before = (1 << (8 * self.whole)) - 1;
+        value(word & before | (word >> 8) & !before, self.whole + self.fraction)
+    }
+}
+
+/// A point, as a byte of a word.
+const POINT: u64 = b'.' as u64;
+
+/// Whether a byte of a word begins an exponent.
+#[inline]
+const fn is_e(byte: u64) -> bool {
+    byte | 0x20 == b'e' as u64
 }
 
 /// The number that the first `count` of eight bytes are the digits of, at least one and at most eight.
@@ -119,6 +190,13 @@ fn skip_exponent(bytes: &[u8], at: usize) -> Option<usize> {
 #[inline]
 pub(super) fn skip(bytes: &[u8], at: usize) -> Option<usize> {
     let (_, from) = sign(bytes, at);
+    match Short::of(load(bytes, from)) {
+        Some(short) => Some(from + short.len()),
+        None => skip_long(bytes, from),
+    }
+}
+
+fn skip_long(bytes: &[u8], from: usize) -> Option<usize> {
     let mut end = skip_digits(bytes, from)?;
     if !is_integer(bytes, from, end) {
         return None;
@@ -132,6 +210,23 @@ pub(super) fn skip(bytes: &[u8], at: usize) -> Option<usize> {
 /// The number at a place and its end; `None` where there is none, or reading it is not for here.
 #[inline]
 pub(super) fn read(bytes: &[u8], at: usize) -> Option<(Number, usize)> {
+    let (negative, from) = sign(bytes, at);
+    let word = load(bytes, from);
+    let Some(short) = Short::of(word) else { return read_long(bytes, at) };
+    let (digits, end) = (short.digits(word), from + short.len());
+    if short.fraction > 0 {
+        return Some((Number::Float(quotient(negative, digits, short.fraction)?), end));
+    }
+    // Minus zero is no integer.
+    if negative && digits == 0 {
+        return None;
+    }
+    let whole = digits.cast_signed();
+    Some((Number::Int(if negative { -whole } else { whole }), end))
+}
+
+/// The same for any number.
+fn read_long(bytes: &[u8], at: usize) -> Option<(Number, usize)> {
     let (negative, from) = sign(bytes, at);
     let (whole, end) = digits(bytes, from, 0);
     if !is_integer(bytes, from, end) {
@@ -160,11 +255,17 @@ pub(super) fn read(bytes: &[u8], at: usize) -> Option<(Number, usize)> {
     {
         return exactly(bytes, at, skip_exponent(bytes, end)?);
     }
+    Some((Number::Float(quotient(negative, mantissa, fraction)?), end))
+}
+
+/// A mantissa of no more bits than an `f64` holds, with this many of its digits behind the point.
+#[inline]
+fn quotient(negative: bool, mantissa: u64, fraction: usize) -> Option<f64> {
     // Both are exact, so their quotient is rounded once, and that is the nearest number.
     // (W. Clinger, "How to Read Floating Point Numbers Accurately", PLDI 1990.)
     #[expect(clippy::cast_precision_loss, reason = "no more bits than an f64 holds")]
-    let number = mantissa as f64 / POWERS[fraction];
-    Some((Number::Float(if negative { -number } else { number }), end))
+    let number = mantissa as f64 / POWERS.get(fraction)?;
+    Some(if negative { -number } else { number })
 }
 
 /// A number that takes more than one division.

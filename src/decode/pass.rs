@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::delimited::Lines;
 use super::elements::Elements;
+use super::projection::Projection;
 use super::reject::{Reject, RejectReason, StreamStats};
-use super::route::{self, Route, Target};
+use super::route::{self, Course, Route, Target};
 use super::scalar::Scalar;
 use super::texts::Texts;
 use super::{Config, json};
@@ -21,11 +22,17 @@ use crate::model::value::Value;
 /// A message, and what is needed to read it.
 pub(super) struct Pass<'p> {
     pub(super) config: &'p Config,
+    pub(super) elements: &'p mut Elements,
+    pub(super) lines: &'p mut Lines,
+    pub(super) course: &'p mut Course,
+    pub(super) sheet: Sheet<'p>,
+}
+
+/// Where the rows go, and what they are made of besides the payload.
+pub(super) struct Sheet<'p> {
     pub(super) streams: &'p [Arc<StreamSpec>],
     pub(super) stats: &'p mut [StreamStats],
     pub(super) texts: &'p mut Texts,
-    pub(super) elements: &'p mut Elements,
-    pub(super) lines: &'p mut Lines,
     pub(super) route: &'p Route,
     pub(super) message: &'p Message,
     pub(super) out: &'p mut Rows,
@@ -33,68 +40,70 @@ pub(super) struct Pass<'p> {
 
 impl Pass<'_> {
     /// Reads the message.
-    pub(super) fn run(&mut self) {
-        let course = &*self.route.course;
-        for target in &course.targets {
-            self.stats[target.stream].messages += 1;
+    #[inline]
+    pub(super) fn run(self) {
+        let Self { config, elements, lines, course, mut sheet } = self;
+        let Course { targets, json, others, mixed, .. } = course;
+        for target in &*targets {
+            sheet.stats[target.stream].messages += 1;
         }
-        if let Err(reject) = self.size() {
-            return self.refuse(course.targets.iter(), &reject);
+        if let Err(reject) = size(sheet.message, config) {
+            return sheet.refuse(targets.iter(), &reject);
         }
-        let first = self.out.len();
-        self.binaries();
-        match text(self.message) {
+        let first = sheet.out.len();
+        if *others {
+            sheet.binaries(targets);
+        }
+        match text(sheet.message) {
             Ok(text) => {
-                self.scalars(text);
-                self.delimited(text);
-                self.objects(text);
+                if *others {
+                    sheet.scalars(targets, text);
+                    sheet.delimited(targets, text, lines, config);
+                }
+                if let Some(projection) = json {
+                    sheet.objects(targets, text, projection, config, elements);
+                }
             }
             Err(reject) => {
-                let streams = self.streams;
+                let streams = sheet.streams;
                 let reads = |target: &&Target| streams[target.stream].format != Format::Binary;
-                self.refuse(course.targets.iter().filter(reads), &reject);
+                sheet.refuse(targets.iter().filter(reads), &reject);
             }
         }
-        if course.mixed {
-            self.out.sort_from(first);
+        if *mixed {
+            sheet.out.sort_from(first);
         }
     }
+}
 
+impl Sheet<'_> {
+    #[cold]
     fn refuse<'t>(&mut self, targets: impl Iterator<Item = &'t Target>, reject: &Reject) {
         for target in targets {
             self.stats[target.stream].refuse(reject.clone(), self.message);
         }
     }
 
-    fn size(&self) -> Result<(), Reject> {
-        match self.message.payload.len() {
-            0 => Err(Reject::new(RejectReason::Empty, "the payload is empty")),
-            len if len > self.config.max_payload => {
-                let detail = format!("{len} bytes; at most {} are read", self.config.max_payload);
-                Err(Reject::new(RejectReason::TooLarge, detail))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn binaries(&mut self) {
-        let (route, message) = (self.route, self.message);
-        for target in &route.course.targets {
+    fn binaries(&mut self, targets: &[Target]) {
+        let message = self.message;
+        for target in targets {
             if self.streams[target.stream].format == Format::Binary {
                 let bytes = || Value::Bytes(message.payload.as_ref().into());
-                self.row(target, |_, _, _, _| Ok(Some(bytes())), |reject| reject);
+                let payload = |_, _: &Field, _, _: &mut Texts, slot: &mut Value| {
+                    *slot = bytes();
+                    Ok(true)
+                };
+                self.row(target, payload, |reject| reject);
             }
         }
     }
 
-    fn delimited(&mut self, text: &str) {
-        let route = self.route;
-        for target in &route.course.targets {
+    fn delimited(&mut self, targets: &[Target], text: &str, lines: &mut Lines, config: &Config) {
+        for target in targets {
             let Format::Delimited { delimiter, columns } = self.streams[target.stream].format else {
                 continue;
             };
-            let mut lines = std::mem::take(self.lines);
-            let read = lines.read(text, delimiter, self.config.max_rows);
+            let read = lines.read(text, delimiter, config.max_rows);
             if let Err(reject) = &read {
                 self.stats[target.stream].refuse(reject.clone(), self.message);
             }
@@ -109,41 +118,46 @@ impl Pass<'_> {
                     self.stats[target.stream].refuse(reject, self.message);
                     continue;
                 }
-                let payload =
-                    |_, field: &Field, strict, texts: &mut Texts| lines.fit(line, field, strict, text, texts);
+                let payload = |_, field: &Field, strict, texts: &mut Texts, slot: &mut Value| {
+                    lines.fit(line, field, strict, text, texts, slot)
+                };
                 self.row(target, payload, named);
             }
-            *self.lines = lines;
         }
     }
 
-    fn scalars(&mut self, text: &str) {
-        let route = self.route;
+    fn scalars(&mut self, targets: &[Target], text: &str) {
         let mut scalar = None;
-        for target in &route.course.targets {
+        for target in targets {
             if self.streams[target.stream].format != Format::Scalar {
                 continue;
             }
             let scalar = scalar.get_or_insert_with(|| Scalar::read(text));
-            let payload = |_, field: &Field, strict, texts: &mut Texts| match &field.from {
-                FieldSource::Path(path) if path.is_empty() && strict => {
-                    scalar.fit(&field.ty, field.unit, texts).map(Some)
+            let payload = |_, field: &Field, strict, texts: &mut Texts, slot: &mut Value| {
+                if !matches!(&field.from, FieldSource::Path(path) if path.is_empty()) {
+                    return Ok(false);
                 }
-                FieldSource::Path(path) if path.is_empty() => {
-                    Ok(Some(scalar.convert(&field.ty, field.unit, texts)))
-                }
-                _ => Ok(None),
+                *slot = match strict {
+                    true => scalar.fit(&field.ty, field.unit, texts)?,
+                    false => scalar.convert(&field.ty, field.unit, texts),
+                };
+                Ok(true)
             };
             self.row(target, payload, |reject| reject);
         }
     }
 
-    fn objects(&mut self, text: &str) {
-        let route = self.route;
-        let Some(projection) = &route.course.json else { return };
-        let mut elements = std::mem::take(self.elements);
-        let read = json::read(text, projection, self.config, &mut elements);
-        for target in &route.course.targets {
+    #[inline]
+    fn objects(
+        &mut self,
+        targets: &[Target],
+        text: &str,
+        projection: &mut Projection,
+        config: &Config,
+        elements: &mut Elements,
+    ) {
+        let read = json::read(text, projection, config, elements);
+        for target in targets {
             if self.streams[target.stream].format != Format::Json {
                 continue;
             }
@@ -161,24 +175,25 @@ impl Pass<'_> {
                     self.stats[target.stream].refuse(reject, self.message);
                     continue;
                 }
-                let payload = |slot, field: &Field, strict, texts: &mut Texts| {
-                    let Some(Some(place)) = target.places.get::<usize>(slot) else { return Ok(None) };
-                    elements.fit((element, *place), field, strict, text, texts)
+                let payload = |n, field: &Field, strict, texts: &mut Texts, slot: &mut Value| {
+                    let Some(Some(place)) = target.places.get::<usize>(n) else { return Ok(false) };
+                    elements.fit((element, *place), field, strict, text, texts, slot)
                 };
                 self.row(target, payload, named);
             }
         }
         // What is large must not wait for the next message.
         elements.values.clear();
-        *self.elements = elements;
     }
 
-    /// A row of a target's stream; `payload` gives the values that come from there, strictly or converted,
-    /// and `None` for what is absent; `named` says of a reject where in the payload it is.
+    /// A row of a target's stream; `payload` puts the values that come from there in their slots,
+    /// strictly or converted, and says no to what is absent; `named` says of a reject where in the payload
+    /// it is.
+    #[inline]
     fn row(
         &mut self,
         target: &Target,
-        payload: impl FnMut(usize, &Field, bool, &mut Texts) -> Result<Option<Value>, Misfit>,
+        payload: impl FnMut(usize, &Field, bool, &mut Texts, &mut Value) -> Result<bool, Misfit>,
         named: impl Fn(Reject) -> Reject,
     ) {
         let spec = &*self.streams[target.stream];
@@ -195,34 +210,31 @@ impl Pass<'_> {
 }
 
 /// Fills a row; `known` are the values that the topic gives, if they fit.
+#[inline]
 fn fill(
     row: &mut Row,
     spec: &StreamSpec,
     known: Option<&[Value]>,
     message: &Message,
     texts: &mut Texts,
-    mut payload: impl FnMut(usize, &Field, bool, &mut Texts) -> Result<Option<Value>, Misfit>,
+    mut payload: impl FnMut(usize, &Field, bool, &mut Texts, &mut Value) -> Result<bool, Misfit>,
 ) -> Result<(), Reject> {
     let mut known = known.map(<[Value]>::iter);
-    for (slot, field) in spec.fields.iter().enumerate() {
-        let value = match &field.from {
+    row.slots.resize_with(spec.fields.len(), Value::default);
+    for (n, (field, slot)) in spec.fields.iter().zip(&mut row.slots).enumerate() {
+        match &field.from {
             FieldSource::Path(_) | FieldSource::Cell(_) => {
-                payload(slot, field, route::is_strict(spec, slot), texts)
-                    .map(|value| value.unwrap_or_else(|| field.default.clone()))
-            }
-            FieldSource::Capture(_) | FieldSource::Topic | FieldSource::Source => match &mut known {
-                Some(known) => Ok(known.next().cloned().unwrap_or_default()),
-                None => {
-                    let captures = route::captures(spec, &message.topic).unwrap_or_default();
-                    route::given(field, spec, slot, &captures, message, texts)
+                match payload(n, field, route::is_strict(spec, n), texts, slot) {
+                    Ok(true) => {}
+                    Ok(false) => slot.clone_from(&field.default),
+                    Err(misfit) => return Err(of_column(field, misfit)),
                 }
-            },
-            FieldSource::Received => Ok(Value::Time(message.received)),
-            FieldSource::Retained => Ok(Value::Bool(message.retained)),
-            FieldSource::Qos => Ok(Value::Int(message.qos.into())),
-            FieldSource::Property(name) => Ok(property(message, name, texts)),
-        };
-        row.slots.push(value.map_err(|misfit| of_column(field, misfit))?);
+            }
+            _ => {
+                *slot = beside(n, field, spec, &mut known, message, texts)
+                    .map_err(|misfit| of_column(field, misfit))?;
+            }
+        }
     }
     row.time = match spec.timestamp {
         None => message.received,
@@ -230,6 +242,30 @@ fn fill(
     };
     row.retained = message.retained;
     Ok(())
+}
+
+/// The value of a field that does not come from the payload.
+fn beside(
+    slot: usize,
+    field: &Field,
+    spec: &StreamSpec,
+    known: &mut Option<std::slice::Iter<'_, Value>>,
+    message: &Message,
+    texts: &mut Texts,
+) -> Result<Value, Misfit> {
+    Ok(match &field.from {
+        FieldSource::Received => Value::Time(message.received),
+        FieldSource::Retained => Value::Bool(message.retained),
+        FieldSource::Qos => Value::Int(message.qos.into()),
+        FieldSource::Property(name) => property(message, name, texts),
+        _ => match known {
+            Some(known) => known.next().cloned().unwrap_or_default(),
+            None => {
+                let captures = route::captures(spec, &message.topic).unwrap_or_default();
+                route::given(field, spec, slot, &captures, message, texts)?
+            }
+        },
+    })
 }
 
 #[cold]
@@ -243,12 +279,26 @@ fn property(message: &Message, name: &str, texts: &mut Texts) -> Value {
     found.map_or(Value::Null, |(_, value)| texts.value(value))
 }
 
+#[inline]
+fn size(message: &Message, config: &Config) -> Result<(), Reject> {
+    match message.payload.len() {
+        0 => Err(Reject::new(RejectReason::Empty, "the payload is empty")),
+        len if len > config.max_payload => {
+            let detail = format!("{len} bytes; at most {} are read", config.max_payload);
+            Err(Reject::new(RejectReason::TooLarge, detail))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The payload as text.
+#[inline]
 fn text(message: &Message) -> Result<&str, Reject> {
     let text = std::str::from_utf8(message.payload.as_ref()).map_err(|e| {
         Reject::new(RejectReason::NotUtf8, format!("byte {} is no UTF-8", e.valid_up_to() + 1))
     })?;
-    if text.trim().is_empty() {
+    let visible = |first: &u8| first.is_ascii_graphic();
+    if !text.as_bytes().first().is_some_and(visible) && text.trim_start().is_empty() {
         return Err(Reject::new(RejectReason::Empty, "the payload is empty"));
     }
     Ok(text)

@@ -1,8 +1,12 @@
 //! Which members of a message are wanted, as a tree of their names, and where their values go. Both
-//! readers of JSON go by it. Never looks at a message.
+//! readers of JSON go by it. It remembers in which order the scanner met the members, as programs write
+//! them in the same order each time: a name in its usual place is known without a search. What was met
+//! only ever makes reading faster.
 
 use std::ops::Range;
 use std::sync::Arc;
+
+use super::number::load;
 
 /// Which paths of a message are wanted.
 #[derive(Debug, Default)]
@@ -26,7 +30,30 @@ pub(super) struct Node {
     lengths: u64,
     /// The places of this node, which is the first, and of everything below it.
     pub(super) places: Range<usize>,
+    /// The members in the order in which they came lately, those that nobody wants too.
+    usual: Vec<Usual>,
 }
+
+/// A member in its usual place.
+#[derive(Clone, Copy, Debug)]
+struct Usual {
+    /// Its name with what comes before and behind it, eight bytes a word, the first one lowest. It begins
+    /// with a comma, or where the object does with its bracket, and ends with a colon: whatever is equal to
+    /// it is JSON.
+    words: [u64; WORDS],
+    /// Which bits of the words count.
+    masks: [u64; WORDS],
+    /// How many bytes count.
+    len: usize,
+    /// Which child it is.
+    child: Option<usize>,
+}
+
+/// How many words a name with what is around it may have. Longer ones are searched for.
+const WORDS: usize = 3;
+
+/// How many members are remembered.
+const MEMBERS: usize = 64;
 
 /// How a name begins, in a form that is compared at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,25 +114,94 @@ impl Node {
         self.children.binary_search_by(|(n, _)| n.as_ref().cmp(name)).ok().map(|at| &self.children[at].1)
     }
 
-    /// The node of a member of this name, which holds no control characters; `word` is its first eight
+    /// The member of this name, which holds no control characters; `word` is its first eight
     /// bytes, the first one lowest, with whatever follows a shorter one.
     #[inline]
-    pub(super) fn find(&self, word: u64, name: &[u8]) -> Option<&Self> {
+    pub(super) fn find(&self, word: u64, name: &[u8]) -> Option<usize> {
         if self.lengths >> (name.len() % 64) & 1 == 0 {
             return None;
         }
         let head = Head::cut(word, name.len());
         let known = |at: usize| {
-            let (known, node) = self.children.get(at)?;
-            (head.len <= HEAD || known.as_bytes() == name).then_some(node)
+            let (known, _) = self.children.get(at)?;
+            (head.len <= HEAD || known.as_bytes() == name).then_some(at)
         };
         let mut heads = self.heads.iter().enumerate().filter(|(_, other)| **other == head);
         heads.find_map(|(at, _)| known(at))
     }
 
+    /// The member that begins here, if it is the one that usually comes in this turn or the one behind it;
+    /// where its colon ends, and the turn that is next. `first` are the first eight bytes.
+    #[inline]
+    pub(super) fn usual(
+        &self,
+        turn: usize,
+        bytes: &[u8],
+        at: usize,
+        first: u64,
+    ) -> Option<(Option<usize>, usize, usize)> {
+        let usual = self.usual.get(turn)?;
+        if usual.is_at(bytes, at, first) {
+            return Some((usual.child, at + usual.len, turn + 1));
+        }
+        // A member that is left out now and then.
+        let usual = self.usual.get(turn + 1).filter(|usual| usual.is_at(bytes, at, first))?;
+        Some((usual.child, at + usual.len, turn + 2))
+    }
+
+    /// Takes what came in a turn for what usually does: the bytes from bracket or comma to the colon. Only
+    /// the first turn has a bracket.
+    pub(super) fn learn(&mut self, turn: usize, member: &[u8], child: Option<usize>) {
+        let usual = Usual::of(member, child);
+        if let Some(known) = self.usual.get_mut(turn) {
+            *known = usual;
+        } else if turn == self.usual.len() && turn < MEMBERS {
+            self.usual.push(usual);
+        }
+    }
+
+    /// The node of a member.
+    #[inline]
+    pub(super) fn at(&mut self, child: usize) -> Option<&mut Self> {
+        self.children.get_mut(child).map(|(_, node)| node)
+    }
+
     /// All members that are wanted, or in which something is.
     pub(super) fn children(&self) -> impl Iterator<Item = (&Arc<str>, &Self)> {
         self.children.iter().map(|(name, node)| (name, node))
+    }
+}
+
+impl Usual {
+    fn of(member: &[u8], child: Option<usize>) -> Self {
+        // No text has such bytes, so one that is too long is never met.
+        let mut usual = Self { words: [u64::MAX; WORDS], masks: [u64::MAX; WORDS], len: member.len(), child };
+        if member.len() <= 8 * WORDS {
+            for (n, (word, mask)) in usual.words.iter_mut().zip(&mut usual.masks).enumerate() {
+                *mask = keep(member.len().saturating_sub(8 * n));
+                *word = load(member, 8 * n) & *mask;
+            }
+        }
+        usual
+    }
+
+    /// Whether it begins here; `first` are the first eight bytes.
+    #[inline]
+    fn is_at(&self, bytes: &[u8], at: usize, first: u64) -> bool {
+        let is = |n: usize, word: u64| (word ^ self.words[n]) & self.masks[n] == 0;
+        is(0, first)
+            && (self.len <= 8 || is(1, load(bytes, at + 8)))
+            && (self.len <= 16 || is(2, load(bytes, at + 16)))
+    }
+}
+
+/// The bits of the first bytes of a word.
+#[inline]
+const fn keep(bytes: usize) -> u64 {
+    match bytes {
+        0 => 0,
+        1..8 => u64::MAX >> (64 - 8 * bytes),
+        _ => u64::MAX,
     }
 }
 
@@ -119,12 +215,7 @@ impl Head {
     /// Of a name of this length, of which these are the first bytes and whatever follows it.
     #[inline]
     fn cut(word: u64, len: usize) -> Self {
-        let keep = match len {
-            0 => 0,
-            1..HEAD => u64::MAX >> (64 - 8 * len),
-            _ => u64::MAX,
-        };
-        Self { word: word & keep, len }
+        Self { word: word & keep(len), len }
     }
 }
 
@@ -145,7 +236,38 @@ mod tests {
             let word = u64::from_le_bytes(*text.first_chunk().unwrap());
             let found = projection.root.find(word, name.as_bytes());
             let expected = projection.root.child(name);
-            assert_eq!(found.map(|node| &node.places), expected.map(|node| &node.places), "{name}");
+            let found = found.map(|at| &projection.root.children[at].1.places);
+            assert_eq!(found, expected.map(|node| &node.places), "{name}");
         }
+    }
+
+    #[test]
+    fn names_in_their_usual_place_are_known() {
+        let mut node = Node::default();
+        let longest = "y".repeat(8 * WORDS - 4);
+        let too_long = longest.clone() + "x";
+        let names = ["a", "fourx", "fivexx", "temperature", &longest, "z"];
+        let text = |name: &str| format!(",\"{name}\":");
+        for (turn, name) in names.iter().enumerate() {
+            node.learn(turn, text(name).as_bytes(), Some(turn));
+        }
+        node.learn(names.len(), text(&too_long).as_bytes(), None);
+        let look = |turn, text: &str| node.usual(turn, text.as_bytes(), 0, load(text.as_bytes(), 0));
+        for (turn, name) in names.iter().enumerate() {
+            let met = Some((Some(turn), name.len() + 4, turn + 1));
+            assert_eq!(look(turn, &text(name)), met);
+            assert_eq!(look(turn, &(text(name) + "12345678901234567890")), met);
+            assert_eq!(look(turn, &text(&format!("{name}x"))), None);
+            assert_eq!(look(turn, &format!(",\"{name}")), None);
+            if turn > 0 {
+                assert_eq!(look(turn - 1, &text(name)), met);
+            }
+        }
+        assert_eq!(look(names.len(), &text(&too_long)), None);
+        // What is there no more may be anything; there is no end to turns.
+        for turn in 0..2 * MEMBERS {
+            node.learn(turn, b",\"b\":", None);
+        }
+        assert_eq!(node.usual.len(), MEMBERS);
     }
 }

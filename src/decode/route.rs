@@ -6,11 +6,13 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use hashbrown::HashTable;
+
 use super::projection::Projection;
 use super::texts::Texts;
 use crate::model::cast;
 use crate::model::fit::Misfit;
-use crate::model::fold::{BuildFold, fold};
+use crate::model::fold::fold;
 use crate::model::message::{Message, NODE_SOURCE};
 use crate::model::stream::{Field, FieldSource, Format, StreamSpec};
 use crate::model::value::{DataType, Value};
@@ -24,10 +26,12 @@ pub type Cares<'c> = dyn Fn(usize, &[(usize, &Value)]) -> bool + 'c;
 pub(super) struct Route {
     source: Arc<str>,
     topic: Arc<str>,
+    /// The hash of both.
+    hash: u64,
     /// The round in which it was found.
     round: u32,
-    /// The streams it feeds, and how.
-    pub(super) course: Arc<Course>,
+    /// Which course it takes: the streams it feeds, and how.
+    course: u32,
     /// The values that the topic gives, of one target after the other.
     known: Box<[Value]>,
 }
@@ -41,6 +45,8 @@ pub(super) struct Course {
     pub(super) skipped: Vec<usize>,
     /// The members of a JSON message that any of them wants, where one reads JSON.
     pub(super) json: Option<Projection>,
+    /// Whether one reads anything else.
+    pub(super) others: bool,
     /// Whether they read different formats.
     pub(super) mixed: bool,
 }
@@ -69,17 +75,21 @@ enum Fate {
 /// The routes found so far.
 #[derive(Debug, Default)]
 pub(super) struct Router {
-    /// Where the route of a topic lies, by the hash of source and topic.
-    places: HashMap<u64, usize, BuildFold>,
+    /// The places of the routes, by their hash.
+    places: HashTable<u32>,
     routes: Vec<Route>,
-    courses: HashMap<Box<[(usize, Fate)]>, Arc<Course>>,
+    courses: Vec<Course>,
+    /// Which course is that of some fates.
+    fates: HashMap<Box<[(usize, Fate)]>, u32>,
+    /// The source of the last message, with its hash.
+    source: (Arc<str>, u64),
     /// Goes up when what routes go by may have changed.
     round: u32,
 }
 
 impl Router {
-    /// The route of a message. At most `max_topics` are remembered; beyond that one of them is forgotten
-    /// for each that is new, which costs one search a topic and never a message.
+    /// The route of a message, and its course. At most `max_topics` routes are remembered; beyond that one
+    /// of them is forgotten for each that is new, which costs one search a topic and never a message.
     #[inline]
     pub(super) fn route(
         &mut self,
@@ -88,19 +98,27 @@ impl Router {
         max_topics: usize,
         texts: &mut Texts,
         cares: &Cares<'_>,
-    ) -> &Route {
-        let hash = hash(&message.source, &message.topic);
-        let place = match self.places.get(&hash) {
-            Some(&place) if self.routes.get(place).is_some_and(|route| route.is_of(message, self.round)) => {
-                place
-            }
-            known => {
-                let known = known.copied();
-                let route = self.find(streams, message, texts, cares);
-                self.keep(hash, known, route, max_topics.max(1))
+    ) -> (&Route, &mut Course) {
+        let hash = self.hash(message);
+        let known = self.places.find(hash, |place| self.routes[*place as usize].hash == hash).copied();
+        let place = match known {
+            Some(place) if self.routes[place as usize].is_of(message, self.round) => place,
+            _ => {
+                let route = self.find(streams, message, hash, texts, cares);
+                self.keep(known, route, max_topics)
             }
         };
-        &self.routes[place]
+        let route = &self.routes[place as usize];
+        (route, &mut self.courses[route.course as usize])
+    }
+
+    /// The hash of a message's source and topic.
+    #[inline]
+    fn hash(&mut self, message: &Message) -> u64 {
+        if !Arc::ptr_eq(&self.source.0, &message.source) {
+            self.source = (message.source.clone(), fold(message.source.as_bytes()).rotate_left(17));
+        }
+        fold(message.topic.as_bytes()) ^ self.source.1
     }
 
     /// Finds each route anew when a message comes for it.
@@ -110,25 +128,32 @@ impl Router {
 
     /// Puts a route in the place of the one with the same hash, or behind the others, or where these are
     /// too many, in the place of one of them.
-    fn keep(&mut self, hash: u64, known: Option<usize>, route: Route, most: usize) -> usize {
-        let place = match known {
-            Some(place) => place,
-            None if self.routes.len() < most => {
-                self.places.insert(hash, self.routes.len());
-                self.routes.push(route);
-                return self.routes.len() - 1;
+    fn keep(&mut self, known: Option<u32>, route: Route, most: usize) -> u32 {
+        let most = u32::try_from(most).unwrap_or(u32::MAX).max(1);
+        let Self { places, routes, .. } = self;
+        if let Some(place) = known {
+            routes[place as usize] = route;
+            return place;
+        }
+        let hash = route.hash;
+        let place = match u32::try_from(routes.len()) {
+            Ok(place) if place < most => {
+                routes.push(route);
+                place
             }
-            None => {
+            _ => {
                 // Whichever: topics that come in turns would each time forget the one that is next, if
                 // the oldest were.
-                #[expect(clippy::cast_possible_truncation, reason = "any place will do")]
-                let place = hash as usize % self.routes.len();
-                self.places.remove(&self.routes[place].hash());
-                self.places.insert(hash, place);
+                #[expect(clippy::cast_possible_truncation, reason = "below what fits")]
+                let place = (hash % u64::from(most)) as u32;
+                let old = std::mem::replace(&mut routes[place as usize], route).hash;
+                if let Ok(entry) = places.find_entry(old, |other| *other == place) {
+                    entry.remove();
+                }
                 place
             }
         };
-        self.routes[place] = route;
+        places.insert_unique(hash, place, |place| routes[*place as usize].hash);
         place
     }
 
@@ -137,6 +162,7 @@ impl Router {
         &mut self,
         streams: &[Arc<StreamSpec>],
         message: &Message,
+        hash: u64,
         texts: &mut Texts,
         cares: &Cares<'_>,
     ) -> Route {
@@ -166,35 +192,35 @@ impl Router {
             };
             fates.push((stream, fate));
         }
-        let course = self
-            .courses
-            .entry(fates.into())
-            .or_insert_with_key(|fates| Arc::new(Course::new(streams, fates)))
-            .clone();
+        let fates: Box<[(usize, Fate)]> = fates.into();
+        let course = match self.fates.get(&fates) {
+            Some(course) => *course,
+            None => {
+                // There are no more of them than routes were found.
+                let course = u32::try_from(self.courses.len()).unwrap_or(u32::MAX);
+                self.courses.push(Course::new(streams, &fates));
+                self.fates.insert(fates, course);
+                course
+            }
+        };
         let (source, topic) = (message.source.clone(), message.topic.clone());
-        Route { source, topic, round: self.round, course, known: known.into() }
+        Route { source, topic, hash, round: self.round, course, known: known.into() }
     }
 }
 
 impl Route {
+    #[inline]
     fn is_of(&self, message: &Message, round: u32) -> bool {
         let same = |a: &Arc<str>, b: &Arc<str>| Arc::ptr_eq(a, b) || a == b;
         self.round == round && same(&self.topic, &message.topic) && same(&self.source, &message.source)
     }
 
-    fn hash(&self) -> u64 {
-        hash(&self.source, &self.topic)
-    }
-
     /// The values of the fields of a target that the topic [gives](is_given), in their order; `None` where
     /// one does not fit.
+    #[inline]
     pub(super) fn known(&self, target: &Target) -> Option<&[Value]> {
         self.known.get(target.known.clone()?)
     }
-}
-
-fn hash(source: &str, topic: &str) -> u64 {
-    fold(topic.as_bytes()) ^ fold(source.as_bytes()).rotate_left(17)
 }
 
 impl Course {
@@ -224,8 +250,10 @@ impl Course {
             .collect();
         let format = |target: &Target| streams[target.stream].format;
         let mixed = targets.windows(2).any(|pair| format(&pair[0]) != format(&pair[1]));
+        let others = targets.iter().any(|target| format(target) != Format::Json);
         let skipped = fates.iter().filter(|(_, fate)| *fate == Fate::Skipped);
-        Self { targets, skipped: skipped.map(|(stream, _)| *stream).collect(), json: projection, mixed }
+        let skipped = skipped.map(|(stream, _)| *stream).collect();
+        Self { targets, skipped, json: projection, others, mixed }
     }
 }
 

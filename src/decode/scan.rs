@@ -16,7 +16,7 @@ use super::projection::{Node, Projection};
 /// they must be reset again.
 pub(super) fn scan(
     text: &str,
-    projection: &Projection,
+    projection: &mut Projection,
     max_rows: usize,
     elements: &mut Elements,
 ) -> Option<()> {
@@ -29,7 +29,7 @@ pub(super) fn scan(
         (b'{', at) => {
             elements.parts.resize(projection.width, Part::Absent);
             elements.objects.push(true);
-            text.object(at + 1, &projection.root, 1, &mut elements.parts)?
+            text.object(at, &mut projection.root, 1, &mut elements.parts)?
         }
         (b'[', at) => {
             elements.array = true;
@@ -80,7 +80,7 @@ impl Text<'_> {
     fn elements(
         self,
         at: usize,
-        projection: &Projection,
+        projection: &mut Projection,
         max_rows: usize,
         elements: &mut Elements,
     ) -> Option<usize> {
@@ -96,9 +96,9 @@ impl Text<'_> {
                 return None;
             }
             at = match first {
-                b'{' => self.object(at + 1, &projection.root, 2, elements.parts.get_mut(from..)?)?,
+                b'{' => self.object(at, &mut projection.root, 2, elements.parts.get_mut(from..)?)?,
                 b'[' => self.skip_nested(first, at, 1)?,
-                _ => self.scalar(first, at)?.1,
+                _ => self.scalar(first, at, &mut Part::Absent)?,
             };
             match self.next(at)? {
                 (b',', comma) => (first, at) = self.next(comma + 1)?,
@@ -108,97 +108,124 @@ impl Text<'_> {
         }
     }
 
-    /// An object in which something is wanted, behind its bracket; `depth` counts it.
-    fn object(self, at: usize, node: &Node, depth: usize, parts: &mut [Part]) -> Option<usize> {
-        let (mut first, mut at) = self.next(at)?;
-        if first == b'}' {
-            return Some(at + 1);
-        }
+    /// An object in which something is wanted, at its bracket; `depth` counts it.
+    fn object(self, mut at: usize, node: &mut Node, depth: usize, parts: &mut [Part]) -> Option<usize> {
         if depth > MAX_DEPTH {
             return None;
         }
+        let mut turn = 0;
         loop {
-            if first != b'"' {
-                return None;
-            }
-            let from = at + 1;
-            let word = load(self.0, from);
-            let (quote, end) = self.special_from(from, word)?;
-            if quote != b'"' {
-                return None;
-            }
-            let child = node.find(word, self.0.get(from..end)?);
-            let (colon, at_colon) = self.next(end + 1)?;
-            if colon != b':' {
-                return None;
-            }
-            (first, at) = self.next(at_colon + 1)?;
-            at = match child {
-                None => self.skip(first, at, depth)?,
-                Some(child) => self.member(first, at, child, depth, parts)?,
+            let word = load(self.0, at);
+            let (child, end) = match node.usual(turn, self.0, at, word) {
+                Some((child, end, next)) => {
+                    turn = next;
+                    (child, end)
+                }
+                None if turn > 0 && word & 0xff == u64::from(b'}') => return Some(at + 1),
+                None => match self.name(at, node, turn)? {
+                    Name::Member(child, end) => {
+                        turn += 1;
+                        (child, end)
+                    }
+                    Name::End(end) => return Some(end),
+                },
             };
-            match self.next(at)? {
-                (b',', comma) => (first, at) = self.next(comma + 1)?,
-                (b'}', end) => return Some(end + 1),
-                _ => return None,
-            }
+            let (first, from) = self.next(end)?;
+            at = match child {
+                None => self.skip(first, from, depth)?,
+                Some(child) => self.member(first, from, node.at(child)?, depth, parts)?,
+            };
         }
+    }
+
+    /// What comes in an object at this place, where it is not what usually does: at the bracket in the
+    /// first turn, else behind a value.
+    #[cold]
+    fn name(self, at: usize, node: &mut Node, turn: usize) -> Option<Name> {
+        let (separator, begin) = self.next(at)?;
+        match separator {
+            b'{' if turn == 0 => {}
+            b',' if turn > 0 => {}
+            b'}' if turn > 0 => return Some(Name::End(begin + 1)),
+            _ => return None,
+        }
+        let (first, quote) = self.next(begin + 1)?;
+        match first {
+            b'"' => {}
+            b'}' if turn == 0 => return Some(Name::End(quote + 1)),
+            _ => return None,
+        }
+        let from = quote + 1;
+        let word = load(self.0, from);
+        let (b'"', end) = self.special_from(from, word)? else { return None };
+        let child = node.find(word, self.0.get(from..end)?);
+        let (b':', colon) = self.next(end + 1)? else { return None };
+        node.learn(turn, self.0.get(at..=colon)?, child);
+        Some(Name::Member(child, colon + 1))
     }
 
     /// The value of a member that is wanted, or in which something is.
     #[inline]
-    fn member(self, first: u8, at: usize, node: &Node, depth: usize, parts: &mut [Part]) -> Option<usize> {
-        let place = node.places.start;
-        if *parts.get(place)? != Part::Absent {
+    fn member(self, first: u8, at: usize, node: &mut Node, depth: usize, parts: &mut [Part]) -> Option<usize> {
+        let part = parts.get_mut(node.places.start)?;
+        if !matches!(part, Part::Absent) {
             return None;
         }
-        let (part, end) = match first {
-            b'{' | b'[' if node.wanted => return None,
+        match first {
+            b'{' | b'[' if node.wanted => None,
             b'{' => {
-                parts[place] = Part::Inside;
-                return self.object(at + 1, node, depth + 1, parts);
+                *part = Part::Inside;
+                self.object(at, node, depth + 1, parts)
             }
-            b'[' => (Part::Inside, self.skip_nested(first, at, depth)?),
-            _ => self.scalar(first, at)?,
-        };
-        parts[place] = part;
-        Some(end)
+            b'[' => {
+                *part = Part::Inside;
+                self.skip_nested(first, at, depth)
+            }
+            _ => self.scalar(first, at, part),
+        }
     }
 
     /// A value that is neither object nor array.
     #[inline]
-    fn scalar(self, first: u8, at: usize) -> Option<(Part, usize)> {
+    fn scalar(self, first: u8, at: usize, part: &mut Part) -> Option<usize> {
         match first {
-            b'"' => match self.special(at + 1)? {
-                (b'"', end) => {
-                    let place = |at| u32::try_from(at).ok();
-                    Some((Part::Text(place(at + 1)?, place(end)?), end + 1))
-                }
-                _ => None,
-            },
+            b'"' => {
+                let (quote, end) = self.special(at + 1)?;
+                // All places fit: the message is not longer.
+                #[expect(clippy::cast_possible_truncation, reason = "no place is beyond 32 bits")]
+                let text = Part::Text((at + 1) as u32, end as u32);
+                *part = text;
+                (quote == b'"').then_some(end + 1)
+            }
             b'-' | b'0'..=b'9' => {
                 let (number, end) = number::read(self.0, at)?;
-                let part = match number {
-                    Number::Int(i) => Part::Int(i),
-                    Number::Float(x) => Part::Float(x),
-                };
-                Some((part, end))
+                match number {
+                    Number::Int(i) => *part = Part::Int(i),
+                    Number::Float(x) => *part = Part::Float(x),
+                }
+                Some(end)
             }
-            _ => self.literal(first, at),
+            b't' => {
+                *part = Part::Bool(true);
+                self.literal(at, b"true")
+            }
+            b'f' => {
+                *part = Part::Bool(false);
+                self.literal(at, b"false")
+            }
+            b'n' => {
+                *part = Part::Null;
+                self.literal(at, b"null")
+            }
+            _ => None,
         }
     }
 
     /// `true`, `false` or `null`.
     #[inline]
-    fn literal(self, first: u8, at: usize) -> Option<(Part, usize)> {
-        let (text, part): (&[u8], Part) = match first {
-            b't' => (b"true", Part::Bool(true)),
-            b'f' => (b"false", Part::Bool(false)),
-            b'n' => (b"null", Part::Null),
-            _ => return None,
-        };
+    fn literal(self, at: usize, text: &[u8]) -> Option<usize> {
         let end = at + text.len();
-        (self.0.get(at..end)? == text).then_some((part, end))
+        (self.0.get(at..end)? == text).then_some(end)
     }
 
     /// The next quote, backslash or control character, with its place.
@@ -260,7 +287,10 @@ impl Text<'_> {
         match first {
             b'"' => self.skip_text(at + 1),
             b'-' | b'0'..=b'9' => number::skip(self.0, at),
-            _ => self.literal(first, at).map(|(_, end)| end),
+            b't' => self.literal(at, b"true"),
+            b'f' => self.literal(at, b"false"),
+            b'n' => self.literal(at, b"null"),
+            _ => None,
         }
     }
 
@@ -320,6 +350,14 @@ impl Text<'_> {
             _ => None,
         }
     }
+}
+
+/// What comes next in an object.
+enum Name {
+    /// A member: which child it is, if any, and where its colon ends.
+    Member(Option<usize>, usize),
+    /// The end of the object.
+    End(usize),
 }
 
 /// The highest bits of the bytes that are a quote, a backslash or a control character; the lowest of

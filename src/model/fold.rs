@@ -11,7 +11,8 @@ const SECOND: u64 = 0xe703_7ed1_a0b4_28db;
 
 /// Both halves of the product: every bit of either factor reaches every bit of it.
 /// (Wang Yi, wyhash; the same step is in foldhash and aHash.)
-const fn mix(a: u64, b: u64) -> u64 {
+#[inline]
+pub const fn mix(a: u64, b: u64) -> u64 {
     let product = a as u128 * b as u128;
     #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
     let (low, high) = (product as u64, (product >> 64) as u64);
@@ -19,6 +20,7 @@ const fn mix(a: u64, b: u64) -> u64 {
 }
 
 /// The hash of some bytes. It is the same in every process and on every machine.
+#[inline]
 pub fn fold(bytes: &[u8]) -> u64 {
     let mut hash = SEED;
     let (a, b) = if let (Some(first), Some(last)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {

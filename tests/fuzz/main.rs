@@ -266,7 +266,10 @@ fn scanner() {
                 let config = weir::decode::Config { scan, max_rows: 100, ..Default::default() };
                 let mut decoder = Decoder::with_config(vec![spec.clone()], config);
                 let mut rows = Rows::new();
-                decoder.decode(&message("t", payload, at(0).wall), &mut rows);
+                // What was met before must change nothing.
+                for payload in [payload, PAYLOAD, payload] {
+                    decoder.decode(&message("t", payload, at(0).wall), &mut rows);
+                }
                 let (_, stats) = decoder.stats().next().expect("one stream");
                 let samples: Vec<_> = stats.samples().cloned().collect();
                 // Minus zero is equal to zero, and yet another number.
