@@ -67,7 +67,9 @@ impl Lines {
         slot: &mut Value,
     ) -> Result<bool, Misfit> {
         let FieldSource::Cell(n) = field.from else { return Ok(false) };
-        let Some(text) = self.cells(line).get(n).and_then(|cell| cell.text(payload)) else { return Ok(false) };
+        let Some(text) = self.cells(line).get(n).and_then(|cell| cell.text(payload)) else {
+            return Ok(false);
+        };
         *slot = match strict {
             true => texts.fit(&text, &field.ty, field.unit)?,
             false => cast::cast(&texts.value(&text), &field.ty, field.unit),

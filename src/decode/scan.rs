@@ -166,7 +166,14 @@ impl Text<'_> {
 
     /// The value of a member that is wanted, or in which something is.
     #[inline]
-    fn member(self, first: u8, at: usize, node: &mut Node, depth: usize, parts: &mut [Part]) -> Option<usize> {
+    fn member(
+        self,
+        first: u8,
+        at: usize,
+        node: &mut Node,
+        depth: usize,
+        parts: &mut [Part],
+    ) -> Option<usize> {
         let part = parts.get_mut(node.places.start)?;
         if !matches!(part, Part::Absent) {
             return None;
