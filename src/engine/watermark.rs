@@ -100,6 +100,11 @@ impl Progress {
         self.closed
     }
 
+    /// The greatest time of a row.
+    pub(super) fn greatest(&self) -> Timestamp {
+        self.greatest
+    }
+
     /// When a row last came.
     pub(super) fn seen(&self) -> Mark {
         self.seen

@@ -3,6 +3,7 @@
 //! others. Where somebody watches which alerts are active, `when` serves as well: what does not raise
 //! an alert that is not active is not given anyway.
 
+use super::aggregates::Aggregates;
 use crate::engine::Context;
 use crate::engine::watch::Watch;
 use crate::model::alerting::RuleKind;
@@ -10,10 +11,12 @@ use crate::model::value::Value;
 use crate::plan::logical::{BinaryOp, Expr, RulePlan};
 
 /// The rules of one definition.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Heard {
     /// All of them, in the order of the plan.
     pub(super) rules: Vec<usize>,
+    /// How each of them calls the aggregates; none where all call them alike.
+    views: Vec<usize>,
     /// Those that look at every window.
     always: Vec<usize>,
     /// Those in a list for their `when`, in the order of the plan: they also look while an alert of theirs
@@ -23,7 +26,7 @@ pub(super) struct Heard {
 }
 
 /// Rules that compare one aggregate in one way.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Thresholds {
     aggregate: usize,
     op: BinaryOp,
@@ -32,10 +35,13 @@ struct Thresholds {
 }
 
 impl Heard {
-    /// Of these rules, which are in ascending order.
-    pub(super) fn new(ctx: Context<'_>, rules: Vec<usize>) -> Self {
-        let mut new = Self { rules, ..Self::default() };
-        for rule in &new.rules {
+    /// Of these rules, which are in ascending order, each with its view of the aggregates.
+    pub(super) fn new(ctx: Context<'_>, rules: Vec<(usize, usize)>, aggregates: &Aggregates) -> Self {
+        let mut new = Self { rules: rules.iter().map(|(rule, _)| *rule).collect(), ..Self::default() };
+        if aggregates.views.len() > 1 {
+            new.views = rules.iter().map(|(_, view)| *view).collect();
+        }
+        for (rule, view) in &rules {
             let ctx = Context::new(ctx.plan, *rule, ctx.config);
             // What is arranged needs all lines at once.
             let having = ctx.having().filter(|_| ctx.arrange().is_none());
@@ -47,6 +53,7 @@ impl Heard {
                 new.always.push(*rule);
                 continue;
             };
+            let aggregate = aggregates.views[*view].get(aggregate).copied().unwrap_or(usize::MAX);
             if silent {
                 new.silent.push(*rule);
             }
@@ -59,6 +66,12 @@ impl Heard {
             list.sorted.sort_by(|(a, _), (b, _)| a.compare(b).unwrap_or(std::cmp::Ordering::Equal));
         }
         new
+    }
+
+    /// How a rule calls the aggregates.
+    pub(super) fn view(&self, rule: usize) -> usize {
+        let place = self.rules.binary_search(&rule).ok();
+        place.and_then(|place| self.views.get(place)).copied().unwrap_or_default()
     }
 
     /// Those that a group with these aggregates may be of interest to: all who would give something out, and
