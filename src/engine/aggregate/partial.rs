@@ -50,6 +50,7 @@ impl Partial {
     }
 
     /// Counts a row, whatever it holds: `count(*)`.
+    #[inline]
     pub(in crate::engine) fn count(&mut self) {
         if let Self::Count(n) = self {
             *n += 1;
@@ -58,6 +59,7 @@ impl Partial {
 
     /// Takes in the argument's value of the row that came as this one. What it must remember of it is taken
     /// from the budget; false where there was no room, and the row was left out.
+    #[inline]
     pub(in crate::engine) fn add(&mut self, value: &Value, at: u64, budget: &mut Budget) -> bool {
         match self {
             Self::Count(n) => *n += u64::from(!value.is_null()),
@@ -79,6 +81,7 @@ impl Partial {
     }
 
     /// Takes in what another of the same aggregate holds.
+    #[inline]
     pub(in crate::engine) fn merge(&mut self, other: &Self) {
         match (self, other) {
             (Self::Count(n), Self::Count(other)) => *n += other,

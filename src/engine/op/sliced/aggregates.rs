@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::partials::Partials;
 use crate::engine::Context;
 use crate::engine::aggregate::Partial;
 use crate::engine::budget::Budget;
@@ -112,7 +113,7 @@ impl Aggregates {
     }
 
     /// Nothing of each.
-    pub(super) fn partials(&self) -> Box<[Partial]> {
+    pub(super) fn partials(&self) -> Partials {
         self.list.iter().map(|measure| Partial::new(&measure.plan)).collect()
     }
 

@@ -3,6 +3,8 @@
 //! others. Where somebody watches which alerts are active, `when` serves as well: what does not raise
 //! an alert that is not active is not given anyway.
 
+use std::cmp::Ordering;
+
 use super::aggregates::Aggregates;
 use crate::engine::Context;
 use crate::engine::watch::Watch;
@@ -63,7 +65,7 @@ impl Heard {
             }
         }
         for list in &mut new.lists {
-            list.sorted.sort_by(|(a, _), (b, _)| a.compare(b).unwrap_or(std::cmp::Ordering::Equal));
+            list.sorted.sort_by(|(a, _), (b, _)| a.compare(b).unwrap_or(Ordering::Equal));
         }
         new
     }
@@ -97,18 +99,31 @@ impl Heard {
 
 impl Thresholds {
     fn of(&self, value: &Value) -> &[(Value, usize)] {
-        // The numbers below the value, and those up to it. Nothing compares with what is no number.
-        let below = self.sorted.partition_point(|(with, _)| with.compare(value).is_some_and(|o| o.is_lt()));
-        let upto = self.sorted.partition_point(|(with, _)| with.compare(value).is_some_and(|o| o.is_le()));
-        let end = if value.as_f64().is_some() { self.sorted.len() } else { upto };
+        // Nothing compares with what is no number.
+        if value.as_f64().is_none() {
+            return &[];
+        }
+        // The numbers below the value, and those up to it. Most windows reach none of them, or all.
+        let below = || self.upto(|with| with.compare(value).is_some_and(Ordering::is_lt));
+        let upto = || self.upto(|with| with.compare(value).is_some_and(Ordering::is_le));
+        let end = self.sorted.len();
         let range = match self.op {
-            BinaryOp::Gt => 0..below,
-            BinaryOp::Ge => 0..upto,
-            BinaryOp::Lt => upto..end,
-            BinaryOp::Le => below..end,
-            _ => below..upto,
+            BinaryOp::Gt => 0..below(),
+            BinaryOp::Ge => 0..upto(),
+            BinaryOp::Lt => upto()..end,
+            BinaryOp::Le => below()..end,
+            _ => below()..upto(),
         };
         self.sorted.get(range).unwrap_or_default()
+    }
+
+    /// How many stand before the first of which this is not true.
+    fn upto(&self, is: impl Fn(&Value) -> bool) -> usize {
+        match (self.sorted.first(), self.sorted.last()) {
+            (Some((first, _)), _) if !is(first) => 0,
+            (_, Some((last, _))) if is(last) => self.sorted.len(),
+            _ => self.sorted.partition_point(|(with, _)| is(with)),
+        }
     }
 }
 

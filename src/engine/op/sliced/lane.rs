@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::definition::Definition;
+use super::partials::Partials;
 use super::table::Keyed;
 use crate::engine::aggregate::Partial;
 use crate::engine::budget::weight;
@@ -87,7 +88,7 @@ pub(super) struct Slice {
     /// The definitions for which they count, ascending; `None` is all.
     pub(super) of: Option<Box<[usize]>>,
     /// One for each aggregate.
-    pub(super) partials: Box<[Partial]>,
+    pub(super) partials: Partials,
 }
 
 impl Keyed for Lane {

@@ -23,6 +23,7 @@ mod enter;
 mod heard;
 mod lane;
 mod looks;
+mod partials;
 mod saved;
 mod table;
 
