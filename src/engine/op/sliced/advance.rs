@@ -34,6 +34,7 @@ impl Store {
     }
 
     fn look(&mut self, work: &mut Work<'_>, at: usize, look: Mark, most: usize) {
+        self.settle(at, &mut work.ledger.budget);
         let Some(lane) = self.lanes.get_mut(at) else { return };
         lane.look = None;
         if self.expire(work, at, look, most) {

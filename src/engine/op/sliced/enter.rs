@@ -68,6 +68,7 @@ impl Store {
     pub(super) fn take(&mut self, work: &mut Work<'_>, arrival: &Arrival<'_>) {
         let Some(at) = self.lane(work, arrival) else { return };
         let mark = work.mark();
+        self.settle(at, &mut work.ledger.budget);
         if self.lanes.get(at).is_some_and(|lane| lane.look.is_some_and(|look| look <= mark)) {
             self.catch_up(work, at, mark);
         }
@@ -106,6 +107,9 @@ impl Store {
         }
         if moved {
             self.watch(at);
+        }
+        if arrival.passes {
+            self.face(at, arrival, time);
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::definition::Definition;
+use super::front::Front;
 use super::partials::Partials;
 use super::table::Keyed;
 use crate::engine::aggregate::Partial;
@@ -185,7 +186,7 @@ impl Lane {
 
     /// What it takes of the ceiling of bytes.
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() + weight(&self.key) + size_of_val(&*self.tracks)
+        size_of::<Self>() + Front::BYTES + weight(&self.key) + size_of_val(&*self.tracks)
     }
 }
 

@@ -20,6 +20,7 @@ mod aggregates;
 mod close;
 mod definition;
 mod enter;
+mod front;
 mod heard;
 mod lane;
 mod looks;
@@ -33,6 +34,7 @@ use self::aggregates::{Aggregates, Intake};
 use self::close::Scratch;
 use self::definition::{Definition, measures};
 use self::enter::Arrival;
+use self::front::Front;
 use self::heard::Heard;
 use self::lane::{Group, Lane};
 use self::looks::Looks;
@@ -91,6 +93,8 @@ struct Store {
     aggregates: Aggregates,
     lanes: Table<Lane>,
     groups: Table<Group>,
+    /// By the places of the lanes.
+    fronts: Vec<Option<Front>>,
     looks: Looks,
     /// How many lanes wait for nothing.
     quiet: usize,
@@ -157,6 +161,7 @@ impl Sliced {
             aggregates: Aggregates::default(),
             lanes: Table::new(),
             groups: Table::new(),
+            fronts: Vec::new(),
             looks: Looks::default(),
             quiet: 0,
             windows: 0,
@@ -173,6 +178,7 @@ impl Sliced {
     pub(super) fn run_for(&mut self, ctx: Context<'_>, rules: &[usize], budget: &mut Budget) {
         self.key = Key::new(ctx);
         let store = &mut self.store;
+        store.settle_all(budget);
         store.lateness = ctx.lateness(0);
         let (aggregates, views) = Aggregates::of(ctx, rules);
         let mut own: Vec<Vec<(usize, usize)>> = vec![Vec::new(); store.definitions.len()];
@@ -240,7 +246,10 @@ impl Sliced {
         };
         let key = self.key.own.and_then(|slot| row.slots.get(slot)).unwrap_or(&Value::Null);
         let intake = Intake { slots: &row.slots, scope, order: self.store.next_order };
-        self.store.take(work, &Arrival { key, lane, group, time: row.time, passes, intake });
+        let arrival = Arrival { key, lane, group, time: row.time, passes, intake };
+        if !self.store.is_quick(work, &arrival) {
+            self.store.take(work, &arrival);
+        }
         work.settle(&env);
     }
 

@@ -32,10 +32,11 @@ impl Sliced {
             out.u8(Partial::new(&measure.plan).kind());
         }
         out.len(store.lanes.len());
-        for (_, lane) in store.lanes.iter() {
+        for (at, lane) in store.lanes.iter() {
+            let (progress, newest) = store.settled(at, lane);
             out.values(&lane.key);
             out.u64(lane.order);
-            lane.progress.write(now, out);
+            progress.write(now, out);
             for track in &lane.tracks {
                 out.time(track.forced);
                 out.time(track.last_end);
@@ -53,7 +54,7 @@ impl Sliced {
             let groups: Vec<&Group> = lane.groups.iter().filter_map(|at| store.groups.get(*at)).collect();
             out.len(groups.len());
             for group in groups {
-                write_group(group, out);
+                write_group(group, newest.as_ref(), out);
             }
         }
     }
@@ -211,7 +212,7 @@ impl Store {
     }
 }
 
-fn write_group(group: &Group, out: &mut Writer) {
+fn write_group(group: &Group, newest: Option<&Slice>, out: &mut Writer) {
     out.values(&group.key);
     for open in &group.opens {
         out.u64(open.order);
@@ -219,6 +220,8 @@ fn write_group(group: &Group, out: &mut Writer) {
     }
     out.len(group.slices.len());
     for slice in &group.slices {
+        let is_newest = |newest: &&Slice| newest.start == slice.start && newest.of == slice.of;
+        let slice = newest.filter(is_newest).unwrap_or(slice);
         out.time(slice.start);
         let of = slice.of.as_deref().unwrap_or_default();
         out.len(of.len());

@@ -55,6 +55,13 @@ impl<'r> Names<'r> {
         }
     }
 
+    /// The one value that it is.
+    #[inline]
+    pub(super) fn only(self) -> Option<&'r Value> {
+        let (first, only) = self.first();
+        only.then_some(first)
+    }
+
     fn is(self, key: &[Value]) -> bool {
         self.len() == key.len() && self.iter().zip(key).all(|(a, b)| same(a, b))
     }
@@ -119,6 +126,12 @@ impl<T: Keyed> Table<T> {
         self.places.find(hash, is).copied()
     }
 
+    /// The place of what has this hash and of which this is true.
+    #[inline]
+    pub(super) fn find_if(&self, hash: u64, is: impl Fn(usize) -> bool) -> Option<usize> {
+        self.places.find(hash, |place| is(*place)).copied()
+    }
+
     #[inline]
     pub(super) fn get(&self, place: usize) -> Option<&T> {
         self.list.get(place)?.as_ref().map(|named| &named.thing)
@@ -167,8 +180,9 @@ impl<T: Keyed> Table<T> {
         all.filter_map(|(place, named)| Some((place, &mut named.as_mut()?.thing)))
     }
 
+    /// The hash of names in this table.
     #[inline]
-    fn hash(&self, names: Names<'_>) -> u64 {
+    pub(super) fn hash(&self, names: Names<'_>) -> u64 {
         let mut hasher = Fold(self.seed);
         match names.first() {
             (Value::Str(text), true) => hasher.write(text.as_bytes()),
