@@ -78,6 +78,12 @@ impl Evaluating {
         Self { engine, clock: Clock::default(), seen: Vec::new() }
     }
 
+    /// The same, where the clock closes windows in parts, about so many at once.
+    pub(crate) fn in_parts(plan: &Arc<Plan>, spread: usize) -> Self {
+        let engine = Engine::new(plan.clone(), Config { spread, ..Config::default() });
+        Self { engine, clock: Clock::default(), seen: Vec::new() }
+    }
+
     /// How many observations a row of the only stream makes.
     pub(crate) fn row(&mut self, row: &Row) -> usize {
         self.seen.clear();

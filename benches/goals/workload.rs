@@ -203,6 +203,8 @@ pub(crate) fn window_text(count: usize, aggregates: &[&str]) -> String {
     let mut text = STREAM.to_owned();
     for (i, above) in window_limits(count).enumerate() {
         let (window, aggregate) = (WINDOWS[i % 3], aggregates[i / 3 % aggregates.len()]);
+        // Counts are larger than readings, and few windows are to reach them either.
+        let above = if aggregate == "count" { above * 100.0 } else { above };
         writeln!(
             text,
             "  - {{id: w{i}, sql: \"SELECT device, {aggregate}(temperature) AS t FROM readings GROUP BY device, {window} HAVING {aggregate}(temperature) > {above:.4}\"}}",

@@ -15,7 +15,7 @@ use crate::model::time::Timestamp;
 use crate::model::value::Value;
 
 /// The first byte of a snapshot that this code writes and reads.
-pub(super) const VERSION: u8 = 3;
+pub(super) const VERSION: u8 = 4;
 
 /// How deep a value may be nested; decode lets nothing deeper in.
 const MAX_DEPTH: usize = 80;

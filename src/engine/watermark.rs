@@ -96,11 +96,19 @@ impl Progress {
     }
 
     /// The watermark.
+    #[inline]
     pub(super) fn closed(&self) -> Timestamp {
         self.closed
     }
 
+    /// The greatest time of a row.
+    #[inline]
+    pub(super) fn greatest(&self) -> Timestamp {
+        self.greatest
+    }
+
     /// When a row last came.
+    #[inline]
     pub(super) fn seen(&self) -> Mark {
         self.seen
     }
@@ -125,6 +133,7 @@ impl Progress {
     }
 
     /// A row of this key and stream time came, of a stream with this lateness.
+    #[inline]
     pub(super) fn row(&mut self, key: &Value, time: Timestamp, lateness: Duration, now: Mark) {
         self.seen = now;
         self.greatest = self.greatest.max(time);
@@ -189,6 +198,7 @@ impl Progress {
     }
 
     /// The watermark has come to `upto`, if it was not beyond.
+    #[inline]
     pub(super) fn reach(&mut self, upto: Timestamp) {
         self.closed = self.closed.max(upto);
         if let Pace::Arrival(dues) = &mut self.pace {

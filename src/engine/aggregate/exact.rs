@@ -32,6 +32,7 @@ const BITS: u32 = 125;
 
 impl Exact {
     /// Adds a finite number.
+    #[inline]
     pub(super) fn add(&mut self, x: f64) {
         let bits = x.to_bits();
         let raised = i16::try_from((bits >> 52) & 0x7ff).unwrap_or_default();
@@ -40,7 +41,20 @@ impl Exact {
             0 => (fraction, LEAST),
             _ => (fraction | (1 << 52), LEAST + raised - 1),
         };
-        self.plus(if x.is_sign_negative() { -digits } else { digits }, exponent);
+        let digits = if x.is_sign_negative() { -digits } else { digits };
+        // Mostly the sum has a scale by now that is fine enough, and room.
+        let by = exponent.wrapping_sub(self.exponent);
+        if (0..64).contains(&by) && self.digits != 0 && self.long.is_none() && self.has_room() {
+            self.digits += digits << by;
+        } else {
+            self.plus(digits, exponent);
+        }
+    }
+
+    /// Whether what is not longer than [`BITS`] can be added to the digits.
+    #[inline]
+    fn has_room(&self) -> bool {
+        matches!(self.digits >> (BITS - 1), 0 | -1)
     }
 
     /// Adds an integer.
@@ -49,8 +63,16 @@ impl Exact {
     }
 
     /// Adds the sum of others.
+    #[inline]
     pub(super) fn merge(&mut self, other: &Self) {
         match &other.long {
+            None if other.exponent == self.exponent
+                && self.long.is_none()
+                && self.has_room()
+                && other.has_room() =>
+            {
+                self.digits += other.digits;
+            }
             None => self.plus(other.digits, other.exponent),
             Some(long) => {
                 let mut carry = false;

@@ -38,6 +38,7 @@ impl Extreme {
 
     /// Takes in a value that is not NULL, of the row that came as this one. `wanted` is how the better of
     /// two compares with the other.
+    #[inline]
     pub(super) fn add(&mut self, value: &Value, at: u64, wanted: Ordering) {
         match value.compare(&self.best.value) {
             // Rows come one after the other, so the earlier value stays of equal ones.

@@ -39,7 +39,18 @@ impl Partial {
         }
     }
 
+    /// Which kind of state it is, as a number that snapshots know it by.
+    pub(in crate::engine) const fn kind(&self) -> u8 {
+        match self {
+            Self::Count(_) => 0,
+            Self::Sum(_) => 1,
+            Self::Least(_) => 2,
+            Self::Greatest(_) => 3,
+        }
+    }
+
     /// Counts a row, whatever it holds: `count(*)`.
+    #[inline]
     pub(in crate::engine) fn count(&mut self) {
         if let Self::Count(n) = self {
             *n += 1;
@@ -48,6 +59,7 @@ impl Partial {
 
     /// Takes in the argument's value of the row that came as this one. What it must remember of it is taken
     /// from the budget; false where there was no room, and the row was left out.
+    #[inline]
     pub(in crate::engine) fn add(&mut self, value: &Value, at: u64, budget: &mut Budget) -> bool {
         match self {
             Self::Count(n) => *n += u64::from(!value.is_null()),
@@ -69,6 +81,7 @@ impl Partial {
     }
 
     /// Takes in what another of the same aggregate holds.
+    #[inline]
     pub(in crate::engine) fn merge(&mut self, other: &Self) {
         match (self, other) {
             (Self::Count(n), Self::Count(other)) => *n += other,
@@ -108,16 +121,14 @@ impl Partial {
         }
     }
 
-    /// Reads the state of this aggregate.
-    pub(in crate::engine) fn read(
-        aggregate: &Aggregate,
-        from: &mut Reader<'_>,
-    ) -> Result<Self, SnapshotError> {
-        Ok(match Self::new(aggregate) {
-            Self::Count(_) => Self::Count(from.u64()?),
-            Self::Sum(_) => Self::Sum(Sum::read(from)?),
-            Self::Least(_) => Self::Least(Extreme::read(from)?),
-            Self::Greatest(_) => Self::Greatest(Extreme::read(from)?),
+    /// Reads a state of this kind.
+    pub(in crate::engine) fn read(kind: u8, from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
+        Ok(match kind {
+            0 => Self::Count(from.u64()?),
+            1 => Self::Sum(Sum::read(from)?),
+            2 => Self::Least(Extreme::read(from)?),
+            3 => Self::Greatest(Extreme::read(from)?),
+            _ => return Err(from.damaged()),
         })
     }
 }

@@ -27,6 +27,7 @@ impl Sum {
     }
 
     /// Adds a number; passes over everything else.
+    #[inline]
     pub(in crate::engine) fn add(&mut self, value: &Value) {
         match value {
             Value::Int(i) => self.integers = self.integers.saturating_add(i128::from(*i)),
@@ -40,6 +41,7 @@ impl Sum {
     }
 
     /// Adds the sum of others.
+    #[inline]
     pub(in crate::engine) fn merge(&mut self, other: &Self) {
         self.count += other.count;
         self.lost |= other.lost;
@@ -56,6 +58,7 @@ impl Sum {
     }
 
     /// What it takes beyond its own place.
+    #[inline]
     pub(in crate::engine) fn bytes(&self) -> usize {
         self.floats.bytes()
     }

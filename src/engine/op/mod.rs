@@ -32,7 +32,7 @@ use self::aligned::Aligned;
 use self::ordered::Ordered;
 use self::sliced::Sliced;
 
-pub(super) use self::sliced::{measures_of, mode, slice};
+pub(super) use self::sliced::{measures_of, mode, names_of, slice};
 
 /// The operator of one rule, with its state.
 #[derive(Debug)]
@@ -204,7 +204,7 @@ impl Operator {
         let mut new = Self::new(ctx, rules);
         match &mut new {
             Self::Each => {}
-            Self::Sliced(sliced) => sliced.read(ctx, now, budget, from)?,
+            Self::Sliced(sliced) => sliced.read(now, budget, from)?,
             Self::Aligned(aligned) => aligned.read(ctx, now, budget, from)?,
             Self::Ordered(ordered) => ordered.read(ctx, now, budget, from)?,
         }

@@ -1,5 +1,5 @@
 //! Which rules may share: those that make the same of every row up to the end of their window, and, where
-//! windows are put together from slices, also those whose windows differ only in length and hop.
+//! windows are put together from slices, also those whose windows differ only in length, hop and aggregates.
 //!
 //! A rule shares with nobody if what it gives out comes back into what it remembers, or if its expressions
 //! draw from the rule's own sequence of random numbers, or if a closed window can make more rows than
@@ -44,7 +44,7 @@ impl Signature {
         let (rule, kind) = (ctx.rule.whole(), Kind::new(ctx)?);
         let window = rule.window.as_ref()?;
         let mut hash = Hash(0xcbf2_9ce4_8422_2325);
-        write!(hash, "{:?}", (&rule.from, &rule.analytics, &rule.filter, parts(window), kind)).ok()?;
+        write!(hash, "{:?}", (&rule.from, &rule.analytics, &rule.filter, kind.parts(window), kind)).ok()?;
         Some(Self { hash: hash.0, rule, kind })
     }
 
@@ -53,15 +53,22 @@ impl Signature {
         self.hash
     }
 
+    /// Whether rules may differ in their aggregates and still share.
+    pub(super) fn takes_any_aggregates(&self) -> bool {
+        self.kind != Kind::Same
+    }
+
     /// Whether two rules make the same of every row.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let (a, b) = (&self.rule, &other.rule);
         let windows = match (&a.window, &b.window) {
-            (Some(a), Some(b)) => parts(a) == parts(b) && (self.kind != Kind::Same || a.kind == b.kind),
+            (Some(a), Some(b)) => {
+                self.kind.parts(a) == self.kind.parts(b) && (self.kind != Kind::Same || a.kind == b.kind)
+            }
             _ => false,
         };
-        windows
-            && self.kind == other.kind
+        self.kind == other.kind
+            && windows
             && a.from == b.from
             && a.analytics == b.analytics
             && a.filter == b.filter
@@ -74,13 +81,18 @@ impl Kind {
         let measures =
             measures_of(ctx.rule).filter(|_| is_sliceable(ctx.rule) && window.analytics.is_empty());
         Some(match (measures, mode(ctx)) {
-            (Some(_), Mode::Own) => Self::Sliced,
+            (Some(_), Mode::Own | Mode::Arrival) => Self::Sliced,
             (Some((length, _)), Mode::Slowest) => {
                 Self::Waiting(ctx.idle_for(Duration::from_micros(length.unsigned_abs())))
             }
-            // Where the calendar steps back, a row's time goes by what is closed, which goes by the length.
-            (Some(_), Mode::Arrival) | (None, _) => Self::Same,
+            (None, _) => Self::Same,
         })
+    }
+
+    /// All of a window but its kind and HAVING; and where it is put together from slices, its aggregates.
+    fn parts(self, window: &Window) -> impl Debug + PartialEq + '_ {
+        let Window { kind: _, filter, gives, group, aggregates, analytics, having: _, by_key } = window;
+        (filter, gives, group, (self == Self::Same).then_some(aggregates), analytics, by_key)
     }
 }
 
@@ -104,10 +116,13 @@ pub(super) fn fit(all: &[(i64, i64)]) -> bool {
     all.len() <= 256 && all.iter().all(|own| own.0 / width <= SLICES.max(4 * own.0 / slice([*own])))
 }
 
-/// All of a window but its kind and HAVING.
-fn parts(window: &Window) -> impl Debug + PartialEq + '_ {
-    let Window { kind: _, filter, gives, group, aggregates, analytics, having: _, by_key } = window;
-    (filter, gives, group, aggregates, analytics, by_key)
+/// The most aggregates that rules may have between them and still share: all of them take room in each
+/// slice, whoever asks for them.
+const AGGREGATES: usize = 16;
+
+/// Whether rules with these aggregates, of which one rule has so many, should share.
+pub(super) fn is_small(all: usize, own: usize) -> bool {
+    all <= AGGREGATES.max(own)
 }
 
 fn may_share(rule: &RulePlan) -> bool {

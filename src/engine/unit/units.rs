@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::Unit;
-use super::signature::{Signature, fit};
-use crate::engine::op::measures_of;
+use super::signature::{Signature, fit, is_small};
+use crate::engine::op::{measures_of, names_of};
 use crate::engine::watermark::Mark;
 use crate::engine::{Config, Context};
 use crate::plan::logical::Plan;
@@ -161,6 +161,8 @@ struct Known {
     signature: Signature,
     /// The lengths and hops that they have so far.
     measures: Vec<(i64, i64)>,
+    /// The names of their aggregates, where those may differ.
+    names: Vec<u64>,
 }
 
 /// Those of these rules that may share, in the order of their first ones; each in ascending order.
@@ -178,11 +180,13 @@ pub(in crate::engine) fn together(
             continue;
         };
         let measures = measures_of(ctx.rule);
+        let names = if signature.takes_any_aggregates() { names_of(ctx) } else { Vec::new() };
         let known = known.entry(signature.hash()).or_default();
-        if let Some(place) = known.iter_mut().find_map(|known| known.take(&signature, measures)) {
+        if let Some(place) = known.iter_mut().find_map(|known| known.take(&signature, measures, &names)) {
             all[place].push(rule);
         } else {
-            known.push(Known { place: all.len(), signature, measures: measures.into_iter().collect() });
+            let (place, measures) = (all.len(), measures.into_iter().collect());
+            known.push(Known { place, signature, measures, names });
             all.push(vec![rule]);
         }
     }
@@ -192,8 +196,17 @@ pub(in crate::engine) fn together(
 
 impl Known {
     /// Takes a rule in, if it may share with these; gives their place.
-    fn take(&mut self, signature: &Signature, measures: Option<(i64, i64)>) -> Option<usize> {
+    fn take(
+        &mut self,
+        signature: &Signature,
+        measures: Option<(i64, i64)>,
+        names: &[u64],
+    ) -> Option<usize> {
         if !self.signature.is_like(signature) {
+            return None;
+        }
+        let others: Vec<u64> = names.iter().copied().filter(|name| !self.names.contains(name)).collect();
+        if !is_small(self.names.len() + others.len(), names.len()) {
             return None;
         }
         if let Some(measures) = measures.filter(|measures| !self.measures.contains(measures)) {
@@ -203,6 +216,7 @@ impl Known {
                 return None;
             }
         }
+        self.names.extend(others);
         Some(self.place)
     }
 }

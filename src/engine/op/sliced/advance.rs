@@ -1,74 +1,89 @@
 //! What the clock does: silence closes windows, and lanes that wait for nothing make room.
 
 use super::Store;
-use super::lane::{Lane, NEVER};
+use super::lane::{Lane, NEVER, Track};
 use crate::engine::budget::Budget;
 use crate::engine::watermark::{Mark, Mode};
 use crate::engine::work::Work;
 
 impl Store {
     /// Does what is due, in the order of the deadlines, so that it does not matter whether this is called once
-    /// or often; stops once so many windows have closed, and says how many have.
+    /// or often; stops once so many windows have closed, and says how many have. What is left of a lane of
+    /// many groups is closed by the next call, or before the next row of the lane.
     pub(super) fn advance(&mut self, work: &mut Work<'_>, most: usize) -> usize {
         let (now, before) = (work.mark(), self.closed);
-        let closed = |store: &Self| usize::try_from(store.closed - before).unwrap_or(usize::MAX);
-        while closed(self) < most && self.looks.first().is_some_and(|(look, ..)| *look <= now) {
-            let Some((look, _, at)) = self.looks.pop_first() else { break };
-            self.look(work, at, look);
+        let mut left = most;
+        while left > 0
+            && let Some((look, _, at)) = self.looks.pop_due(now)
+        {
+            self.look(work, at, look, left);
+            left = most.saturating_sub(usize::try_from(self.closed - before).unwrap_or(usize::MAX));
         }
-        closed(self)
+        usize::try_from(self.closed - before).unwrap_or(usize::MAX)
     }
 
     /// Does what a lane still waits for of what is due.
+    #[cold]
     pub(super) fn catch_up(&mut self, work: &mut Work<'_>, at: usize, now: Mark) {
         while let Some(lane) = self.lanes.get(at)
             && let Some(look) = lane.look.filter(|look| *look <= now)
         {
-            self.looks.remove(&(look, lane.order, at));
-            self.look(work, at, look);
+            self.looks.remove((look, lane.order, at));
+            self.look(work, at, look, usize::MAX);
         }
     }
 
-    fn look(&mut self, work: &mut Work<'_>, at: usize, look: Mark) {
+    fn look(&mut self, work: &mut Work<'_>, at: usize, look: Mark, most: usize) {
+        self.settle(at, &mut work.ledger.budget);
         let Some(lane) = self.lanes.get_mut(at) else { return };
         lane.look = None;
-        if self.expire(work, at, look) {
+        if self.expire(work, at, look, most) {
             self.watch(at);
         }
     }
 
     /// Does what is due in a lane by this time; says whether the lane is to be looked at again.
-    fn expire(&mut self, work: &mut Work<'_>, at: usize, look: Mark) -> bool {
+    fn expire(&mut self, work: &mut Work<'_>, at: usize, look: Mark, most: usize) -> bool {
         let Some(lane) = self.lanes.get_mut(at) else { return false };
-        let before = (lane.progress.reached(), lane.next_end);
-        if self.mode == Mode::Own {
-            let seen = lane.progress.seen();
-            for (definition, track) in self.definitions.iter().zip(&mut lane.tracks) {
-                if track.next_end != NEVER && seen.plus(definition.idle) <= look {
-                    track.forced = track.forced.max(track.last_end);
-                    lane.forced = lane.forced.max(track.forced);
+        let before = (lane.progress.reached(), lane.next_end, lane.forced);
+        match self.mode {
+            // What was left of an earlier time comes first.
+            _ if lane.has_ripe() => {}
+            Mode::Own => {
+                let seen = lane.progress.seen();
+                for (one, definition) in self.definitions.iter().enumerate() {
+                    let track = &lane.tracks[one];
+                    if track.next_end != NEVER && seen.plus(definition.idle) <= look {
+                        lane.force(one, track.last_end);
+                    }
                 }
             }
-        } else {
-            let idle = self.definitions.first().map(|definition| definition.idle).unwrap_or_default();
-            let due = lane.progress.deadline(lane.waits(), idle).is_some_and(|deadline| deadline <= look);
-            if !due {
-                return true;
+            Mode::Arrival => {
+                for one in 0..lane.tracks.len() {
+                    if let Some((end, _)) = lane.tracks[one].dues.front().filter(|(_, due)| *due <= look) {
+                        lane.force(one, *end);
+                    }
+                }
             }
-            if lane.progress.expire() {
-                for track in &mut lane.tracks {
-                    track.forced = track.forced.max(track.last_end);
-                    lane.forced = lane.forced.max(track.forced);
+            Mode::Slowest => {
+                let idle = self.definitions.first().map(|definition| definition.idle).unwrap_or_default();
+                let due = lane.progress.deadline(lane.waits(), idle).is_some_and(|deadline| deadline <= look);
+                if !due {
+                    return true;
+                }
+                if lane.progress.expire() {
+                    (0..lane.tracks.len()).for_each(|one| lane.force(one, lane.tracks[one].last_end));
                 }
             }
         }
-        if lane.next_end <= lane.progress.closed().max(lane.forced) {
-            self.close(work, at);
+        if lane.has_ripe() {
+            self.close(work, at, most);
         }
         // State that was read back may wait for what never comes. It must not keep the rest waiting.
-        let lane = self.lanes.get(at);
-        let moved = lane.is_some_and(|lane| (lane.progress.reached(), lane.next_end) != before);
-        moved || lane.and_then(|lane| self.deadline(lane)).is_some_and(|deadline| deadline > look)
+        let Some(lane) = self.lanes.get_mut(at) else { return false };
+        let moved = (lane.progress.reached(), lane.next_end, lane.forced) != before;
+        (0..lane.tracks.len()).for_each(|one| lane.forget_dues(one));
+        moved || lane.has_ripe() || self.lanes.get(at).and_then(|lane| self.deadline(lane)).is_some_and(|deadline| deadline > look)
     }
 
     /// Sees to it that a lane is looked at by its deadline, and counts those that wait for nothing.
@@ -81,21 +96,32 @@ impl Store {
         lane.waited = waits;
         let Some(deadline) = deadline else { return };
         if let Some(look) = lane.look.replace(deadline) {
-            self.looks.remove(&(look, lane.order, at));
+            self.looks.remove((look, lane.order, at));
         }
         self.looks.insert((deadline, lane.order, at));
     }
 
     /// When the clock closes something in a lane if no row does.
     fn deadline(&self, lane: &Lane) -> Option<Mark> {
-        if self.mode == Mode::Own {
-            let waiting =
-                self.definitions.iter().zip(&lane.tracks).filter(|(_, track)| track.next_end != NEVER);
-            let idle = waiting.map(|(definition, _)| definition.idle).min()?;
-            return Some(lane.progress.seen().plus(idle));
+        if lane.has_ripe() {
+            return Some(lane.progress.seen());
         }
-        let idle = self.definitions.first().map(|definition| definition.idle).unwrap_or_default();
-        lane.progress.deadline(lane.waits(), idle)
+        match self.mode {
+            Mode::Own => {
+                let waiting = self.definitions.iter().zip(&lane.tracks);
+                let waiting = waiting.filter(|(_, track)| track.next_end != NEVER);
+                let idle = waiting.map(|(definition, _)| definition.idle).min()?;
+                Some(lane.progress.seen().plus(idle))
+            }
+            Mode::Arrival => {
+                let first = |track: &Track| track.dues.front().map(|(_, due)| *due);
+                lane.tracks.iter().filter_map(first).min()
+            }
+            Mode::Slowest => {
+                let idle = self.definitions.first().map(|definition| definition.idle).unwrap_or_default();
+                lane.progress.deadline(lane.waits(), idle)
+            }
+        }
     }
 
     /// Forgets a sixteenth of the lanes at once, so that the search for them is rare: of those that wait
@@ -113,7 +139,7 @@ impl Store {
         for (_, _, at) in quiet {
             let Some(lane) = self.lanes.remove(at) else { continue };
             if let Some(look) = lane.look {
-                self.looks.remove(&(look, lane.order, at));
+                self.looks.remove((look, lane.order, at));
             }
             budget.give(lane.bytes());
         }

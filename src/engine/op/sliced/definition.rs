@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use super::aggregates::Aggregates;
 use super::heard::Heard;
 use crate::model::time::Timestamp;
 
 /// One length and hop, in microseconds.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Definition {
     pub(super) length: i64,
     pub(super) hop: i64,
@@ -15,8 +16,10 @@ pub(super) struct Definition {
     pub(super) heard: Heard,
     /// Rows not used because all of its windows that hold them were closed.
     pub(super) late: u64,
-    /// How often an aggregate of its windows had no value that it could give.
-    pub(super) undefined: u64,
+    /// The aggregates that its rules ask for.
+    pub(super) uses: Vec<usize>,
+    /// How often each aggregate of its windows had no value that it could give.
+    pub(super) undefined: Vec<u64>,
     /// Groups that have an open window.
     pub(super) groups: usize,
 }
@@ -31,7 +34,26 @@ pub(super) fn measures(length: Duration, hop: Duration) -> (i64, i64) {
 impl Definition {
     /// One that nobody hears of yet.
     pub(super) fn new(length: i64, hop: i64, idle: Duration) -> Self {
-        Self { length, hop, idle, heard: Heard::default(), late: 0, undefined: 0, groups: 0 }
+        let (uses, undefined) = (Vec::new(), Vec::new());
+        Self { length, hop, idle, heard: Heard::default(), late: 0, uses, undefined, groups: 0 }
+    }
+
+    /// Its rules have these views of the aggregates; goes on with what was counted for the `old` ones.
+    pub(super) fn use_views(
+        &mut self,
+        views: impl Iterator<Item = usize>,
+        aggregates: &Aggregates,
+        old: &Aggregates,
+    ) {
+        let mut used = vec![false; aggregates.views.len()];
+        views.for_each(|view| used[view] = true);
+        let used = aggregates.views.iter().zip(used).filter(|(_, used)| *used);
+        self.uses = used.flat_map(|(view, _)| view.iter().copied()).collect();
+        self.uses.sort_unstable();
+        self.uses.dedup();
+        let counted = |name| old.place(name).and_then(|place| self.undefined.get(place)).copied();
+        let undefined = aggregates.list.iter().map(|one| counted(one.name).unwrap_or_default());
+        self.undefined = undefined.collect();
     }
 
     /// The end of the window behind the one with this end; beyond all where there is none.

@@ -3,6 +3,9 @@
 //! others. Where somebody watches which alerts are active, `when` serves as well: what does not raise
 //! an alert that is not active is not given anyway.
 
+use std::cmp::Ordering;
+
+use super::aggregates::Aggregates;
 use crate::engine::Context;
 use crate::engine::watch::Watch;
 use crate::model::alerting::RuleKind;
@@ -10,10 +13,12 @@ use crate::model::value::Value;
 use crate::plan::logical::{BinaryOp, Expr, RulePlan};
 
 /// The rules of one definition.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Heard {
     /// All of them, in the order of the plan.
     pub(super) rules: Vec<usize>,
+    /// How each of them calls the aggregates; none where all call them alike.
+    views: Vec<usize>,
     /// Those that look at every window.
     always: Vec<usize>,
     /// Those in a list for their `when`, in the order of the plan: they also look while an alert of theirs
@@ -23,7 +28,7 @@ pub(super) struct Heard {
 }
 
 /// Rules that compare one aggregate in one way.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Thresholds {
     aggregate: usize,
     op: BinaryOp,
@@ -32,10 +37,13 @@ struct Thresholds {
 }
 
 impl Heard {
-    /// Of these rules, which are in ascending order.
-    pub(super) fn new(ctx: Context<'_>, rules: Vec<usize>) -> Self {
-        let mut new = Self { rules, ..Self::default() };
-        for rule in &new.rules {
+    /// Of these rules, which are in ascending order, each with its view of the aggregates.
+    pub(super) fn new(ctx: Context<'_>, rules: Vec<(usize, usize)>, aggregates: &Aggregates) -> Self {
+        let mut new = Self { rules: rules.iter().map(|(rule, _)| *rule).collect(), ..Self::default() };
+        if aggregates.views.len() > 1 {
+            new.views = rules.iter().map(|(_, view)| *view).collect();
+        }
+        for (rule, view) in &rules {
             let ctx = Context::new(ctx.plan, *rule, ctx.config);
             // What is arranged needs all lines at once.
             let having = ctx.having().filter(|_| ctx.arrange().is_none());
@@ -47,6 +55,7 @@ impl Heard {
                 new.always.push(*rule);
                 continue;
             };
+            let aggregate = aggregates.views[*view].get(aggregate).copied().unwrap_or(usize::MAX);
             if silent {
                 new.silent.push(*rule);
             }
@@ -56,9 +65,15 @@ impl Heard {
             }
         }
         for list in &mut new.lists {
-            list.sorted.sort_by(|(a, _), (b, _)| a.compare(b).unwrap_or(std::cmp::Ordering::Equal));
+            list.sorted.sort_by(|(a, _), (b, _)| a.compare(b).unwrap_or(Ordering::Equal));
         }
         new
+    }
+
+    /// How a rule calls the aggregates.
+    pub(super) fn view(&self, rule: usize) -> usize {
+        let place = self.rules.binary_search(&rule).ok();
+        place.and_then(|place| self.views.get(place)).copied().unwrap_or_default()
     }
 
     /// Those that a group with these aggregates may be of interest to: all who would give something out, and
@@ -84,18 +99,31 @@ impl Heard {
 
 impl Thresholds {
     fn of(&self, value: &Value) -> &[(Value, usize)] {
-        // The numbers below the value, and those up to it. Nothing compares with what is no number.
-        let below = self.sorted.partition_point(|(with, _)| with.compare(value).is_some_and(|o| o.is_lt()));
-        let upto = self.sorted.partition_point(|(with, _)| with.compare(value).is_some_and(|o| o.is_le()));
-        let end = if value.as_f64().is_some() { self.sorted.len() } else { upto };
+        // Nothing compares with what is no number.
+        if value.as_f64().is_none() {
+            return &[];
+        }
+        // The numbers below the value, and those up to it. Most windows reach none of them, or all.
+        let below = || self.upto(|with| with.compare(value).is_some_and(Ordering::is_lt));
+        let upto = || self.upto(|with| with.compare(value).is_some_and(Ordering::is_le));
+        let end = self.sorted.len();
         let range = match self.op {
-            BinaryOp::Gt => 0..below,
-            BinaryOp::Ge => 0..upto,
-            BinaryOp::Lt => upto..end,
-            BinaryOp::Le => below..end,
-            _ => below..upto,
+            BinaryOp::Gt => 0..below(),
+            BinaryOp::Ge => 0..upto(),
+            BinaryOp::Lt => upto()..end,
+            BinaryOp::Le => below()..end,
+            _ => below()..upto(),
         };
         self.sorted.get(range).unwrap_or_default()
+    }
+
+    /// How many stand before the first of which this is not true.
+    fn upto(&self, is: impl Fn(&Value) -> bool) -> usize {
+        match (self.sorted.first(), self.sorted.last()) {
+            (Some((first, _)), _) if !is(first) => 0,
+            (_, Some((last, _))) if is(last) => self.sorted.len(),
+            _ => self.sorted.partition_point(|(with, _)| is(with)),
+        }
     }
 }
 

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::definition::Definition;
+use super::front::Front;
+use super::partials::Partials;
 use super::table::Keyed;
 use crate::engine::aggregate::Partial;
 use crate::engine::budget::weight;
 use crate::engine::watermark::{Mark, Progress};
 use crate::model::time::Timestamp;
 use crate::model::value::Value;
-use crate::plan::logical::Aggregate;
 
 /// Never; beyond every end of a window.
 pub(super) const NEVER: Timestamp = Timestamp::from_micros(i64::MAX);
@@ -21,6 +22,7 @@ pub(super) struct Lane {
     pub(super) key: Arc<[Value]>,
     /// When it was made, as a place among all lanes.
     pub(super) order: u64,
+    /// On arrival time it goes by the rows alone; what the clock closes is in the tracks.
     pub(super) progress: Progress,
     /// Its groups with an open window.
     pub(super) groups: Vec<usize>,
@@ -34,10 +36,21 @@ pub(super) struct Lane {
     pub(super) waited: bool,
     /// When it will be looked at.
     pub(super) look: Option<Mark>,
+    /// How far rows have brought each definition, where that differs. So it does on arrival time after a row
+    /// that is dated before the end of a window that the clock has closed: time never goes back, so the row
+    /// counts later for those who had this window than for the others.
+    pub(super) split: Option<Box<[Reach]>>,
+}
+
+/// How far rows have brought a definition.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reach {
+    pub(super) greatest: Timestamp,
+    pub(super) closed: Timestamp,
 }
 
 /// How far a definition has come in a lane.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Track {
     /// Up to where the clock has closed its windows.
     pub(super) forced: Timestamp,
@@ -45,6 +58,8 @@ pub(super) struct Track {
     pub(super) next_end: Timestamp,
     /// The end of the latest window it had.
     pub(super) last_end: Timestamp,
+    /// On arrival time each open end, with the moment at which the clock will have passed it.
+    pub(super) dues: VecDeque<(Timestamp, Mark)>,
 }
 
 /// A group that has an open window.
@@ -71,8 +86,10 @@ pub(super) struct Open {
 #[derive(Clone, Debug)]
 pub(super) struct Slice {
     pub(super) start: Timestamp,
+    /// The definitions for which they count, ascending; `None` is all.
+    pub(super) of: Option<Box<[usize]>>,
     /// One for each aggregate.
-    pub(super) partials: Box<[Partial]>,
+    pub(super) partials: Partials,
 }
 
 impl Keyed for Lane {
@@ -100,12 +117,34 @@ impl Lane {
             forced: Timestamp::MIN,
             waited: false,
             look: None,
+            split: None,
         }
     }
 
     /// Up to where the windows of a definition are closed.
+    #[inline]
     pub(super) fn closed(&self, definition: usize) -> Timestamp {
-        self.progress.closed().max(self.tracks[definition].forced)
+        self.reach(definition).closed.max(self.tracks[definition].forced)
+    }
+
+    /// How far rows have brought a definition.
+    #[inline]
+    pub(super) fn reach(&self, definition: usize) -> Reach {
+        match &self.split {
+            None => Reach { greatest: self.progress.greatest(), closed: self.progress.closed() },
+            Some(split) => split[definition],
+        }
+    }
+
+    /// The time of a row for a definition, on arrival time, where it never goes back.
+    pub(super) fn stamp(&self, definition: usize, time: Timestamp) -> Timestamp {
+        time.max(self.reach(definition).greatest).max(self.closed(definition))
+    }
+
+    /// The same for all of them; `None` where they differ.
+    pub(super) fn stamp_of_all(&self, time: Timestamp) -> Option<Timestamp> {
+        let first = self.stamp(0, time);
+        (1..self.tracks.len()).all(|definition| self.stamp(definition, time) == first).then_some(first)
     }
 
     /// Whether a window is open.
@@ -113,20 +152,58 @@ impl Lane {
         self.next_end != NEVER
     }
 
+    /// Whether a window of a definition is to be closed.
+    pub(super) fn is_ripe(&self, definition: usize) -> bool {
+        let next_end = self.tracks[definition].next_end;
+        next_end != NEVER && next_end <= self.closed(definition)
+    }
+
+    /// Whether any window is to be closed.
+    pub(super) fn has_ripe(&self) -> bool {
+        self.waits() && (0..self.tracks.len()).any(|definition| self.is_ripe(definition))
+    }
+
     /// The end of the earliest open window, anew.
     pub(super) fn find_next_end(&mut self) {
         self.next_end = self.tracks.iter().map(|track| track.next_end).min().unwrap_or(NEVER);
     }
 
+    /// The clock has closed windows of a definition up to there.
+    pub(super) fn force(&mut self, definition: usize, upto: Timestamp) {
+        let track = &mut self.tracks[definition];
+        track.forced = track.forced.max(upto);
+        self.forced = self.forced.max(upto);
+    }
+
+    /// Nothing waits any more for what a definition has closed.
+    pub(super) fn forget_dues(&mut self, definition: usize) {
+        let closed = self.closed(definition);
+        let dues = &mut self.tracks[definition].dues;
+        while dues.front().is_some_and(|(end, _)| *end <= closed) {
+            dues.pop_front();
+        }
+    }
+
     /// What it takes of the ceiling of bytes.
     pub(super) fn bytes(&self) -> usize {
-        size_of::<Self>() + weight(&self.key) + size_of_val(&*self.tracks)
+        size_of::<Self>() + Front::BYTES + weight(&self.key) + size_of_val(&*self.tracks)
     }
 }
 
 impl Track {
     pub(super) const fn new() -> Self {
-        Self { forced: Timestamp::MIN, next_end: NEVER, last_end: Timestamp::MIN }
+        Self { forced: Timestamp::MIN, next_end: NEVER, last_end: Timestamp::MIN, dues: VecDeque::new() }
+    }
+
+    /// Something will close at `end`, which the clock will have passed then.
+    pub(super) fn opened(&mut self, end: Timestamp, due: Mark) {
+        let place = match self.dues.back() {
+            Some((last, _)) if *last >= end => self.dues.partition_point(|(known, _)| *known < end),
+            _ => self.dues.len(),
+        };
+        if self.dues.get(place).is_none_or(|(known, _)| *known != end) {
+            self.dues.insert(place, (end, due));
+        }
     }
 }
 
@@ -139,32 +216,44 @@ impl Group {
         Self { key, lane, slices: VecDeque::new(), opens: vec![Open::NONE; definitions].into() }
     }
 
-    /// The place of the slice that starts then, or where it would stand. Most rows belong to the last.
-    pub(super) fn place(&self, start: Timestamp) -> Result<usize, usize> {
+    /// The place of the slice that starts then and counts for those, or where it would stand. Most rows belong
+    /// to the last.
+    pub(super) fn place(&self, start: Timestamp, of: Option<&[usize]>) -> Result<usize, usize> {
         match self.slices.back() {
-            Some(last) if last.start == start => Ok(self.slices.len() - 1),
-            Some(last) if last.start > start => self.slices.binary_search_by_key(&start, |slice| slice.start),
+            Some(last) if last.start >= start => {
+                let from = self.slices.partition_point(|slice| slice.start < start);
+                let same = self.slices.range(from..).take_while(|slice| slice.start == start);
+                let mut all = same.enumerate();
+                all.find(|(_, slice)| slice.of.as_deref() == of).map(|(at, _)| from + at).ok_or(from)
+            }
             _ => Err(self.slices.len()),
         }
     }
 
     /// The end of the first window of a definition that ends behind `closed` and has rows; [`NEVER`] where
     /// there is none.
-    pub(super) fn end_behind(&self, definition: &Definition, closed: Timestamp) -> Timestamp {
+    pub(super) fn end_behind(&self, at: usize, definition: &Definition, closed: Timestamp) -> Timestamp {
         let from = self.slices.partition_point(|slice| definition.last_end(slice.start) <= closed);
-        let first = self.slices.get(from).map(|slice| definition.end_behind(slice.start.max(closed)));
-        first.unwrap_or(NEVER)
+        let first = self.slices.range(from..).find(|slice| slice.is_of(at));
+        first.map_or(NEVER, |slice| definition.end_behind(slice.start.max(closed)))
     }
 
     /// What it takes of the ceiling of bytes, without its slices.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>() + weight(&self.key) + size_of_val(&*self.opens)
     }
+
+    /// The same with them.
+    pub(super) fn all_bytes(&self) -> usize {
+        self.bytes() + self.slices.iter().map(Slice::bytes).sum::<usize>()
+    }
 }
 
 impl Slice {
-    pub(super) fn new(start: Timestamp, plan: &[Aggregate]) -> Self {
-        Self { start, partials: plan.iter().map(Partial::new).collect() }
+    /// Whether its rows count for a definition.
+    #[inline]
+    pub(super) fn is_of(&self, definition: usize) -> bool {
+        self.of.as_ref().is_none_or(|of| of.binary_search(&definition).is_ok())
     }
 
     /// What it takes of the ceiling of bytes.

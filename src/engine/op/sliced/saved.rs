@@ -1,20 +1,19 @@
 //! Lanes, groups and slices as bytes.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::aggregates::Measure;
+use super::close::is_held;
 use super::definition::{Definition, floor};
-use super::lane::{Group, Lane, NEVER, Open, Slice, Track};
+use super::lane::{Group, Lane, NEVER, Open, Reach, Slice, Track};
 use super::table::Names;
 use super::{Sliced, Store};
-use crate::engine::Context;
 use crate::engine::aggregate::Partial;
 use crate::engine::budget::Budget;
 use crate::engine::snapshot::{Reader, SnapshotError, Writer};
-use crate::engine::watermark::{Mark, Progress};
+use crate::engine::watermark::{Mark, Mode, Progress};
 use crate::model::time::Timestamp;
 use crate::model::value::Value;
-use crate::plan::logical::Aggregate;
 
 impl Sliced {
     /// Writes the state.
@@ -27,19 +26,35 @@ impl Sliced {
             out.i64(definition.length);
             out.i64(definition.hop);
         }
+        out.len(store.aggregates.len());
+        for measure in &store.aggregates.list {
+            out.u64(measure.name);
+            out.u8(Partial::new(&measure.plan).kind());
+        }
         out.len(store.lanes.len());
-        for (_, lane) in store.lanes.iter() {
+        for (at, lane) in store.lanes.iter() {
+            let (progress, newest) = store.settled(at, lane);
             out.values(&lane.key);
             out.u64(lane.order);
-            lane.progress.write(now, out);
+            progress.write(now, out);
             for track in &lane.tracks {
                 out.time(track.forced);
                 out.time(track.last_end);
+                out.len(track.dues.len());
+                for (end, due) in &track.dues {
+                    out.time(*end);
+                    due.write(now, out);
+                }
+            }
+            out.len(lane.split.as_ref().map_or(0, |split| split.len()));
+            for reach in lane.split.iter().flatten() {
+                out.time(reach.greatest);
+                out.time(reach.closed);
             }
             let groups: Vec<&Group> = lane.groups.iter().filter_map(|at| store.groups.get(*at)).collect();
             out.len(groups.len());
             for group in groups {
-                write_group(group, out);
+                write_group(group, newest.as_ref(), out);
             }
         }
     }
@@ -47,7 +62,6 @@ impl Sliced {
     /// Reads what [`Self::write`] wrote for these rules, and perhaps for others.
     pub(in crate::engine::op) fn read(
         &mut self,
-        ctx: Context<'_>,
         now: Mark,
         budget: &mut Budget,
         from: &mut Reader<'_>,
@@ -59,41 +73,71 @@ impl Sliced {
         if !store.definitions.iter().all(|one| fits(one.length) && fits(one.hop)) {
             return Err(from.damaged());
         }
-        let written = from.len()?;
+        let count = from.len()?;
         let written: Vec<(i64, i64)> =
-            (0..written).map(|_| Ok((from.i64()?, from.i64()?))).collect::<Result<_, SnapshotError>>()?;
-        // Where each definition stands in the bytes.
+            (0..count).map(|_| Ok((from.i64()?, from.i64()?))).collect::<Result<_, SnapshotError>>()?;
+        // Where each definition and each aggregate stands in the bytes.
         let place = |one: &Definition| written.iter().position(|known| *known == (one.length, one.hop));
         let places: Option<Vec<usize>> = store.definitions.iter().map(place).collect();
         let places = places.ok_or_else(|| from.damaged())?;
+        let count = from.len()?;
+        let kinds: Vec<(u64, u8)> =
+            (0..count).map(|_| Ok((from.u64()?, from.u8()?))).collect::<Result<_, SnapshotError>>()?;
+        let place = |own: &Measure| {
+            let kind = Partial::new(&own.plan).kind();
+            kinds.iter().position(|known| *known == (own.name, kind))
+        };
+        let aggregates: Option<Vec<usize>> = store.aggregates.list.iter().map(place).collect();
+        let aggregates = aggregates.ok_or_else(|| from.damaged())?;
+        let kinds = kinds.into_iter().map(|(_, kind)| kind).collect();
+        let written = Written { definitions: written.len(), places, kinds, aggregates };
         for _ in 0..from.len()? {
-            store.read_lane(ctx, now, &places, written.len(), budget, from)?;
+            store.read_lane(now, &written, budget, from)?;
         }
         store.windows = store.count_windows();
         Ok(())
     }
 }
 
+/// What stands where in the bytes.
+struct Written {
+    /// How many definitions.
+    definitions: usize,
+    /// Where each of ours is among them.
+    places: Vec<usize>,
+    /// The kinds of all aggregates.
+    kinds: Vec<u8>,
+    /// Where each of ours is among them.
+    aggregates: Vec<usize>,
+}
+
 impl Store {
     fn read_lane(
         &mut self,
-        ctx: Context<'_>,
         now: Mark,
-        places: &[usize],
-        written: usize,
+        written: &Written,
         budget: &mut Budget,
         from: &mut Reader<'_>,
     ) -> Result<(), SnapshotError> {
         let key: Arc<[Value]> = from.values()?.into();
         let order = from.u64()?;
-        let progress = Progress::read(self.mode, now, from)?;
-        let mut tracks = Vec::with_capacity(written.min(1_024));
-        for _ in 0..written {
-            tracks.push(Track { forced: from.time()?, last_end: from.time()?, ..Track::new() });
+        let mode = if self.mode == Mode::Arrival { Mode::Own } else { self.mode };
+        let progress = Progress::read(mode, now, from)?;
+        let mut tracks = Vec::with_capacity(written.definitions.min(1_024));
+        for _ in 0..written.definitions {
+            tracks.push(read_track(now, from)?);
         }
-        let mut lane = Lane::new(key, order, progress, places.len());
-        lane.tracks = places.iter().map(|place| tracks[*place]).collect();
+        let split = from.len()?;
+        let split: Vec<Reach> = (0..split)
+            .map(|_| Ok(Reach { greatest: from.time()?, closed: from.time()? }))
+            .collect::<Result<_, SnapshotError>>()?;
+        if !split.is_empty() && split.len() != written.definitions {
+            return Err(from.damaged());
+        }
+        let mut lane = Lane::new(key, order, progress, written.places.len());
+        lane.tracks = written.places.iter().map(|place| tracks[*place].clone()).collect();
         lane.forced = lane.tracks.iter().map(|track| track.forced).max().unwrap_or(Timestamp::MIN);
+        lane.split = (!split.is_empty()).then(|| written.places.iter().map(|place| split[*place]).collect());
         let named = Names::of(&lane.key);
         if self.lanes.find(named).is_some() {
             return Err(from.damaged());
@@ -101,9 +145,9 @@ impl Store {
         budget.charge(lane.bytes());
         let at = self.lanes.put(lane);
         for _ in 0..from.len()? {
-            let group = self.read_group(ctx, at, places, written, from)?;
+            let group = self.read_group(at, written, from)?;
             let Some(group) = group else { continue };
-            budget.charge(group.bytes() + group.slices.iter().map(Slice::bytes).sum::<usize>());
+            budget.charge(group.all_bytes());
             if self.groups.find(Names::of(&group.key)).is_some() {
                 return Err(from.damaged());
             }
@@ -123,61 +167,93 @@ impl Store {
     /// A group; `None` if no open window of these definitions holds anything of it.
     fn read_group(
         &mut self,
-        ctx: Context<'_>,
         at: usize,
-        places: &[usize],
-        written: usize,
+        written: &Written,
         from: &mut Reader<'_>,
     ) -> Result<Option<Group>, SnapshotError> {
-        let mut group = Group::new(from.values()?.into(), at, places.len());
-        let orders: Vec<u64> = (0..written).map(|_| from.u64()).collect::<Result<_, _>>()?;
-        let slices = from.len()?;
-        group.slices = (0..slices)
-            .map(|_| read_slice(self.width, ctx.aggregates(), from))
-            .collect::<Result<VecDeque<Slice>, _>>()?;
-        if !group.slices.iter().is_sorted_by(|a, b| a.start < b.start) {
+        let mut group = Group::new(from.values()?.into(), at, written.places.len());
+        let mut opens = Vec::with_capacity(written.definitions.min(1_024));
+        for _ in 0..written.definitions {
+            opens.push(Open { order: from.u64()?, next_end: from.time()? });
+        }
+        for _ in 0..from.len()? {
+            group.slices.extend(read_slice(self.width, written, from)?);
+        }
+        if !group.slices.iter().is_sorted_by(|a, b| a.start <= b.start) {
             return Err(from.damaged());
         }
         let Some(lane) = self.lanes.get_mut(at) else { return Ok(None) };
         let mut open = false;
+        let mut late = false;
         for (n, definition) in self.definitions.iter_mut().enumerate() {
-            let next_end = group.end_behind(definition, lane.closed(n));
+            let Open { order, next_end } = opens[written.places[n]];
+            // A window may be closed and not have been given out.
+            let waits = next_end <= lane.closed(n);
+            let upto = if waits { Timestamp::from_micros(next_end.micros().saturating_sub(1)) } else { lane.closed(n) };
+            let next_end = group.end_behind(n, definition, upto);
             if next_end == NEVER {
                 continue;
             }
             open = true;
-            group.opens[n] = Open { order: orders[places[n]], next_end };
+            late |= waits;
+            group.opens[n] = Open { order, next_end };
             definition.groups += 1;
             let track = &mut lane.tracks[n];
             track.next_end = track.next_end.min(next_end);
             let last = group.slices.back().map_or(next_end, |slice| definition.last_end(slice.start));
             track.last_end = track.last_end.max(last);
         }
-        let (lane, definitions) = (&*lane, &self.definitions);
-        let held = |slice: &Slice| {
-            definitions.iter().enumerate().any(|(n, one)| one.last_end(slice.start) > lane.closed(n))
-        };
-        let from = group.slices.iter().position(held).unwrap_or(group.slices.len());
-        group.slices.drain(..from);
+        if !late {
+            let held = |slice: &Slice| is_held(lane, &self.definitions, slice);
+            let from = group.slices.iter().position(held).unwrap_or(group.slices.len());
+            group.slices.drain(..from);
+        }
         Ok(open.then_some(group))
     }
 }
 
-fn write_group(group: &Group, out: &mut Writer) {
+fn write_group(group: &Group, newest: Option<&Slice>, out: &mut Writer) {
     out.values(&group.key);
-    group.opens.iter().for_each(|open| out.u64(open.order));
+    for open in &group.opens {
+        out.u64(open.order);
+        out.time(open.next_end);
+    }
     out.len(group.slices.len());
     for slice in &group.slices {
+        let is_newest = |newest: &&Slice| newest.start == slice.start && newest.of == slice.of;
+        let slice = newest.filter(is_newest).unwrap_or(slice);
         out.time(slice.start);
+        let of = slice.of.as_deref().unwrap_or_default();
+        out.len(of.len());
+        of.iter().for_each(|definition| out.len(*definition));
         slice.partials.iter().for_each(|partial| partial.write(out));
     }
 }
 
-fn read_slice(width: i64, plan: &[Aggregate], from: &mut Reader<'_>) -> Result<Slice, SnapshotError> {
+fn read_track(now: Mark, from: &mut Reader<'_>) -> Result<Track, SnapshotError> {
+    let mut track = Track { forced: from.time()?, last_end: from.time()?, ..Track::new() };
+    for _ in 0..from.len()? {
+        track.dues.push_back((from.time()?, Mark::read(now, from)?));
+    }
+    let sorted = track.dues.iter().is_sorted_by(|(a, _), (b, _)| a < b);
+    if sorted { Ok(track) } else { Err(from.damaged()) }
+}
+
+/// A slice; `None` where it counts for none of these definitions.
+fn read_slice(width: i64, written: &Written, from: &mut Reader<'_>) -> Result<Option<Slice>, SnapshotError> {
     let start = from.time()?;
     if floor(start.micros(), width) != start.micros() {
         return Err(from.damaged());
     }
-    let partials: Result<_, _> = plan.iter().map(|aggregate| Partial::read(aggregate, from)).collect();
-    Ok(Slice { start, partials: partials? })
+    let count = from.len()?;
+    let of: Vec<u64> = (0..count).map(|_| from.u64()).collect::<Result<_, _>>()?;
+    let ours = written.places.iter().enumerate().filter(|(_, place)| of.contains(&(**place as u64)));
+    let ours: Box<[usize]> = ours.map(|(one, _)| one).collect();
+    let mut partials: Vec<Partial> = Vec::with_capacity(written.kinds.len());
+    for kind in &written.kinds {
+        partials.push(Partial::read(*kind, from)?);
+    }
+    let partials = written.aggregates.iter().map(|place| partials[*place].clone()).collect();
+    let counts = of.is_empty() || !ours.is_empty();
+    Ok(counts.then(|| Slice { start, of: (!of.is_empty()).then_some(ours), partials }))
 }

@@ -43,12 +43,32 @@ impl<'r> Names<'r> {
         self.iter().cloned().collect()
     }
 
+    /// The first of them, and whether it is the only one.
+    #[inline]
+    fn first(self) -> (&'r Value, bool) {
+        match self.places {
+            None => (self.values.first().unwrap_or(&NULL), self.values.len() == 1),
+            Some(places) => {
+                let first = places.first().and_then(|place| self.values.get(*place));
+                (first.unwrap_or(&NULL), places.len() == 1)
+            }
+        }
+    }
+
+    /// The one value that it is.
+    #[inline]
+    pub(super) fn only(self) -> Option<&'r Value> {
+        let (first, only) = self.first();
+        only.then_some(first)
+    }
+
     fn is(self, key: &[Value]) -> bool {
         self.len() == key.len() && self.iter().zip(key).all(|(a, b)| same(a, b))
     }
 }
 
 /// Text that is shared is the same without a look at it.
+#[inline]
 fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Str(a), Value::Str(b)) => Arc::ptr_eq(a, b) || a == b,
@@ -68,6 +88,8 @@ pub(super) struct Table<T> {
 #[derive(Debug)]
 struct Named<T> {
     hash: u64,
+    /// The whole name, where it is one value: most names are, and then it is at hand.
+    only: Option<Value>,
     thing: T,
 }
 
@@ -89,15 +111,33 @@ impl<T: Keyed> Table<T> {
     }
 
     /// The place of a name.
+    #[inline]
     pub(super) fn find(&self, names: Names<'_>) -> Option<usize> {
-        let named = |place: &usize| self.get(*place).is_some_and(|thing| names.is(thing.key()));
-        self.places.find(self.hash(names), named).copied()
+        let hash = self.hash(names);
+        let (first, only) = names.first();
+        let is = |place: &usize| {
+            let Some(Some(named)) = self.list.get(*place) else { return false };
+            named.hash == hash
+                && match &named.only {
+                    Some(known) => only && same(known, first),
+                    None => !only && names.is(named.thing.key()),
+                }
+        };
+        self.places.find(hash, is).copied()
     }
 
+    /// The place of what has this hash and of which this is true.
+    #[inline]
+    pub(super) fn find_if(&self, hash: u64, is: impl Fn(usize) -> bool) -> Option<usize> {
+        self.places.find(hash, |place| is(*place)).copied()
+    }
+
+    #[inline]
     pub(super) fn get(&self, place: usize) -> Option<&T> {
         self.list.get(place)?.as_ref().map(|named| &named.thing)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut T> {
         self.list.get_mut(place)?.as_mut().map(|named| &mut named.thing)
     }
@@ -106,7 +146,8 @@ impl<T: Keyed> Table<T> {
     pub(super) fn put(&mut self, thing: T) -> usize {
         let hash = self.hash(Names::of(thing.key()));
         let place = self.holes.pop().unwrap_or(self.list.len());
-        let named = Some(Named { hash, thing });
+        let only = if let [only] = thing.key() { Some(only.clone()) } else { None };
+        let named = Some(Named { hash, only, thing });
         match self.list.get_mut(place) {
             Some(hole) => *hole = named,
             None => self.list.push(named),
@@ -119,7 +160,7 @@ impl<T: Keyed> Table<T> {
 
     /// Takes out what is at a place.
     pub(super) fn remove(&mut self, place: usize) -> Option<T> {
-        let Named { hash, thing } = self.list.get_mut(place)?.take()?;
+        let Named { hash, thing, .. } = self.list.get_mut(place)?.take()?;
         if let Ok(found) = self.places.find_entry(hash, |other| *other == place) {
             found.remove();
         }
@@ -139,9 +180,15 @@ impl<T: Keyed> Table<T> {
         all.filter_map(|(place, named)| Some((place, &mut named.as_mut()?.thing)))
     }
 
-    fn hash(&self, names: Names<'_>) -> u64 {
+    /// The hash of names in this table.
+    #[inline]
+    pub(super) fn hash(&self, names: Names<'_>) -> u64 {
         let mut hasher = Fold(self.seed);
-        names.iter().for_each(|value| value.hash(&mut hasher));
+        match names.first() {
+            (Value::Str(text), true) => hasher.write(text.as_bytes()),
+            (only, true) => only.hash(&mut hasher),
+            _ => names.iter().for_each(|value| value.hash(&mut hasher)),
+        }
         hasher.finish()
     }
 }
@@ -151,6 +198,7 @@ impl<T: Keyed> Table<T> {
 struct Fold(u64);
 
 impl Fold {
+    #[inline]
     fn mix(&mut self, word: u64) {
         let product = u128::from(self.0 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
         #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
@@ -160,7 +208,16 @@ impl Fold {
 }
 
 impl Hasher for Fold {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) {
+        // What is short is read as one word, or two that overlap; the length tells them apart.
+        if let (4..=8, Some(first), Some(last)) =
+            (bytes.len(), bytes.first_chunk::<4>(), bytes.last_chunk::<4>())
+        {
+            let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+            self.mix(u64::from(first) << 32 | u64::from(last));
+            return self.mix(bytes.len() as u64);
+        }
         let (words, rest) = bytes.as_chunks::<8>();
         words.iter().for_each(|word| self.mix(u64::from_le_bytes(*word)));
         if !rest.is_empty() {
@@ -187,6 +244,7 @@ impl Hasher for Fold {
         self.mix(n as u64);
     }
 
+    #[inline]
     fn finish(&self) -> u64 {
         let mut last = Self(self.0);
         last.mix(0x2545_f491_4f6c_dd1d);
