@@ -1,5 +1,6 @@
 //! P9: rules taken from their text, and changed while they run.
 
+use weir::control::Running;
 use weir::model::time::Timestamp;
 
 use crate::Report;
@@ -72,17 +73,18 @@ fn change(rules: &[Rule], changed: usize) -> Vec<Rule> {
 
 /// How long each of many changes holds the core up: there and back.
 fn swaps(before: &str, after: &str, times: usize) -> Vec<f64> {
-    let mut whole = Whole::new(subject::admit(before));
-    let swap = |i: usize| {
-        let text = if i.is_multiple_of(2) { after } else { before };
-        // On another thread, as the agent does.
-        let next = std::thread::scope(|scope| {
-            let running = whole.running();
-            scope.spawn(move || subject::next(text, running)).join().unwrap_or_else(|_| panic!("compiles"))
-        });
-        timed(|| whole.run(next, Timestamp::from_micros(i as i64 + 1)))
-    };
-    (0..times).map(swap).collect()
+    let first = subject::admit(before);
+    let mut running = Running { plan: first.plan.clone(), basis: first.basis.clone() };
+    let mut whole = Whole::new(first);
+    // Each is compiled on the one before it, all of them beforehand, as what the engine's thread does not do.
+    let compiled = (0..times).map(|i| {
+        let next = subject::next(if i.is_multiple_of(2) { after } else { before }, &running);
+        running = Running { plan: next.plan.clone(), basis: next.basis.clone() };
+        next
+    });
+    let compiled: Vec<_> = compiled.collect();
+    let swap = |(i, next)| timed(|| whole.run(next, Timestamp::from_micros(i as i64 + 1)));
+    (0_usize..).zip(compiled).map(swap).collect()
 }
 
 fn bare_swaps(before: &[Rule], after: &[Rule], times: usize) -> Vec<f64> {

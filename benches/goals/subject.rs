@@ -30,8 +30,8 @@ pub(crate) fn admit(text: &str) -> Admitted {
 }
 
 /// The next version of a set that runs, to be taken in.
-pub(crate) fn next(text: &str, running: Running) -> Box<Admitted> {
-    let next = control::admit_file_on(&"bench".into(), text, Some(&running), &limits());
+pub(crate) fn next(text: &str, running: &Running) -> Box<Admitted> {
+    let next = control::admit_file_on(&"bench".into(), text, Some(running), &limits());
     // The texts go to where they are kept.
     Box::new(Admitted { stored: Vec::new(), ..next.unwrap_or_else(|report| panic!("{report:?}")) })
 }
@@ -156,13 +156,6 @@ impl Whole {
     pub(crate) fn run(&mut self, rules: Box<Admitted>, time: Timestamp) -> Effects {
         let now = self.clock.at(time);
         self.core.apply(Input::Run(rules), now)
-    }
-
-    /// The only set.
-    pub(crate) fn running(&self) -> Running {
-        let mut sets = self.core.sets();
-        let (_, set) = sets.next().unwrap_or_else(|| panic!("a set runs"));
-        Running { plan: set.plan.clone(), basis: set.basis.clone() }
     }
 
     /// How many transitions a batch of messages makes.

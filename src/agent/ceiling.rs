@@ -150,7 +150,8 @@ impl Ceilings {
         out: &mut Vec<Transition>,
     ) {
         if let Some(book) = &mut self.book {
-            let of = |(rule, _): (usize, u64)| Some((rule, Arc::new(companion(&plan.rules.get(rule)?.alert))));
+            let of =
+                |(rule, _): (usize, u64)| Some((rule, Arc::new(companion(&plan.rules.get(rule)?.alert))));
             book.change(rules.clone().filter_map(of), now, out);
         }
         for (rule, refused) in rules {

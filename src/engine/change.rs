@@ -47,7 +47,8 @@ impl Engine {
             self.unfollow(&was, at);
             let stays = stays(&was, &self.plan, at);
             // What it shows from here on, of which it owns a part: see the end.
-            self.accounts[at] = if stays { self.account_of(&was, at) } else { Account::default() };
+            let shown = if stays { self.account_of(&was, at) } else { Account::default() };
+            self.accounts.set(at, shown);
             let place = self.units.of[at];
             match self.units.list.get(place).and_then(Option::as_ref) {
                 Some(unit) if unit.rules.len() > 1 => shared.push((place, at, !stays)),
@@ -81,8 +82,10 @@ impl Engine {
             }
         }
         for at in touched.iter().copied().take_while(|at| *at < self.plan.rules.len()) {
-            let shown = std::mem::take(&mut self.accounts[at]);
-            self.accounts[at] = shown.without(&self.account(at));
+            let shown = self.accounts.get(at);
+            self.accounts.set(at, Account::default());
+            let rest = shown.without(&self.account(at));
+            self.accounts.set(at, rest);
         }
         left
     }
@@ -120,7 +123,7 @@ impl Engine {
 
     /// The same, where the rule is that of this plan.
     fn account_of(&self, plan: &Plan, at: usize) -> Account {
-        let mut account = self.accounts.get(at).copied().unwrap_or_default();
+        let mut account = self.accounts.get(at);
         if let Some(unit) = self.units.of(at) {
             account = account.with(&unit.counted(at), unit.rules.len());
         }
@@ -178,7 +181,7 @@ impl Engine {
         }
         self.fed.resize_with(self.plan.streams.len(), Vec::new);
         let rules = self.plan.rules.len();
-        self.accounts.resize(rules, Account::default());
+        self.accounts.resize(rules);
         self.units.of.resize(rules, usize::MAX);
         for at in touched.iter().copied() {
             let Some(rule) = self.plan.rules.get(at) else { continue };
@@ -201,7 +204,7 @@ impl Engine {
         let mut goes = touched.iter().filter(|(.., goes)| *goes).map(|(_, rule, _)| *rule).peekable();
         let unit = self.units.list.get_mut(at)?.as_mut()?;
         let mut rest = Vec::with_capacity(unit.rules.len());
-        for rule in &unit.rules {
+        for rule in unit.rules.iter() {
             if goes.next_if_eq(rule).is_some() {
                 self.units.of[*rule] = usize::MAX;
             } else {

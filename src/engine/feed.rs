@@ -92,7 +92,7 @@ impl Feed {
 }
 
 /// Whether a field is known before the payload is read.
-fn is_early(field: &Field) -> bool {
+pub(super) fn is_early(field: &Field) -> bool {
     matches!(field.from, FieldSource::Capture(_) | FieldSource::Topic | FieldSource::Source)
 }
 
@@ -130,7 +130,7 @@ pub(super) fn list(feeds: &mut [Feed], plan: &Plan, config: &Config, (leader, ga
                     all.insert(place, candidate);
                 }
             }
-            feed.unsettled += usize::from(!is_settled(plan, stream, rule, gate));
+            feed.unsettled += usize::from(!gate.is_settled());
         }
     }
 }
@@ -147,14 +147,9 @@ pub(super) fn unlist(feeds: &mut [Feed], plan: &Plan, (leader, gate): (usize, Ga
             {
                 all.remove(place);
             }
-            feed.unsettled -= usize::from(!is_settled(plan, stream, rule, gate));
+            feed.unsettled -= usize::from(!gate.is_settled());
         }
     }
-}
-
-fn is_settled(plan: &Plan, stream: usize, rule: &RulePlan, gate: Gate) -> bool {
-    let fields = plan.streams.get(stream).map_or(&[][..], |stream| &stream.fields);
-    gate.is_settled_by(rule, |slot| fields.get(slot as usize).is_some_and(is_early))
 }
 
 /// The streams that a rule reads, each once, on however many sides it does.

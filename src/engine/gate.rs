@@ -7,6 +7,7 @@
 
 use super::Config;
 use super::expr::{Scope, holds};
+use super::feed::is_early;
 use super::front;
 use super::index::{Condition, Terms, is_total};
 use super::unit::draws;
@@ -25,6 +26,9 @@ pub(super) struct Gate {
     plain: bool,
     light: bool,
     silent: bool,
+    /// Whether what the index knows of slots that the topic tells does not hold for rows of active alerts:
+    /// `when` asks them something, and such a row matters whatever it says.
+    unsettled: bool,
     by: By,
 }
 
@@ -55,14 +59,21 @@ impl Gate {
             && rule.arrange.is_none()
             && rule.key.iter().all(|key| over.has_value(key));
         let judged = [&rule.filter, &rule.when, &rule.clear].into_iter().flatten();
-        Self {
+        let mut gate = Self {
             filter: over.total(terms(rule.filter.as_ref())),
             when: over.total(terms(rule.when.as_ref())),
             plain,
             light: plain && !judged.chain(&rule.project).chain(&rule.key).any(draws),
             silent: config.watched && stateful && by != By::Nobody,
+            unsettled: false,
             by,
+        };
+        if gate.plain && gate.silent {
+            let fields = plan.streams.get(rule.stream()).map_or(&[][..], |stream| &stream.fields);
+            let early = |slot: u32| fields.get(slot as usize).is_some_and(is_early);
+            gate.unsettled = over.all(terms(rule.when.as_ref()), gate.when).asks(early);
         }
+        gate
     }
 
     fn by(stream: &StreamSpec, rule: &RulePlan) -> By {
@@ -128,11 +139,9 @@ impl Gate {
             && all(filter, self.filter, false, scope)
     }
 
-    /// Whether what the index knows of these slots also holds for rows of active alerts: it does not where
-    /// `when` asks them anything, as such a row matters whatever it says.
-    pub(super) fn is_settled_by(self, rule: &RulePlan, slot: impl Fn(u32) -> bool) -> bool {
-        let over = Terms::new(rule);
-        !(self.plain && self.silent && over.all(terms(rule.when.as_ref()), self.when).asks(slot))
+    /// Whether what the index knows of slots that the topic tells also holds for rows of active alerts.
+    pub(super) const fn is_settled(self) -> bool {
+        !self.unsettled
     }
 
     /// For which rows of a stream the rule must be asked. Of the others none would change anything but

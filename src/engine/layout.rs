@@ -2,7 +2,7 @@
 //! another: rules come and go, and with them the slots that a stream reads.
 
 use std::collections::HashMap;
-use std::fmt::Debug;
+use std::fmt::{self, Debug, Write};
 
 use super::snapshot::{Reader, SnapshotError, Writer};
 use super::table::Slots;
@@ -75,7 +75,20 @@ impl Remap {
 
 /// A hash of how something is written; the same in every process of one version.
 pub(super) fn fingerprint(what: &(impl Debug + ?Sized)) -> u64 {
-    format!("{what:?}").bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
+    // It takes all that is written.
+    write!(hash, "{what:?}").ok();
+    hash.0
+}
+
+/// FNV-1a over what is written, which is never kept.
+struct Fnv(u64);
+
+impl Write for Fnv {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        Ok(())
+    }
 }

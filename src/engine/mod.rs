@@ -8,6 +8,7 @@
 //! A row goes through `front` (joins with tables, analytic functions, WHERE) into the rule's operator
 //! (`op`); what a window gives goes through `op::close`, `judge` and `arrange` out again.
 
+mod account;
 mod aggregate;
 mod analytic;
 mod arithmetic;
@@ -46,6 +47,7 @@ use crate::model::stream::StreamSpec;
 use crate::model::time::{Mono, Now};
 use crate::plan::logical::{Aggregate, Arrange, Content, Expr, Plan, RulePlan, Side, WindowKind};
 
+use self::account::{Accounts, DEGRADED};
 use self::feed::{Feed, feeds, streams};
 use self::gate::Gate;
 use self::index::Candidate;
@@ -58,6 +60,7 @@ use self::watch::Watch;
 use self::watermark::Mark;
 use self::work::{Ledger, MAX_LINES, Peers, Work};
 
+pub use self::account::Account;
 pub use self::change::Leftover;
 pub use self::placement::{Open, Placement, Way};
 pub use self::snapshot::SnapshotError;
@@ -111,41 +114,6 @@ impl Default for Config {
     }
 }
 
-/// What one rule has done since it began to run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Account {
-    /// Rows of its streams.
-    pub rows: u64,
-    /// Output rows for which `when` was true; for a rule without it, all of them.
-    pub matched: u64,
-    /// Rows not used because their window was closed.
-    pub late: u64,
-    /// Rows not used because they are dated too far ahead of the node's clock.
-    pub future: u64,
-    /// Retained rows not used, since they tell a state and no event.
-    pub retained: u64,
-    /// What was not used or was forgotten because a ceiling was reached: rows, values of aggregates, rows
-    /// of joins, groups, and keys of the tables it looks into.
-    pub refused: u64,
-    /// How often an expression asked for what has no value: overflow, division by zero, what is not
-    /// finite.
-    pub undefined: u64,
-    /// Groups that have an open window at the moment.
-    pub groups: usize,
-    /// The bytes that its state takes at the moment, by estimate. Rules that share state share them out
-    /// evenly; the ceiling is that of all of it.
-    pub bytes: usize,
-    /// The nanoseconds that its rows took, extrapolated from some of them, chosen at random among all rows
-    /// that a rule was asked for: what the index spared is not in it, and what finding the rule in the index
-    /// took neither. Rules that share the work share it out evenly. Zero where [`Config::nanos`] is not set.
-    pub ns: u64,
-    /// Until when the rule counts as degraded, since it reached a ceiling; `None` if it never did.
-    pub degraded_until: Option<Mono>,
-}
-
-/// For how long a rule counts as degraded after it reached a ceiling.
-const DEGRADED: Duration = Duration::from_secs(300);
-
 /// Runs the rules of one set.
 #[derive(Debug)]
 pub struct Engine {
@@ -165,7 +133,7 @@ pub struct Engine {
     /// What rules without state of their own are given for it.
     unused: Ledger,
     /// What is counted by stream, or by unit, is in here as its distance to that count.
-    accounts: Vec<Account>,
+    accounts: Accounts,
     clock_trusted: bool,
     /// Whether state changed since somebody asked.
     changed: bool,
@@ -285,7 +253,7 @@ impl Engine {
             sampler: Sampler::default(),
             fed: fed(&plan),
             unused: Ledger::none(),
-            accounts: vec![Account::default(); plan.rules.len()],
+            accounts: Accounts::new(plan.rules.len()),
             plan,
             config,
             clock_trusted: true,
@@ -328,7 +296,7 @@ impl Engine {
         for (table, lookers) in self.fed.get(stream).into_iter().flatten() {
             let refused = if future { 0 } else { self.tables.feed(*table, row) };
             for rule in lookers.iter().filter(|_| refused > 0) {
-                let account = &mut self.accounts[*rule];
+                let account = self.accounts.get_mut(*rule);
                 account.refused += refused;
                 account.degraded_until = Some(now.mono.plus(DEGRADED));
                 self.limited = true;
@@ -370,7 +338,7 @@ impl Engine {
         let Unit { rules, operator, ledger, account, .. } = unit;
         let (gate, proved) = (self.gates[leader], candidate.is_proved());
         let (tables, watch, order) = (&self.tables, &mut self.watch, gate.order(older));
-        let peers = Peers { rules, own: &mut self.accounts, gates: &self.gates };
+        let peers = Peers { rules, own: Some(&mut self.accounts), gates: &self.gates };
         let lines = MAX_LINES;
         let mut work =
             Work { ctx, gate, proved, watch, order, tables, now, account, peers, ledger, lines, out };
@@ -409,8 +377,8 @@ impl Engine {
             order: gate.order(older),
             tables: &self.tables,
             now,
-            account: &mut self.accounts[rule],
-            peers: Peers { rules: &[], own: &mut [], gates: &[] },
+            account: self.accounts.get_mut(rule),
+            peers: Peers { rules: &[], own: None, gates: &[] },
             ledger: &mut self.unused,
             lines: MAX_LINES,
             out,
@@ -418,7 +386,7 @@ impl Engine {
         op::Operator::Each.push(&mut work, 0, row);
         if let (Some(clock), Some(began)) = (clock, began) {
             let took = clock().saturating_sub(began).saturating_mul(Sampler::EACH);
-            let account = &mut self.accounts[rule];
+            let account = self.accounts.get_mut(rule);
             account.ns = account.ns.saturating_add(took);
         }
     }
@@ -442,7 +410,7 @@ impl Engine {
                 let leader = unit.leader();
                 let ctx = Context::new(&self.plan, leader, &self.config);
                 let Unit { rules, operator, ledger, account, .. } = unit;
-                let peers = Peers { rules, own: &mut self.accounts, gates: &self.gates };
+                let peers = Peers { rules, own: Some(&mut self.accounts), gates: &self.gates };
                 let (gate, tables, watch) = (self.gates[leader], &self.tables, &mut self.watch);
                 let (proved, order, lines) = (false, Order::Newest, MAX_LINES);
                 let mut work =
@@ -475,7 +443,7 @@ impl Engine {
 
     /// Each rule's account, in the order of the plan.
     pub fn accounts(&self) -> Vec<Account> {
-        self.counted(self.accounts.clone())
+        self.counted(self.accounts.all())
     }
 
     /// What rules show whose own parts are these.
@@ -493,7 +461,7 @@ impl Engine {
     /// Lets the rules show these accounts from here on.
     fn show(&mut self, accounts: &[Account]) {
         let none = self.counted(vec![Account::default(); self.plan.rules.len()]);
-        self.accounts = accounts.iter().zip(&none).map(|(account, none)| account.without(none)).collect();
+        self.accounts = Accounts::of(accounts.iter().zip(&none).map(|(account, none)| account.without(none)));
     }
 
     /// Adds what is counted once for all readers of a stream.
@@ -585,7 +553,7 @@ impl Engine {
         out.len(units.len());
         for unit in units {
             out.len(unit.rules.len());
-            for rule in &unit.rules {
+            for rule in unit.rules.iter() {
                 let ctx = Context::new(&self.plan, *rule, &self.config);
                 out.run(ctx.rule.alert.rule.as_bytes());
                 out.u64(ctx.rule.state);

@@ -8,7 +8,8 @@ use super::gate::Gate;
 use super::table::Tables;
 use super::watch::Watch;
 use super::watermark::Mark;
-use super::{Account, Context, DEGRADED};
+use super::account::{Account, Accounts, DEGRADED};
+use super::Context;
 use crate::model::row::{Observation, Order};
 use crate::model::time::{Now, Timestamp};
 use crate::model::value::Value;
@@ -40,7 +41,7 @@ pub(super) struct Peers<'a> {
     /// Their places in the plan. The first is the one of [`Work::ctx`].
     pub(super) rules: &'a [usize],
     /// The own accounts of all rules of the plan.
-    pub(super) own: &'a mut [Account],
+    pub(super) own: Option<&'a mut Accounts>,
     /// The gates of all rules of the plan.
     pub(super) gates: &'a [Gate],
 }
@@ -82,7 +83,7 @@ impl<'a> Work<'a> {
 
     /// The surroundings of one of several rules that the operator runs for.
     pub(super) fn of(&mut self, rule: usize) -> Work<'_> {
-        let Self { ctx, watch, order, tables, now, peers, ledger, out, .. } = self;
+        let Self { ctx, watch, order, tables, now, account, peers, ledger, out, .. } = self;
         Work {
             ctx: Context::new(ctx.plan, rule, ctx.config),
             gate: peers.gates[rule],
@@ -91,8 +92,11 @@ impl<'a> Work<'a> {
             order: *order,
             tables,
             now: *now,
-            account: &mut peers.own[rule],
-            peers: Peers { rules: &[], own: &mut [], gates: &[] },
+            account: match &mut peers.own {
+                Some(own) => own.get_mut(rule),
+                None => account,
+            },
+            peers: Peers { rules: &[], own: None, gates: &[] },
             ledger,
             lines: MAX_LINES,
             out,

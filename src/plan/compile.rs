@@ -139,7 +139,9 @@ impl Compiler<'_> {
         }
         let basis = Basis::new(streams, &found);
         let mut plan = std::mem::take(&mut self.catalog).into_plan(rules);
-        for (stream, was) in plan.streams.iter_mut().zip(before.iter().flat_map(|before| &before.plan.streams)) {
+        for (stream, was) in
+            plan.streams.iter_mut().zip(before.iter().flat_map(|before| &before.plan.streams))
+        {
             if stream == was {
                 stream.clone_from(was);
             }

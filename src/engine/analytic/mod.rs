@@ -18,9 +18,12 @@ use crate::plan::logical::{Analytic, AnalyticFunction};
 
 use self::partitions::Partitions;
 
-/// The state of all analytic functions of one list of a rule.
+/// The state of all analytic functions of one list of a rule. Most rules have none.
 #[derive(Debug, Default)]
-pub(super) struct Analytics {
+pub(super) struct Analytics(Option<Box<Functions>>);
+
+#[derive(Debug, Default)]
+struct Functions {
     /// One for each PARTITION BY that differs.
     sets: Vec<Partitions>,
     /// For each function its set, and its place among the functions of the set.
@@ -30,6 +33,64 @@ pub(super) struct Analytics {
 impl Analytics {
     /// Nothing seen yet. Functions with the same PARTITION BY remember at most so many partitions.
     pub(super) fn new(plan: &[Analytic], most: usize) -> Self {
+        Self((!plan.is_empty()).then(|| Box::new(Functions::new(plan, most))))
+    }
+
+    /// Whether there is no function.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Takes a row in, and gives the value of each function for it. `scope` has no analytics yet; they are
+    /// filled in one after the other, so that one function may use those before it. `refused` counts
+    /// partitions that were forgotten, and what had no room: a new partition, whose functions are NULL
+    /// then, or what a function must remember, which then begins anew.
+    pub(super) fn take(
+        &mut self,
+        plan: &[Analytic],
+        scope: Scope<'_>,
+        budget: &mut Budget,
+        refused: &mut u64,
+    ) -> Vec<Value> {
+        self.0.as_mut().map_or_else(Vec::new, |functions| functions.take(plan, scope, budget, refused))
+    }
+
+    /// The row of `scope` (with its analytics) gave an output row.
+    pub(super) fn hit(&mut self, plan: &[Analytic], scope: Scope<'_>) {
+        if let Some(functions) = &mut self.0 {
+            functions.hit(plan, scope);
+        }
+    }
+
+    /// Whether it remembers nothing.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.0.as_ref().is_none_or(|functions| functions.is_fresh())
+    }
+
+    /// What it took from the budget.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |functions| functions.bytes())
+    }
+
+    /// Writes the state.
+    pub(super) fn write(&self, out: &mut Writer) {
+        if let Some(functions) = &self.0 {
+            functions.write(out);
+        }
+    }
+
+    /// Reads what [`Self::write`] wrote for the same functions.
+    pub(super) fn read(plan: &[Analytic], most: usize, from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
+        let mut new = Self::new(plan, most);
+        if let Some(functions) = &mut new.0 {
+            functions.read(plan, from)?;
+        }
+        Ok(new)
+    }
+}
+
+impl Functions {
+    fn new(plan: &[Analytic], most: usize) -> Self {
         let mut new = Self::default();
         let mut different: Vec<usize> = Vec::new();
         for (index, analytic) in plan.iter().enumerate() {
@@ -45,16 +106,7 @@ impl Analytics {
         new
     }
 
-    /// Whether there is no function.
-    pub(super) fn is_empty(&self) -> bool {
-        self.places.is_empty()
-    }
-
-    /// Takes a row in, and gives the value of each function for it. `scope` has no analytics yet; they are
-    /// filled in one after the other, so that one function may use those before it. `refused` counts
-    /// partitions that were forgotten, and what had no room: a new partition, whose functions are NULL
-    /// then, or what a function must remember, which then begins anew.
-    pub(super) fn take(
+    fn take(
         &mut self,
         plan: &[Analytic],
         scope: Scope<'_>,
@@ -81,8 +133,7 @@ impl Analytics {
         values
     }
 
-    /// The row of `scope` (with its analytics) gave an output row.
-    pub(super) fn hit(&mut self, plan: &[Analytic], scope: Scope<'_>) {
+    fn hit(&mut self, plan: &[Analytic], scope: Scope<'_>) {
         for (analytic, (set, place)) in plan.iter().zip(&self.places) {
             use AnalyticFunction::{LastHitCount, LastHitTime};
             if matches!(analytic.function, LastHitCount | LastHitTime) {
@@ -93,26 +144,20 @@ impl Analytics {
         }
     }
 
-    /// Whether it remembers nothing.
-    pub(super) fn is_fresh(&self) -> bool {
+    fn is_fresh(&self) -> bool {
         self.sets.iter().all(Partitions::is_empty)
     }
 
-    /// What it took from the budget.
-    pub(super) fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         self.sets.iter().map(Partitions::bytes).sum()
     }
 
-    /// Writes the state.
-    pub(super) fn write(&self, out: &mut Writer) {
+    fn write(&self, out: &mut Writer) {
         self.sets.iter().for_each(|set| set.write(out));
     }
 
-    /// Reads what [`Self::write`] wrote for the same functions.
-    pub(super) fn read(plan: &[Analytic], most: usize, from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
-        let mut new = Self::new(plan, most);
-        new.sets.iter_mut().try_for_each(|set| set.read(plan, from))?;
-        Ok(new)
+    fn read(&mut self, plan: &[Analytic], from: &mut Reader<'_>) -> Result<(), SnapshotError> {
+        self.sets.iter_mut().try_for_each(|set| set.read(plan, from))
     }
 }
 

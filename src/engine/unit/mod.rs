@@ -11,6 +11,9 @@
 mod signature;
 mod units;
 
+use std::ops::Deref;
+
+use super::account::Entry;
 use super::analytic::Analytics;
 use super::budget::Budget;
 use super::layout::{Layout, Remap, fingerprint};
@@ -24,16 +27,44 @@ use crate::plan::logical::{Analytic, RulePlan};
 pub(super) use self::signature::{draws, is_sliceable};
 pub(super) use self::units::{Units, look, together};
 
+/// Places of rules; mostly it is one.
+#[derive(Debug)]
+pub(super) enum Rules {
+    One(usize),
+    Many(Box<[usize]>),
+}
+
+impl From<Vec<usize>> for Rules {
+    fn from(rules: Vec<usize>) -> Self {
+        match *rules {
+            [one] => Self::One(one),
+            _ => Self::Many(rules.into()),
+        }
+    }
+}
+
+impl Deref for Rules {
+    type Target = [usize];
+
+    #[inline]
+    fn deref(&self) -> &[usize] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(all) => all,
+        }
+    }
+}
+
 /// One operator with its state, and the rules that it runs for.
 #[derive(Debug)]
 pub(super) struct Unit {
     /// Its rules, by their places in the plan, ascending. The first one leads: the operator reads the plan
     /// through it.
-    pub(super) rules: Vec<usize>,
+    pub(super) rules: Rules,
     pub(super) operator: Operator,
     pub(super) ledger: Ledger,
     /// What is counted once for all its rules.
-    pub(super) account: Account,
+    pub(super) account: Entry,
     /// When it will be looked at.
     pub(super) look: Option<Mark>,
 }
@@ -48,7 +79,7 @@ impl Unit {
             random: sequence(seed, &ctx.rule.alert.rule),
         };
         let operator = Operator::new(ctx, &rules);
-        Self { rules, operator, ledger, account: Account::default(), look: None }
+        Self { rules: rules.into(), operator, ledger, account: Entry::default(), look: None }
     }
 
     /// The rule through which the plan is read.
@@ -60,7 +91,7 @@ impl Unit {
     /// of the first.
     pub(super) fn run_for(&mut self, ctx: Context<'_>, rules: Vec<usize>) {
         self.operator.run_for(ctx, &rules, &mut self.ledger.budget);
-        self.rules = rules;
+        self.rules = rules.into();
     }
 
     /// As [`Self::run_for`], where it runs for one rule and the plan says the same of it up to where windows
@@ -76,14 +107,14 @@ impl Unit {
 
     /// Such a unit of one rule runs for another one in its place from here on.
     pub(super) fn begin_anew(&mut self, ctx: Context<'_>, seed: u64) {
-        self.account = Account::default();
+        self.account = Entry::default();
         self.seed(seed, &ctx.rule.alert.rule);
     }
 
     /// What is counted for a rule besides its own part.
     pub(super) fn counted(&self, rule: usize) -> Account {
-        let Some((late, undefined, groups)) = self.operator.counted(rule) else { return self.account };
-        let all = &self.account;
+        let all = &*self.account;
+        let Some((late, undefined, groups)) = self.operator.counted(rule) else { return *all };
         Account { late: all.late + late, undefined: all.undefined + undefined, groups, ..*all }
     }
 
@@ -133,39 +164,8 @@ impl Unit {
         budget.charge(rows.bytes() + groups.bytes());
         let operator = Operator::read(ctx, &rules, now, &mut budget, from)?;
         let account = Account { groups: operator.groups(), bytes: budget.used(), ..Account::default() };
-        Ok(Self { rules, operator, ledger: Ledger { budget, rows, groups, random }, account, look: None })
-    }
-}
-
-impl Account {
-    /// The account of one rule: its own part, and what its unit counted for all of its `rules`. Bytes are
-    /// shared out evenly, so that those of all rules add up to what there is.
-    pub(super) fn with(self, shared: &Self, rules: usize) -> Self {
-        Self {
-            groups: shared.groups,
-            bytes: shared.bytes.div_ceil(rules.max(1)),
-            degraded_until: self.degraded_until.max(shared.degraded_until),
-            ..self.each(shared, u64::wrapping_add)
-        }
-    }
-
-    /// The own part of a rule that shows this account, where it would show `shared` with none.
-    pub(super) fn without(self, shared: &Self) -> Self {
-        Self { groups: 0, bytes: 0, ..self.each(shared, u64::wrapping_sub) }
-    }
-
-    fn each(self, other: &Self, with: fn(u64, u64) -> u64) -> Self {
-        Self {
-            rows: with(self.rows, other.rows),
-            matched: with(self.matched, other.matched),
-            late: with(self.late, other.late),
-            future: with(self.future, other.future),
-            retained: with(self.retained, other.retained),
-            refused: with(self.refused, other.refused),
-            undefined: with(self.undefined, other.undefined),
-            ns: with(self.ns, other.ns),
-            ..self
-        }
+        let ledger = Ledger { budget, rows, groups, random };
+        Ok(Self { rules: rules.into(), operator, ledger, account: account.into(), look: None })
     }
 }
 

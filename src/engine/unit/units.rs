@@ -45,7 +45,7 @@ impl Units {
     /// [noted](Self::look_at_all) then.
     pub(in crate::engine) fn put(&mut self, unit: Unit) {
         let at = self.holes.pop().unwrap_or(self.list.len());
-        for rule in &unit.rules {
+        for rule in unit.rules.iter() {
             self.of[*rule] = at;
         }
         if at == self.list.len() {
@@ -92,7 +92,7 @@ impl Units {
             for at in units {
                 let Some(gone) = self.list.get_mut(at).and_then(Option::take) else { continue };
                 self.holes.push(at);
-                rules.extend(gone.rules);
+                rules.extend(gone.rules.iter());
             }
             rules.sort_unstable();
             self.begin(plan, config, rules, 0);
@@ -143,7 +143,11 @@ impl Units {
 
     /// No unit counts as degraded.
     pub(in crate::engine) fn forgive(&mut self) {
-        self.list.iter_mut().flatten().for_each(|unit| unit.account.degraded_until = None);
+        self.list.iter_mut().flatten().for_each(|unit| {
+            if unit.account.degraded_until.is_some() {
+                unit.account.degraded_until = None;
+            }
+        });
     }
 
     /// Starts all generators anew.
