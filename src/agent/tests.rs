@@ -140,9 +140,15 @@ fn mixed(rules: &BTreeMap<u8, (u8, u8, u8)>) -> String {
         let (id, device) = (format!("r{id}"), format!("d{device}"));
         let when = format!("x > {threshold}");
         match kind % 6 {
-            0 => serde_json::json!({"id": id, "sql": format!("SELECT device, v AS x FROM s WHERE device = '{device}'"), "when": when}),
-            1 => serde_json::json!({"id": id, "sql": "SELECT device, w AS x FROM s", "when": when, "clear": "x < 1"}),
-            2 => serde_json::json!({"id": id, "sql": format!("SELECT device, v AS x FROM s WHERE v > {threshold}"), "repeat": "1s"}),
+            0 => {
+                serde_json::json!({"id": id, "sql": format!("SELECT device, v AS x FROM s WHERE device = '{device}'"), "when": when})
+            }
+            1 => {
+                serde_json::json!({"id": id, "sql": "SELECT device, w AS x FROM s", "when": when, "clear": "x < 1"})
+            }
+            2 => {
+                serde_json::json!({"id": id, "sql": format!("SELECT device, v AS x FROM s WHERE v > {threshold}"), "repeat": "1s"})
+            }
             3 => serde_json::json!({
                 "id": id, "when": when,
                 "sql": "SELECT device, avg(v) AS x FROM s GROUP BY device, TUMBLINGWINDOW(ss, 10)",

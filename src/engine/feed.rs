@@ -110,6 +110,7 @@ pub(super) fn feeds(plan: &Plan, config: &Config, gates: &[Gate], units: &Units)
     for leader in units.all().into_iter().map(Unit::leader) {
         list(&mut feeds, plan, config, (leader, gates[leader]));
     }
+    feeds.iter_mut().for_each(|feed| feed.index.shrink());
     feeds
 }
 

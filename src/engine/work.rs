@@ -1,6 +1,8 @@
 //! What surrounds an operator while it works on a row or on a deadline: the rule, the time, the
 //! tables, the rule's account and ceilings, and where observations go.
 
+use super::Context;
+use super::account::{Account, Accounts, DEGRADED};
 use super::analytic::Analytics;
 use super::budget::Budget;
 use super::expr::{Env, Scope, eval};
@@ -8,8 +10,6 @@ use super::gate::Gate;
 use super::table::Tables;
 use super::watch::Watch;
 use super::watermark::Mark;
-use super::account::{Account, Accounts, DEGRADED};
-use super::Context;
 use crate::model::row::{Observation, Order};
 use crate::model::time::{Now, Timestamp};
 use crate::model::value::Value;

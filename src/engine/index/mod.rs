@@ -186,6 +186,12 @@ impl Index {
         }
     }
 
+    /// Gives back the room that it took while readers came, but for a few that may come later.
+    pub(super) fn shrink(&mut self) {
+        self.clusters.shrink();
+        self.residuals.shrink();
+    }
+
     /// Takes a reader's condition out, which must be the one that it was put in with.
     pub(super) fn remove(&mut self, reader: u32, condition: &Condition) {
         for conjunction in &condition.any {

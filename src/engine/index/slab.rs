@@ -26,6 +26,11 @@ impl<T> Slab<T> {
         u32::try_from(self.items.len() - 1).unwrap_or(u32::MAX)
     }
 
+    /// Gives room back, but for a few that may come later.
+    pub(super) fn shrink(&mut self) {
+        self.items.shrink_to(self.items.len() + self.items.len() / 16);
+    }
+
     pub(super) fn remove(&mut self, at: u32) -> Option<T> {
         let item = self.items.get_mut(at as usize)?.take()?;
         self.free.push(at);

@@ -48,6 +48,9 @@ fn planned(rules: &[Option<(usize, u8, i64)>]) -> Arc<Plan> {
 
 type Change = Vec<(usize, Option<(u8, i64)>)>;
 
+/// A row: device, value, and seconds since the one before.
+type Step = (u8, i64, i64);
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -62,7 +65,7 @@ proptest! {
         ),
         index: bool, share: bool,
     ) {
-        let steps: Vec<(Change, Vec<(u8, i64, i64)>)> = steps;
+        let steps: Vec<(Change, Vec<Step>)> = steps;
         let config = Config { index, share, ..Config::default() };
         let mut rules: Vec<Option<(usize, u8, i64)>> = (0..6).map(|at: usize| Some((at, at as u8, 1))).collect();
         let mut fresh = 6;

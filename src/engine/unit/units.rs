@@ -35,7 +35,12 @@ impl Units {
         rules: impl IntoIterator<Item = usize>,
         seed: u64,
     ) {
-        for rules in together(plan, config, rules) {
+        let all = together(plan, config, rules);
+        if self.list.is_empty() {
+            // Room for a few that may come later; twice the room would be most of what a rule takes.
+            self.list.reserve_exact(all.len() + all.len() / 16);
+        }
+        for rules in all {
             let ctx = Context::new(plan, rules.first().copied().unwrap_or_default(), config);
             self.put(Unit::new(ctx, rules, seed));
         }
