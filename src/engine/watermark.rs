@@ -202,6 +202,11 @@ impl Progress {
         upto.is_none()
     }
 
+    /// Rows have come up to `greatest`, and the watermark to `closed`, whatever was before.
+    pub(super) fn restart(&mut self, greatest: Timestamp, closed: Timestamp) {
+        (self.greatest, self.closed) = (greatest, closed);
+    }
+
     /// The watermark has come to `upto`, if it was not beyond.
     #[inline]
     pub(super) fn reach(&mut self, upto: Timestamp) {

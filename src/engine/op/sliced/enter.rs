@@ -78,7 +78,7 @@ impl Store {
         if mode == Mode::Arrival && (lane.split.is_some() || time < lane.progress.greatest().max(lane.forced))
         {
             let Some(stamp) = lane.stamp_of_all(time) else { return self.take_apart(work, at, arrival) };
-            lane.split = None;
+            lane.join(stamp);
             time = stamp;
         } else if mode == Mode::Slowest {
             let config = work.ctx.config;
