@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::snapshot::{Reader, SnapshotError, Writer};
+use crate::model::fold::BuildFold;
 use crate::model::time::{Mono, Timestamp};
 use crate::model::value::Value;
 
@@ -65,23 +66,27 @@ enum Pace {
     Arrival(BTreeMap<Timestamp, Mark>),
 }
 
-/// The keys that are not idle.
+/// The keys that are not idle. A row moves its key later in both orders, and nothing depends on where a key
+/// stands but on who is first: so a key is put where it belongs when it comes to the front.
 #[derive(Clone, Debug, Default)]
 struct Slowest {
-    keys: HashMap<Value, Key>,
+    ids: HashMap<Value, u64, BuildFold>,
+    keys: HashMap<u64, Key, BuildFold>,
     by_time: BTreeSet<(Timestamp, u64)>,
-    by_seen: BTreeMap<(Mark, u64), Value>,
+    by_seen: BTreeSet<(Mark, u64)>,
     next: u64,
     /// What the keys take.
     bytes: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Key {
-    id: u64,
+    name: Value,
     /// Up to where its own rows, less its lateness, would have the watermark.
     reach: Timestamp,
     seen: Mark,
+    /// The time at which it stands in the order of times.
+    stands: Timestamp,
 }
 
 impl Progress {
@@ -125,8 +130,8 @@ impl Progress {
     pub(super) fn is_full_for(&self, key: &Value, most: usize, most_bytes: usize) -> bool {
         match &self.pace {
             Pace::Slowest(slowest) => {
-                let full = slowest.keys.len() >= most || slowest.bytes + key.bytes() > most_bytes;
-                full && !slowest.keys.contains_key(key)
+                let full = slowest.ids.len() >= most || slowest.bytes + key.bytes() > most_bytes;
+                full && !slowest.ids.contains_key(key)
             }
             Pace::Own | Pace::Arrival(_) => false,
         }
@@ -165,7 +170,7 @@ impl Progress {
     pub(super) fn deadline(&self, open: bool, idle: Duration) -> Option<Mark> {
         match &self.pace {
             Pace::Own => open.then(|| self.seen.plus(idle)),
-            Pace::Slowest(slowest) => slowest.by_seen.keys().next().map(|(seen, _)| seen.plus(idle)),
+            Pace::Slowest(slowest) => slowest.by_seen.first().map(|(seen, _)| seen.plus(idle)),
             Pace::Arrival(dues) => dues.values().next().copied(),
         }
     }
@@ -197,6 +202,11 @@ impl Progress {
         upto.is_none()
     }
 
+    /// Rows have come up to `greatest`, and the watermark to `closed`, whatever was before.
+    pub(super) fn restart(&mut self, greatest: Timestamp, closed: Timestamp) {
+        (self.greatest, self.closed) = (greatest, closed);
+    }
+
     /// The watermark has come to `upto`, if it was not beyond.
     #[inline]
     pub(super) fn reach(&mut self, upto: Timestamp) {
@@ -216,12 +226,14 @@ impl Progress {
             Pace::Own => {}
             Pace::Slowest(slowest) => {
                 out.u64(slowest.next);
-                out.len(slowest.by_seen.len());
-                for ((seen, id), key) in &slowest.by_seen {
-                    seen.write(now, out);
+                let mut all: Vec<(&u64, &Key)> = slowest.keys.iter().collect();
+                all.sort_unstable_by_key(|(id, key)| (key.seen, **id));
+                out.len(all.len());
+                for (id, key) in all {
+                    key.seen.write(now, out);
                     out.u64(*id);
-                    out.value(key);
-                    out.time(slowest.keys.get(key).map_or(Timestamp::MIN, |key| key.reach));
+                    out.value(&key.name);
+                    out.time(key.reach);
                 }
             }
             Pace::Arrival(dues) => {
@@ -246,11 +258,12 @@ impl Progress {
                 slowest.next = from.u64()?;
                 for _ in 0..from.len()? {
                     let (seen, id) = (Mark::read(now, from)?, from.u64()?);
-                    let (key, reach) = (from.value()?, from.time()?);
-                    if id >= slowest.next || slowest.keys.contains_key(&key) {
+                    let (name, reach) = (from.value()?, from.time()?);
+                    let known = slowest.ids.contains_key(&name) || slowest.keys.contains_key(&id);
+                    if id >= slowest.next || known {
                         return Err(from.damaged());
                     }
-                    slowest.put(key, Key { id, reach, seen });
+                    slowest.put(id, Key { name, reach, seen, stands: reach });
                 }
             }
             Pace::Arrival(dues) => {
@@ -267,28 +280,41 @@ impl Progress {
 }
 
 impl Slowest {
-    fn row(&mut self, key: &Value, reach: Timestamp, now: Mark) {
-        let old = self.keys.get(key).copied();
-        let new = match old {
-            Some(old) => {
-                self.by_time.remove(&(old.reach, old.id));
-                self.by_seen.remove(&(old.seen, old.id));
-                self.bytes -= key.bytes().min(self.bytes);
-                Key { id: old.id, reach: old.reach.max(reach), seen: now }
-            }
-            None => {
-                self.next += 1;
-                Key { id: self.next - 1, reach, seen: now }
-            }
-        };
-        self.put(key.clone(), new);
+    fn row(&mut self, name: &Value, reach: Timestamp, now: Mark) {
+        if let Some(key) = self.ids.get(name).and_then(|id| self.keys.get_mut(id)) {
+            key.reach = key.reach.max(reach);
+            key.seen = now;
+            self.find_first();
+        } else {
+            self.next += 1;
+            self.put(self.next - 1, Key { name: name.clone(), reach, seen: now, stands: reach });
+        }
     }
 
-    fn put(&mut self, name: Value, key: Key) {
-        self.bytes += name.bytes();
-        self.by_time.insert((key.reach, key.id));
-        self.by_seen.insert((key.seen, key.id), name.clone());
-        self.keys.insert(name, key);
+    fn put(&mut self, id: u64, key: Key) {
+        self.bytes += key.name.bytes();
+        self.by_time.insert((key.reach, id));
+        self.by_seen.insert((key.seen, id));
+        self.ids.insert(key.name.clone(), id);
+        self.keys.insert(id, key);
+    }
+
+    /// Puts keys where they belong, until in both orders the first one does.
+    fn find_first(&mut self) {
+        let Self { keys, by_time, by_seen, .. } = self;
+        while let Some((reach, id)) = by_time.first().copied()
+            && let Some(key) = keys.get_mut(&id).filter(|key| key.reach != reach)
+        {
+            by_time.pop_first();
+            key.stands = key.reach;
+            by_time.insert((key.reach, id));
+        }
+        while let Some((seen, id)) = by_seen.first().copied()
+            && let Some(key) = keys.get(&id).filter(|key| key.seen != seen)
+        {
+            by_seen.pop_first();
+            by_seen.insert((key.seen, id));
+        }
     }
 
     fn least(&self) -> Option<Timestamp> {
@@ -297,12 +323,14 @@ impl Slowest {
 
     /// An idle key holds nobody up. If it comes back, it is a key like any other.
     fn forget_quietest(&mut self) {
-        if let Some((_, name)) = self.by_seen.pop_first()
-            && let Some(key) = self.keys.remove(&name)
+        if let Some((_, id)) = self.by_seen.pop_first()
+            && let Some(key) = self.keys.remove(&id)
         {
-            self.bytes -= name.bytes().min(self.bytes);
-            self.by_time.remove(&(key.reach, key.id));
+            self.ids.remove(&key.name);
+            self.bytes -= key.name.bytes().min(self.bytes);
+            self.by_time.remove(&(key.stands, id));
         }
+        self.find_first();
     }
 }
 

@@ -205,12 +205,7 @@ pub(in crate::engine) fn together(
 
 impl Known {
     /// Takes a rule in, if it may share with these; gives their place.
-    fn take(
-        &mut self,
-        signature: &Signature,
-        measures: Option<(i64, i64)>,
-        names: &[u64],
-    ) -> Option<usize> {
+    fn take(&mut self, signature: &Signature, measures: Option<(i64, i64)>, names: &[u64]) -> Option<usize> {
         if !self.signature.is_like(signature) {
             return None;
         }

@@ -83,7 +83,9 @@ impl Store {
         let Some(lane) = self.lanes.get_mut(at) else { return false };
         let moved = (lane.progress.reached(), lane.next_end, lane.forced) != before;
         (0..lane.tracks.len()).for_each(|one| lane.forget_dues(one));
-        moved || lane.has_ripe() || self.lanes.get(at).and_then(|lane| self.deadline(lane)).is_some_and(|deadline| deadline > look)
+        moved
+            || lane.has_ripe()
+            || self.lanes.get(at).and_then(|lane| self.deadline(lane)).is_some_and(|deadline| deadline > look)
     }
 
     /// Sees to it that a lane is looked at by its deadline, and counts those that wait for nothing.

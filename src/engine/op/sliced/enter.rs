@@ -75,11 +75,10 @@ impl Store {
         let (mode, lateness) = (self.mode, self.lateness);
         let Some(lane) = self.lanes.get_mut(at) else { return };
         let mut time = arrival.time;
-        if mode == Mode::Arrival
-            && (lane.split.is_some() || time < lane.progress.greatest().max(lane.forced))
+        if mode == Mode::Arrival && (lane.split.is_some() || time < lane.progress.greatest().max(lane.forced))
         {
             let Some(stamp) = lane.stamp_of_all(time) else { return self.take_apart(work, at, arrival) };
-            lane.split = None;
+            lane.join(stamp);
             time = stamp;
         } else if mode == Mode::Slowest {
             let config = work.ctx.config;

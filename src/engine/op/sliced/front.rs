@@ -6,6 +6,7 @@
 //! the lane. Aggregates that are put together from parts do not show it.
 
 use super::Store;
+use super::aggregates::Intake;
 use super::enter::Arrival;
 use super::lane::{Lane, Slice};
 use super::partials::Partials;
@@ -35,7 +36,7 @@ pub(super) struct Front {
     partials: Partials,
 }
 
-/// A name that is short enough to stand in its place: its length and bytes.
+/// A name that is short enough to stand in its place: its bytes and length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Short([u64; 2]);
 
@@ -43,11 +44,22 @@ impl Short {
     #[inline]
     fn of(value: &Value) -> Option<Self> {
         let Value::Str(text) = value else { return None };
-        let mut all = [0; 16];
-        all.get_mut(..text.len()).filter(|_| text.len() < 16)?.copy_from_slice(text.as_bytes());
-        all[15] = u8::try_from(text.len()).ok()?;
-        let [a, b] = all.as_chunks::<8>().0 else { return None };
-        Some(Self([u64::from_le_bytes(*a), u64::from_le_bytes(*b)]))
+        let bytes = text.as_bytes();
+        let length = bytes.len() as u64;
+        // Two words that overlap hold all bytes; together with the length they tell texts apart.
+        let (first, last) = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+            (Some(first), Some(last)) if length < 16 => {
+                (u64::from_le_bytes(*first), u64::from_le_bytes(*last) & !0xff | length)
+            }
+            (Some(_), _) => return None,
+            _ => match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+                (Some(first), Some(last)) => {
+                    (u32::from_le_bytes(*first).into(), u64::from(u32::from_le_bytes(*last)) << 8 | length)
+                }
+                _ => (bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), length),
+            },
+        };
+        Some(Self([first, last]))
     }
 }
 
@@ -57,12 +69,17 @@ impl Front {
 }
 
 impl Store {
-    /// Adds a row to the front of its lane, if that is all there is to do.
+    /// Adds a row of this time to the front of the lane of this name, if that is all there is to do.
     #[inline]
-    pub(super) fn is_quick(&mut self, work: &mut Work<'_>, arrival: &Arrival<'_>) -> bool {
-        let (Some(names), None, true) = (arrival.lane, arrival.group, arrival.passes) else { return false };
-        let Some(name) = names.only().and_then(Short::of) else { return false };
-        let hash = self.lanes.hash(names);
+    pub(super) fn is_quick(
+        &mut self,
+        work: &mut Work<'_>,
+        name: &Value,
+        time: Timestamp,
+        intake: Intake<'_>,
+    ) -> bool {
+        let hash = self.lanes.hash_one(name);
+        let Some(name) = Short::of(name) else { return false };
         let fronts = &self.fronts;
         let is = |at: usize| {
             let front = fronts.get(at).and_then(Option::as_ref);
@@ -72,7 +89,7 @@ impl Store {
         let Some(front) = found.and_then(|at| self.fronts.get_mut(at)).and_then(Option::as_mut) else {
             return false;
         };
-        let (time, mark) = (arrival.time, work.mark());
+        let mark = work.mark();
         if time < front.from || time >= front.upto || front.look.is_some_and(|look| look <= mark) {
             return false;
         }
@@ -86,7 +103,7 @@ impl Store {
         front.seen = Some(mark);
         self.next_order += 1;
         let budget = &mut work.ledger.budget;
-        work.account.refused += self.aggregates.add(&mut front.partials, arrival.intake, budget);
+        work.account.refused += self.aggregates.add(&mut front.partials, intake, budget);
         true
     }
 

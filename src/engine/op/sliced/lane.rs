@@ -147,6 +147,15 @@ impl Lane {
         (1..self.tracks.len()).all(|definition| self.stamp(definition, time) == first).then_some(first)
     }
 
+    /// Rows have brought all definitions to this time: they go on together. How far those had come that are
+    /// gone by now does not count.
+    pub(super) fn join(&mut self, stamp: Timestamp) {
+        if let Some(split) = self.split.take() {
+            let closed = split.iter().map(|reach| reach.closed).max();
+            self.progress.restart(stamp, closed.unwrap_or(Timestamp::MIN));
+        }
+    }
+
     /// Whether a window is open.
     pub(super) fn waits(&self) -> bool {
         self.next_end != NEVER

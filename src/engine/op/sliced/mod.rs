@@ -66,6 +66,8 @@ struct Key {
     /// The slots of GROUP BY, where it has nothing but slots.
     group: Option<Box<[usize]>>,
     lane: Laned,
+    /// The slot of the only value that names a lane of one group.
+    name: Option<usize>,
 }
 
 /// Whose progress a group follows.
@@ -139,7 +141,11 @@ impl Key {
             (true, Some(key)) => Laned::Key([key]),
             (true, None) => Laned::Group,
         };
-        Self { own, group, lane }
+        let name = match (&lane, group.as_deref()) {
+            (Laned::Alone([slot]), _) | (Laned::Group, Some([slot])) => Some(*slot),
+            _ => None,
+        };
+        Self { own, group, lane, name }
     }
 }
 
@@ -229,11 +235,16 @@ impl Sliced {
         let sides = [&row.slots[..]];
         let analytics = work.analytics(Scope::row(&sides, &[], &env));
         let scope = Scope::row(&sides, &analytics, &env);
+        let passes = work.passes(scope) && window.filter.as_ref().is_none_or(|filter| holds(filter, scope));
+        let intake = Intake { slots: &row.slots, scope, order: self.store.next_order };
+        let name = self.key.name.and_then(|slot| row.slots.get(slot));
+        if passes && name.is_some_and(|name| self.store.is_quick(work, name, row.time, intake)) {
+            return work.settle(&env);
+        }
         let values: Vec<Value> = match self.key.group {
             Some(_) => Vec::new(),
             None => window.group.iter().map(|expr| eval(expr, scope).into_owned()).collect(),
         };
-        let passes = work.passes(scope) && window.filter.as_ref().is_none_or(|filter| holds(filter, scope));
         let group = match &self.key.group {
             Some(places) => Names::at(&row.slots, places),
             None => Names::of(&values),
@@ -245,11 +256,7 @@ impl Sliced {
             Laned::Group => (Some(group), None),
         };
         let key = self.key.own.and_then(|slot| row.slots.get(slot)).unwrap_or(&Value::Null);
-        let intake = Intake { slots: &row.slots, scope, order: self.store.next_order };
-        let arrival = Arrival { key, lane, group, time: row.time, passes, intake };
-        if !self.store.is_quick(work, &arrival) {
-            self.store.take(work, &arrival);
-        }
+        self.store.take(work, &Arrival { key, lane, group, time: row.time, passes, intake });
         work.settle(&env);
     }
 

@@ -189,7 +189,11 @@ impl Store {
             let Open { order, next_end } = opens[written.places[n]];
             // A window may be closed and not have been given out.
             let waits = next_end <= lane.closed(n);
-            let upto = if waits { Timestamp::from_micros(next_end.micros().saturating_sub(1)) } else { lane.closed(n) };
+            let upto = if waits {
+                Timestamp::from_micros(next_end.micros().saturating_sub(1))
+            } else {
+                lane.closed(n)
+            };
             let next_end = group.end_behind(n, definition, upto);
             if next_end == NEVER {
                 continue;

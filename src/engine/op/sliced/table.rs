@@ -183,11 +183,23 @@ impl<T: Keyed> Table<T> {
     /// The hash of names in this table.
     #[inline]
     pub(super) fn hash(&self, names: Names<'_>) -> u64 {
-        let mut hasher = Fold(self.seed);
         match names.first() {
-            (Value::Str(text), true) => hasher.write(text.as_bytes()),
-            (only, true) => only.hash(&mut hasher),
-            _ => names.iter().for_each(|value| value.hash(&mut hasher)),
+            (only, true) => self.hash_one(only),
+            _ => {
+                let mut hasher = Fold(self.seed);
+                names.iter().for_each(|value| value.hash(&mut hasher));
+                hasher.finish()
+            }
+        }
+    }
+
+    /// The same of a name that is one value.
+    #[inline]
+    pub(super) fn hash_one(&self, name: &Value) -> u64 {
+        let mut hasher = Fold(self.seed);
+        match name {
+            Value::Str(text) => hasher.write(text.as_bytes()),
+            other => other.hash(&mut hasher),
         }
         hasher.finish()
     }
