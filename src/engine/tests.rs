@@ -1,8 +1,8 @@
 //! The engine through its public face: the bench that all its tests share, tumbling windows against a
 //! naive rescan, ceilings, snapshots, rule changes.
 
-mod index;
 mod change;
+mod index;
 mod joins;
 mod kept;
 mod ordered;

@@ -188,7 +188,8 @@ impl Index {
 
     /// Gives back the room that it took while readers came, but for a few that may come later.
     pub(super) fn shrink(&mut self) {
-        self.clusters.shrink();
+        let spare = self.clusters.len() / 16;
+        self.clusters.shrink_to(self.clusters.len() + spare, |known| known.hash);
         self.residuals.shrink();
     }
 
