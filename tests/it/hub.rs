@@ -304,7 +304,7 @@ async fn sets_that_are_large_together_reach_an_agent_that_has_none() {
     assert_eq!(names, ["a", "b", "c", "d", "e", "f", "g", "h"]);
 
     // One that no message could hold, though its file is small.
-    let many: String = (0..80)
+    let many: String = (0..450)
         .map(|i| format!("  - {{id: r{i}, sql: &q{i} 'SELECT t FROM env', annotations: *n}}\n"))
         .collect();
     let env = "CREATE STREAM env (t FLOAT) WITH (DATASOURCE='env', KEY='t')";
