@@ -49,7 +49,8 @@ bench: packages
 counts: packages
 	@gungraun-runner --version 2>/dev/null | grep -qw '$(GUNGRAUN)' || \
 	  $(CARGO) install --locked --version '=$(GUNGRAUN)' gungraun-runner
-	GUNGRAUN_HOME=$(CURDIR)/target/gungraun GUNGRAUN_SAVE_SUMMARY=json 	  $(CARGO) bench --locked --profile counts --package counts
+	GUNGRAUN_HOME=$(CURDIR)/target/gungraun GUNGRAUN_SAVE_SUMMARY=json \
+	  $(CARGO) bench --locked --profile counts --package counts
 
 ## packages: what the tests need from Debian
 packages:

@@ -22,7 +22,7 @@ pub struct Metric {
 /// What is told of a rule: name, help and figure.
 type Figure = (&'static str, &'static str, fn(&RuleStatus) -> u64);
 
-const FIGURES: [Figure; 12] = [
+const FIGURES: [Figure; 11] = [
     ("weir_rule_matches_total", "output rows of a rule for which `when` was true", |r| r.matched),
     ("weir_rule_late_total", "rows too late for their window", |r| r.late),
     ("weir_rule_future_total", "rows dated too far ahead", |r| r.future),
@@ -31,12 +31,12 @@ const FIGURES: [Figure; 12] = [
     ("weir_rule_refused_total", "keys and groups that had no room", |r| r.refused),
     ("weir_rule_undefined_total", "results that do not exist: NULL in their place", |r| r.undefined),
     ("weir_rule_state_bytes", "bytes of a rule's state, by estimate", |r| r.bytes),
-    ("weir_rule_degraded", "whether a rule passed a ceiling lately", |r| u64::from(r.degraded)),
     ("weir_transitions_total", "transitions of a rule's alerts", |r| r.transitions),
     ("weir_alerts_firing", "alerts up", |r| r.firing),
     ("weir_alerts_pending", "alerts pending", |r| r.pending),
 ];
 
+const DEGRADED: (&str, &str) = ("weir_rule_degraded", "whether a rule passed a ceiling lately");
 const SECONDS: (&str, &str) = ("weir_rule_seconds_total", "time that a rule took");
 
 impl Status {
@@ -147,6 +147,10 @@ impl Status {
         }
         for r in &self.core.rules {
             let labels = [("ruleset", &*r.ruleset), ("rule", &*r.rule)];
+            out.add(DEGRADED.0, DEGRADED.1, &labels, u64::from(r.degraded));
+        }
+        for r in &self.core.rules {
+            let labels = [("ruleset", &*r.ruleset), ("rule", &*r.rule)];
             out.float(SECONDS.0, SECONDS.1, &labels, seconds(r.nanos));
         }
     }
@@ -164,6 +168,9 @@ impl Status {
             if r.nanos > 0 {
                 out.float(SECONDS.0, SECONDS.1, &labels, seconds(r.nanos));
             }
+        }
+        for set in self.core.rulesets.iter().filter(|set| set.degraded > 0) {
+            out.add(DEGRADED.0, DEGRADED.1, &[("ruleset", &set.name)], set.degraded as u64);
         }
         AgentReport {
             uptime_seconds: self.uptime_seconds,

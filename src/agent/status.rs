@@ -80,8 +80,8 @@ pub struct CoreStatus {
     pub rulesets: Vec<RuleSetStatus>,
     /// Every stream of every set.
     pub streams: Vec<StreamStatus>,
-    /// Every rule of every set; in a [summary](Detail::Sets) for every set the sums of all its rules, without a
-    /// name.
+    /// Every rule of every set; in what the hub is told, for every set the sums of all its rules,
+    /// without a name.
     pub rules: Vec<RuleStatus>,
     /// Alerts that are pending or up.
     pub alerts: Vec<AlertStatus>,
@@ -104,6 +104,8 @@ pub struct RuleSetStatus {
     pub attempted: String,
     /// How many rules it holds.
     pub rules: usize,
+    /// How many of them passed a ceiling within the last minutes.
+    pub degraded: usize,
 }
 
 /// A stream.
@@ -251,6 +253,23 @@ pub(super) fn of(core: &Core, spool: &Spool, now: Mono, detail: Detail) -> CoreS
         ..CoreStatus::default()
     };
     for (name, set) in core.sets() {
+        let idle = core.idle(now);
+        let known = status.rules.len();
+        let mut degraded = 0;
+        match detail {
+            Detail::Rules => {
+                status.rules.extend(rules(name, set, idle));
+                degraded += status.rules[known..].iter().filter(|rule| rule.degraded).count();
+            }
+            Detail::Sets => {
+                let mut sums = RuleStatus { ruleset: name.to_string(), ..RuleStatus::default() };
+                for (_, rule) in figures(set, idle) {
+                    sums.add(&rule);
+                    degraded += usize::from(rule.degraded);
+                }
+                status.rules.push(sums);
+            }
+        }
         status.rulesets.push(RuleSetStatus {
             name: name.to_string(),
             origin: set.origin.name().to_owned(),
@@ -258,15 +277,12 @@ pub(super) fn of(core: &Core, spool: &Spool, now: Mono, detail: Detail) -> CoreS
             hash: set.hash.to_string(),
             attempted: set.attempted.to_string(),
             rules: set.plan.len(),
+            degraded,
         });
         status.streams.extend(streams(name, set));
         if detail == Detail::Sets {
-            let mut sums = RuleStatus { ruleset: name.to_string(), ..RuleStatus::default() };
-            figures(set, core.idle(now)).for_each(|(_, rule)| sums.add(&rule));
-            status.rules.push(sums);
             continue;
         }
-        status.rules.extend(rules(name, set, core.idle(now)));
         status.alerts.extend(set.active().into_iter().map(|alert| AlertStatus {
             phase: alert.phase.to_owned(),
             fingerprint: alert.fingerprint.to_string(),
@@ -343,10 +359,8 @@ fn figures(set: &Set, idle: Mono) -> impl Iterator<Item = (&Arc<str>, RuleStatus
 }
 
 impl RuleStatus {
-    /// Takes in the figures of another rule.
+    /// Takes in the counts of another rule.
     fn add(&mut self, other: &Self) {
-        let Self { ruleset: _, rule: _, degraded, .. } = other;
-        self.degraded |= degraded;
         for (sum, figure) in [
             (&mut self.rows, other.rows),
             (&mut self.matched, other.matched),

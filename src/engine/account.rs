@@ -34,7 +34,7 @@ pub struct Account {
     pub bytes: usize,
     /// The nanoseconds that its rows took, extrapolated from some of them, chosen at random among all rows
     /// that a rule was asked for: what the index spared is not in it, and what finding the rule in the index
-    /// took neither. Rules that share the work share it out evenly. Zero where [`Config::nanos`] is not set.
+    /// took neither. Rules that share the work share it out evenly. Zero where [`Config::nanos`](super::Config::nanos) is not set.
     pub ns: u64,
     /// Until when the rule counts as degraded, since it reached a ceiling; `None` if it never did.
     pub degraded_until: Option<Mono>,

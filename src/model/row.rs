@@ -94,10 +94,10 @@ pub struct Observation {
     /// The rule, by its place in the plan it was compiled in.
     pub rule: usize,
     /// The values of the rule's key columns, in the order of
-    /// [`AlertSpec::key`](super::alerting::AlertSpec::key).
+    /// [`AlertShape::key`](super::alerting::AlertShape::key).
     pub key: Box<[Value]>,
     /// The output columns, in the order of
-    /// [`AlertSpec::columns`](super::alerting::AlertSpec::columns).
+    /// [`AlertShape::columns`](super::alerting::AlertShape::columns).
     pub values: Box<[Value]>,
     /// Stream time of the observation: the row's own, or the end of its window.
     pub at: Timestamp,

@@ -417,6 +417,20 @@ pub enum Expr {
     Prepared(Function, Arc<[Compiled]>, Vec<Expr>),
 }
 
+impl BinaryOp {
+    /// The same comparison with its operands exchanged; any other operator as it is.
+    #[must_use]
+    pub const fn turned(self) -> Self {
+        match self {
+            Self::Lt => Self::Gt,
+            Self::Le => Self::Ge,
+            Self::Gt => Self::Lt,
+            Self::Ge => Self::Le,
+            other => other,
+        }
+    }
+}
+
 impl Expr {
     /// Visits this expression and all its parts.
     pub fn walk(&self, visit: &mut dyn FnMut(&Self)) {

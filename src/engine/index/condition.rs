@@ -225,7 +225,7 @@ impl<'a> Terms<'a> {
     fn compared(self, op: BinaryOp, a: &'a Expr, b: &'a Expr, wanted: bool) -> Condition {
         let (slot, constant, op) = match (self.slot(a), self.constant(b), self.constant(a), self.slot(b)) {
             (Some(slot), Some(constant), ..) => (slot, constant, op),
-            (_, _, Some(constant), Some(slot)) => (slot, constant, turned(op)),
+            (_, _, Some(constant), Some(slot)) => (slot, constant, op.turned()),
             _ => return Condition::open(),
         };
         let Some(op) = (if wanted { Some(op) } else { negated(op) }) else { return Condition::open() };
@@ -294,17 +294,6 @@ impl<'a> Terms<'a> {
 /// Whether the mask says so of the term.
 pub(in crate::engine) const fn is_total(total: u32, at: usize) -> bool {
     at < 32 && total >> at & 1 == 1
-}
-
-/// The same comparison with its operands exchanged.
-const fn turned(op: BinaryOp) -> BinaryOp {
-    match op {
-        BinaryOp::Lt => BinaryOp::Gt,
-        BinaryOp::Le => BinaryOp::Ge,
-        BinaryOp::Gt => BinaryOp::Lt,
-        BinaryOp::Ge => BinaryOp::Le,
-        other => other,
-    }
 }
 
 /// What is true where a comparison is false; `None` for what compares nothing.

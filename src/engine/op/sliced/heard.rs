@@ -158,7 +158,7 @@ fn gate(rule: &RulePlan, expr: &Expr, columns: &[Expr]) -> Option<(usize, Binary
         }
         Expr::Binary(op, a, b) => match (aggregate(a), aggregate(b)) {
             (Some(n), None) => threshold(n, *op, rule.constant(b)?),
-            (None, Some(n)) => threshold(n, mirrored(*op), rule.constant(a)?),
+            (None, Some(n)) => threshold(n, op.turned(), rule.constant(a)?),
             _ => None,
         },
         _ => None,
@@ -168,17 +168,6 @@ fn gate(rule: &RulePlan, expr: &Expr, columns: &[Expr]) -> Option<(usize, Binary
 fn threshold(aggregate: usize, op: BinaryOp, with: &Value) -> Option<(usize, BinaryOp, Value)> {
     use BinaryOp::{Eq, Ge, Gt, Le, Lt};
     (matches!(op, Lt | Le | Gt | Ge | Eq) && with.as_f64().is_some()).then(|| (aggregate, op, with.clone()))
-}
-
-/// The comparison the other way round.
-fn mirrored(op: BinaryOp) -> BinaryOp {
-    match op {
-        BinaryOp::Lt => BinaryOp::Gt,
-        BinaryOp::Le => BinaryOp::Ge,
-        BinaryOp::Gt => BinaryOp::Lt,
-        BinaryOp::Ge => BinaryOp::Le,
-        other => other,
-    }
 }
 
 /// Whether it is made of comparisons of names and constants only.
