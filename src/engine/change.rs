@@ -1,13 +1,14 @@
-//! A change of the plan while rows flow: what it touches is taken out and put in; nothing else is looked
-//! at, however many rules there are.
+//! Another plan while rows flow. Where it is the next version of the one that runs, what differs is taken out
+//! and put in, and nothing else is looked at, however many rules there are; any other is swapped in whole.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::feed::{Feed, list, unlist};
+use super::feed::{Feed, feeds, list, unlist};
 use super::gate::Gate;
 use super::recent::Recent;
-use super::unit::{Unit, look};
-use super::{Account, Context, Engine};
+use super::unit::{Unit, Units, look, together};
+use super::{Account, Context, Engine, known, layouts};
 use crate::plan::logical::{Plan, RulePlan};
 
 /// What a change leaves behind: state of rules that are gone. It may be large, so whoever has no time to
@@ -26,6 +27,62 @@ impl Leftover {
 }
 
 impl Engine {
+    /// Runs another plan from here on. A rule whose id and [`RulePlan::state`] are the same keeps its
+    /// state and its account, and a table whose name and stream are the same its rows; every
+    /// other starts empty.
+    pub fn swap(&mut self, plan: Arc<Plan>) {
+        let old = std::mem::replace(self, Self::new(plan, self.config));
+        let before = old.accounts();
+        self.clock_trusted = old.clock_trusted;
+        // What was written down before may hold state that went, and lack what came since.
+        self.changed = true;
+        self.seed = old.seed;
+        self.tables.take_over(&self.plan, old.tables, &old.plan);
+        self.take_over_recent(old.feeds, &old.plan);
+        // Where each rule stands from here on, if it stays.
+        let known: HashMap<(&str, u64), usize> = known(&self.plan);
+        let shape = |plan, at| Context::new(plan, at, &self.config).shape();
+        let stays = |(at, rule): (usize, &Arc<RulePlan>)| {
+            let new = *known.get(&(rule.alert.rule.as_ref(), rule.state))?;
+            (shape(&old.plan, at) == shape(&self.plan, new)).then_some(new)
+        };
+        let stays: Vec<Option<usize>> = old.plan.rules.iter().enumerate().map(stays).collect();
+        let mut units = Units::new(&self.plan);
+        let mut shown: Vec<Option<Account>> = vec![None; self.plan.rules.len()];
+        for mut unit in old.units.take_all() {
+            let stay = unit.rules.iter().filter_map(|old| Some((*old, stays[*old]?)));
+            let stay: Vec<(usize, usize)> = stay.collect();
+            // Rules of one text and one declaration are as alike as they were. Were they not, only the first
+            // ones could go on with what is there.
+            let rules = together(&self.plan, &self.config, stay.iter().map(|(_, new)| *new));
+            let Some(rules) = rules.into_iter().next() else { continue };
+            let ctx = Context::new(&self.plan, rules.first().copied().unwrap_or_default(), &self.config);
+            let leader = Context::new(&old.plan, unit.leader(), &self.config);
+            unit.move_slots(&layouts(leader), &layouts(ctx));
+            for (old, new) in stay.into_iter().filter(|(_, new)| rules.binary_search(new).is_ok()) {
+                shown[new] = Some(before[old]);
+            }
+            unit.run_for(ctx, rules);
+            units.put(unit);
+        }
+        let begin = shown.iter().enumerate().filter_map(|(rule, shown)| shown.is_none().then_some(rule));
+        units.begin(&self.plan, &self.config, begin, self.seed);
+        units.merge(&self.plan, &self.config);
+        self.units = units;
+        self.reindex();
+        let shown: Vec<Account> = shown.into_iter().map(Option::unwrap_or_default).collect();
+        self.show(&shown);
+    }
+
+    /// Notes who reads what, and when to look at whom, after units came or went.
+    pub(super) fn reindex(&mut self) {
+        let new = feeds(&self.plan, &self.config, &self.gates, &self.units);
+        for (feed, new) in self.feeds.iter_mut().zip(new) {
+            (feed.index, feed.all, feed.unsettled) = (new.index, new.all, new.unsettled);
+        }
+        self.units.look_at_all();
+    }
+
     /// Runs the next version of the plan, in which the rules of these places, in ascending order, are others
     /// than before, and further streams and slots may have come behind those that were; all else is the
     /// same. A rule whose id and [`RulePlan::state`](crate::plan::logical::RulePlan::state) are the same

@@ -11,6 +11,12 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::layout::Layout;
+use super::table::Tables;
+use super::unit::{Unit, together};
+use super::watermark::Mark;
+use super::{Context, Engine, known, layouts};
+use crate::model::time::Now;
 use crate::model::time::Timestamp;
 use crate::model::value::Value;
 
@@ -265,6 +271,97 @@ impl<'b> Reader<'b> {
             }
             _ => return Err(self.damaged()),
         })
+    }
+}
+
+impl Engine {
+    /// All state as bytes. Monotonic times are written as distances from `now`, so that another process
+    /// can read them.
+    pub fn snapshot(&self, now: Now) -> Vec<u8> {
+        let mut out = Writer::default();
+        out.u8(VERSION);
+        self.tables.write(&self.plan, &mut out);
+        let context = |unit: &Unit| Context::new(&self.plan, unit.leader(), &self.config);
+        let units = self.units.all();
+        let units: Vec<&Unit> = units.into_iter().filter(|unit| unit.has_state(context(unit))).collect();
+        out.len(units.len());
+        for unit in units {
+            out.len(unit.rules.len());
+            for rule in unit.rules.iter() {
+                let ctx = Context::new(&self.plan, *rule, &self.config);
+                out.run(ctx.rule.alert.rule.as_bytes());
+                out.u64(ctx.rule.state);
+                out.u64(ctx.shape());
+            }
+            let ctx = context(unit);
+            let mut state = Writer::default();
+            layouts(ctx).iter().for_each(|layout| layout.write(&mut state));
+            unit.write(Mark::of(now.mono), &mut state);
+            out.run(&state.into_bytes());
+        }
+        out.into_bytes()
+    }
+
+    /// Takes over what [`Self::snapshot`] wrote, for every rule whose id and [`RulePlan::state`] are the
+    /// same, and every table whose name and stream are; the other rules stay as they are.
+    ///
+    /// # Errors
+    /// Where the bytes are no snapshot that this program reads. Nothing has changed then.
+    pub fn restore(&mut self, bytes: &[u8], now: Now) -> Result<(), SnapshotError> {
+        let mut from = Reader::new(bytes);
+        match from.u8()? {
+            VERSION => {}
+            other => return Err(SnapshotError::Version(other)),
+        }
+        let tables = Tables::read(&self.plan, &self.config, &mut from)?;
+        let known = known(&self.plan);
+        let (mut restored, mut taken) = (Vec::new(), vec![false; self.plan.rules.len()]);
+        for _ in 0..from.len()? {
+            let mut rules = Vec::new();
+            for _ in 0..from.len()? {
+                let (name, hash, shape) = (from.text()?, from.u64()?, from.u64()?);
+                let rule = known.get(&(name, hash)).copied();
+                rules.extend(
+                    rule.filter(|rule| Context::new(&self.plan, *rule, &self.config).shape() == shape),
+                );
+            }
+            let state = from.part()?;
+            if rules.iter().any(|rule| std::mem::replace(&mut taken[*rule], true)) {
+                return Err(from.damaged());
+            }
+            for rules in together(&self.plan, &self.config, rules) {
+                restored.push(self.read_unit(rules, now, state.clone())?);
+            }
+        }
+        if !from.is_at_end() {
+            return Err(from.damaged());
+        }
+        // What was replayed before this stands on the clock of another process.
+        let mut shown = self.accounts();
+        shown.iter_mut().for_each(|account| account.degraded_until = None);
+        for unit in restored {
+            unit.rules.iter().for_each(|rule| self.units.leave(&self.plan, &self.config, *rule));
+            self.units.put(unit);
+        }
+        self.units.forgive();
+        self.tables = tables;
+        self.units.merge(&self.plan, &self.config);
+        self.reindex();
+        self.show(&shown);
+        Ok(())
+    }
+
+    /// Reads the state of a unit, for these of the rules that it was written for.
+    fn read_unit(&self, rules: Vec<usize>, now: Now, mut state: Reader<'_>) -> Result<Unit, SnapshotError> {
+        let ctx = Context::new(&self.plan, rules.first().copied().unwrap_or_default(), &self.config);
+        let now_layouts = layouts(ctx);
+        let before: Result<Vec<Layout>, _> = now_layouts.iter().map(|_| Layout::read(&mut state)).collect();
+        let mut unit = Unit::read(ctx, rules, Mark::of(now.mono), &mut state)?;
+        if !state.is_at_end() {
+            return Err(state.damaged());
+        }
+        unit.move_slots(&before?, &now_layouts);
+        Ok(unit)
     }
 }
 
