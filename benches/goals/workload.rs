@@ -12,7 +12,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use weir::model::message::Message;
+use weir::model::message::{Message, Topic};
 use weir::model::time::Timestamp;
 
 /// Devices that send; each has a site.
@@ -240,7 +240,7 @@ pub(crate) fn events(count: usize) -> Vec<Event> {
 /// The events as messages, a microsecond apart.
 pub(crate) fn messages(events: &[Event]) -> Vec<Message> {
     let source: Arc<str> = "bench".into();
-    let topics: Vec<Arc<str>> =
+    let topics: Vec<Topic> =
         (0..DEVICES).map(|device| format!("plant/{}", device_name(device)).into()).collect();
     events
         .iter()

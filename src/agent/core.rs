@@ -77,6 +77,9 @@ impl Effects {
     }
 }
 
+/// How many messages are looked at ahead: as many as memory answers for at once, about.
+const AHEAD: usize = 16;
+
 /// The bounds of the stages inside, and how they work together.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -237,8 +240,13 @@ impl Core {
         match input {
             Input::Messages(messages) => {
                 effects.acks.reserve(messages.iter().filter(|message| message.ack.is_some()).count());
-                for message in messages {
-                    self.message(&message, now, &mut effects);
+                for some in messages.chunks(AHEAD) {
+                    for set in self.sets.values_mut() {
+                        set.decoder.look_ahead(some);
+                    }
+                    for message in some {
+                        self.message(message, now, &mut effects);
+                    }
                 }
             }
             Input::Run(admitted) => self.run(*admitted, now, &mut effects),

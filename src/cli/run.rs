@@ -1,7 +1,8 @@
 //! `weir run`: the agent.
 
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -26,9 +27,27 @@ pub(super) struct Run {
     log_format: LogFormat,
 }
 
+/// How glibc is told the number of its heaps: when a program starts, and never later.
+const HEAPS: &str = "MALLOC_ARENA_MAX";
+
+/// Starts this program over, in its own place, with one heap for all threads, unless the environment says how
+/// many it shall have. glibc gives each thread its own: what one let go of the others cannot use, and memory
+/// is a fifth larger with ten thousand rules, a quarter with more. The threads of an agent rarely allocate at once.
+fn with_one_heap() {
+    if !cfg!(target_env = "gnu") || std::env::var_os(HEAPS).is_some() {
+        return;
+    }
+    let error = match std::env::current_exe() {
+        Ok(program) => Command::new(program).args(std::env::args_os().skip(1)).env(HEAPS, "1").exec(),
+        Err(error) => error,
+    };
+    tracing::debug!(%error, "cannot start over with one heap; the agent takes some more memory");
+}
+
 impl Run {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         telemetry::start(&self.log, self.log_format);
+        with_one_heap();
         let config = AgentConfig::load(&self.config)?;
         let clock = Clock::start();
         let runtime =

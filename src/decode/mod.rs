@@ -153,6 +153,12 @@ impl Decoder {
         }
     }
 
+    /// Looks at what some messages that come next will need, to make use of the time that memory takes to answer.
+    /// Nothing depends on it but speed.
+    pub fn look_ahead(&mut self, messages: &[Message]) {
+        self.router.look_ahead(messages);
+    }
+
     /// Each stream with what it has taken in.
     pub fn stats(&self) -> impl Iterator<Item = (&Arc<StreamSpec>, &StreamStats)> {
         self.streams.iter().zip(&self.stats)

@@ -156,7 +156,7 @@ impl StreamStats {
         self.samples.push_back(Sample {
             reason: reject.reason,
             detail: beginning(reject.detail),
-            topic: message.topic.clone(),
+            topic: (&*message.topic).into(),
             payload: String::from_utf8_lossy(excerpt).into_owned(),
             received: message.received,
         });

@@ -21,19 +21,76 @@ use crate::model::value::{DataType, Value};
 /// of some slots, which source and topic give, each with its slot.
 pub type Cares<'c> = dyn Fn(usize, &[(usize, &Value)]) -> bool + 'c;
 
-/// The way of every message of one topic.
+/// The way of every message of one topic. With many topics each message meets one that has long left the
+/// caches, so what a short one needs lies side by side.
 #[derive(Debug)]
 pub(super) struct Route {
-    source: Arc<str>,
-    topic: Arc<str>,
-    /// The hash of both.
+    /// The hash of source and topic.
     hash: u64,
+    /// The source, by its place.
+    source: u32,
     /// The round in which it was found.
     round: u32,
     /// Which course it takes: the streams it feeds, and how.
     course: u32,
+    topic: Name,
     /// The values that the topic gives, of one target after the other.
-    known: Box<[Value]>,
+    known: Known,
+}
+
+/// The bytes of a topic.
+#[derive(Debug)]
+enum Name {
+    Short(u8, [u8; SHORT]),
+    Long(Box<[u8]>),
+}
+
+/// The longest topic that lies in its route.
+const SHORT: usize = 46;
+
+impl Name {
+    fn new(bytes: &[u8]) -> Self {
+        let mut short = [0; SHORT];
+        match (short.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
+            (Some(place), Ok(len)) => {
+                place.copy_from_slice(bytes);
+                Self::Short(len, short)
+            }
+            _ => Self::Long(bytes.into()),
+        }
+    }
+
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Short(len, short) => short.get(..usize::from(*len)).unwrap_or_default(),
+            Self::Long(long) => long,
+        }
+    }
+}
+
+/// Values, of which there are mostly one or two.
+#[derive(Debug)]
+enum Known {
+    Two([Value; 2]),
+    Any(Box<[Value]>),
+}
+
+impl Known {
+    fn new(values: Vec<Value>) -> Self {
+        match <[Value; 2]>::try_from(values) {
+            Ok(two) => Self::Two(two),
+            Err(any) => Self::Any(any.into()),
+        }
+    }
+
+    #[inline]
+    fn values(&self) -> &[Value] {
+        match self {
+            Self::Two(two) => two,
+            Self::Any(any) => any,
+        }
+    }
 }
 
 /// What topics that feed the same streams have in common.
@@ -72,6 +129,9 @@ enum Fate {
     Skipped,
 }
 
+/// Up to so many routes the caches hold anyway.
+const MANY: usize = 1_024;
+
 /// The routes found so far.
 #[derive(Debug, Default)]
 pub(super) struct Router {
@@ -81,8 +141,10 @@ pub(super) struct Router {
     courses: Vec<Course>,
     /// Which course is that of some fates.
     fates: HashMap<Box<[(usize, Fate)]>, u32>,
-    /// The source of the last message, with its hash.
-    source: (Arc<str>, u64),
+    /// Every source that a message came from.
+    sources: Vec<Arc<str>>,
+    /// That of the last message, with its place and its hash.
+    source: (Arc<str>, u32, u64),
     /// Goes up when what routes go by may have changed.
     round: u32,
 }
@@ -102,7 +164,7 @@ impl Router {
         let hash = self.hash(message);
         let known = self.places.find(hash, |place| self.routes[*place as usize].hash == hash).copied();
         let place = match known {
-            Some(place) if self.routes[place as usize].is_of(message, self.round) => place,
+            Some(place) if self.routes[place as usize].is_of(message, self.source.1, self.round) => place,
             _ => {
                 let route = self.find(streams, message, hash, texts, cares);
                 self.keep(known, route, max_topics)
@@ -116,9 +178,43 @@ impl Router {
     #[inline]
     fn hash(&mut self, message: &Message) -> u64 {
         if !Arc::ptr_eq(&self.source.0, &message.source) {
-            self.source = (message.source.clone(), fold(message.source.as_bytes()).rotate_left(17));
+            self.turn_to(&message.source);
         }
-        fold(message.topic.as_bytes()) ^ self.source.1
+        fold(message.topic.as_bytes()) ^ self.source.2
+    }
+
+    /// The messages to come are of this source.
+    #[cold]
+    fn turn_to(&mut self, source: &Arc<str>) {
+        let place = self.sources.iter().position(|known| known == source).unwrap_or_else(|| {
+            self.sources.push(source.clone());
+            self.sources.len() - 1
+        });
+        let hash = fold(source.as_bytes()).rotate_left(17);
+        self.source = (source.clone(), u32::try_from(place).unwrap_or(u32::MAX), hash);
+    }
+
+    /// Looks at the routes of messages that are to come, and at what the first value of each says. One
+    /// after the other each message would wait for the memory where its own lie; so they wait for all together.
+    #[inline]
+    pub(super) fn look_ahead(&mut self, messages: &[Message]) {
+        if self.routes.len() < MANY {
+            return;
+        }
+        let mut seen = 0;
+        for message in messages {
+            let hash = self.hash(message);
+            let Self { places, routes, .. } = self;
+            if let Some(place) = places.find(hash, |place| routes[*place as usize].hash == hash) {
+                let route = &routes[*place as usize];
+                let said = match route.known.values().first() {
+                    Some(Value::Str(text)) => text.as_bytes().first().copied().unwrap_or(0),
+                    _ => 0,
+                };
+                seen += u32::from(said) + route.course;
+            }
+        }
+        std::hint::black_box(seen);
     }
 
     /// Finds each route anew when a message comes for it.
@@ -203,23 +299,28 @@ impl Router {
                 course
             }
         };
-        let (source, topic) = (message.source.clone(), message.topic.clone());
-        Route { source, topic, hash, round: self.round, course, known: known.into() }
+        Route {
+            hash,
+            source: self.source.1,
+            round: self.round,
+            course,
+            topic: Name::new(message.topic.as_bytes()),
+            known: Known::new(known),
+        }
     }
 }
 
 impl Route {
     #[inline]
-    fn is_of(&self, message: &Message, round: u32) -> bool {
-        let same = |a: &Arc<str>, b: &Arc<str>| Arc::ptr_eq(a, b) || a == b;
-        self.round == round && same(&self.topic, &message.topic) && same(&self.source, &message.source)
+    fn is_of(&self, message: &Message, source: u32, round: u32) -> bool {
+        self.round == round && self.source == source && self.topic.bytes() == message.topic.as_bytes()
     }
 
     /// The values of the fields of a target that the topic [gives](is_given), in their order; `None` where
     /// one does not fit.
     #[inline]
     pub(super) fn known(&self, target: &Target) -> Option<&[Value]> {
-        self.known.get(target.known.clone()?)
+        self.known.values().get(target.known.clone()?)
     }
 }
 
@@ -278,7 +379,7 @@ pub(super) fn given(
     texts: &mut Texts,
 ) -> Result<Value, Misfit> {
     let text = match field.from {
-        FieldSource::Topic => return Ok(Value::Str(message.topic.clone())),
+        FieldSource::Topic => return Ok(texts.value(&message.topic)),
         FieldSource::Source => return Ok(Value::Str(message.source.clone())),
         FieldSource::Capture(n) => captures.get(n),
         _ => None,

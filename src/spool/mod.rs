@@ -325,25 +325,32 @@ impl Spool {
         Ok(query.query_row([name], |row| row.get(0)).optional()?)
     }
 
-    /// The hub committed everything up to `seq`: it may go.
+    /// The hub committed everything up to `seq`: it may go. That is durable with the next commit, which spares
+    /// the disk a write of its own: what a crash brings back is sent once more, under the same numbers.
     ///
     /// # Errors
     /// SQLite's.
     pub fn forget(&mut self, seq: u64) -> Result<(), Error> {
-        let tx = self.db.transaction()?;
-        let (count, bytes): (u64, u64) = tx.query_row(
-            "SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox WHERE seq <= ?1",
-            [signed(seq)],
-            |row| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?))),
-        )?;
-        if count > 0 {
-            tx.execute("DELETE FROM outbox WHERE seq <= ?1", [signed(seq)])?;
-        }
-        tx.execute("DELETE FROM evicted WHERE last <= ?1", [signed(seq)])?;
-        tx.commit()?;
+        self.db.execute_batch("PRAGMA synchronous = NORMAL")?;
+        let gone = self.delete_until(seq);
+        // Without it no later commit would be durable either.
+        self.db.execute_batch("PRAGMA synchronous = FULL")?;
+        let (count, bytes) = gone?;
         self.stats.waiting = self.stats.waiting.saturating_sub(count);
         self.stats.waiting_bytes = self.stats.waiting_bytes.saturating_sub(bytes);
         Ok(())
+    }
+
+    /// Deletes transitions and evicted ranges, and gives how many transitions these were, and their bytes.
+    fn delete_until(&mut self, seq: u64) -> Result<(u64, u64), Error> {
+        let tx = self.db.transaction()?;
+        let gone = tx
+            .prepare_cached("SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox WHERE seq <= ?1")?
+            .query_row([signed(seq)], |row| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?))))?;
+        tx.prepare_cached("DELETE FROM outbox WHERE seq <= ?1")?.execute([signed(seq)])?;
+        tx.prepare_cached("DELETE FROM evicted WHERE last <= ?1")?.execute([signed(seq)])?;
+        tx.commit()?;
+        Ok(gone)
     }
 
     /// Starts a new number space: the hub knows numbers that this file never gave, so the file is

@@ -92,7 +92,7 @@ impl Bench {
                 self.pass(at, false);
                 let message = Message {
                     source: source.as_str().into(),
-                    topic: topic.as_str().into(),
+                    topic: topic.clone().into(),
                     payload: payload.clone().into(),
                     received: at,
                     retained: *retained,

@@ -114,7 +114,7 @@ impl Pipeline {
             self.messages += 1;
         } else if !own {
             self.unmatched += 1;
-            self.stray.get_or_insert_with(|| message.topic.clone());
+            self.stray.get_or_insert_with(|| (&*message.topic).into());
         }
     }
 

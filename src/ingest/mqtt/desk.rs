@@ -11,10 +11,9 @@ use tokio::sync::watch;
 
 use super::face::{Lost, Publish, Requests};
 use super::packets::Packets;
-use super::topics::Topics;
 use crate::ingest::coalesce::{BATCH, Coalescer};
 use crate::ingest::status::SourceStatus;
-use crate::model::message::{AckToken, Message};
+use crate::model::message::{AckToken, Message, Topic};
 use crate::model::time::{Mono, Now, Timestamp};
 
 /// Payload bytes that one batch may hold before reading pauses.
@@ -55,7 +54,6 @@ pub(super) struct Desk {
     session: u32,
     /// Packets of this connection that are handed on and not acknowledged.
     open: Packets,
-    topics: Topics,
     coalescer: Coalescer,
     drained: usize,
     /// Messages in the last batch that wait for an acknowledgement.
@@ -95,7 +93,6 @@ impl Desk {
             generation: 0,
             session: 0,
             open: Packets::new(),
-            topics: Topics::new(),
             coalescer: Coalescer::default(),
             drained: 0,
             last_open: 0,
@@ -178,7 +175,7 @@ impl Desk {
             self.status.counters.oversized += 1;
             return self.skip(publish.packet);
         }
-        let Some(topic) = self.topics.intern(&publish.topic) else {
+        let Some(topic) = Topic::new(publish.topic) else {
             self.status.counters.bad_topics += 1;
             return self.skip(publish.packet);
         };

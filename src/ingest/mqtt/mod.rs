@@ -9,7 +9,6 @@ mod face;
 mod packets;
 mod session;
 mod tls;
-mod topics;
 mod v4;
 mod v5;
 
