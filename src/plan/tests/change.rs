@@ -67,7 +67,7 @@ proptest! {
             let def = set(&rules, "");
             let before = running.plan.clone().unwrap();
             let basis = running.basis.clone();
-            let next = recompile("set", &def, &hashes(&def), &limits, &Running { plan: &before, basis: &basis });
+            let next = recompile("set", &(&def).into(), &hashes(&def), &limits, &Running { plan: &before, basis: &basis });
             let whole = compile("set", &def, &limits);
             prop_assert_eq!(shown(&next), shown(&whole));
             let messages = |compiled: &Compiled| {
@@ -102,7 +102,7 @@ fn a_stream_that_is_declared_otherwise_is_planned_whole() {
     let def = set(&rules, ", KEY='device'");
     let before = running.plan.clone().unwrap();
     let next =
-        recompile("set", &def, &hashes(&def), &limits, &Running { plan: &before, basis: &running.basis });
+        recompile("set", &(&def).into(), &hashes(&def), &limits, &Running { plan: &before, basis: &running.basis });
     assert!(next.touched.is_none());
     assert_eq!(shown(&next), shown(&compile("set", &def, &limits)));
 }
