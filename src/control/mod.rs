@@ -69,7 +69,7 @@ impl Admitted {
                 .rules
                 .iter()
                 .filter(|rule| !rule.is_vacant())
-                .map(|rule| (rule.alert.rule.clone(), Outcome::Accepted))
+                .map(|rule| ((&rule.alert.rule).into(), Outcome::Accepted))
                 .collect(),
         }
     }

@@ -260,10 +260,12 @@ impl Compiler<'_> {
                 shape =
                     self.shapes.alert(Arc::new(AlertShape { labels: labels.collect(), ..(*shape).clone() }));
             }
+            let mut params = cast.params(std::mem::take(&mut skeleton.literals));
+            self.shapes.texts(&mut params);
             return Some(RulePlan {
                 state: cadence::state(def.sql.as_str(), cast.declared()),
-                alert: Arc::new(AlertSpec { rule: def.id.as_str().into(), hash, shape }),
-                params: cast.params(std::mem::take(&mut skeleton.literals)),
+                alert: AlertSpec { rule: def.id.as_str().into(), hash, shape },
+                params: params.into(),
                 shape: cast.rule().shape.clone(),
             });
         }
@@ -319,8 +321,10 @@ impl Compiler<'_> {
         self.found.extend(report.into_found());
         let mut plan = plan.filter(|_| !failed)?;
         plan.shape = self.shapes.plan(plan.shape);
-        let alert = Arc::make_mut(&mut plan.alert);
-        alert.shape = self.shapes.alert(alert.shape.clone());
+        plan.alert.shape = self.shapes.alert(plan.alert.shape.clone());
+        let mut params = plan.params.to_vec();
+        self.shapes.texts(&mut params);
+        plan.params = params.into();
         Some(plan)
     }
 

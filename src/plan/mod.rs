@@ -33,6 +33,7 @@ mod recovery;
 pub mod render;
 mod report;
 mod rule;
+pub mod rules;
 mod scalar;
 pub mod shape;
 mod share;
