@@ -4,11 +4,11 @@
 //! minutes after.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::alert::{Book, SavedState};
-use crate::model::alerting::{AlertShape, AlertSpec, Piece, RuleKind, Template};
+use crate::model::alerting::{AlertShape, AlertSpec, Piece, Roster, RuleKind, Template};
 use crate::model::row::{Observation, Order};
 use crate::model::time::{Mono, Now};
 use crate::model::transition::Transition;
@@ -41,7 +41,7 @@ impl Ceilings {
     /// Looks at what rules have refused so far, and tells of each whose alert changes.
     pub(super) fn look(
         &mut self,
-        (agent, plan): (&Arc<str>, &Plan),
+        (agent, plan): (&Arc<str>, &Arc<Plan>),
         refused: impl Iterator<Item = (usize, u64)>,
         now: Now,
         out: &mut Vec<Transition>,
@@ -107,8 +107,8 @@ impl Ceilings {
         }
     }
 
-    fn book(&mut self, agent: &Arc<str>, plan: &Plan) -> &mut Book {
-        self.book.get_or_insert_with(|| Box::new(Book::new(agent.clone(), companions(plan))))
+    fn book(&mut self, agent: &Arc<str>, plan: &Arc<Plan>) -> &mut Book {
+        self.book.get_or_insert_with(|| Box::new(Book::new(agent.clone(), Companions::of(plan))))
     }
 
     /// The alerts, if there ever was one.
@@ -124,7 +124,7 @@ impl Ceilings {
     /// Puts kept states back, of those that are of companions.
     pub(super) fn restore(
         &mut self,
-        (agent, plan): (&Arc<str>, &Plan),
+        (agent, plan): (&Arc<str>, &Arc<Plan>),
         states: impl Iterator<Item = (Arc<str>, SavedState)>,
         now: Now,
     ) {
@@ -135,27 +135,26 @@ impl Ceilings {
     }
 
     /// Goes over to the rules of another plan.
-    pub(super) fn swap(&mut self, plan: &Plan, now: Now, out: &mut Vec<Transition>) {
+    pub(super) fn swap(&mut self, plan: &Arc<Plan>, now: Now, out: &mut Vec<Transition>) {
         if let Some(book) = &mut self.book {
-            book.swap(companions(plan), now, out);
+            book.swap(Companions::of(plan), now, out);
         }
     }
 
-    /// Goes over to other rules in these places of a plan, which have refused so much so far.
+    /// Goes over to other rules in these places of a plan, of which it can be asked what each has refused.
     pub(super) fn change(
         &mut self,
-        plan: &Plan,
-        rules: impl Iterator<Item = (usize, u64)> + Clone,
+        plan: &Arc<Plan>,
+        touched: &[usize],
+        refused: impl Fn(usize) -> u64,
         now: Now,
         out: &mut Vec<Transition>,
     ) {
         if let Some(book) = &mut self.book {
-            let of =
-                |(rule, _): (usize, u64)| Some((rule, Arc::new(companion(&plan.rules.get(rule)?.alert))));
-            book.change(rules.clone().filter_map(of), now, out);
+            book.change(Companions::of(plan), touched, now, out);
         }
-        for (rule, refused) in rules {
-            self.set(rule, refused, now);
+        for rule in touched {
+            self.set(*rule, refused(*rule), now);
         }
         self.settle();
     }
@@ -164,9 +163,32 @@ impl Ceilings {
 /// What the id of a companion ends with.
 const LIMIT: &str = "/limit";
 
-/// The alert sides of the companions of a plan's rules.
-fn companions(plan: &Plan) -> Vec<Arc<AlertSpec>> {
-    plan.rules.iter().map(|rule| Arc::new(companion(&rule.alert))).collect()
+/// The alert sides of the companions of a plan's rules, each made when it is asked for.
+#[derive(Debug)]
+struct Companions {
+    plan: Arc<Plan>,
+    made: Vec<OnceLock<Box<AlertSpec>>>,
+}
+
+impl Companions {
+    fn of(plan: &Arc<Plan>) -> Arc<Self> {
+        let made = (0..plan.rules.len()).map(|_| OnceLock::new()).collect();
+        Arc::new(Self { plan: plan.clone(), made })
+    }
+}
+
+impl Roster for Companions {
+    fn get(&self, rule: usize) -> Option<&AlertSpec> {
+        (rule < self.made.len()).then(|| self.at(rule))
+    }
+
+    fn at(&self, rule: usize) -> &AlertSpec {
+        self.made[rule].get_or_init(|| Box::new(companion(&self.plan.rules[rule].alert)))
+    }
+
+    fn len(&self) -> usize {
+        self.made.len()
+    }
 }
 
 fn companion(spec: &AlertSpec) -> AlertSpec {

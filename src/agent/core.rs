@@ -13,7 +13,6 @@ use crate::alert::{self, Book, SavedState};
 use crate::control::Admitted;
 use crate::decode::{self, Decoder, Fate};
 use crate::engine::{self, Engine};
-use crate::model::alerting::AlertSpec;
 use crate::model::kept::{Seen, StateChange, StateKey};
 use crate::model::message::{AckToken, Message, NODE_SOURCE};
 use crate::model::row::{Observation, Rows};
@@ -374,7 +373,7 @@ impl Core {
             basis,
             decoder: Decoder::with_config(plan.streams.clone(), self.limits.decode),
             engine,
-            book: Book::new(self.agent.clone(), specs(&plan)),
+            book: Book::new(self.agent.clone(), plan.clone()),
             ceilings: Ceilings::default(),
             agent: self.agent.clone(),
             plan,
@@ -386,8 +385,8 @@ impl Core {
 
     fn remove(&mut self, name: &str, now: Now, effects: &mut Effects) {
         let Some(mut set) = self.sets.remove(name) else { return };
-        set.book.swap(Vec::new(), now, &mut effects.transitions);
-        set.ceilings.swap(&Plan::default(), now, &mut effects.transitions);
+        set.book.swap(Arc::new(Plan::default()), now, &mut effects.transitions);
+        set.ceilings.swap(&Arc::default(), now, &mut effects.transitions);
         effects.states.extend(set.take_changes());
     }
 
@@ -578,7 +577,7 @@ impl Set {
     fn swap(&mut self, plan: Arc<Plan>, now: Now, out: &mut Vec<Transition>) {
         self.decoder.swap(plan.streams.clone());
         self.engine.swap(plan.clone());
-        self.book.swap(specs(&plan), now, out);
+        self.book.swap(plan.clone(), now, out);
         self.ceilings.swap(&plan, now, out);
         self.plan = plan;
         self.watch();
@@ -600,11 +599,10 @@ impl Set {
             self.decoder.swap(is.clone());
         }
         let left = self.engine.change(plan.clone(), touched);
-        let specs = touched.iter().filter_map(|at| Some((*at, plan.rules.get(*at)?.alert.clone())));
-        self.book.change(specs, now, out);
+        self.book.change(plan.clone(), touched, now, out);
         let Self { engine, book, ceilings, .. } = self;
         let refused = |at| engine.account(at).refused + book.counts_of(at).refused;
-        ceilings.change(&plan, touched.iter().map(|at| (*at, refused(*at))), now, out);
+        ceilings.change(&plan, touched, refused, now, out);
         self.plan = plan;
         self.watch();
         left
@@ -665,11 +663,6 @@ impl Set {
         active.sort_by_key(|alert| alert.since);
         active
     }
-}
-
-/// The alert sides of a plan's rules.
-fn specs(plan: &Plan) -> Vec<Arc<AlertSpec>> {
-    plan.rules.iter().map(|rule| rule.alert.clone()).collect()
 }
 
 /// Rules of one name in two sets do not give the same numbers.

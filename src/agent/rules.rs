@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::control::{self, Admitted, directory, store};
-use crate::model::ruleset::{Desired, DesiredSet, Origin, Outcome, RuleReport};
+use crate::model::ruleset::{ContentHash, Desired, DesiredSet, Origin, Outcome, RuleReport};
 use crate::plan::Limits;
 use crate::tasks::{self, Stop};
 
@@ -42,9 +42,8 @@ impl Rules {
     pub(super) async fn run(mut self, stop: Stop) {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The text of each file when it was last tried: a refused file is not tried again and
-        // again.
-        let mut tried: HashMap<Arc<str>, String> = HashMap::new();
+        // What each file was when it was last tried: a refused file is not tried again and again.
+        let mut tried: HashMap<Arc<str>, ContentHash> = HashMap::new();
         if self.directory.is_none() && self.leave_directory().await.is_err() {
             return;
         }
@@ -133,7 +132,7 @@ impl Rules {
     }
 
     /// Compares the directory with what runs.
-    async fn look(&mut self, tried: &mut HashMap<Arc<str>, String>) -> Result<(), Gone> {
+    async fn look(&mut self, tried: &mut HashMap<Arc<str>, ContentHash>) -> Result<(), Gone> {
         let Some(directory) = self.directory.clone() else { return Ok(()) };
         let read = tasks::spawn_blocking(move || (directory::read(&directory), directory));
         let listing = match read.await.map_err(|_| Gone)? {
@@ -160,17 +159,27 @@ impl Rules {
                 refused.push(RefusedFile { file: shown, why: vec![why] });
                 continue;
             }
-            if tried.get(name) == Some(&file.text) {
+            if tried.get(name) == Some(&file.hash) {
                 refused.extend(self.refused.borrow().iter().find(|r| r.file == shown).cloned());
                 continue;
             }
-            tried.insert(name.clone(), file.text.clone());
-            let (set, text) = (name.clone(), file.text.clone());
+            tried.insert(name.clone(), file.hash);
+            let (set, file) = (name.clone(), file.clone());
             let before = running.get(name).map(|set| set.compiled.clone());
             let compiled = tasks::spawn_blocking(move || {
-                control::admit_file_on(&set, &text, before.as_ref(), &Limits::default())
+                let text = file.text()?;
+                Ok(control::admit_file_on(&set, &text, before.as_ref(), &Limits::default()))
             });
-            match compiled.await.map_err(|_| Gone)? {
+            let compiled = match compiled.await.map_err(|_| Gone)? {
+                Ok(compiled) => compiled,
+                Err(why) => {
+                    // It went while it was looked at.
+                    tried.remove(name);
+                    refused.push(RefusedFile { file: shown, why: vec![why] });
+                    continue;
+                }
+            };
+            match compiled {
                 Ok(admitted) if running.get(name).is_some_and(|set| set.hash == admitted.hash) => {}
                 Ok(admitted) => self.start(admitted).await?,
                 Err(report) => {

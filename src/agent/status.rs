@@ -1,6 +1,5 @@
 //! The agent's figures: what `weir status` shows, and what `/metrics` and the hub's report are made of.
 
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
@@ -332,7 +331,7 @@ pub fn rules(ruleset: &str, set: &Set, idle: Mono) -> impl Iterator<Item = RuleS
 }
 
 /// The figures of each rule with its id, but without names of its own.
-fn figures(set: &Set, idle: Mono) -> impl Iterator<Item = (&Arc<str>, RuleStatus)> {
+fn figures(set: &Set, idle: Mono) -> impl Iterator<Item = (&str, RuleStatus)> {
     let figures = set.accounts().into_iter().zip(set.alert_counts());
     let rules = set.plan.rules.iter().zip(figures).filter(|(rule, _)| !rule.is_vacant());
     rules.map(move |(rule, (account, alerts))| {
@@ -354,7 +353,7 @@ fn figures(set: &Set, idle: Mono) -> impl Iterator<Item = (&Arc<str>, RuleStatus
             transitions: alerts.transitions,
             ..RuleStatus::default()
         };
-        (&rule.alert.rule, figures)
+        (&*rule.alert.rule, figures)
     })
 }
 

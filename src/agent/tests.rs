@@ -220,7 +220,7 @@ proptest! {
                 let (_, set) = core.sets().next().unwrap();
                 let rules = set.plan.rules.iter().zip(set.accounts()).zip(set.alert_counts());
                 let rules = rules.filter(|((rule, _), _)| !rule.is_vacant());
-                let of = |((rule, account), counts): ((&std::sync::Arc<crate::plan::logical::RulePlan>, crate::engine::Account), crate::alert::Counts)| {
+                let of = |((rule, account), counts): ((&crate::plan::logical::RulePlan, crate::engine::Account), crate::alert::Counts)| {
                     (rule.alert.rule.to_string(), crate::engine::Account { bytes: 0, ..account }, counts)
                 };
                 rules.map(of).collect::<Vec<_>>()

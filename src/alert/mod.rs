@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use hashbrown::HashTable;
 
-use crate::model::alerting::{AlertSpec, RuleKind};
+use crate::model::alerting::{AlertSpec, Roster, RuleKind};
 use crate::model::fold::{BuildFold, Fold, fold};
 use crate::model::kept::{StateChange, StateKey};
 use crate::model::label::{Fingerprint, Labels, as_label, label_key};
@@ -41,7 +41,7 @@ const MAX_KEYS: usize = 10_000;
 #[derive(Debug)]
 pub struct Book {
     agent: Arc<str>,
-    specs: Vec<Arc<AlertSpec>>,
+    specs: Arc<dyn Roster>,
     instances: HashMap<u64, Instance, BuildFold>,
     /// The instances by rule and key.
     index: HashTable<u64>,
@@ -116,7 +116,7 @@ pub struct Active {
 
 impl Book {
     /// An empty book for the rules of one set, in the order of their plan.
-    pub fn new(agent: Arc<str>, specs: Vec<Arc<AlertSpec>>) -> Self {
+    pub fn new(agent: Arc<str>, specs: Arc<dyn Roster>) -> Self {
         Self {
             agent,
             specs,
@@ -229,14 +229,13 @@ impl Book {
 
     /// Goes over to other rules. A rule with the same id keeps the alerts whose identity it keeps;
     /// the others resolve.
-    pub fn swap(&mut self, specs: Vec<Arc<AlertSpec>>, now: Now, out: &mut Vec<Transition>) {
-        let place: HashMap<Arc<str>, usize> =
-            specs.iter().enumerate().map(|(i, s)| (s.rule.clone(), i)).collect();
-        let old = std::mem::replace(self, Self::new(self.agent.clone(), specs));
+    pub fn swap(&mut self, specs: Arc<dyn Roster>, now: Now, out: &mut Vec<Transition>) {
+        let old = std::mem::replace(self, Self::new(self.agent.clone(), specs.clone()));
+        let place = places(&*specs);
         self.next_id = old.next_id;
         self.gone = old.gone;
         for (i, counts) in old.counts {
-            if let Some(&j) = place.get(&old.specs[i].rule) {
+            if let Some(&j) = place.get(&*old.specs[i].rule) {
                 self.counts.insert(j, Counts { firing: 0, pending: 0, ..counts });
             }
         }
@@ -244,7 +243,7 @@ impl Book {
         instances.sort_unstable_by_key(|(id, _)| *id);
         for (id, mut instance) in instances {
             let was = &old.specs[instance.rule];
-            let target = place.get(&was.rule).copied();
+            let target = place.get(&*was.rule).copied();
             match target {
                 Some(rule) if keeps_identity(was, &self.specs[rule]) => {
                     instance.rule = rule;
@@ -263,39 +262,26 @@ impl Book {
         }
     }
 
-    /// Goes over to other rules in these places, in ascending order; the last ones may be further ones. A rule
-    /// with the same id keeps the alerts whose identity it keeps; the others of these places resolve.
-    pub fn change(
-        &mut self,
-        rules: impl Iterator<Item = (usize, Arc<AlertSpec>)> + Clone,
-        now: Now,
-        out: &mut Vec<Transition>,
-    ) {
-        let rooms = rules.clone().filter_map(|(at, _)| self.rooms.get(&at));
+    /// Goes over to other rules, which are those that were but in these places, in ascending order. A rule with
+    /// the same id keeps the alerts whose identity it keeps; the others of these places resolve.
+    pub fn change(&mut self, specs: Arc<dyn Roster>, touched: &[usize], now: Now, out: &mut Vec<Transition>) {
+        let rooms = touched.iter().filter_map(|at| self.rooms.get(at));
         let mut ids: Vec<u64> = rooms.flat_map(|room| &room.ids).copied().collect();
         ids.sort_unstable();
-        // What those were that have alerts.
-        let before = rules.clone().filter(|(at, _)| self.rooms.contains_key(at));
-        let before: Vec<(usize, Arc<AlertSpec>)> =
-            before.filter_map(|(at, _)| Some((at, self.specs.get(at)?.clone()))).collect();
         let mut taken = Vec::with_capacity(ids.len());
         for id in ids {
             let unsaved = self.changed.contains(&id);
             taken.extend(self.take(id).map(|instance| (id, unsaved, instance)));
         }
-        for (at, spec) in rules {
-            let Some(place) = self.specs.get_mut(at) else {
-                self.specs.push(spec);
-                continue;
-            };
-            if place.rule != spec.rule {
-                self.counts.remove(&at);
+        let before = std::mem::replace(&mut self.specs, specs);
+        let id = |specs: &Arc<dyn Roster>, at: usize| specs.get(at).map(|spec| spec.rule.clone());
+        for at in touched {
+            if !self.counts.is_empty() && id(&before, *at) != id(&self.specs, *at) {
+                self.counts.remove(at);
             }
-            *place = spec;
         }
         for (id, unsaved, mut instance) in taken {
-            let Ok(place) = before.binary_search_by_key(&instance.rule, |(at, _)| *at) else { continue };
-            let (was, is) = (&before[place].1, &self.specs[instance.rule]);
+            let (was, is) = (&before[instance.rule], &self.specs[instance.rule]);
             let same = was.rule == is.rule;
             if same && keeps_identity(was, is) {
                 instance.values = carried_over(&instance.values, was, is);
@@ -347,11 +333,11 @@ impl Book {
     /// Puts kept states back: the alerts of this book are exactly `states` afterwards. An alert
     /// that already stands in the same phase since the same time keeps its newer details.
     pub fn restore(&mut self, states: impl IntoIterator<Item = (Arc<str>, SavedState)>, now: Now) {
-        let place: HashMap<Arc<str>, usize> =
-            self.specs.iter().enumerate().map(|(i, s)| (s.rule.clone(), i)).collect();
+        let specs = self.specs.clone();
+        let place = places(&*specs);
         let mut kept = BTreeSet::new();
         for (rule, state) in states {
-            let Some(&rule) = place.get(&rule) else { continue };
+            let Some(&rule) = place.get(&*rule) else { continue };
             let instance = state.into_instance(rule, now.mono);
             if instance.key.len() != self.specs[rule].key.len() {
                 continue;
@@ -392,7 +378,7 @@ impl Book {
     pub fn snapshot(&self, now: Now) -> Vec<(Arc<str>, SavedState)> {
         let mut all: Vec<(&u64, &Instance)> = self.instances.iter().collect();
         all.sort_unstable_by_key(|(id, _)| **id);
-        all.into_iter().map(|(_, i)| (self.specs[i.rule].rule.clone(), SavedState::of(i, now.mono))).collect()
+        all.into_iter().map(|(_, i)| ((&self.specs[i.rule].rule).into(), SavedState::of(i, now.mono))).collect()
     }
 
     /// Whether a rule had no room for a key since this was last asked.
@@ -614,7 +600,7 @@ impl Book {
         Transition {
             state: step.state,
             ruleset: spec.ruleset.clone(),
-            rule: spec.rule.clone(),
+            rule: (&spec.rule).into(),
             rule_hash: spec.hash,
             fingerprint: Fingerprint::of(&labels),
             labels,
@@ -626,6 +612,11 @@ impl Book {
             recorded_at: now.wall,
         }
     }
+}
+
+/// The place of each rule, by its id.
+fn places(specs: &dyn Roster) -> HashMap<&str, usize> {
+    (0..specs.len()).filter_map(|at| Some((&*specs.get(at)?.rule, at))).collect()
 }
 
 /// Whether alerts of `old` go on as alerts of `new`.
@@ -671,7 +662,7 @@ fn labels(agent: &Arc<str>, spec: &AlertSpec, key: &[Value]) -> Labels {
     }
     labels.insert("agent".into(), agent.clone());
     labels.insert("ruleset".into(), spec.ruleset.clone());
-    labels.insert("alertname".into(), spec.rule.clone());
+    labels.insert("alertname".into(), (&spec.rule).into());
     labels
 }
 
@@ -688,7 +679,7 @@ fn hash(rule: usize, key: &[Value]) -> u64 {
 fn state_key(agent: &Arc<str>, spec: &AlertSpec, key: &[Value]) -> StateKey {
     StateKey {
         ruleset: spec.ruleset.clone(),
-        rule: spec.rule.clone(),
+        rule: (&spec.rule).into(),
         fingerprint: Fingerprint::of(&labels(agent, spec, key)),
     }
 }

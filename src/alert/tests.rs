@@ -15,7 +15,7 @@ fn book(for_: Duration) -> Book {
         cadence: None,
     };
     let spec = AlertSpec { rule: "hot".into(), hash: 1, shape: Arc::new(shape) };
-    Book::new("gw".into(), vec![Arc::new(spec)])
+    Book::new("gw".into(), Arc::new(vec![spec]))
 }
 
 fn see(book: &mut Book, device: usize, at: i64, hot: bool) -> usize {

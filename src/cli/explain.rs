@@ -192,7 +192,7 @@ fn refuse(set: &str, diagnostics: &[Diagnostic]) {
 }
 
 fn known(sets: &[Set]) -> String {
-    let all = sets.iter().flat_map(|set| &set.plan.rules).map(|rule| &*rule.alert.rule);
+    let all = sets.iter().flat_map(|set| set.plan.rules.iter()).map(|rule| &*rule.alert.rule);
     let mut names: Vec<&str> = all.clone().take(20).collect();
     if names.is_empty() {
         return "there are no rules".to_owned();

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use crate::model::diagnostic::{Diagnostic, Level, Place};
 use crate::model::ruleset::{
-    ContentHash, DesiredSet, Item, ItemKind, Origin, Outcome, RuleReport, set_hash, set_hash_of,
+    Address, ContentHash, DesiredSet, Item, ItemKind, Origin, Outcome, RuleReport, set_hash, set_hash_of,
 };
 use crate::plan::logical::Plan;
-use crate::plan::{self, Basis, Limits, RuleSetDef};
+use crate::plan::{self, Basis, Limits, Texts};
 
 /// A set that may run.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ impl Admitted {
                 .rules
                 .iter()
                 .filter(|rule| !rule.is_vacant())
-                .map(|rule| (rule.alert.rule.clone(), Outcome::Accepted))
+                .map(|rule| ((&rule.alert.rule).into(), Outcome::Accepted))
                 .collect(),
         }
     }
@@ -116,8 +116,8 @@ pub fn admit(
     before: Option<&Running>,
     limits: &Limits,
 ) -> Result<Admitted, Box<RuleReport>> {
-    match RuleSetDef::from_items(items) {
-        Ok(def) => compile(name, origin, revision, &def, items, before, limits),
+    match Texts::of_items(items) {
+        Ok(texts) => compile(name, origin, revision, &texts, before, limits),
         Err(diagnostics) => Err(refused(name, revision, items, diagnostics)),
     }
 }
@@ -140,8 +140,8 @@ pub fn admit_file_on(
     before: Option<&Running>,
     limits: &Limits,
 ) -> Result<Admitted, Box<RuleReport>> {
-    match plan::file::parse_within(text, limits) {
-        Ok(def) => compile(name, Origin::Directory, 0, &def, &def.items(), before, limits),
+    match Texts::of_file(text, limits) {
+        Ok(texts) => compile(name, Origin::Directory, 0, &texts, before, limits),
         Err(diagnostics) => Err(refused(name, 0, &[], diagnostics)),
     }
 }
@@ -150,19 +150,25 @@ fn compile(
     name: &Arc<str>,
     origin: Origin,
     revision: u64,
-    def: &RuleSetDef,
-    items: &[Item],
+    texts: &Texts<'_>,
     before: Option<&Running>,
     limits: &Limits,
 ) -> Result<Admitted, Box<RuleReport>> {
-    let hashes: Vec<ContentHash> = items.iter().map(Item::hash).collect();
-    let rules = items.iter().zip(&hashes).filter(|(item, _)| item.kind == ItemKind::Rule);
-    let rules: Vec<u64> = rules.map(|(_, hash)| hash.short()).collect();
+    let mut rules: Vec<u64> = Vec::with_capacity(texts.rules());
+    let mut address = Address::default();
+    let mut kept = store::Keeping::new(origin, revision, texts.rules());
+    texts.each_item(|item| {
+        let hash = item.hash();
+        address.add(hash);
+        kept.add(item);
+        rules.extend((item.kind == ItemKind::Rule).then(|| hash.short()));
+    });
+    let (hash, stored) = (address.finish(), kept.finish());
     let compiled = match before {
         Some(Running { plan, basis }) => {
-            plan::recompile(name, def, &rules, limits, &plan::Running { plan, basis })
+            plan::recompile(name, texts, &rules, limits, &plan::Running { plan, basis })
         }
-        None => plan::compile_hashed(name, def, &rules, limits),
+        None => plan::compile_hashed(name, texts, &rules, limits),
     };
     let change = before.zip(compiled.touched);
     match compiled.plan {
@@ -170,14 +176,18 @@ fn compile(
             name: name.clone(),
             origin,
             revision,
-            hash: set_hash_of(hashes),
+            hash,
             plan: Arc::new(plan),
             basis: Arc::new(compiled.basis),
             change: change.map(|(before, touched)| Change { from: before.plan.clone(), touched }),
             warnings: compiled.diagnostics,
-            stored: store::encode(origin, revision, items),
+            stored,
         }),
-        None => Err(refused(name, revision, items, compiled.diagnostics)),
+        None => {
+            let mut items = Vec::new();
+            texts.each_item(|item| items.push(item.clone()));
+            Err(refused(name, revision, &items, compiled.diagnostics))
+        }
     }
 }
 

@@ -42,14 +42,22 @@ impl Engine {
         // Where each rule stands from here on, if it stays.
         let known: HashMap<(&str, u64), usize> = known(&self.plan);
         let shape = |plan, at| Context::new(plan, at, &self.config).shape();
-        let stays = |(at, rule): (usize, &Arc<RulePlan>)| {
+        let stays = |(at, rule): (usize, &RulePlan)| {
             let new = *known.get(&(rule.alert.rule.as_ref(), rule.state))?;
             (shape(&old.plan, at) == shape(&self.plan, new)).then_some(new)
         };
+        let old_units = old.units;
         let stays: Vec<Option<usize>> = old.plan.rules.iter().enumerate().map(stays).collect();
         let mut units = Units::new(&self.plan);
         let mut shown: Vec<Option<Account>> = vec![None; self.plan.rules.len()];
-        for mut unit in old.units.take_all() {
+        let mut begin = Vec::new();
+        for (old, new) in stays.iter().enumerate().filter(|(old, _)| old_units.is_alone(*old)) {
+            if let Some(new) = new {
+                shown[*new] = Some(before[old]);
+                begin.push(*new);
+            }
+        }
+        for mut unit in old_units.take_all() {
             let stay = unit.rules.iter().filter_map(|old| Some((*old, stays[*old]?)));
             let stay: Vec<(usize, usize)> = stay.collect();
             // Rules of one text and one declaration are as alike as they were. Were they not, only the first
@@ -65,9 +73,10 @@ impl Engine {
             unit.run_for(ctx, rules);
             units.put(unit);
         }
-        let begin = shown.iter().enumerate().filter_map(|(rule, shown)| shown.is_none().then_some(rule));
-        units.begin(&self.plan, &self.config, begin, self.seed);
-        units.merge(&self.plan, &self.config);
+        begin.extend(shown.iter().enumerate().filter_map(|(rule, shown)| shown.is_none().then_some(rule)));
+        begin.sort_unstable();
+        units.begin((&self.plan, &self.gates), &self.config, begin, self.seed);
+        units.merge((&self.plan, &self.gates), &self.config);
         self.units = units;
         self.reindex();
         let shown: Vec<Account> = shown.into_iter().map(Option::unwrap_or_default).collect();
@@ -106,16 +115,17 @@ impl Engine {
             // What it shows from here on, of which it owns a part: see the end.
             let shown = if stays { self.account_of(&was, at) } else { Account::default() };
             self.accounts.set(at, shown);
-            let place = self.units.of[at];
-            match self.units.list.get(place).and_then(Option::as_ref) {
-                Some(unit) if unit.rules.len() > 1 => shared.push((place, at, !stays)),
-                Some(_) => self.unlist(&was, place),
+            match self.units.of(at) {
+                Some(unit) if unit.rules.len() > 1 => shared.push((self.units.place(at), at, !stays)),
+                Some(_) => self.unlist(&was, at),
+                None if self.units.is_alone(at) => self.unlist(&was, at),
                 None => {}
             }
         }
         shared.sort_unstable();
         for of_one in shared.chunk_by(|one, other| one.0 == other.0) {
-            self.unlist(&was, of_one[0].0);
+            let leader = self.units.of(of_one[0].1).map(Unit::leader);
+            leader.into_iter().for_each(|leader| self.unlist(&was, leader));
         }
         self.make_room(touched, &mut left);
         for of_one in shared.chunk_by(|one, other| one.0 == other.0) {
@@ -123,7 +133,7 @@ impl Engine {
         }
         let mut begin = Vec::new();
         for at in touched.iter().copied() {
-            let place = self.units.of.get(at).copied().unwrap_or(usize::MAX);
+            let place = self.units.place(at);
             if shared.binary_search_by_key(&(place, at), |(unit, rule, _)| (*unit, *rule)).is_ok() {
                 continue;
             }
@@ -132,10 +142,10 @@ impl Engine {
                 begin.push(at);
             }
         }
-        self.units.begin(&self.plan, &self.config, begin.iter().copied(), self.seed);
+        self.units.begin((&self.plan, &self.gates), &self.config, begin.iter().copied(), self.seed);
         for rule in begin {
-            if self.units.of(rule).is_some_and(|unit| unit.leader() == rule) {
-                self.list(self.units.of[rule]);
+            if self.units.leads(rule) {
+                self.list(rule);
             }
         }
         for at in touched.iter().copied().take_while(|at| *at < self.plan.rules.len()) {
@@ -150,26 +160,29 @@ impl Engine {
     /// Sees to a rule that has its unit for itself, or none. Says whether it must be given one.
     fn renew(&mut self, at: usize, goes: bool, left: &mut Leftover) -> bool {
         let Some(rule) = self.plan.rules.get(at) else { return false };
-        let (is_vacant, is_bare) = (rule.is_vacant(), is_bare(rule));
+        let (is_vacant, is_bare, is_light) = (rule.is_vacant(), is_bare(rule), self.gates[at].is_light());
         let ctx = Context::new(&self.plan, at, &self.config);
-        let place = self.units.of[at];
+        let place = self.units.place(at);
         let Some(unit) = self.units.list.get_mut(place).and_then(Option::as_mut) else {
-            if is_bare && !is_vacant {
+            self.units.set_alone(at, is_light);
+            if is_light {
+                self.list(at);
+            } else if is_bare && !is_vacant {
                 self.units.put(Unit::new(ctx, vec![at], self.seed));
-                self.list(self.units.of[at]);
+                self.list(at);
             }
             return !is_bare && !is_vacant;
         };
         if !goes {
             unit.run_for_itself(ctx);
-        } else if is_bare && !is_vacant && unit.is_bare() {
+        } else if is_bare && !is_vacant && !is_light && unit.is_bare() {
             unit.begin_anew(ctx, self.seed);
         } else {
-            self.units.of[at] = usize::MAX;
+            self.units.set_alone(at, false);
             left.take(self.units.vacate(place));
             return self.renew(at, false, left);
         }
-        self.list(place);
+        self.list(at);
         false
     }
 
@@ -214,17 +227,17 @@ impl Engine {
         }
     }
 
-    /// Takes a unit out of the indexes of the streams that it reads.
-    fn unlist(&mut self, plan: &Plan, at: usize) {
-        let Some(leader) = self.units.list.get(at).and_then(Option::as_ref).map(Unit::leader) else { return };
+    /// Takes a rule that rows come to out of the indexes of the streams that it reads.
+    fn unlist(&mut self, plan: &Plan, leader: usize) {
         unlist(&mut self.feeds, plan, (leader, self.gates[leader]));
     }
 
-    /// Puts a unit into them, and sees to it that it is looked at in time.
-    fn list(&mut self, at: usize) {
-        let Some(unit) = self.units.list.get_mut(at).and_then(Option::as_mut) else { return };
-        let leader = unit.leader();
-        look(&mut self.units.looks, at, unit);
+    /// Puts it into them, and sees to it that its unit, if it has one, is looked at in time.
+    fn list(&mut self, leader: usize) {
+        let at = self.units.place(leader);
+        if let Some(unit) = self.units.list.get_mut(at).and_then(Option::as_mut) {
+            look(&mut self.units.looks, at, unit);
+        }
         list(&mut self.feeds, &self.plan, &self.config, (leader, self.gates[leader]));
     }
 
@@ -239,14 +252,11 @@ impl Engine {
         self.fed.resize_with(self.plan.streams.len(), Vec::new);
         let rules = self.plan.rules.len();
         self.accounts.resize(rules);
-        self.units.of.resize(rules, usize::MAX);
+        self.units.resize(rules);
         for at in touched.iter().copied() {
             let Some(rule) = self.plan.rules.get(at) else { continue };
             let gate = Gate::new(&self.plan, rule, &self.config);
-            match self.gates.get_mut(at) {
-                Some(known) => *known = gate,
-                None => self.gates.push(gate),
-            }
+            self.gates.set(at, gate);
             if let Some(feed) = self.feeds.get_mut(rule.stream()).filter(|_| gate.is_by_stream()) {
                 feed.followers += 1;
             }
@@ -262,15 +272,16 @@ impl Engine {
         let unit = self.units.list.get_mut(at)?.as_mut()?;
         let mut rest = Vec::with_capacity(unit.rules.len());
         for rule in unit.rules.iter() {
-            if goes.next_if_eq(rule).is_some() {
-                self.units.of[*rule] = usize::MAX;
-            } else {
+            if goes.next_if_eq(rule).is_none() {
                 rest.push(*rule);
             }
         }
+        let gone = touched.iter().filter(|(.., goes)| *goes);
+        gone.for_each(|(_, rule, _)| self.units.set_alone(*rule, false));
+        let unit = self.units.list.get_mut(at)?.as_mut()?;
         let Some(first) = rest.first().copied() else { return self.units.vacate(at) };
         unit.run_for(Context::new(&self.plan, first, &self.config), rest);
-        self.list(at);
+        self.list(first);
         None
     }
 }

@@ -2,10 +2,10 @@
 //! at once.
 
 use super::Config;
-use super::gate::Gate;
+use super::gate::{Gate, Gates};
 use super::index::{Candidate, Index};
 use super::recent::Recent;
-use super::unit::{Unit, Units};
+use super::unit::Units;
 use super::watch::Awake;
 use crate::model::row::Row;
 use crate::model::stream::{Field, FieldSource, StreamSpec};
@@ -96,18 +96,18 @@ pub(super) fn is_early(field: &Field) -> bool {
     matches!(field.from, FieldSource::Capture(_) | FieldSource::Topic | FieldSource::Source)
 }
 
-/// The streams of a plan, with the units that read them.
-pub(super) fn feeds(plan: &Plan, config: &Config, gates: &[Gate], units: &Units) -> Vec<Feed> {
+/// The streams of a plan, with the rules that rows come to.
+pub(super) fn feeds(plan: &Plan, config: &Config, gates: &Gates, units: &Units) -> Vec<Feed> {
     let mut feeds: Vec<Feed> = plan.streams.iter().map(|stream| Feed::new(stream)).collect();
-    for (rule, gate) in plan.rules.iter().zip(gates) {
-        if let Some(feed) = feeds.get_mut(rule.stream()).filter(|_| gate.is_by_stream()) {
+    for (at, rule) in plan.rules.iter().enumerate() {
+        if let Some(feed) = feeds.get_mut(rule.stream()).filter(|_| gates[at].is_by_stream()) {
             feed.followers += 1;
         }
     }
     for feed in &mut feeds {
         feed.remember(config.max_groups);
     }
-    for leader in units.all().into_iter().map(Unit::leader) {
+    for leader in (0..plan.rules.len()).filter(|rule| units.leads(*rule)) {
         list(&mut feeds, plan, config, (leader, gates[leader]));
     }
     feeds.iter_mut().for_each(|feed| feed.index.shrink());

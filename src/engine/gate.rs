@@ -5,6 +5,8 @@
 //! may have no value. So it makes no difference to what is counted as undefined, nor to the numbers of a
 //! generator, whether an index has answered for the others.
 
+use std::ops::Index;
+
 use super::Config;
 use super::expr::{Scope, holds};
 use super::feed::is_early;
@@ -17,7 +19,7 @@ use crate::model::stream::StreamSpec;
 use crate::plan::logical::{Expr, Plan, RulePlan, Side};
 
 /// What is known of a rule's conditions before any row comes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Gate {
     /// The terms of WHERE that have a value for every row.
     filter: u32,
@@ -30,6 +32,83 @@ pub(super) struct Gate {
     /// `when` asks them something, and such a row matters whatever it says.
     unsettled: bool,
     by: By,
+}
+
+/// How many kinds of gates are compared with one that comes.
+const NEWEST: usize = 64;
+
+/// The gates of all rules of a plan. Most rules have the gate of another one.
+#[derive(Debug, Default)]
+pub(super) struct Gates {
+    kinds: Vec<Gate>,
+    of: Vec<u32>,
+}
+
+impl Gates {
+    /// Those of a plan.
+    pub(super) fn new(plan: &Plan, config: &Config) -> Self {
+        let mut gates = Self { kinds: Vec::new(), of: Vec::with_capacity(plan.rules.len()) };
+        for rule in plan.rules.iter() {
+            let kind = gates.kind(Gate::new(plan, rule, config));
+            gates.of.push(kind);
+        }
+        gates
+    }
+
+    /// None, of no rules.
+    pub(super) fn none() -> &'static Self {
+        static NONE: Gates = Gates { kinds: Vec::new(), of: Vec::new() };
+        &NONE
+    }
+
+    fn kind(&mut self, gate: Gate) -> u32 {
+        // One of the newest it is mostly; a few that are there twice do no harm.
+        let newest = self.kinds.iter().enumerate().rev().take(NEWEST);
+        let known = newest.filter(|(_, known)| **known == gate).map(|(at, _)| at).next();
+        let place = known.unwrap_or(self.kinds.len());
+        if known.is_none() {
+            self.kinds.push(gate);
+        }
+        u32::try_from(place).unwrap_or(u32::MAX)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.of.len()
+    }
+
+    /// That of a rule, if there is one.
+    #[inline]
+    pub(super) fn get(&self, rule: usize) -> Option<&Gate> {
+        self.kinds.get(*self.of.get(rule)? as usize)
+    }
+
+    /// Gives a rule another one; the rule may be the first one that has none.
+    pub(super) fn set(&mut self, rule: usize, gate: Gate) {
+        let kind = self.kind(gate);
+        match self.of.get_mut(rule) {
+            Some(known) => *known = kind,
+            None => self.of.push(kind),
+        }
+        if self.kinds.len() > self.of.len() + NEWEST {
+            // Most of them no rule has any more.
+            let old = std::mem::take(self);
+            self.of.reserve_exact(old.of.len());
+            for rule in 0..old.len() {
+                let kind = self.kind(old[rule]);
+                self.of.push(kind);
+            }
+        }
+    }
+}
+
+impl Index<usize> for Gates {
+    type Output = Gate;
+
+    #[inline]
+    fn index(&self, rule: usize) -> &Gate {
+        &self.kinds[self.of[rule] as usize]
+    }
 }
 
 /// Who knows how a row of the rule stands to those before it.

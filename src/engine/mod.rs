@@ -49,7 +49,7 @@ use crate::plan::logical::{Aggregate, Arrange, Content, Expr, Plan, RulePlan, Si
 
 use self::account::{Accounts, DEGRADED};
 use self::feed::{Feed, feeds, streams};
-use self::gate::Gate;
+use self::gate::Gates;
 use self::index::Candidate;
 use self::layout::{Layout, fingerprint};
 use self::sampler::Sampler;
@@ -121,7 +121,7 @@ pub struct Engine {
     tables: Tables,
     /// The streams, each with the rules that read it.
     feeds: Vec<Feed>,
-    gates: Vec<Gate>,
+    gates: Gates,
     watch: Watch,
     /// Those that the row at hand can matter to.
     candidates: Vec<Candidate>,
@@ -238,9 +238,9 @@ impl<'a> Context<'a> {
 impl Engine {
     /// An engine with empty windows and tables.
     pub fn new(plan: Arc<Plan>, config: Config) -> Self {
-        let gates: Vec<Gate> = plan.rules.iter().map(|rule| Gate::new(&plan, rule, &config)).collect();
+        let gates = Gates::new(&plan, &config);
         let mut units = Units::new(&plan);
-        units.begin(&plan, &config, 0..plan.rules.len(), 0);
+        units.begin((&plan, &gates), &config, 0..plan.rules.len(), 0);
         units.look_at_all();
         Self {
             feeds: feeds(&plan, &config, &gates, &units),
@@ -328,8 +328,8 @@ impl Engine {
         if self.gates[leader].is_light() {
             return self.ask_light(candidate, (row, older), now, out);
         }
-        let Units { list, of, looks, .. } = &mut self.units;
-        let at = of[leader];
+        let at = self.units.place(leader);
+        let Units { list, looks, .. } = &mut self.units;
         let Some(unit) = list.get_mut(at).and_then(Option::as_mut) else { return };
         let clock = self.config.nanos.filter(|_| self.sampler.is_due());
         let began = clock.map(|clock| clock());
@@ -377,7 +377,7 @@ impl Engine {
             tables: &self.tables,
             now,
             account: self.accounts.get_mut(rule),
-            peers: Peers { rules: &[], own: None, gates: &[] },
+            peers: Peers { rules: &[], own: None, gates: Gates::none() },
             ledger: &mut self.unused,
             lines: MAX_LINES,
             out,
@@ -447,7 +447,7 @@ impl Engine {
 
     /// What rules show whose own parts are these.
     fn counted(&self, mut accounts: Vec<Account>) -> Vec<Account> {
-        for (index, (account, rule)) in accounts.iter_mut().zip(&self.plan.rules).enumerate() {
+        for (index, (account, rule)) in accounts.iter_mut().zip(self.plan.rules.iter()).enumerate() {
             if let Some(unit) = self.units.of(index) {
                 *account = account.with(&unit.counted(index), unit.rules.len());
             }

@@ -345,7 +345,7 @@ impl Engine {
         }
         self.units.forgive();
         self.tables = tables;
-        self.units.merge(&self.plan, &self.config);
+        self.units.merge((&self.plan, &self.gates), &self.config);
         self.reindex();
         self.show(&shown);
         Ok(())

@@ -79,7 +79,7 @@ impl Tables {
                 }
             })
             .collect();
-        for rule in &plan.rules {
+        for rule in plan.rules.iter() {
             for (side, join) in rule.from.sides.iter().skip(1).zip(&rule.from.joins) {
                 if let Side::Table(table) = side
                     && let Some(Table::Fixed(fixed)) = tables.get_mut(*table)

@@ -55,7 +55,7 @@ fn stream() -> StreamSpec {
 #[derive(Clone, Debug)]
 pub(super) struct RulePlan {
     state: u64,
-    alert: Arc<AlertSpec>,
+    alert: AlertSpec,
     from: From,
     analytics: Vec<Analytic>,
     filter: Option<Expr>,
@@ -71,7 +71,7 @@ pub(super) struct RulePlan {
 
 impl RulePlan {
     /// The same as it runs: constants are the rule's own.
-    pub(super) fn planned(self) -> Arc<logical::RulePlan> {
+    pub(super) fn planned(self) -> logical::RulePlan {
         let shape = logical::Shape {
             from: self.from,
             analytics: self.analytics,
@@ -85,11 +85,11 @@ impl RulePlan {
             when: self.when,
             clear: self.clear,
         };
-        Arc::new(logical::RulePlan::new(self.state, self.alert, shape))
+        logical::RulePlan::new(self.state, self.alert, shape)
     }
 }
 
-fn alert(rule: &str, hash: u64, kind: RuleKind) -> Arc<AlertSpec> {
+fn alert(rule: &str, hash: u64, kind: RuleKind) -> AlertSpec {
     let shape = AlertShape {
         ruleset: "set".into(),
         kind,
@@ -100,7 +100,7 @@ fn alert(rule: &str, hash: u64, kind: RuleKind) -> Arc<AlertSpec> {
         columns: vec!["n".into()],
         cadence: None,
     };
-    Arc::new(AlertSpec { rule: rule.into(), hash, shape: Arc::new(shape) })
+    AlertSpec { rule: rule.into(), hash, shape: Arc::new(shape) }
 }
 
 const STATE: RuleKind = RuleKind::State { for_: Duration::ZERO, keep_firing_for: Duration::ZERO };

@@ -6,7 +6,7 @@ use super::account::{Account, Accounts, DEGRADED};
 use super::analytic::Analytics;
 use super::budget::Budget;
 use super::expr::{Env, Scope, eval};
-use super::gate::Gate;
+use super::gate::{Gate, Gates};
 use super::table::Tables;
 use super::watch::Watch;
 use super::watermark::Mark;
@@ -43,7 +43,7 @@ pub(super) struct Peers<'a> {
     /// The own accounts of all rules of the plan.
     pub(super) own: Option<&'a mut Accounts>,
     /// The gates of all rules of the plan.
-    pub(super) gates: &'a [Gate],
+    pub(super) gates: &'a Gates,
 }
 
 /// The most output rows that a rule gives because of one row or one deadline: more than the rows that
@@ -96,7 +96,7 @@ impl<'a> Work<'a> {
                 Some(own) => own.get_mut(rule),
                 None => account,
             },
-            peers: Peers { rules: &[], own: None, gates: &[] },
+            peers: Peers { rules: &[], own: None, gates: Gates::none() },
             ledger,
             lines: MAX_LINES,
             out,

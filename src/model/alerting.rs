@@ -1,17 +1,19 @@
 //! How a rule's observations become alerts: the contract between `plan`, which checks it, and
 //! `alert`, which obeys it.
 
-use std::ops::Deref;
+use std::fmt::Debug;
+use std::ops::{Deref, Index};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::label::Labels;
+use super::name::Name;
 
 /// The alert side of one rule, resolved: what is its own, and what it may share with others.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlertSpec {
     /// The rule's id, unique in its set; the alert's `alertname`.
-    pub rule: Arc<str>,
+    pub rule: Name,
     /// Hash of the rule's canonical text (first 64 bits of SHA-256).
     pub hash: u64,
     /// The rest, which reads as if it stood here.
@@ -23,6 +25,46 @@ impl Deref for AlertSpec {
 
     fn deref(&self) -> &AlertShape {
         &self.shape
+    }
+}
+
+/// The alert sides of the rules of a set, by their places. Whoever has the rules has them too; nobody else
+/// need keep them.
+pub trait Roster: Debug + Send + Sync {
+    /// That of the rule at a place.
+    fn get(&self, rule: usize) -> Option<&AlertSpec>;
+
+    /// The same, where it is known that there is one.
+    fn at(&self, rule: usize) -> &AlertSpec;
+
+    /// How many places there are.
+    fn len(&self) -> usize;
+
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Index<usize> for dyn Roster {
+    type Output = AlertSpec;
+
+    fn index(&self, rule: usize) -> &AlertSpec {
+        self.at(rule)
+    }
+}
+
+impl Roster for Vec<AlertSpec> {
+    fn get(&self, rule: usize) -> Option<&AlertSpec> {
+        self.as_slice().get(rule)
+    }
+
+    fn at(&self, rule: usize) -> &AlertSpec {
+        &self[rule]
+    }
+
+    fn len(&self) -> usize {
+        self.as_slice().len()
     }
 }
 

@@ -16,6 +16,7 @@ pub mod kept;
 pub mod label;
 pub mod link;
 pub mod message;
+pub mod name;
 pub mod node;
 pub mod pattern;
 pub mod row;

@@ -83,11 +83,25 @@ pub fn set_hash<'a>(items: impl IntoIterator<Item = &'a Item>) -> ContentHash {
 
 /// As [`set_hash`], where the items' addresses are at hand.
 pub fn set_hash_of(items: impl IntoIterator<Item = ContentHash>) -> ContentHash {
-    let mut sha = Sha256::new();
-    for item in items {
-        sha.update(item.0);
+    let mut address = Address::default();
+    items.into_iter().for_each(|item| address.add(item));
+    address.finish()
+}
+
+/// The address of a set, whose items come one by one.
+#[derive(Clone, Debug, Default)]
+pub struct Address(Sha256);
+
+impl Address {
+    /// Takes the address of the next item.
+    pub fn add(&mut self, item: ContentHash) {
+        self.0.update(item.0);
     }
-    ContentHash(sha.finalize().into())
+
+    /// The address of all of them.
+    pub fn finish(self) -> ContentHash {
+        ContentHash(self.0.finalize().into())
+    }
 }
 
 /// A rule set as an agent runs it.

@@ -2,12 +2,16 @@
 //! stands. Streams keep their places and slots, rules their places; what comes goes where something left,
 //! or to the end. Knows no query.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::model::diagnostic::Diagnostic;
+use hashbrown::HashTable;
 
-use super::logical::{Plan, RulePlan};
+use crate::model::diagnostic::Diagnostic;
+use crate::model::fold::fold;
+
+use super::logical::{Plan, RulePlan, Rules};
+use super::rules::Gathering;
 
 /// What a plan does not say of the set that it was made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,46 +44,51 @@ impl Basis {
 #[derive(Debug)]
 pub(super) struct Places<'a> {
     before: Option<&'a Running<'a>>,
-    known: HashMap<&'a str, usize>,
-    /// By place. `None`: free so far.
-    rules: Vec<Option<Arc<RulePlan>>>,
+    /// The places of the rules that ran before, by the hash of their ids.
+    known: HashTable<u32>,
+    /// Which of those places are taken.
+    taken: Vec<bool>,
+    /// What goes where something else was.
+    others: Vec<(usize, RulePlan)>,
     /// Rules that were not there before.
-    fresh: Vec<Arc<RulePlan>>,
-    touched: Vec<usize>,
+    fresh: Gathering,
 }
 
 impl<'a> Places<'a> {
     /// All free; with what ran before, its rules have theirs.
     pub(super) fn new(before: Option<&'a Running<'a>>) -> Self {
-        let rules = before.map_or(&[][..], |before| &before.plan.rules);
-        let named = rules.iter().enumerate().filter(|(_, rule)| !rule.is_vacant());
-        Self {
-            before,
-            known: named.map(|(at, rule)| (&*rule.alert.rule, at)).collect(),
-            rules: vec![None; rules.len()],
-            fresh: Vec::new(),
-            touched: Vec::new(),
+        let rules = before.map(|before| &before.plan.rules);
+        let places = rules.map_or(0, Rules::len);
+        let mut known = HashTable::with_capacity(places);
+        let id = |at: u32| rules.and_then(|rules| rules.get(at as usize)).map_or("", |rule| &rule.alert.rule);
+        for at in (0..places).filter_map(|at| u32::try_from(at).ok()).filter(|at| !id(*at).is_empty()) {
+            known.insert_unique(fold(id(at).as_bytes()), at, |at| fold(id(*at).as_bytes()));
         }
+        Self { before, known, taken: vec![false; places], others: Vec::new(), fresh: Gathering::default() }
+    }
+
+    /// Where the rule of this id ran before.
+    fn place(&self, id: &str) -> Option<(usize, &'a RulePlan)> {
+        let rules = &self.before?.plan.rules;
+        let is = |at: &u32| rules.get(*at as usize).is_some_and(|rule| *rule.alert.rule == *id);
+        let at = *self.known.find(fold(id.as_bytes()), is)? as usize;
+        Some((at, rules.get(at)?))
     }
 
     /// Takes over the rule of this id, where it ran before with this text and nothing was found about it.
     pub(super) fn keep(&mut self, id: &str, hash: u64) -> bool {
-        let (Some(before), Some(at)) = (self.before, self.known.get(id).copied()) else { return false };
-        let Some(rule) = before.plan.rules.get(at) else { return false };
+        let (Some(before), Some((at, rule))) = (self.before, self.place(id)) else { return false };
         let same = rule.alert.hash == hash && !before.basis.found.contains(id);
-        if same {
-            self.rules[at] = Some(rule.clone());
-        }
+        self.taken[at] |= same;
         same
     }
 
     /// Gives a planned rule its place.
     pub(super) fn put(&mut self, rule: RulePlan) {
-        let rule = Arc::new(rule);
-        match self.known.get(&*rule.alert.rule).copied() {
-            Some(at) => {
-                self.rules[at] = Some(rule);
-                self.touched.push(at);
+        match self.place(&rule.alert.rule) {
+            Some((at, _)) => {
+                self.taken[at] = true;
+                self.others.push((at, rule));
             }
             None => self.fresh.push(rule),
         }
@@ -87,28 +96,23 @@ impl<'a> Places<'a> {
 
     /// The rules by place, and which places changed; `None` where so many stand empty that the set is
     /// better planned whole.
-    pub(super) fn into_rules(mut self) -> Option<(Vec<Arc<RulePlan>>, Vec<usize>)> {
-        let mut fresh = std::mem::take(&mut self.fresh).into_iter();
-        let (mut vacant, nobody) = (0, Arc::new(RulePlan::vacant()));
-        let mut rules = Vec::with_capacity(self.rules.len() + fresh.len());
-        for (at, rule) in self.rules.into_iter().enumerate() {
-            if let Some(rule) = rule {
-                rules.push(rule);
-                continue;
-            }
-            let was = self.before.and_then(|before| before.plan.rules.get(at));
+    pub(super) fn into_rules(self) -> Option<(Rules, Vec<usize>)> {
+        let Self { before, taken, mut others, fresh, .. } = self;
+        let fresh = fresh.finish();
+        let Some(before) = before else { return Some((fresh, Vec::new())) };
+        let (mut fresh, mut vacant, nobody) = (fresh.iter().cloned(), 0, RulePlan::vacant());
+        let places = taken.len();
+        for at in (0..places).filter(|at| !taken[*at]) {
             let next = fresh.next();
-            if next.is_some() || was.is_some_and(|was| !was.is_vacant()) {
-                self.touched.push(at);
-            }
             vacant += usize::from(next.is_none());
-            rules.push(next.unwrap_or_else(|| nobody.clone()));
+            if next.is_some() || before.plan.rules.get(at).is_some_and(|was| !was.is_vacant()) {
+                others.push((at, next.unwrap_or_else(|| nobody.clone())));
+            }
         }
-        for rule in fresh {
-            self.touched.push(rules.len());
-            rules.push(rule);
-        }
-        self.touched.sort_unstable();
-        (vacant <= 16 + rules.len() / 4).then_some((rules, self.touched))
+        others.extend((places..).zip(fresh));
+        others.sort_unstable_by_key(|(at, _)| *at);
+        let touched: Vec<usize> = others.iter().map(|(at, _)| *at).collect();
+        let rules = before.plan.rules.with(others.into_iter());
+        (vacant <= 16 + rules.len() / 4).then_some((rules, touched))
     }
 }

@@ -13,27 +13,97 @@ use super::yaml::{self, At, Node, Value};
 const DEEP: usize = 6;
 
 /// Reads a whole file; `None` where it is not plain enough.
+#[cfg(test)]
 pub(super) fn read(source: &str) -> Option<Node> {
-    let odd = |c: char| c != '\n' && c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}');
-    if source.contains(odd) {
-        return None;
-    }
-    let mut lines = Vec::new();
-    let mut byte = 0;
-    for (at, text) in source.split('\n').enumerate() {
-        let indent = text.len() - text.trim_start_matches(' ').len();
-        let shown = text.trim_end_matches(' ');
-        let blank = shown.is_empty() || shown[indent..].starts_with('#');
-        lines.push(Line { number: at + 1, byte, indent, text: shown, length: text.len(), blank });
-        byte += text.len() + 1;
-    }
-    let mut reader = Reader { lines, at: 0, resolved: HashMap::new() };
-    let first = reader.peek()?;
-    if first.indent != 0 {
-        return None;
-    }
+    let mut reader = Reader::new(source)?;
     let root = reader.block(0, 0)?;
     reader.peek().is_none().then_some(root)
+}
+
+/// A file that is a mapping, read member by member.
+pub(super) struct File<'a> {
+    /// Its members but the list.
+    pub(super) members: Vec<Member<'a>>,
+    /// The list that was asked for, where it is there.
+    pub(super) list: Option<List<'a>>,
+}
+
+/// A member of a file, or an element of a list, with the part of the file that it was read from.
+pub(super) struct Member<'a> {
+    /// The key; of an element there is none.
+    pub(super) key: Option<Node>,
+    /// What it holds.
+    pub(super) value: Node,
+    /// Where it stands.
+    pub(super) part: Part<'a>,
+}
+
+/// A part of a file.
+#[derive(Clone, Copy)]
+pub(super) struct Part<'a> {
+    /// Its lines, whole.
+    pub(super) text: &'a str,
+    /// How many bytes stand before it.
+    pub(super) byte: usize,
+}
+
+/// A list of a file, of which no element is kept.
+#[derive(Clone)]
+pub(super) struct List<'a> {
+    reader: Reader<'a>,
+    indent: usize,
+}
+
+impl<'a> Iterator for List<'a> {
+    type Item = Member<'a>;
+
+    fn next(&mut self) -> Option<Member<'a>> {
+        let from = self.reader.peek()?.byte;
+        let (_, value) = self.reader.element(self.indent, 1)??;
+        Some(Member { key: None, value, part: self.reader.part(from) })
+    }
+}
+
+/// Reads a file that is a mapping in block style, in which the member of this name, if it is there, is a
+/// list in block style; `None` where it is not, or not plain enough. Each element of the list is looked
+/// at once, by `check`; where that says no, there is none either.
+pub(super) fn open<'a>(
+    source: &'a str,
+    name: &str,
+    mut check: impl FnMut(&Member<'a>) -> bool,
+) -> Option<File<'a>> {
+    let mut reader = Reader::new(source)?;
+    let mut file = File { members: Vec::new(), list: None };
+    let mut names: Vec<String> = Vec::new();
+    while let Some(line) = reader.peek() {
+        let (key, behind) = reader.key(line, 0)?;
+        let text = key.text()?.to_owned();
+        if names.contains(&text) {
+            return None;
+        }
+        reader.step(line);
+        if text == name {
+            let next = reader.peek().filter(|next| behind >= line.text.len() && next.is_element())?;
+            file.list = Some(List { indent: next.indent, reader: reader.clone() });
+            let mut from = next.byte;
+            while let Some((_, value)) = reader.element(next.indent, 1)? {
+                if !check(&Member { key: None, value, part: reader.part(from) }) {
+                    return None;
+                }
+                from = reader.peek().map_or(source.len(), |line| line.byte);
+            }
+        } else {
+            let value = reader.value(line, 0, behind, 0)?;
+            let part = reader.part(line.byte);
+            file.members.push(Member { key: Some(key), value, part });
+        }
+        names.push(text);
+        // What follows has to be the next key.
+        if reader.peek().is_some_and(|next| next.indent != 0 || next.is_element()) {
+            return None;
+        }
+    }
+    (!names.is_empty()).then_some(file)
 }
 
 #[derive(Clone, Copy)]
@@ -51,6 +121,16 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
+    /// Where the next one begins.
+    fn next(&self) -> Spot {
+        Spot { byte: self.byte + self.length + 1, number: self.number + 1 }
+    }
+
+    /// Whether an element of a sequence begins on it.
+    fn is_element(&self) -> bool {
+        self.text[self.indent..].starts_with("- ")
+    }
+
     /// The place of a byte of the line.
     fn at(&self, byte: usize) -> At {
         let column = self.text[..byte].chars().count() + 1;
@@ -58,20 +138,61 @@ impl Line<'_> {
     }
 }
 
+/// Where a line begins.
+#[derive(Clone, Copy)]
+struct Spot {
+    byte: usize,
+    number: usize,
+}
+
+#[derive(Clone)]
 struct Reader<'a> {
-    lines: Vec<Line<'a>>,
-    at: usize,
+    source: &'a str,
+    at: Spot,
     /// What plain scalars are that may be something other than text.
     resolved: HashMap<&'a str, Value>,
 }
 
 impl<'a> Reader<'a> {
+    /// At the beginning of a file; `None` where that is not plain enough.
+    fn new(source: &'a str) -> Option<Self> {
+        let odd = |c: char| c != '\n' && c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}');
+        if source.contains(odd) {
+            return None;
+        }
+        let mut reader = Self { source, at: Spot { byte: 0, number: 1 }, resolved: HashMap::new() };
+        (reader.peek()?.indent == 0).then_some(reader)
+    }
+
+    /// The line that begins there.
+    fn line(&self, Spot { byte, number }: Spot) -> Option<Line<'a>> {
+        let rest = self.source.get(byte..)?;
+        let text = rest.find('\n').map_or(rest, |end| &rest[..end]);
+        let indent = text.len() - text.trim_start_matches(' ').len();
+        let shown = text.trim_end_matches(' ');
+        let blank = shown.is_empty() || shown[indent..].starts_with('#');
+        Some(Line { number, byte, indent, text: shown, length: text.len(), blank })
+    }
+
+    /// Goes on behind a line.
+    fn step(&mut self, line: Line<'a>) {
+        self.at = line.next();
+    }
+
+    /// What stands between a byte and the line at hand.
+    fn part(&self, from: usize) -> Part<'a> {
+        Part { text: self.source.get(from..self.at.byte).unwrap_or(&self.source[from..]), byte: from }
+    }
+
     /// The next line that says something.
     fn peek(&mut self) -> Option<Line<'a>> {
-        while self.lines.get(self.at)?.blank {
-            self.at += 1;
+        loop {
+            let line = self.line(self.at)?;
+            if !line.blank {
+                return Some(line);
+            }
+            self.step(line);
         }
-        self.lines.get(self.at).copied()
     }
 
     /// The mapping or sequence whose lines are indented so far.
@@ -89,31 +210,38 @@ impl<'a> Reader<'a> {
     fn sequence(&mut self, indent: usize, depth: usize) -> Option<Node> {
         let mut list = Vec::new();
         let mut begin = None;
-        while let Some(line) = self.peek() {
-            if line.indent < indent {
-                break;
-            }
-            let rest = line.text[indent..].strip_prefix("- ");
-            let Some(rest) = rest.filter(|_| line.indent == indent) else {
-                // A mapping's next key may stand where its sequence stood.
-                if line.indent == indent {
-                    break;
-                }
-                return None;
-            };
-            begin.get_or_insert(line.at(indent));
-            let start = line.text.len() - rest.trim_start_matches(' ').len();
-            if key(&line.text[start..]).is_some() {
-                list.push(self.mapping(line, start, depth + 1)?);
-            } else {
-                if line.text[start..].starts_with("- ") {
-                    return None;
-                }
-                self.at += 1;
-                list.push(self.scalar(line, start, indent, depth)?);
-            }
+        while let Some((at, node)) = self.element(indent, depth)? {
+            begin.get_or_insert(at);
+            list.push(node);
         }
         Some(Node { value: Value::List(list), at: begin })
+    }
+
+    /// The next element of a sequence of this indentation, and where it begins; none behind the last one.
+    fn element(&mut self, indent: usize, depth: usize) -> Option<Option<(At, Node)>> {
+        let Some(line) = self.peek().filter(|line| line.indent >= indent) else { return Some(None) };
+        let rest = line.text[indent..].strip_prefix("- ");
+        let Some(rest) = rest.filter(|_| line.indent == indent) else {
+            // A mapping's next key may stand where its sequence stood.
+            return (line.indent == indent).then_some(None);
+        };
+        let at = line.at(indent);
+        let start = line.text.len() - rest.trim_start_matches(' ').len();
+        if key(&line.text[start..]).is_some() {
+            return Some(Some((at, self.mapping(line, start, depth + 1)?)));
+        }
+        if line.text[start..].starts_with("- ") {
+            return None;
+        }
+        self.step(line);
+        Some(Some((at, self.scalar(line, start, indent, depth)?)))
+    }
+
+    /// The key of a mapping that stands on a line, this far in, and where what follows it begins.
+    fn key(&mut self, line: Line<'a>, indent: usize) -> Option<(Node, usize)> {
+        let (name, behind) = key(&line.text[indent..])?;
+        let name = Node { value: self.plain(name)?, at: Some(line.at(indent)) };
+        matches!(name.value, Value::Text(_)).then_some((name, indent + behind))
     }
 
     /// A mapping whose first key begins on this line, this far in.
@@ -121,32 +249,32 @@ impl<'a> Reader<'a> {
         let mut members: Vec<(Node, Node)> = Vec::new();
         let mut line = first;
         loop {
-            let (name, behind) = key(&line.text[indent..])?;
-            let name = Node { value: self.plain(name)?, at: Some(line.at(indent)) };
-            let Value::Text(text) = &name.value else { return None };
-            if members.iter().any(|(known, _)| known.text() == Some(text)) {
+            let (name, start) = self.key(line, indent)?;
+            if members.iter().any(|(known, _)| known.text() == name.text()) {
                 return None;
             }
-            self.at += 1;
-            let start = indent + behind;
-            let value = if start >= line.text.len() {
-                match self.peek() {
-                    Some(next) if next.indent > indent => self.block(next.indent, depth + 1)?,
-                    Some(next) if next.indent == indent && next.text[indent..].starts_with("- ") => {
-                        self.sequence(indent, depth + 1)?
-                    }
-                    _ => Node { value: Value::Null, at: Some(line.at(line.text.len())) },
-                }
-            } else {
-                let blanks = line.text[start..].len() - line.text[start..].trim_start_matches(' ').len();
-                self.scalar(line, start + blanks, indent, depth)?
-            };
+            self.step(line);
+            let value = self.value(line, indent, start, depth)?;
             members.push((name, value));
             match self.peek() {
-                Some(next) if next.indent == indent && !next.text[indent..].starts_with("- ") => line = next,
+                Some(next) if next.indent == indent && !next.is_element() => line = next,
                 Some(next) if next.indent > indent => return None,
                 _ => return Some(Node { value: Value::Map(members), at: Some(first.at(indent)) }),
             }
+        }
+    }
+
+    /// What follows a key of a mapping of this indentation; it begins on the line, which is behind, or on the
+    /// next.
+    fn value(&mut self, line: Line<'a>, indent: usize, start: usize, depth: usize) -> Option<Node> {
+        if start < line.text.len() {
+            let blanks = line.text[start..].len() - line.text[start..].trim_start_matches(' ').len();
+            return self.scalar(line, start + blanks, indent, depth);
+        }
+        match self.peek() {
+            Some(next) if next.indent > indent => self.block(next.indent, depth + 1),
+            Some(next) if next.indent == indent && next.is_element() => self.sequence(indent, depth + 1),
+            _ => Some(Node { value: Value::Null, at: Some(line.at(line.text.len())) }),
         }
     }
 
@@ -175,7 +303,7 @@ impl<'a> Reader<'a> {
             }
             _ => {
                 let mut value = self.plain(text)?;
-                let mut follows = self.lines.get(self.at).copied();
+                let mut follows = self.line(self.at);
                 while let Some(next) = follows.filter(|next| !next.text.is_empty() && next.indent > indent) {
                     let Value::Text(folded) = &mut value else { return None };
                     let more = &next.text[next.indent..];
@@ -184,8 +312,8 @@ impl<'a> Reader<'a> {
                     }
                     folded.push(' ');
                     folded.push_str(more);
-                    self.at += 1;
-                    follows = self.lines.get(self.at).copied();
+                    self.step(next);
+                    follows = self.line(self.at);
                 }
                 if deeper(self.peek()) {
                     return None;
@@ -201,17 +329,20 @@ impl<'a> Reader<'a> {
         if header != "|" && header != "|-" {
             return None;
         }
-        let first = self.lines.get(self.at).copied().filter(|line| !line.text.is_empty())?;
+        let first = self.line(self.at).filter(|line| !line.text.is_empty())?;
         if first.indent <= indent {
             return None;
         }
         let mut text = String::new();
         loop {
             // A file whose last line does not end has no end of line to keep.
-            let line = self.lines.get(self.at).copied()?;
+            let line = self.line(self.at)?;
             // Blank lines inside and behind have rules of their own.
             if line.text.is_empty() {
-                let next = self.lines[self.at..].iter().find(|line| !line.text.is_empty());
+                let mut next = self.line(line.next());
+                while let Some(empty) = next.filter(|next| next.text.is_empty()) {
+                    next = self.line(empty.next());
+                }
                 if next.is_some_and(|next| next.indent > indent) {
                     return None;
                 }
@@ -226,7 +357,7 @@ impl<'a> Reader<'a> {
             }
             text.push_str(line.text.get(first.indent..).filter(|_| line.indent >= first.indent)?);
             text.push('\n');
-            self.at += 1;
+            self.step(line);
         }
         if header == "|-" {
             text.pop();
@@ -401,8 +532,40 @@ mod tests {
         }
     }
 
+    /// What is read member by member is what is read whole.
+    #[track_caller]
+    fn check_members(text: &str) {
+        let mut shown = 0;
+        let Some(file) = open(text, "rules", |_| {
+            shown += 1;
+            true
+        }) else {
+            return;
+        };
+        let Value::Map(full) = yaml::read(text).unwrap().value else { panic!("no mapping: {text}") };
+        let listed: Vec<_> = file.list.into_iter().flatten().collect();
+        assert_eq!(listed.len(), shown, "{text}");
+        let (lists, members): (Vec<_>, Vec<_>) =
+            full.iter().partition(|(key, _)| key.text() == Some("rules"));
+        let list = lists.first().map_or(&[][..], |(_, list)| match &list.value {
+            Value::List(list) => list,
+            other => panic!("{other:?}: {text}"),
+        });
+        let wanted = members.into_iter().map(|(_, value)| value).chain(list);
+        let found = || file.members.iter().chain(&listed);
+        assert_eq!(found().count(), wanted.clone().count(), "{text}");
+        for (member, wanted) in found().zip(wanted) {
+            alike(&member.value, wanted).unwrap_or_else(|why| panic!("{text}\n{why}"));
+            let Part { text: part, byte } = member.part;
+            assert_eq!(text.get(byte..byte + part.len()), Some(part));
+            let at = member.value.at.unwrap().byte;
+            assert!((byte..=byte + part.len()).contains(&at), "{text}");
+        }
+    }
+
     #[track_caller]
     fn check(file: &str) -> bool {
+        check_members(file);
         let Some(fast) = read(file) else { return false };
         let full = yaml::read(file).unwrap_or_else(|e| panic!("{e:?}: {file}\n{fast:?}"));
         alike(&fast, &full).unwrap_or_else(|why| panic!("{file}\n{why}"));
@@ -470,7 +633,7 @@ mod tests {
         #[test]
         fn no_two_readings(parts in proptest::collection::vec(
             proptest::sample::select(vec![
-                "a: ", "b:", "key: ", "- ", "\n", "\n", "\n  ", "\n    ", "\n", " ", "x", "5", "true", "no", "'q'", "\"d\"", "'", "{", "}",
+                "a: ", "b:", "rules:\n", "rules:\n  - ", "key: ", "- ", "\n", "\n", "\n  ", "\n    ", "\n", " ", "x", "5", "true", "no", "'q'", "\"d\"", "'", "{", "}",
                 "[", "]", ", ", "|\n", "|-\n", "  ", "# c", "> 5", "x = 'd1'", "é", "0x1", "5m", "-", ":", "a.b", "/", "(", "~", "null",
             ]), 1..24,
         )) {

@@ -9,7 +9,7 @@ use crate::model::stream::{FieldSource, StreamSpec};
 use crate::model::value::Value;
 
 use super::cadence;
-use super::logical::{Content, Plan, RulePlan, Shape, Side, Table};
+use super::logical::{Content, Plan, Rules, Shape, Side, Table};
 use super::report::Problem;
 use super::stream::{Schema, Slots};
 use super::syntax::Name;
@@ -144,7 +144,7 @@ impl Catalog {
     /// The streams and tables that rules use, with the slots that they took. Streams that feed tables go
     /// first: rows of one message come in the order of streams, and a rule that looks into a table
     /// sees what the same message has put there. The rules are told the new places.
-    pub(super) fn into_plan(mut self, mut rules: Vec<Arc<RulePlan>>) -> Plan {
+    pub(super) fn into_plan(mut self, mut rules: Rules) -> Plan {
         let feeds = |entry: &Entry| match entry.used {
             Some(Used::Latest { stream, .. }) => Some(stream),
             _ => None,
@@ -226,9 +226,9 @@ fn fingerprint(text: &str) -> u64 {
 }
 
 /// Tells each shape once where its streams are.
-fn move_streams(rules: &mut [Arc<RulePlan>], moved: &dyn Fn(usize) -> usize) {
+fn move_streams(rules: &mut Rules, moved: &dyn Fn(usize) -> usize) {
     let mut done: HashMap<*const Shape, (Arc<Shape>, Arc<Shape>)> = HashMap::new();
-    for rule in rules {
+    rules.each_mut(|rule| {
         let before = rule.shape.clone();
         // The shape that was is kept, so that no other can come to stand in its place.
         let (_, after) = done.entry(Arc::as_ptr(&before)).or_insert_with(|| {
@@ -240,8 +240,8 @@ fn move_streams(rules: &mut [Arc<RulePlan>], moved: &dyn Fn(usize) -> usize) {
             }
             (before.clone(), Arc::new(shape))
         });
-        Arc::make_mut(rule).shape = after.clone();
-    }
+        rule.shape = after.clone();
+    });
 }
 
 /// What rules use of a row.

@@ -1,6 +1,5 @@
 //! A whole set: its streams and tables declared once, its rules bound to them, all findings collected.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::model::alerting::{AlertShape, AlertSpec};
@@ -11,6 +10,7 @@ use super::cadence;
 use super::catalog::Catalog;
 use super::declare::declare;
 use super::definition::{RuleDef, RuleSetDef, TableBody, TableDef};
+use super::ids::Ids;
 use super::logical::RulePlan;
 use super::mould::{self, Known, Moulds};
 use super::report::{Problem, Report};
@@ -20,31 +20,37 @@ use super::side::Side;
 use super::skeleton::{self, Skeleton};
 use super::table;
 use super::text::Text;
+use super::texts::Texts;
 use super::{Compiled, Limits, Outcome, file, parse};
 
 /// See [`super::compile`].
 pub(super) fn compile(set_name: &str, def: &RuleSetDef, limits: &Limits) -> Compiled {
     let hashes: Vec<u64> = def.rules.iter().map(|rule| rule.item().hash().short()).collect();
-    compile_with(set_name, def, &hashes, limits)
+    let mut compiler = Compiler::new(set_name, limits);
+    compiler.outcomes = Some(Vec::with_capacity(hashes.len()));
+    whole(compiler.run(&def.into(), &hashes, None))
 }
 
 /// See [`super::compile_hashed`].
-pub(super) fn compile_with(set_name: &str, def: &RuleSetDef, hashes: &[u64], limits: &Limits) -> Compiled {
-    let compiled = Compiler::new(set_name, limits).run(def, hashes, None);
-    // Only what is planned on something can find no place.
+pub(super) fn compile_with(set_name: &str, texts: &Texts<'_>, hashes: &[u64], limits: &Limits) -> Compiled {
+    whole(Compiler::new(set_name, limits).run(texts, hashes, None))
+}
+
+/// Only what is planned on something can find no place.
+fn whole(compiled: Option<Compiled>) -> Compiled {
     compiled.unwrap_or_else(|| Compiled::refused(Vec::new(), Vec::new()))
 }
 
 /// See [`super::recompile`].
 pub(super) fn recompile(
     set_name: &str,
-    def: &RuleSetDef,
+    texts: &Texts<'_>,
     hashes: &[u64],
     limits: &Limits,
     before: &Running<'_>,
 ) -> Compiled {
-    let on_it = Compiler::new(set_name, limits).run(def, hashes, Some(before));
-    on_it.unwrap_or_else(|| compile_with(set_name, def, hashes, limits))
+    let on_it = Compiler::new(set_name, limits).run(texts, hashes, Some(before));
+    on_it.unwrap_or_else(|| compile_with(set_name, texts, hashes, limits))
 }
 
 /// See [`super::compile_text`].
@@ -83,6 +89,8 @@ struct Compiler<'a> {
     found: Vec<Diagnostic>,
     shapes: Shapes,
     moulds: Moulds,
+    /// What became of each rule, where anybody asks.
+    outcomes: Option<Vec<Outcome>>,
 }
 
 impl<'a> Compiler<'a> {
@@ -94,38 +102,44 @@ impl<'a> Compiler<'a> {
             found: Vec::new(),
             shapes: Shapes::default(),
             moulds: Moulds::default(),
+            outcomes: None,
         }
     }
 }
 
 impl Compiler<'_> {
     /// Plans a set, on what runs where that is given. `None` where it cannot be planned on that.
-    fn run(&mut self, def: &RuleSetDef, hashes: &[u64], before: Option<&Running<'_>>) -> Option<Compiled> {
-        self.declare(def);
+    fn run(&mut self, texts: &Texts<'_>, hashes: &[u64], before: Option<&Running<'_>>) -> Option<Compiled> {
+        self.declare(texts);
         if let Some(before) = before {
             let declared = before.basis.streams.as_ref()?;
             self.catalog.resume(before.plan, declared).then_some(())?;
             self.shapes.know(before.plan);
         }
         let mut places = Places::new(before);
-        let mut outcomes = Vec::with_capacity(def.rules.len());
-        let mut ids: HashMap<&str, usize> = HashMap::new();
-        if def.rules.len() > self.limits.rules {
-            self.too_many(def);
+        let mut from_file = texts.streams.iter().any(|stream| stream.sql.is_from_file())
+            || texts.tables.iter().any(TableDef::is_from_file);
+        let mut ids = Ids::default();
+        let mut hashes = hashes.iter().copied();
+        if texts.rules() > self.limits.rules {
+            self.too_many(texts);
         } else {
-            for (i, rule) in def.rules.iter().enumerate() {
-                let first = *ids.entry(rule.id.as_str()).or_insert(i);
-                let hash = hashes.get(i).copied().unwrap_or_default();
-                let kept = first == i && places.keep(rule.id.as_str(), hash);
-                let plan = if kept { None } else { self.rule(rule, hash, first != i) };
-                outcomes.push(Outcome { rule: rule.id.as_str().into(), ok: kept || plan.is_some() });
+            texts.each_rule(|rule| {
+                from_file |= rule.sql.is_from_file();
+                let again = !ids.insert(rule.id.as_str());
+                let hash = hashes.next().unwrap_or_default();
+                let kept = !again && places.keep(rule.id.as_str(), hash);
+                let plan = if kept { None } else { self.rule(rule, hash, again) };
+                if let Some(outcomes) = &mut self.outcomes {
+                    outcomes.push(Outcome { rule: rule.id.as_str().into(), ok: kept || plan.is_some() });
+                }
                 plan.into_iter().for_each(|plan| places.put(plan));
-            }
+            });
         }
+        drop(ids);
+        let outcomes = self.outcomes.take().unwrap_or_default();
         let mut found = std::mem::take(&mut self.found);
-        let mut texts =
-            def.streams.iter().map(|stream| &stream.sql).chain(def.rules.iter().map(|rule| &rule.sql));
-        if texts.any(Text::is_from_file) || def.tables.iter().any(TableDef::is_from_file) {
+        if from_file {
             found = sorted(found);
         }
         let failed = found.iter().any(|d| d.level == Level::Error);
@@ -150,27 +164,26 @@ impl Compiler<'_> {
         Some(Compiled { plan, diagnostics: found, outcomes, basis, touched: before.map(|_| touched) })
     }
 
-    fn too_many(&mut self, def: &RuleSetDef) {
+    fn too_many(&mut self, texts: &Texts<'_>) {
         let mut report = Report::new(String::new());
-        let message =
-            format!("the set has {} rules; at most {} are taken", def.rules.len(), self.limits.rules);
-        if let Some(rule) = def.rules.get(self.limits.rules) {
-            let place = Place::START;
-            report.error_at_start(
-                "",
-                &rule.id,
-                Problem::new("too-large", place, message).hint("split the set"),
-            );
-        }
+        let message = format!("the set has {} rules; at most {} are taken", texts.rules(), self.limits.rules);
+        let problem = Problem::new("too-large", Place::START, message).hint("split the set");
+        let mut left = self.limits.rules;
+        texts.each_rule(|rule| {
+            if left == 0 {
+                report.error_at_start("", &rule.id, problem.clone());
+            }
+            left = left.wrapping_sub(1);
+        });
         self.found.extend(report.into_found());
     }
 
-    fn declare(&mut self, def: &RuleSetDef) {
-        for stream in &def.streams {
+    fn declare(&mut self, texts: &Texts<'_>) {
+        for stream in texts.streams.iter() {
             let report = Report::new(format!("stream {}", stream.name));
             self.created(&stream.sql, false, report);
         }
-        for table in &def.tables {
+        for table in texts.tables.iter() {
             let mut report = Report::new(format!("table {}", table.name));
             match &table.body {
                 TableBody::Statement(sql) => self.created(sql, true, report),
@@ -247,10 +260,12 @@ impl Compiler<'_> {
                 shape =
                     self.shapes.alert(Arc::new(AlertShape { labels: labels.collect(), ..(*shape).clone() }));
             }
+            let mut params = cast.params(std::mem::take(&mut skeleton.literals));
+            self.shapes.texts(&mut params);
             return Some(RulePlan {
                 state: cadence::state(def.sql.as_str(), cast.declared()),
-                alert: Arc::new(AlertSpec { rule: def.id.as_str().into(), hash, shape }),
-                params: cast.params(std::mem::take(&mut skeleton.literals)),
+                alert: AlertSpec { rule: def.id.as_str().into(), hash, shape },
+                params: params.into(),
                 shape: cast.rule().shape.clone(),
             });
         }
@@ -306,8 +321,10 @@ impl Compiler<'_> {
         self.found.extend(report.into_found());
         let mut plan = plan.filter(|_| !failed)?;
         plan.shape = self.shapes.plan(plan.shape);
-        let alert = Arc::make_mut(&mut plan.alert);
-        alert.shape = self.shapes.alert(alert.shape.clone());
+        plan.alert.shape = self.shapes.alert(plan.alert.shape.clone());
+        let mut params = plan.params.to_vec();
+        self.shapes.texts(&mut params);
+        plan.params = params.into();
         Some(plan)
     }
 
@@ -373,7 +390,7 @@ mod tests {
         let def = RuleSetDef { streams, tables: Vec::new(), rules: (0..3).map(rule).collect() };
         let limits = Limits::default();
         let mut compiler = Compiler::new("set", &limits);
-        let compiled = compiler.run(&def, &[1, 2, 3], None).unwrap();
+        let compiled = compiler.run(&(&def).into(), &[1, 2, 3], None).unwrap();
         assert!(compiled.diagnostics.is_empty(), "{:?}", compiled.diagnostics);
         let skeleton = skeleton::of(&def.rules[2]).unwrap();
         assert!(matches!(compiler.moulds.find(&skeleton), Known::Cast(_)));

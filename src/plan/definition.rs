@@ -10,8 +10,8 @@ use serde_json::Value as Json;
 use crate::model::diagnostic::{Diagnostic, Place};
 use crate::model::ruleset::{Item, ItemKind};
 
-use super::file;
 use super::text::Text;
+use super::texts::Texts;
 
 /// A rule set as written.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -106,12 +106,7 @@ impl RuleSetDef {
     /// The set as content-addressed items: streams first, then tables, then rules, each in the order
     /// of the file.
     pub fn items(&self) -> Vec<Item> {
-        let stream = |def: &StreamDef| Item {
-            kind: ItemKind::Stream,
-            name: def.name.as_str().into(),
-            body: def.sql.as_str().trim().into(),
-        };
-        let streams = self.streams.iter().map(stream);
+        let streams = self.streams.iter().map(StreamDef::item);
         streams
             .chain(self.tables.iter().map(TableDef::item))
             .chain(self.rules.iter().map(RuleDef::item))
@@ -124,7 +119,15 @@ impl RuleSetDef {
     /// What is wrong with the items themselves; what their texts say is for
     /// [`compile`](super::compile).
     pub fn from_items(items: &[Item]) -> Result<Self, Vec<Diagnostic>> {
-        file::from_items(items)
+        Texts::of_items(items).map(Texts::into_def)
+    }
+}
+
+impl StreamDef {
+    /// The stream as an item. Its body is the statement.
+    pub fn item(&self) -> Item {
+        let body = self.sql.as_str().trim();
+        Item { kind: ItemKind::Stream, name: self.name.as_str().into(), body: body.into() }
     }
 }
 
@@ -297,6 +300,7 @@ fn there<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Opti
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::file;
 
     #[test]
     fn a_body_is_read_as_its_json_is() {

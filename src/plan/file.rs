@@ -10,12 +10,13 @@ use crate::model::diagnostic::{Diagnostic, Level, Place};
 use crate::model::ruleset::{Item, ItemKind};
 
 use super::Limits;
-use super::block;
+use super::block::{self, Member, Part};
 use super::definition::{RowDef, RowsDef, RuleDef, RuleSetDef, StreamDef, TableBody, TableDef};
 use super::parse::created_name;
 use super::report::Problem;
 use super::text::Text;
-use super::yaml::{self, Node, Value};
+use super::texts::Texts;
+use super::yaml::{self, At, Node, Value};
 
 const FILE_FIELDS: &[&str] = &["streams", "tables", "rules"];
 const TABLE_FIELDS: &[&str] = &["name", "key", "columns", "rows"];
@@ -53,30 +54,66 @@ pub fn parse_within(yaml: &str, limits: &Limits) -> Result<RuleSetDef, Vec<Diagn
     if found.is_empty() { Ok(set) } else { Err(found) }
 }
 
+/// See [`Texts::of_file`].
+pub(super) fn texts<'a>(yaml: &'a str, limits: &Limits) -> Result<Texts<'a>, Vec<Diagnostic>> {
+    if let Some(texts) = plain(yaml, limits) {
+        return Ok(texts);
+    }
+    let (set, found) = any(yaml, limits);
+    if found.is_empty() { Ok(set.into()) } else { Err(found) }
+}
+
 /// Reads what can be read of a rule file, and tells what cannot. Rules with a wrong field are left
 /// out of the set.
 pub(super) fn read(yaml: &str, limits: &Limits) -> (RuleSetDef, Vec<Diagnostic>) {
+    plain(yaml, limits).map_or_else(|| any(yaml, limits), |texts| (texts.into_def(), Vec::new()))
+}
+
+/// A file that is plain, and with which nothing is wrong.
+fn plain<'a>(yaml: &'a str, limits: &Limits) -> Option<Texts<'a>> {
+    if yaml.len() > limits.file_bytes {
+        return None;
+    }
+    let mut rules = 0;
+    let file = block::open(without_mark(yaml), "rules", |member| {
+        rules += 1;
+        listed(member, rules).is_some()
+    })?;
+    let mut reader = Reader::default();
+    let mut set = RuleSetDef::default();
+    for member in &file.members {
+        reader.begin(member.part);
+        reader.member(&mut set, member.key.as_ref()?, &member.value);
+    }
+    reader.found.is_empty().then(|| Texts::listed(set, file.list, rules))
+}
+
+/// The rule number `n` of a file; `None` where anything is wrong with it.
+pub(super) fn listed(member: &Member<'_>, n: usize) -> Option<RuleDef> {
+    let mut reader = Reader::default();
+    reader.begin(member.part);
+    reader.rule(&member.value, &format!("#{n}"))
+}
+
+/// What is wrong with a file the full reader tells, with its places.
+fn any(yaml: &str, limits: &Limits) -> (RuleSetDef, Vec<Diagnostic>) {
     if yaml.len() > limits.file_bytes {
         let message = format!("the file has {} bytes; at most {} are taken", yaml.len(), limits.file_bytes);
         return unread(Problem::new("too-large", Place::START, message).hint("split the file"));
     }
-    // The parser passes over a byte order mark and does not count it.
-    let yaml = yaml.trim_start_matches('\u{feff}');
-    if let Some(root) = block::read(yaml) {
-        let mut reader = Reader { source: Some(yaml.into()), found: Vec::new() };
-        let set = reader.set(&root);
-        // What is wrong with a file the full reader tells, with its places.
-        if reader.found.is_empty() {
-            return (set, Vec::new());
-        }
-    }
+    let yaml = without_mark(yaml);
     let root = match yaml::read(yaml) {
         Ok(root) => root,
         Err((place, message)) => return unread(Problem::new("yaml", place, message)),
     };
-    let mut reader = Reader { source: Some(yaml.into()), found: Vec::new() };
+    let mut reader = Reader { source: Some(yaml.into()), ..Reader::default() };
     let set = reader.set(&root);
     (set, reader.found)
+}
+
+/// The parser passes over a byte order mark and does not count it.
+fn without_mark(yaml: &str) -> &str {
+    yaml.trim_start_matches('\u{feff}')
 }
 
 fn is_id(text: &str) -> bool {
@@ -88,10 +125,11 @@ fn unread(problem: Problem) -> (RuleSetDef, Vec<Diagnostic>) {
     (RuleSetDef::default(), vec![problem.finding(Level::Error, "", "")])
 }
 
-/// See [`RuleSetDef::from_items`].
-pub(super) fn from_items(items: &[Item]) -> Result<RuleSetDef, Vec<Diagnostic>> {
-    let mut reader = Reader { source: None, found: Vec::new() };
+/// See [`Texts::of_items`].
+pub(super) fn texts_of(items: &[Item]) -> Result<Texts<'_>, Vec<Diagnostic>> {
+    let mut reader = Reader::default();
     let mut set = RuleSetDef::default();
+    let mut rules = 0;
     for item in items {
         let label = || format!("{} {}", item.kind, item.name);
         match item.kind {
@@ -107,29 +145,51 @@ pub(super) fn from_items(items: &[Item]) -> Result<RuleSetDef, Vec<Diagnostic>> 
                 };
                 set.tables.extend(table.map(|body| TableDef { name: item.name.to_string(), body }));
             }
-            ItemKind::Rule => match RuleDef::from_body(&item.body).filter(|rule| is_id(rule.id.as_str())) {
-                Some(rule) => set.rules.push(rule),
-                // What is wrong with it, if anything is, has to be told.
-                None => match serde_json::from_str(&item.body) {
-                    Ok(json) => set.rules.extend(reader.rule(&Node::from_json(json), &item.name)),
-                    Err(e) => {
-                        let message = format!("the item is no JSON: {e}");
-                        reader.error(&label(), "", Problem::new("bad-item", Place::START, message));
-                    }
-                },
-            },
+            ItemKind::Rule if reader.item(item).is_some() => rules += 1,
+            // What is wrong with it was told.
+            ItemKind::Rule => {}
         }
     }
-    if reader.found.is_empty() { Ok(set) } else { Err(reader.found) }
+    if reader.found.is_empty() { Ok(Texts::items(set, items, rules)) } else { Err(reader.found) }
 }
 
+/// The rule that an item is, if it is one and nothing is wrong with it.
+pub(super) fn rule_of(item: &Item) -> Option<RuleDef> {
+    (item.kind == ItemKind::Rule).then(|| Reader::default().item(item))?
+}
+
+#[derive(Default)]
 struct Reader {
-    /// The file, where the nodes come from one.
+    /// The file, or the part of it that is at hand, where the nodes come from one.
     source: Option<Arc<str>>,
+    /// How many bytes of the file stand before that.
+    before: usize,
     found: Vec<Diagnostic>,
 }
 
 impl Reader {
+    /// Goes on with another part of the file.
+    fn begin(&mut self, part: Part<'_>) {
+        (self.source, self.before) = (Some(part.text.into()), part.byte);
+    }
+
+    /// A rule as an item holds it.
+    fn item(&mut self, item: &Item) -> Option<RuleDef> {
+        if let Some(rule) = RuleDef::from_body(&item.body).filter(|rule| is_id(rule.id.as_str())) {
+            return Some(rule);
+        }
+        // What is wrong with it, if anything is, has to be told.
+        match serde_json::from_str(&item.body) {
+            Ok(json) => self.rule(&Node::from_json(json), &item.name),
+            Err(e) => {
+                let message = format!("the item is no JSON: {e}");
+                let label = format!("{} {}", item.kind, item.name);
+                self.error(&label, "", Problem::new("bad-item", Place::START, message));
+                None
+            }
+        }
+    }
+
     fn error(&mut self, item: &str, field: &str, problem: Problem) {
         self.found.push(problem.finding(Level::Error, item, field));
     }
@@ -176,29 +236,34 @@ impl Reader {
             }
         };
         for (key, value) in members {
-            match key.text() {
-                Some("streams") => {
-                    for (i, node) in self.list("streams", value).iter().enumerate() {
-                        if let Some(sql) = self.text(&format!("stream #{}", i + 1), "", node) {
-                            let name = created_name(sql.as_str()).unwrap_or_else(|| format!("#{}", i + 1));
-                            set.streams.push(StreamDef { name, sql });
-                        }
-                    }
-                }
-                Some("tables") => {
-                    for (i, node) in self.list("tables", value).iter().enumerate() {
-                        set.tables.extend(self.table(node, &format!("#{}", i + 1)));
-                    }
-                }
-                Some("rules") => {
-                    for (i, node) in self.list("rules", value).iter().enumerate() {
-                        set.rules.extend(self.rule(node, &format!("#{}", i + 1)));
-                    }
-                }
-                _ => self.unknown("", key, FILE_FIELDS),
-            }
+            self.member(&mut set, key, value);
         }
         set
+    }
+
+    /// A member of the file.
+    fn member(&mut self, set: &mut RuleSetDef, key: &Node, value: &Node) {
+        match key.text() {
+            Some("streams") => {
+                for (i, node) in self.list("streams", value).iter().enumerate() {
+                    if let Some(sql) = self.text(&format!("stream #{}", i + 1), "", node) {
+                        let name = created_name(sql.as_str()).unwrap_or_else(|| format!("#{}", i + 1));
+                        set.streams.push(StreamDef { name, sql });
+                    }
+                }
+            }
+            Some("tables") => {
+                for (i, node) in self.list("tables", value).iter().enumerate() {
+                    set.tables.extend(self.table(node, &format!("#{}", i + 1)));
+                }
+            }
+            Some("rules") => {
+                for (i, node) in self.list("rules", value).iter().enumerate() {
+                    set.rules.extend(self.rule(node, &format!("#{}", i + 1)));
+                }
+            }
+            _ => self.unknown("", key, FILE_FIELDS),
+        }
     }
 
     fn list<'n>(&mut self, field: &str, node: &'n Node) -> &'n [Node] {
@@ -218,7 +283,10 @@ impl Reader {
             return None;
         };
         Some(match (&self.source, node.at) {
-            (Some(source), Some(at)) => Text::in_file(text.to_owned(), source, at),
+            (Some(source), Some(at)) => {
+                let at = At { byte: at.byte.saturating_sub(self.before), ..at };
+                Text::in_file(text.to_owned(), source, at)
+            }
             _ => Text::own(text),
         })
     }

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::alerting::{AlertSpec, Roster};
 use crate::model::stream::{StreamSpec, TimeUnit};
 use crate::model::value::{DataType, Value};
 
 use super::function::{Compiled, Function};
 
+pub use super::rules::{Params, Rules};
 pub use super::shape::{RulePlan, Shape};
 
 /// One rule set, compiled.
@@ -20,7 +22,7 @@ pub struct Plan {
     pub tables: Vec<Arc<Table>>,
     /// The rules, each in its place, which it keeps over changes of the set; at first the order of the file.
     /// Where none stands, one that [is vacant](RulePlan::is_vacant).
-    pub rules: Vec<Arc<RulePlan>>,
+    pub rules: Rules,
 }
 
 impl Plan {
@@ -32,6 +34,20 @@ impl Plan {
     /// Whether there is no rule.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+impl Roster for Plan {
+    fn get(&self, rule: usize) -> Option<&AlertSpec> {
+        self.rules.get(rule).map(|rule| &rule.alert)
+    }
+
+    fn at(&self, rule: usize) -> &AlertSpec {
+        &self.rules[rule].alert
+    }
+
+    fn len(&self) -> usize {
+        self.rules.len()
     }
 }
 

@@ -18,6 +18,7 @@ pub mod definition;
 pub mod explain;
 pub mod file;
 pub mod function;
+mod ids;
 mod key;
 pub mod logical;
 mod meta;
@@ -32,6 +33,7 @@ mod recovery;
 pub mod render;
 mod report;
 mod rule;
+pub mod rules;
 mod scalar;
 pub mod shape;
 mod share;
@@ -42,6 +44,7 @@ mod syntax;
 mod table;
 mod template;
 pub mod text;
+pub mod texts;
 mod token;
 mod typing;
 mod window;
@@ -54,6 +57,7 @@ use crate::model::diagnostic::Diagnostic;
 pub use basis::{Basis, Running};
 pub use definition::RuleSetDef;
 use logical::Plan;
+pub use texts::Texts;
 
 /// Caps on what is taken for a rule set, so that no text can exhaust memory or stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,20 +138,21 @@ pub fn compile(set_name: &str, def: &RuleSetDef, limits: &Limits) -> Compiled {
 }
 
 /// As [`compile`], with the hash of each rule's text at hand: the first 64 bits of the address of its item.
-pub fn compile_hashed(set_name: &str, def: &RuleSetDef, hashes: &[u64], limits: &Limits) -> Compiled {
-    compile::compile_with(set_name, def, hashes, limits)
+/// [`Compiled::outcomes`] stay empty.
+pub fn compile_hashed(set_name: &str, texts: &Texts<'_>, hashes: &[u64], limits: &Limits) -> Compiled {
+    compile::compile_with(set_name, texts, hashes, limits)
 }
 
 /// As [`compile_hashed`], on what runs: rules whose text stays keep their place and their compiled form.
 /// Where that is not possible, or would leave many places empty, the set is planned whole.
 pub fn recompile(
     set_name: &str,
-    def: &RuleSetDef,
+    texts: &Texts<'_>,
     hashes: &[u64],
     limits: &Limits,
     before: &Running<'_>,
 ) -> Compiled {
-    compile::recompile(set_name, def, hashes, limits, before)
+    compile::recompile(set_name, texts, hashes, limits, before)
 }
 
 /// Reads a rule file, checks it and plans it.

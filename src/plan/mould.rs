@@ -102,7 +102,7 @@ fn places(rule: &RulePlan, literals: &[Value], trial: &RulePlan, tried: &[Value]
         return None;
     }
     let mut places = vec![Vec::new(); literals.len()];
-    for (at, (own, other)) in rule.params.iter().zip(&trial.params).enumerate() {
+    for (at, (own, other)) in rule.params.iter().zip(trial.params.iter()).enumerate() {
         match tried.iter().position(|value| same(value, other)) {
             Some(literal) if same(own, &literals[literal]) => places[literal].push(at),
             None if same(own, other) => {}
@@ -119,8 +119,8 @@ fn same(a: &Value, b: &Value) -> bool {
 
 impl Cast {
     /// The constants of a rule with these literals.
-    pub(super) fn params(&self, literals: Vec<Value>) -> Box<[Value]> {
-        let mut params = self.rule.params.clone();
+    pub(super) fn params(&self, literals: Vec<Value>) -> Vec<Value> {
+        let mut params = self.rule.params.to_vec();
         for (value, places) in literals.into_iter().zip(&self.places) {
             for at in places {
                 if let Some(param) = params.get_mut(*at) {

@@ -184,7 +184,7 @@ pub(super) fn bind(
         clear,
     };
     let alert = AlertSpec { rule: def.id.as_str().into(), hash, shape: Arc::new(alert) };
-    (Some(RulePlan::new(state, Arc::new(alert), shape)), binder.slots)
+    (Some(RulePlan::new(state, alert, shape)), binder.slots)
 }
 
 impl Binder<'_> {

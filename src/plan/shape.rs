@@ -10,6 +10,7 @@ use crate::model::label::Labels;
 use crate::model::value::Value;
 
 use super::logical::{Analytic, Arrange, Expr, From, Side, Window, WindowKind};
+use super::rules::Params;
 
 /// One rule, compiled: what is its own, and the [`Shape`] that it may share with others, which reads as
 /// if it stood here.
@@ -19,9 +20,9 @@ pub struct RulePlan {
     /// the streams and tables that it names. Where it is the same, state is kept over a change of the rule.
     pub state: u64,
     /// Its alert side.
-    pub alert: Arc<AlertSpec>,
+    pub alert: AlertSpec,
     /// Its own constants, which [`Expr::Param`] counts.
-    pub params: Box<[Value]>,
+    pub params: Params,
     /// The rest.
     pub shape: Arc<Shape>,
 }
@@ -78,7 +79,7 @@ pub struct Shape {
 
 impl RulePlan {
     /// A rule of a shape with its constants in it, which become the rule's own.
-    pub fn new(state: u64, alert: Arc<AlertSpec>, mut shape: Shape) -> Self {
+    pub fn new(state: u64, alert: AlertSpec, mut shape: Shape) -> Self {
         let params = shape.lift().into();
         Self { state, alert, params, shape: Arc::new(shape) }
     }
@@ -95,7 +96,7 @@ impl RulePlan {
                 }
             });
         });
-        Self { params: Box::default(), shape: Arc::new(shape), ..self.clone() }
+        Self { params: Params::default(), shape: Arc::new(shape), ..self.clone() }
     }
 
     /// What stands where no rule stands: it reads nothing, and has no id.
@@ -124,7 +125,7 @@ impl RulePlan {
             clear: None,
         };
         let alert = AlertSpec { rule: "".into(), hash: 0, shape: Arc::new(alert) };
-        Self { state: 0, alert: Arc::new(alert), params: Box::default(), shape: Arc::new(shape) }
+        Self { state: 0, alert, params: Params::default(), shape: Arc::new(shape) }
     }
 
     /// Whether no rule stands here.

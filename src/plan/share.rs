@@ -7,6 +7,7 @@ use std::mem::discriminant;
 use std::sync::Arc;
 
 use crate::model::alerting::AlertShape;
+use crate::model::fold::BuildFold;
 use crate::model::value::Value;
 
 use super::logical::{Expr, Plan, Shape, WindowKind};
@@ -16,13 +17,14 @@ use super::logical::{Expr, Plan, Shape, WindowKind};
 pub(super) struct Shapes {
     plans: HashMap<u64, Vec<Arc<Shape>>>,
     alerts: HashMap<u64, Vec<Arc<AlertShape>>>,
+    texts: HashSet<Arc<str>, BuildFold>,
 }
 
 impl Shapes {
     /// Makes known what the rules of a plan have.
     pub(super) fn know(&mut self, plan: &Plan) {
         let mut met = HashSet::new();
-        for rule in &plan.rules {
+        for rule in plan.rules.iter() {
             if met.insert((Arc::as_ptr(&rule.shape), Arc::as_ptr(&rule.alert.shape))) {
                 self.plan(rule.shape.clone());
                 self.alert(rule.alert.shape.clone());
@@ -38,6 +40,17 @@ impl Shapes {
         }
         those.push(shape.clone());
         shape
+    }
+
+    /// Texts among constants that are equal are the same one.
+    pub(super) fn texts(&mut self, constants: &mut [Value]) {
+        for constant in constants {
+            let Value::Str(text) = constant else { continue };
+            match self.texts.get(text) {
+                Some(known) => *text = known.clone(),
+                None => drop(self.texts.insert(text.clone())),
+            }
+        }
     }
 
     /// As [`Self::plan`], of an alert.
@@ -130,7 +143,8 @@ mod tests {
             (sql, "v > 1 OR FALSE"),
             (sql, "v > 1 OR TRUE"),
         ]);
-        let [first, second, others @ ..] = plan.rules.as_slice() else { panic!() };
+        let rules: Vec<_> = plan.rules.iter().collect();
+        let [first, second, others @ ..] = rules.as_slice() else { panic!() };
         assert!(Arc::ptr_eq(&first.shape, &second.shape));
         assert!(Arc::ptr_eq(&first.alert.shape, &second.alert.shape));
         assert_eq!(*second.params, [Value::str("b"), Value::Float(2.5)]);
@@ -166,6 +180,6 @@ mod tests {
         assert!(whole.params.is_empty());
         let again =
             crate::plan::logical::RulePlan::new(rule.state, rule.alert.clone(), (*whole.shape).clone());
-        assert_eq!(again, **rule);
+        assert_eq!(again, *rule);
     }
 }

@@ -3,7 +3,6 @@
 mod change;
 mod query;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -34,7 +33,7 @@ fn show(found: &[Diagnostic]) -> String {
 
 /// The plan with every constant in its place.
 fn whole(mut plan: Plan) -> Plan {
-    plan.rules.iter_mut().for_each(|rule| *rule = Arc::new(rule.whole()));
+    plan.rules = plan.rules.iter().map(RulePlan::whole).collect();
     plan
 }
 
@@ -50,7 +49,7 @@ fn plan(rules: &str) -> Plan {
 #[track_caller]
 fn rule(sql: &str) -> (Plan, RulePlan) {
     let plan = plan(&format!("  - id: r\n    sql: |\n      {}\n", sql.replace('\n', "\n      ")));
-    let rule = (*plan.rules[0]).clone();
+    let rule = plan.rules[0].clone();
     (plan, rule)
 }
 
@@ -584,7 +583,7 @@ fn a_rule_that_is_cast_is_as_if_it_were_planned() {
     assert!(good.len() > 200, "{}", good.len());
     let all = read(&good.iter().map(|(rule, ..)| rule.clone()).collect::<Vec<_>>());
     let plan = all.plan.unwrap();
-    for ((source, alone, shown), rule) in good.iter().zip(&plan.rules) {
+    for ((source, alone, shown), rule) in good.iter().zip(plan.rules.iter()) {
         let id = &*rule.alert.rule;
         let own = alone.plan.as_ref().unwrap();
         let item = format!("rule {id}");

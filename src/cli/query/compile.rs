@@ -99,12 +99,12 @@ fn show(found: &[Diagnostic], name: &str, text: &str) {
 /// Lets rows of retained messages through where there is no window: they are no occurrences, but
 /// who explores a broker wants to see what it keeps.
 fn keep_retained(mut plan: Plan) -> Plan {
-    for rule in &mut plan.rules {
+    let kept = |rule: &RulePlan| {
         let kind = RuleKind::State { for_: Duration::ZERO, keep_firing_for: Duration::ZERO };
         let shape = Arc::new(AlertShape { kind, ..AlertShape::clone(&rule.alert.shape) });
-        let alert = Arc::new(AlertSpec { shape, ..AlertSpec::clone(&rule.alert) });
-        *rule = Arc::new(RulePlan { alert, ..RulePlan::clone(rule) });
-    }
+        RulePlan { alert: AlertSpec { shape, ..rule.alert.clone() }, ..rule.clone() }
+    };
+    plan.rules = plan.rules.iter().map(kept).collect();
     plan
 }
 

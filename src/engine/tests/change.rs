@@ -37,7 +37,7 @@ fn kind_of(rule: &RulePlan) -> u8 {
 fn planned(rules: &[Option<(usize, u8, i64)>]) -> Arc<Plan> {
     let one = |found: &Option<(usize, u8, i64)>| match found {
         Some((id, kind, threshold)) => rule(*id, *kind, *threshold).planned(),
-        None => Arc::new(logical::RulePlan::vacant()),
+        None => logical::RulePlan::vacant(),
     };
     Arc::new(Plan {
         streams: vec![Arc::new(stream())],
@@ -91,9 +91,11 @@ proptest! {
                 touched.insert(at);
             }
             let mut next = Plan::clone(&planned(&rules));
-            for (at, rule) in next.rules.iter_mut().enumerate().filter(|(at, _)| !touched.contains(at)) {
-                *rule = plan.rules[at].clone();
-            }
+            let kept = |(at, rule): (usize, &logical::RulePlan)| match touched.contains(&at) {
+                true => rule.clone(),
+                false => plan.rules[at].clone(),
+            };
+            next.rules = next.rules.iter().enumerate().map(kept).collect();
             plan = Arc::new(next);
             changed.change(plan.clone(), &touched.into_iter().collect::<Vec<_>>());
             swapped.swap(plan.clone());

@@ -40,12 +40,12 @@ fn rules() -> impl Strategy<Value = Vec<RulePlan>> {
             _ => RulePlan { when, project: vec![field(1), field(0)], visible: 1, ..each() },
         };
         let state = u64::try_from(name).unwrap();
-        let alert = Arc::new(AlertSpec { rule: format!("r{name}").into(), ..(*rule.alert).clone() });
+        let alert = AlertSpec { rule: format!("r{name}").into(), ..rule.alert.clone() };
         RulePlan { filter, state, alert, ..rule }
     });
     prop::collection::vec(rule, 1..20).prop_map(|rules| {
         let mut known = std::collections::BTreeSet::new();
-        rules.into_iter().filter(|rule| known.insert(rule.alert.rule.clone())).collect()
+        rules.into_iter().filter(|rule| known.insert(rule.alert.rule.to_string())).collect()
     })
 }
 

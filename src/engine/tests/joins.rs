@@ -183,7 +183,7 @@ fn a_table_outlives_swaps_and_processes() {
     let right = Expr::Field(1, 1);
     swapped.from.joins[0].on = Some(Expr::Binary(BinaryOp::Eq, Box::new(Expr::Field(0, 0)), Box::new(right)));
     swapped.project[2] = Expr::Field(1, 0);
-    moved.rules = vec![swapped.planned()];
+    moved.rules = [swapped.planned()].into_iter().collect();
     let moved = Arc::new(moved);
     two.engine.swap(moved.clone());
     two.row(0, "a", 1, 5).gives(&["@5 a 1 7 tf"]);

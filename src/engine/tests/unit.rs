@@ -162,7 +162,7 @@ fn answers(
             Event::Swap(set) => {
                 running = rules(*set);
                 engine.swap(running.clone());
-                up.retain(|(id, _)| running.rules.iter().any(|rule| rule.alert.rule == *id));
+                up.retain(|(id, _)| running.rules.iter().any(|rule| *rule.alert.rule == **id));
             }
             Event::Restart => {
                 let bytes = engine.snapshot(now(mono, mono));
@@ -175,7 +175,7 @@ fn answers(
         for observation in out.drain(..) {
             let rule = &running.rules[observation.rule];
             let key = label_key(&observation.key);
-            let name = (rule.alert.rule.clone(), key.iter().map(ToString::to_string).collect());
+            let name = (Arc::from(&rule.alert.rule), key.iter().map(ToString::to_string).collect());
             keys.insert(name.clone(), key);
             if hears != Hears::All && matches!(rule.alert.kind, RuleKind::State { .. }) {
                 let raises = observation.raise == Some(true);
@@ -191,7 +191,7 @@ fn answers(
             all.push((step, observation));
         }
         for (rule, spec) in running.rules.iter().enumerate().filter(|_| watched) {
-            for (name, key) in keys.iter().filter(|((id, _), _)| *id == spec.alert.rule) {
+            for (name, key) in keys.iter().filter(|((id, _), _)| **id == *spec.alert.rule) {
                 engine.watch(rule, key, up.contains(name));
             }
         }

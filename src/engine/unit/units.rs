@@ -1,9 +1,11 @@
-//! All units of an engine: which rule is in which, which reads which stream, and when to look at which.
+//! All units of an engine: which rule is in which, and when to look at which. A rule that needs nothing but the
+//! row at hand is in none: there may be a great many of those.
 
 use std::collections::{BTreeSet, HashMap};
 
 use super::Unit;
 use super::signature::{Signature, fit, is_small};
+use crate::engine::gate::Gates;
 use crate::engine::op::{measures_of, names_of};
 use crate::engine::watermark::Mark;
 use crate::engine::{Config, Context};
@@ -15,27 +17,67 @@ pub(in crate::engine) struct Units {
     /// Those that left leave a hole.
     pub(in crate::engine) list: Vec<Option<Unit>>,
     holes: Vec<usize>,
-    /// The unit of each rule.
-    pub(in crate::engine) of: Vec<usize>,
+    /// The unit of each rule, [`NONE`] or [`ALONE`].
+    of: Vec<u32>,
     /// When to look at which unit, never later than something of it is due.
     pub(in crate::engine) looks: BTreeSet<(Mark, usize)>,
 }
 
+/// A rule that does not run.
+const NONE: u32 = u32::MAX;
+/// A rule that [needs nothing but the row](Gate::is_light): it runs without a unit.
+const ALONE: u32 = u32::MAX - 1;
+
 impl Units {
     /// None; the rules have yet to be [put](Self::put) in.
     pub(in crate::engine) fn new(plan: &Plan) -> Self {
-        Self { of: vec![usize::MAX; plan.rules.len()], ..Self::default() }
+        Self { of: vec![NONE; plan.rules.len()], ..Self::default() }
     }
 
-    /// Puts in a unit for each of these rules that begin together, one for all that are alike.
+    /// Makes room for so many rules.
+    pub(in crate::engine) fn resize(&mut self, rules: usize) {
+        self.of.resize(rules, NONE);
+    }
+
+    /// The place in the list of the unit of a rule; no place of it where the rule has none.
+    #[inline]
+    pub(in crate::engine) fn place(&self, rule: usize) -> usize {
+        self.of.get(rule).map_or(usize::MAX, |at| *at as usize)
+    }
+
+    /// Whether a rule runs without a unit.
+    pub(in crate::engine) fn is_alone(&self, rule: usize) -> bool {
+        self.of.get(rule) == Some(&ALONE)
+    }
+
+    /// Lets a rule run without a unit, or not at all. It is in none.
+    pub(in crate::engine) fn set_alone(&mut self, rule: usize, alone: bool) {
+        self.of[rule] = if alone { ALONE } else { NONE };
+    }
+
+    /// Whether rows come to this rule: by itself, or for all rules of its unit.
+    pub(in crate::engine) fn leads(&self, rule: usize) -> bool {
+        self.is_alone(rule) || self.of(rule).is_some_and(|unit| unit.leader() == rule)
+    }
+
+    /// Lets these rules begin together: each by itself that needs no unit, and a unit for all of the others that
+    /// are alike.
     pub(in crate::engine) fn begin(
         &mut self,
-        plan: &Plan,
+        (plan, gates): (&Plan, &Gates),
         config: &Config,
         rules: impl IntoIterator<Item = usize>,
         seed: u64,
     ) {
-        let all = together(plan, config, rules);
+        let mut others = Vec::new();
+        for rule in rules {
+            if gates[rule].is_light() {
+                self.set_alone(rule, true);
+            } else if !plan.rules[rule].is_vacant() {
+                others.push(rule);
+            }
+        }
+        let all = together(plan, config, others);
         if self.list.is_empty() {
             // Room for a few that may come later; twice the room would be most of what a rule takes.
             self.list.reserve_exact(all.len() + all.len() / 16);
@@ -51,7 +93,7 @@ impl Units {
     pub(in crate::engine) fn put(&mut self, unit: Unit) {
         let at = self.holes.pop().unwrap_or(self.list.len());
         for rule in unit.rules.iter() {
-            self.of[*rule] = at;
+            self.of[*rule] = u32::try_from(at).unwrap_or(NONE);
         }
         if at == self.list.len() {
             self.list.push(Some(unit));
@@ -62,7 +104,7 @@ impl Units {
 
     /// Takes a rule out of its unit, which goes with its last one.
     pub(in crate::engine) fn leave(&mut self, plan: &Plan, config: &Config, rule: usize) {
-        let at = self.of[rule];
+        let at = self.place(rule);
         let Some(unit) = self.list.get_mut(at).and_then(Option::as_mut) else { return };
         let rest: Vec<usize> = unit.rules.iter().copied().filter(|other| *other != rule).collect();
         if let Some(first) = rest.first() {
@@ -70,7 +112,7 @@ impl Units {
         } else {
             drop(self.vacate(at));
         }
-        self.of[rule] = usize::MAX;
+        self.of[rule] = NONE;
     }
 
     /// Takes out a unit, whose rules are in none then.
@@ -84,12 +126,12 @@ impl Units {
     }
 
     /// Makes one unit of those that are alike and remember nothing. It begins to count at nothing.
-    pub(in crate::engine) fn merge(&mut self, plan: &Plan, config: &Config) {
+    pub(in crate::engine) fn merge(&mut self, (plan, gates): (&Plan, &Gates), config: &Config) {
         let fresh = self.list.iter().flatten().filter(|unit| unit.is_fresh());
         let mut alike: HashMap<u64, Vec<usize>> = HashMap::new();
         for leader in fresh.map(Unit::leader) {
             if let Some(signature) = Signature::new(Context::new(plan, leader, config)) {
-                alike.entry(signature.hash()).or_default().push(self.of[leader]);
+                alike.entry(signature.hash()).or_default().push(self.place(leader));
             }
         }
         for units in alike.into_values().filter(|units| units.len() > 1) {
@@ -100,7 +142,7 @@ impl Units {
                 rules.extend(gone.rules.iter());
             }
             rules.sort_unstable();
-            self.begin(plan, config, rules, 0);
+            self.begin((plan, gates), config, rules, 0);
         }
     }
 
@@ -131,7 +173,7 @@ impl Units {
 
     /// The unit of a rule.
     pub(in crate::engine) fn of(&self, rule: usize) -> Option<&Unit> {
-        self.list.get(*self.of.get(rule)?)?.as_ref()
+        self.list.get(self.place(rule))?.as_ref()
     }
 
     /// All of them, in the order of their leaders.

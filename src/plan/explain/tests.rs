@@ -205,7 +205,7 @@ fn everything() -> Plan {
     rule.project = vec![Expr::Unnested, Expr::Analytic(0)];
     rule.visible = 1;
     rule.when = Some(Expr::Column(1));
-    plan.rules = vec![Arc::new(rule)];
+    plan.rules = [rule].into_iter().collect();
     plan
 }
 
@@ -248,7 +248,7 @@ fn what_refers_to_itself_over_and_over_is_cut_off() {
             }
         })
         .collect();
-    plan.rules = vec![Arc::new(rule)];
+    plan.rules = [rule].into_iter().collect();
     let shown = text(&explain(&plan, &plan.rules[0]), true);
     assert!(shown.contains('…') && shown.len() < 1_000_000, "{}", shown.len());
 }

@@ -17,7 +17,7 @@ fn sides(sql: &str) -> (Plan, RulePlan) {
     let compiled = compile_text("set", &yaml, &Limits::default());
     let Some(plan) = compiled.plan else { panic!("{sql}\n{}", show(&compiled.diagnostics)) };
     let plan = whole(plan);
-    let rule = (*plan.rules[0]).clone();
+    let rule = plan.rules[0].clone();
     (plan, rule)
 }
 

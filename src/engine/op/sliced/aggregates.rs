@@ -63,7 +63,7 @@ impl Aggregates {
         let mut shapes: HashMap<*const Shape, usize> = HashMap::new();
         let mut views = Vec::with_capacity(rules.len());
         for rule in rules {
-            let plan = &*ctx.plan.rules[*rule];
+            let plan = &ctx.plan.rules[*rule];
             let shape = Arc::as_ptr(&plan.shape);
             if let Some(view) = shapes.get(&shape) {
                 views.push(*view);
