@@ -532,9 +532,10 @@ impl Set {
         for (stream, row) in rows.iter() {
             engine.push(stream, row, idle, seen);
             meter.lap(Stage::Rules);
-            for observation in seen.drain(..) {
+            for observation in seen.iter_mut() {
                 book.observe(observation, now, out);
             }
+            engine.take_back(seen);
             // The next row may be of the same message.
             for alert in book.take_activity() {
                 engine.watch(alert.rule, &alert.key, alert.active);
@@ -622,8 +623,8 @@ impl Set {
     }
 
     fn observe(&mut self, seen: impl IntoIterator<Item = Observation>, now: Now, out: &mut Vec<Transition>) {
-        for observation in seen {
-            self.book.observe(observation, now, out);
+        for mut observation in seen {
+            self.book.observe(&mut observation, now, out);
         }
         self.watch();
     }

@@ -8,7 +8,8 @@
 use std::time::Duration;
 
 use crate::model::alerting::{AlertSpec, Cadence, RuleKind};
-use crate::model::row::Observation;
+use crate::model::key::Key;
+use crate::model::row::{Observation, Order};
 use crate::model::time::{Mono, Timestamp};
 use crate::model::transition::{Reason, State};
 use crate::model::value::Value;
@@ -61,8 +62,13 @@ pub(super) struct Step {
 #[derive(Clone, Debug)]
 pub(super) struct Instance {
     pub(super) rule: usize,
-    pub(super) key: Box<[Value]>,
+    pub(super) key: Key,
     pub(super) phase: Phase,
+    /// The stream time at which the phase ends by itself, as [`Self::set_due`] found it.
+    pub(super) due: Option<Timestamp>,
+    /// When the book looks at it by the monotonic clock: never later than its [deadline](Self::deadline),
+    /// but perhaps earlier, so that an observation which moves the deadline a little on costs nothing.
+    pub(super) look: Option<Mono>,
     /// Stream time of the newest observation.
     pub(super) last_at: Timestamp,
     /// The monotonic clock when that observation was applied.
@@ -70,7 +76,7 @@ pub(super) struct Instance {
     /// How far stream time had come beyond that observation at the anchor: more than nothing
     /// only after a restart.
     pub(super) carried: Duration,
-    /// Its output row; empty while quiet.
+    /// Its output row; empty while quiet, and where nobody will ask for it.
     pub(super) values: Box<[Value]>,
     /// Whether it is kept while it is quiet: nobody else knows of its newest observation.
     pub(super) kept: bool,
@@ -79,11 +85,13 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    pub(super) fn quiet(rule: usize, key: Box<[Value]>) -> Self {
+    pub(super) fn quiet(rule: usize, key: Key) -> Self {
         Self {
             rule,
             key,
             phase: Phase::Quiet,
+            due: None,
+            look: None,
             last_at: Timestamp::MIN,
             anchor: Mono::default(),
             carried: Duration::ZERO,
@@ -107,6 +115,48 @@ impl Instance {
         }
     }
 
+    /// Applies an observation that changes no more than what the alert was seen with last: neither its phase nor
+    /// anything that upstream hears of. Says whether it is one; else nothing was done.
+    pub(super) fn refresh(&mut self, seen: &mut Observation, mono: Mono) -> bool {
+        let before_due = self.due.is_none_or(|due| seen.at < due);
+        let raises = seen.raise == Some(true);
+        let stays = match self.phase {
+            Phase::Up { .. } => raises || seen.clear != Some(true),
+            Phase::Pending { .. } => seen.raise != Some(false),
+            Phase::Keeping { .. } => !raises,
+            Phase::Sent { .. } => true,
+            Phase::Quiet => !raises && self.kept && seen.order == Order::Untold,
+        };
+        let sent = matches!(self.phase, Phase::Sent { .. });
+        if !stays || !before_due || (seen.at < self.last_at && !sent) {
+            return false;
+        }
+        self.last_at = self.last_at.max(seen.at);
+        self.anchor = mono;
+        self.carried = Duration::ZERO;
+        self.kept = seen.order == Order::Untold;
+        if !sent && self.phase != Phase::Quiet {
+            self.show(&mut seen.values);
+        }
+        true
+    }
+
+    /// Takes the values over. What stands in their place is of no worth.
+    fn show(&mut self, values: &mut [Value]) {
+        if self.values.len() == values.len() {
+            self.values.swap_with_slice(values);
+        } else {
+            self.values = values.iter_mut().map(std::mem::take).collect();
+        }
+    }
+
+    /// Lets go of the row where nobody will ask for it.
+    pub(super) fn forget_row(&mut self) {
+        if matches!(self.phase, Phase::Quiet | Phase::Sent { .. }) {
+            self.values = Box::default();
+        }
+    }
+
     /// Applies an observation that is not older than the newest one.
     pub(super) fn apply(
         &mut self,
@@ -118,7 +168,7 @@ impl Instance {
         self.last_at = self.last_at.max(seen.at);
         self.anchor = mono;
         self.carried = Duration::ZERO;
-        self.values = std::mem::take(&mut seen.values);
+        self.show(&mut seen.values);
         let at = seen.at;
         let raises = seen.raise == Some(true);
         match self.phase {
@@ -147,11 +197,6 @@ impl Instance {
             Phase::Keeping { since, .. } if raises => self.phase = Phase::Up { since },
             _ => {}
         }
-        // A transition needs the row that decided it; `settle` runs before the next observation,
-        // so only a quiet instance with nothing to tell can let go of its row.
-        if self.phase == Phase::Quiet && steps.is_empty() {
-            self.values = Box::default();
-        }
     }
 
     /// Runs out the timers that are due before `limit`.
@@ -175,6 +220,16 @@ impl Instance {
         let open = |cadence: &Cadence| due >= self.last_at.plus(cadence.every);
         let slack = spec.cadence.filter(open).map_or(Duration::ZERO, |cadence| cadence.slack);
         Some(self.anchor.plus(due.since(self.last_at.plus(self.carried)) + slack))
+    }
+
+    /// When the clock may run the timer out: at its deadline or before.
+    pub(super) fn earliest(&self) -> Option<Mono> {
+        Some(self.anchor.plus(self.due?.since(self.last_at.plus(self.carried))))
+    }
+
+    /// Notes when the phase ends by itself, which a rule of this kind decides.
+    pub(super) fn set_due(&mut self, kind: &RuleKind) {
+        self.due = self.due(kind);
     }
 
     /// The stream time at which the phase ends by itself.

@@ -83,9 +83,8 @@ impl SavedState {
     /// agent was down does not count.
     pub(super) fn into_instance(self, rule: usize, mono: Mono) -> Instance {
         let at = Timestamp::from_micros;
+        let key = self.key.into_iter().map(SavedValue::into_value).collect();
         Instance {
-            rule,
-            key: self.key.into_iter().map(SavedValue::into_value).collect(),
             phase: match self.phase {
                 SavedPhase::Quiet => Phase::Quiet,
                 SavedPhase::Pending { since } => Phase::Pending { since: at(since) },
@@ -101,7 +100,7 @@ impl SavedState {
             values: self.values.into_iter().map(SavedValue::into_value).collect(),
             // Only those are saved quiet that are kept so.
             kept: self.phase == SavedPhase::Quiet,
-            queued: false,
+            ..Instance::quiet(rule, key)
         }
     }
 
