@@ -237,8 +237,9 @@ impl Core {
         match input {
             Input::Messages(messages) => {
                 effects.acks.reserve(messages.iter().filter(|message| message.ack.is_some()).count());
+                let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
                 for message in messages {
-                    self.message(&message, now, &mut effects);
+                    self.message(&message, idle, now, &mut effects);
                 }
             }
             Input::Run(admitted) => self.run(*admitted, now, &mut effects),
@@ -286,7 +287,7 @@ impl Core {
         self.sets.values().filter_map(of).min()
     }
 
-    fn message(&mut self, message: &Message, now: Now, effects: &mut Effects) {
+    fn message(&mut self, message: &Message, idle: Now, now: Now, effects: &mut Effects) {
         effects.acks.extend(message.ack);
         if self.redelivery.is_repeat(message) {
             self.counts.redelivered += 1;
@@ -294,7 +295,6 @@ impl Core {
         }
         self.counts.messages += 1;
         self.counts.bytes += message.payload.len() as u64;
-        let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
         self.meter.message();
         let mut fate = Fate::Unmatched;
         for set in self.sets.values_mut() {

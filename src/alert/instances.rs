@@ -22,7 +22,7 @@ pub(super) struct Id {
 /// The instances.
 #[derive(Debug, Default)]
 pub(super) struct Instances {
-    places: Vec<Option<(u64, Instance)>>,
+    places: Vec<Option<Instance>>,
     free: Vec<u32>,
     /// By rule and key.
     index: HashTable<Entry>,
@@ -43,48 +43,46 @@ impl Instances {
     }
 
     /// The instance of a rule's key, which is told apart as its labels say.
+    #[inline]
     pub(super) fn find(&self, rule: usize, key: &[Value]) -> Option<Id> {
         let hash = hash(rule, key);
         let is = |entry: &Entry| {
             entry.hash == hash
-                && matches!(self.places.get(entry.place as usize), Some(Some((_, known)))
+                && matches!(self.places.get(entry.place as usize), Some(Some(known))
                     if known.rule == rule && same_labels(&known.key, key))
         };
         let place = self.index.find(hash, is)?.place;
-        let (number, _) = self.places.get(place as usize)?.as_ref()?;
-        Some(Id { number: *number, place })
+        let number = self.places.get(place as usize)?.as_ref()?.number;
+        Some(Id { number, place })
     }
 
+    #[inline]
     pub(super) fn get(&self, id: Id) -> Option<&Instance> {
-        let (number, instance) = self.places.get(id.place as usize)?.as_ref()?;
-        (*number == id.number).then_some(instance)
+        self.places.get(id.place as usize)?.as_ref().filter(|instance| instance.number == id.number)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, id: Id) -> Option<&mut Instance> {
-        let (number, instance) = self.places.get_mut(id.place as usize)?.as_mut()?;
-        (*number == id.number).then_some(instance)
+        self.places.get_mut(id.place as usize)?.as_mut().filter(|instance| instance.number == id.number)
     }
 
     /// Puts an instance in behind all others. There is none of its rule and key.
-    pub(super) fn insert(&mut self, instance: Instance) -> Id {
+    pub(super) fn insert(&mut self, mut instance: Instance) -> Id {
         self.last += 1;
-        self.insert_as(self.last, instance)
+        instance.number = self.last;
+        self.put_back(instance)
     }
 
-    /// Puts an instance back that had this id; it keeps its place in the order.
-    pub(super) fn put_back(&mut self, id: Id, instance: Instance) -> Id {
-        self.insert_as(id.number, instance)
-    }
-
-    fn insert_as(&mut self, number: u64, instance: Instance) -> Id {
-        let hash = hash(instance.rule, &instance.key);
+    /// Puts an instance back that had a number; it keeps its place in the order.
+    pub(super) fn put_back(&mut self, instance: Instance) -> Id {
+        let (number, hash) = (instance.number, hash(instance.rule, &instance.key));
         let place = match self.free.pop() {
             Some(place) => {
-                self.places[place as usize] = Some((number, instance));
+                self.places[place as usize] = Some(instance);
                 place
             }
             None => {
-                self.places.push(Some((number, instance)));
+                self.places.push(Some(instance));
                 u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX)
             }
         };
@@ -94,7 +92,7 @@ impl Instances {
 
     pub(super) fn remove(&mut self, id: Id) -> Option<Instance> {
         self.get(id)?;
-        let (_, instance) = self.places.get_mut(id.place as usize)?.take()?;
+        let instance = self.places.get_mut(id.place as usize)?.take()?;
         self.free.push(id.place);
         let hash = hash(instance.rule, &instance.key);
         if let Ok(entry) = self.index.find_entry(hash, |entry| entry.place == id.place) {
@@ -106,8 +104,8 @@ impl Instances {
     /// All of them, by place.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Id, &Instance)> {
         self.places.iter().enumerate().filter_map(|(place, held)| {
-            let (number, instance) = held.as_ref()?;
-            Some((Id { number: *number, place: u32::try_from(place).ok()? }, instance))
+            let instance = held.as_ref()?;
+            Some((Id { number: instance.number, place: u32::try_from(place).ok()? }, instance))
         })
     }
 
@@ -120,9 +118,9 @@ impl Instances {
 
     /// The same, to be kept.
     pub(super) fn into_order(self) -> Vec<(Id, Instance)> {
-        let at = |(place, held): (usize, Option<(u64, Instance)>)| {
-            let (number, instance) = held?;
-            Some((Id { number, place: u32::try_from(place).ok()? }, instance))
+        let at = |(place, held): (usize, Option<Instance>)| {
+            let instance = held?;
+            Some((Id { number: instance.number, place: u32::try_from(place).ok()? }, instance))
         };
         let mut all: Vec<(Id, Instance)> = self.places.into_iter().enumerate().filter_map(at).collect();
         all.sort_unstable_by_key(|(id, _)| *id);

@@ -212,7 +212,7 @@ impl Book {
         while let Some((look, id)) = self.timers.first().copied().filter(|(look, _)| *look <= now.mono) {
             self.timers.pop_first();
             let Some(instance) = self.instances.get_mut(id) else { continue };
-            instance.look = None;
+            instance.look = Instance::UNWATCHED;
             let spec = self.specs[instance.rule].clone();
             let deadline = instance.deadline(&spec);
             if deadline.is_some_and(|deadline| deadline > look) {
@@ -257,7 +257,7 @@ impl Book {
                 Some(rule) if keeps_identity(was, &self.specs[rule]) => {
                     instance.rule = rule;
                     instance.values = carried_over(&instance.values, was, &self.specs[rule]);
-                    let is = self.put_back(id, instance);
+                    let is = self.put_back(instance);
                     // The kept state's rule may count differently from here on.
                     if old.changed.contains(&id) {
                         self.changed.insert(is);
@@ -289,7 +289,7 @@ impl Book {
         let mut taken = Vec::with_capacity(ids.len());
         for id in ids {
             let unsaved = self.changed.contains(&id);
-            taken.extend(self.take(id).map(|instance| (id, unsaved, instance)));
+            taken.extend(self.take(id).map(|instance| (unsaved, instance)));
         }
         for (at, spec) in rules {
             let Some(place) = self.specs.get_mut(at) else {
@@ -301,13 +301,13 @@ impl Book {
             }
             *place = spec;
         }
-        for (id, unsaved, mut instance) in taken {
+        for (unsaved, mut instance) in taken {
             let Ok(place) = before.binary_search_by_key(&instance.rule, |(at, _)| *at) else { continue };
             let (was, is) = (&before[place].1, &self.specs[instance.rule]);
             let same = was.rule == is.rule;
             if same && keeps_identity(was, is) {
                 instance.values = carried_over(&instance.values, was, is);
-                let is = self.put_back(id, instance);
+                let is = self.put_back(instance);
                 // The kept state's rule may count differently from here on.
                 if unsaved {
                     self.changed.insert(is);
@@ -475,8 +475,8 @@ impl Book {
         id
     }
 
-    fn put_back(&mut self, id: Id, instance: Instance) -> Id {
-        let id = self.instances.put_back(id, instance);
+    fn put_back(&mut self, instance: Instance) -> Id {
+        let id = self.instances.put_back(instance);
         self.enter(id);
         id
     }
@@ -485,7 +485,7 @@ impl Book {
     fn enter(&mut self, id: Id) {
         let Some(instance) = self.instances.get_mut(id) else { return };
         let (rule, phase, key) = (instance.rule, instance.phase, instance.key.clone());
-        instance.look = None;
+        instance.look = Instance::UNWATCHED;
         self.rooms.entry(rule).or_default().ids.insert(id);
         self.count_phase(rule, phase, true);
         self.tell(rule, &key, Phase::Quiet, phase);
@@ -496,8 +496,8 @@ impl Book {
     fn take(&mut self, id: Id) -> Option<Instance> {
         let instance = self.instances.remove(id)?;
         let rule = instance.rule;
-        if let Some(look) = instance.look {
-            self.timers.remove(&(look, id));
+        if instance.look < Instance::UNWATCHED {
+            self.timers.remove(&(instance.look, id));
         }
         if let Some(room) = self.rooms.get_mut(&rule) {
             room.ids.remove(&id);
@@ -523,11 +523,7 @@ impl Book {
     /// Sees to it that an instance is looked at by its deadline, which an observation moved.
     fn look_in_time(&mut self, id: Id) {
         let Some(instance) = self.instances.get(id) else { return };
-        let in_time = match (instance.look, instance.earliest()) {
-            (Some(look), Some(earliest)) => look <= earliest,
-            (look, earliest) => look.is_none() && earliest.is_none(),
-        };
-        if !in_time {
+        if instance.look > instance.earliest() {
             let deadline = self.specs.get(instance.rule).and_then(|spec| instance.deadline(spec));
             self.look_at(id, deadline);
         }
@@ -536,16 +532,16 @@ impl Book {
     /// Looks at an instance at its deadline; where it would be looked at before, that may stay so.
     fn look_at(&mut self, id: Id, deadline: Option<Mono>) {
         let Some(instance) = self.instances.get_mut(id) else { return };
-        match (instance.look, deadline) {
-            (Some(look), Some(deadline)) if look <= deadline => return,
-            (None, None) => return,
-            _ => {}
+        let (was, is) = (instance.look, deadline.unwrap_or(Instance::UNWATCHED));
+        if was == is || (was < is && deadline.is_some()) {
+            return;
         }
-        if let Some(look) = std::mem::replace(&mut instance.look, deadline) {
-            self.timers.remove(&(look, id));
+        instance.look = is;
+        if was < Instance::UNWATCHED {
+            self.timers.remove(&(was, id));
         }
-        if let Some(deadline) = deadline {
-            self.timers.insert((deadline, id));
+        if is < Instance::UNWATCHED {
+            self.timers.insert((is, id));
         }
     }
 

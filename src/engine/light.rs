@@ -4,7 +4,7 @@
 use super::Engine;
 use super::expr::{Env, Scope, eval, truth, value};
 use super::gate::Gate;
-use super::index::Candidate;
+use super::index::{Candidate, Standing};
 use super::sampler::Sampler;
 use super::watch::Watch;
 use crate::model::key::Key;
@@ -23,8 +23,7 @@ struct Light<'a> {
     /// The rule as the index counts it.
     reader: u32,
     gate: Gate,
-    /// Whether the condition that the index knows is true of the row.
-    proved: bool,
+    standing: Standing,
     watch: &'a Watch,
 }
 
@@ -37,7 +36,7 @@ impl Engine {
         now: Now,
         out: &mut Vec<Observation>,
     ) {
-        let (reader, proved) = (candidate.reader(), candidate.is_proved());
+        let (reader, standing) = (candidate.reader(), candidate.standing());
         let at = reader as usize;
         let clock = self.config.nanos.filter(|_| self.sampler.is_due());
         let began = clock.map(|clock| clock());
@@ -46,14 +45,15 @@ impl Engine {
         if !(row.retained && gate.is_occurrence()) {
             let rule = &*self.plan.rules[at];
             let env = Env { params: &rule.params, now: now.wall, at: row.time, ..Env::default() };
-            let light = Light { rule, reader, gate, proved, watch: &self.watch };
+            let light = Light { rule, reader, gate, standing, watch: &self.watch };
             let mut seen = self.spare.pop().unwrap_or_default();
             let told = light.judge(row, &env, &mut seen);
             let (raises, undefined) = (seen.raise == Some(true), env.undefined.get());
-            if raises || undefined > 0 {
-                let account = self.accounts.get_mut(at);
-                account.matched += u64::from(raises);
-                account.undefined += undefined;
+            if raises {
+                self.accounts.hit(at);
+            }
+            if undefined > 0 {
+                self.accounts.get_mut(at).undefined += undefined;
             }
             if told {
                 (seen.rule, seen.order) = (at, gate.order(older));
@@ -84,7 +84,8 @@ impl Light<'_> {
         let Self { rule, gate, .. } = self;
         let sides = [&*row.slots];
         let scope = Scope::row(&sides, &[], env);
-        if !self.proved && !gate.admits(rule, scope.through(&rule.project), || self.is_awake(scope)) {
+        let proved = self.standing == Standing::Proved;
+        if !proved && !gate.admits(rule, scope.through(&rule.project), || self.is_awake(scope)) {
             seen.raise = None;
             return false;
         }
@@ -93,14 +94,14 @@ impl Light<'_> {
         seen.key = key(&rule.key, scope);
         let says = |expr: &Expr, columns: &[Value]| truth(&eval(expr, Scope::output(columns, env)));
         seen.raise = match &rule.when {
-            Some(when) if !gate.is_occurrence() && !(self.proved && gate.is_silent()) => {
+            Some(when) if !gate.is_occurrence() && !(proved && gate.is_silent()) => {
                 says(when, &seen.values)
             }
             _ => Some(true),
         };
         let raises = seen.raise == Some(true);
         // One that raises nothing where nothing is up is not given, if somebody watches.
-        if !raises && gate.is_silent() && !self.watch.is_active(self.reader, &seen.key) {
+        if !raises && gate.is_silent() && !self.is_active(&seen.key) {
             return false;
         }
         seen.clear = match &rule.clear {
@@ -114,7 +115,14 @@ impl Light<'_> {
 
     /// Whether the row of `scope` belongs to an active alert of the rule.
     fn is_awake(self, scope: Scope<'_>) -> bool {
-        self.watch.has(self.reader) && self.watch.is_active(self.reader, &key(&self.rule.key, scope))
+        match self.standing {
+            Standing::Awake => true,
+            _ => self.watch.has(self.reader) && self.is_active(&key(&self.rule.key, scope)),
+        }
+    }
+
+    fn is_active(self, key: &[Value]) -> bool {
+        self.standing == Standing::Awake || self.watch.is_active(self.reader, key)
     }
 }
 

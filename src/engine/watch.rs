@@ -7,6 +7,7 @@ use hashbrown::HashTable;
 
 use super::Engine;
 use super::gate::Gate;
+use super::index::Standing;
 use crate::model::fold::{BuildFold, Fold};
 use crate::model::key::{Key, label_hash, same_labels, with_label};
 use crate::model::value::Value;
@@ -131,12 +132,12 @@ impl Awake {
     }
 
     /// Gives every reader that a row must be shown; perhaps one twice.
-    pub(super) fn of(&self, slots: &[Value], mut give: impl FnMut(u32)) {
-        self.always.iter().for_each(|reader| give(*reader));
+    pub(super) fn of(&self, slots: &[Value], mut give: impl FnMut(u32, Standing)) {
+        self.always.iter().for_each(|reader| give(*reader, Standing::Open));
         for (slot, labels) in self.by_label.iter().filter(|(_, labels)| !labels.is_empty()) {
             let value = slots.get(*slot as usize).unwrap_or(&Value::Null);
             if let Some(readers) = with_label(value, |label| labels.get(label)) {
-                readers.iter().for_each(|reader| give(*reader));
+                readers.iter().for_each(|reader| give(*reader, Standing::Awake));
             }
         }
     }
