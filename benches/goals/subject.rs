@@ -86,7 +86,7 @@ impl Evaluating {
 
     /// How many observations a row of the only stream makes.
     pub(crate) fn row(&mut self, row: &Row) -> usize {
-        self.seen.clear();
+        self.engine.take_back(&mut self.seen);
         self.engine.push(0, row, self.clock.at(row.time), &mut self.seen);
         self.seen.len()
     }
@@ -127,7 +127,7 @@ impl Both {
     /// How many observations a message makes.
     pub(crate) fn message(&mut self, message: &Message) -> usize {
         self.rows.clear();
-        self.seen.clear();
+        self.engine.take_back(&mut self.seen);
         self.decoder.decode(message, &mut self.rows);
         let now = self.clock.at(message.received);
         for (stream, row) in self.rows.iter() {

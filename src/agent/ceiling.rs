@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::alert::{Book, SavedState};
 use crate::model::alerting::{AlertShape, AlertSpec, Piece, Roster, RuleKind, Template};
+use crate::model::key::Key;
 use crate::model::row::{Observation, Order};
 use crate::model::time::{Mono, Now};
 use crate::model::transition::Transition;
@@ -60,17 +61,17 @@ impl Ceilings {
             ceiling.refused = refused;
             let raise = ceiling.until.is_some();
             if raise != up {
-                let seen = Observation {
+                let mut seen = Observation {
                     rule,
-                    key: Box::default(),
-                    values: Box::new([i64::try_from(refused).map_or(Value::Null, Value::Int)]),
+                    key: Key::default(),
+                    values: vec![i64::try_from(refused).map_or(Value::Null, Value::Int)],
                     at: now.wall,
                     raise: Some(raise),
                     clear: Some(!raise),
                     retained: false,
                     order: Order::Newest,
                 };
-                self.book(agent, plan).observe(seen, now, out);
+                self.book(agent, plan).observe(&mut seen, now, out);
             }
         }
         self.settle();

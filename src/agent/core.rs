@@ -239,12 +239,13 @@ impl Core {
         match input {
             Input::Messages(messages) => {
                 effects.acks.reserve(messages.iter().filter(|message| message.ack.is_some()).count());
+                let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
                 for some in messages.chunks(AHEAD) {
                     for set in self.sets.values_mut() {
                         set.decoder.look_ahead(some);
                     }
                     for message in some {
-                        self.message(message, now, &mut effects);
+                        self.message(message, idle, now, &mut effects);
                     }
                 }
             }
@@ -293,7 +294,7 @@ impl Core {
         self.sets.values().filter_map(of).min()
     }
 
-    fn message(&mut self, message: &Message, now: Now, effects: &mut Effects) {
+    fn message(&mut self, message: &Message, idle: Now, now: Now, effects: &mut Effects) {
         effects.acks.extend(message.ack);
         if self.redelivery.is_repeat(message) {
             self.counts.redelivered += 1;
@@ -301,7 +302,6 @@ impl Core {
         }
         self.counts.messages += 1;
         self.counts.bytes += message.payload.len() as u64;
-        let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
         self.meter.message();
         let mut fate = Fate::Unmatched;
         for set in self.sets.values_mut() {
@@ -539,9 +539,10 @@ impl Set {
         for (stream, row) in rows.iter() {
             engine.push(stream, row, idle, seen);
             meter.lap(Stage::Rules);
-            for observation in seen.drain(..) {
+            for observation in seen.iter_mut() {
                 book.observe(observation, now, out);
             }
+            engine.take_back(seen);
             // The next row may be of the same message.
             for alert in book.take_activity() {
                 engine.watch(alert.rule, &alert.key, alert.active);
@@ -628,8 +629,8 @@ impl Set {
     }
 
     fn observe(&mut self, seen: impl IntoIterator<Item = Observation>, now: Now, out: &mut Vec<Transition>) {
-        for observation in seen {
-            self.book.observe(observation, now, out);
+        for mut observation in seen {
+            self.book.observe(&mut observation, now, out);
         }
         self.watch();
     }

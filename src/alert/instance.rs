@@ -8,7 +8,8 @@
 use std::time::Duration;
 
 use crate::model::alerting::{AlertSpec, Cadence, RuleKind};
-use crate::model::row::Observation;
+use crate::model::key::Key;
+use crate::model::row::{Observation, Order};
 use crate::model::time::{Mono, Timestamp};
 use crate::model::transition::{Reason, State};
 use crate::model::value::Value;
@@ -57,21 +58,30 @@ pub(super) struct Step {
     pub(super) since: Timestamp,
 }
 
-/// One key of one rule.
+/// One key of one rule. What finds it and what most observations write lie in one cache line each.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub(super) struct Instance {
+    /// The number of its [`Id`](super::instances::Id).
+    pub(super) number: u64,
     pub(super) rule: usize,
-    pub(super) key: Box<[Value]>,
+    pub(super) key: Key,
     pub(super) phase: Phase,
     /// Stream time of the newest observation.
     pub(super) last_at: Timestamp,
     /// The monotonic clock when that observation was applied.
     pub(super) anchor: Mono,
-    /// How far stream time had come beyond that observation at the anchor: more than nothing
+    /// How far stream time had come beyond that observation at the anchor, µs: more than nothing
     /// only after a restart.
-    pub(super) carried: Duration,
-    /// Its output row; empty while quiet.
+    carried: u64,
+    /// The stream time at which the phase ends by itself, as [`Self::set_due`] found it; [`Self::NEVER`].
+    due: Timestamp,
+    /// Its output row; empty while quiet, and where nobody will ask for it.
     pub(super) values: Box<[Value]>,
+    /// When the book looks at it by the monotonic clock: never later than its [deadline](Self::deadline),
+    /// but perhaps earlier, so that an observation which moves the deadline a little on costs nothing.
+    /// [`Self::UNWATCHED`] where it does not.
+    pub(super) look: Mono,
     /// Whether it is kept while it is quiet: nobody else knows of its newest observation.
     pub(super) kept: bool,
     /// Whether it stands in the book's queue of quiet keys.
@@ -79,23 +89,39 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    pub(super) fn quiet(rule: usize, key: Box<[Value]>) -> Self {
+    const NEVER: Timestamp = Timestamp::from_micros(i64::MAX);
+    pub(super) const UNWATCHED: Mono = Mono::from_micros(u64::MAX);
+
+    pub(super) fn quiet(rule: usize, key: Key) -> Self {
         Self {
+            number: 0,
             rule,
             key,
             phase: Phase::Quiet,
             last_at: Timestamp::MIN,
             anchor: Mono::default(),
-            carried: Duration::ZERO,
+            carried: 0,
+            due: Self::NEVER,
             values: Box::default(),
+            look: Self::UNWATCHED,
             kept: false,
             queued: false,
         }
     }
 
+    /// Goes on where it stood, so long after its newest observation.
+    pub(super) fn resume(&mut self, carried: Duration, mono: Mono) {
+        self.carried = u64::try_from(carried.as_micros()).unwrap_or(u64::MAX);
+        self.anchor = mono;
+    }
+
+    fn carried(&self) -> Duration {
+        Duration::from_micros(self.carried)
+    }
+
     /// Stream time of the key: the newest observation's, carried on by the monotonic clock.
     pub(super) fn stream_time(&self, mono: Mono) -> Timestamp {
-        self.last_at.plus(self.carried + mono.since(self.anchor))
+        self.last_at.plus(self.carried() + mono.since(self.anchor))
     }
 
     /// Since when the condition of a pending or firing alert holds.
@@ -104,6 +130,48 @@ impl Instance {
             Phase::Quiet => self.last_at,
             Phase::Pending { since } | Phase::Up { since } | Phase::Keeping { since, .. } => since,
             Phase::Sent { at } => at,
+        }
+    }
+
+    /// Applies an observation that changes no more than what the alert was seen with last: neither its phase nor
+    /// anything that upstream hears of. Says whether it is one; else nothing was done.
+    pub(super) fn refresh(&mut self, seen: &mut Observation, mono: Mono) -> bool {
+        let before_due = seen.at < self.due;
+        let raises = seen.raise == Some(true);
+        let stays = match self.phase {
+            Phase::Up { .. } => raises || seen.clear != Some(true),
+            Phase::Pending { .. } => seen.raise != Some(false),
+            Phase::Keeping { .. } => !raises,
+            Phase::Sent { .. } => true,
+            Phase::Quiet => !raises && self.kept && seen.order == Order::Untold,
+        };
+        let sent = matches!(self.phase, Phase::Sent { .. });
+        if !stays || !before_due || (seen.at < self.last_at && !sent) {
+            return false;
+        }
+        self.last_at = self.last_at.max(seen.at);
+        self.anchor = mono;
+        self.carried = 0;
+        self.kept = seen.order == Order::Untold;
+        if !sent && self.phase != Phase::Quiet {
+            self.show(&mut seen.values);
+        }
+        true
+    }
+
+    /// Takes the values over. What stands in their place is of no worth.
+    fn show(&mut self, values: &mut [Value]) {
+        if self.values.len() == values.len() {
+            self.values.swap_with_slice(values);
+        } else {
+            self.values = values.iter_mut().map(std::mem::take).collect();
+        }
+    }
+
+    /// Lets go of the row where nobody will ask for it.
+    pub(super) fn forget_row(&mut self) {
+        if matches!(self.phase, Phase::Quiet | Phase::Sent { .. }) {
+            self.values = Box::default();
         }
     }
 
@@ -117,8 +185,8 @@ impl Instance {
     ) {
         self.last_at = self.last_at.max(seen.at);
         self.anchor = mono;
-        self.carried = Duration::ZERO;
-        self.values = std::mem::take(&mut seen.values);
+        self.carried = 0;
+        self.show(&mut seen.values);
         let at = seen.at;
         let raises = seen.raise == Some(true);
         match self.phase {
@@ -147,11 +215,6 @@ impl Instance {
             Phase::Keeping { since, .. } if raises => self.phase = Phase::Up { since },
             _ => {}
         }
-        // A transition needs the row that decided it; `settle` runs before the next observation,
-        // so only a quiet instance with nothing to tell can let go of its row.
-        if self.phase == Phase::Quiet && steps.is_empty() {
-            self.values = Box::default();
-        }
     }
 
     /// Runs out the timers that are due before `limit`.
@@ -174,7 +237,23 @@ impl Instance {
         let due = self.due(&spec.kind)?;
         let open = |cadence: &Cadence| due >= self.last_at.plus(cadence.every);
         let slack = spec.cadence.filter(open).map_or(Duration::ZERO, |cadence| cadence.slack);
-        Some(self.anchor.plus(due.since(self.last_at.plus(self.carried)) + slack))
+        Some(self.anchor.plus(due.since(self.last_at.plus(self.carried())) + slack))
+    }
+
+    /// When the clock may run the timer out: at its deadline or before; [`Self::UNWATCHED`] where there is
+    /// none.
+    pub(super) const fn earliest(&self) -> Mono {
+        if self.due.micros() == Self::NEVER.micros() {
+            return Self::UNWATCHED;
+        }
+        let left = self.due.micros().saturating_sub(self.last_at.micros());
+        let left = if left > 0 { left.cast_unsigned() } else { 0 };
+        Mono::from_micros(self.anchor.micros().saturating_add(left.saturating_sub(self.carried)))
+    }
+
+    /// Notes when the phase ends by itself, which a rule of this kind decides.
+    pub(super) fn set_due(&mut self, kind: &RuleKind) {
+        self.due = self.due(kind).unwrap_or(Self::NEVER);
     }
 
     /// The stream time at which the phase ends by itself.

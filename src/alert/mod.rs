@@ -11,26 +11,26 @@
 //! [`Book::take_changes`], to be committed with the transitions it belongs to.
 
 mod instance;
+mod instances;
 mod saved;
 mod template;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::hash::Hasher;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hashbrown::HashTable;
-
 use crate::model::alerting::{AlertSpec, Roster, RuleKind};
-use crate::model::fold::{BuildFold, Fold, fold};
+use crate::model::fold::BuildFold;
 use crate::model::kept::{StateChange, StateKey};
-use crate::model::label::{Fingerprint, Labels, as_label, label_key};
+use crate::model::key::Key;
+use crate::model::label::{Fingerprint, Labels, as_label};
 use crate::model::row::{Observation, Order};
 use crate::model::time::{Mono, Now, Timestamp};
 use crate::model::transition::{Reason, State, Transition};
 use crate::model::value::Value;
 
 use instance::{Instance, Phase, Step};
+use instances::{Id, Instances};
 pub use saved::{SavedState, SavedStateError};
 
 /// How many keys a rule may have in memory. Beyond it a key that was quiet long and has no alert
@@ -42,17 +42,14 @@ const MAX_KEYS: usize = 10_000;
 pub struct Book {
     agent: Arc<str>,
     specs: Arc<dyn Roster>,
-    instances: HashMap<u64, Instance, BuildFold>,
-    /// The instances by rule and key.
-    index: HashTable<u64>,
-    /// Deadlines on the monotonic clock, of instances that have one.
-    timers: BTreeSet<(Mono, u64)>,
-    next_id: u64,
+    instances: Instances,
+    /// When each instance is looked at that has a deadline on the monotonic clock.
+    timers: BTreeSet<(Mono, Id)>,
     /// What is in memory, of rules that have something there.
     rooms: HashMap<usize, Room, BuildFold>,
     /// Of rules that have something to count.
     counts: HashMap<usize, Counts, BuildFold>,
-    changed: BTreeSet<u64>,
+    changed: BTreeSet<Id>,
     /// Whether a key had no room since somebody asked.
     limited: bool,
     /// States of instances that are gone, to be deleted where they are kept.
@@ -66,8 +63,8 @@ pub struct Book {
 pub struct Activity {
     /// The rule, by its place in the plan.
     pub rule: usize,
-    /// Its key, as [`label_key`] has it.
-    pub key: Box<[Value]>,
+    /// Its key, as [`Key::of_labels`] has it.
+    pub key: Key,
     /// Whether it is active: an observation that does not raise it matters.
     pub active: bool,
 }
@@ -75,11 +72,11 @@ pub struct Activity {
 /// The instances of one rule.
 #[derive(Debug, Default)]
 struct Room {
-    ids: HashSet<u64, BuildFold>,
+    ids: HashSet<Id, BuildFold>,
     /// Every quiet key, each once, with its newest observation when it was put there. What
     /// has changed since is seen to when it comes to the front, so that an observation costs
     /// nothing here and a key that is not known finds room without a look at all others.
-    quiet: VecDeque<(u64, Timestamp)>,
+    quiet: VecDeque<(Id, Timestamp)>,
 }
 
 /// What a rule's alerts did since the start.
@@ -120,10 +117,8 @@ impl Book {
         Self {
             agent,
             specs,
-            instances: HashMap::default(),
-            index: HashTable::new(),
+            instances: Instances::default(),
             timers: BTreeSet::new(),
-            next_id: 0,
             rooms: HashMap::default(),
             counts: HashMap::default(),
             changed: BTreeSet::new(),
@@ -133,15 +128,30 @@ impl Book {
         }
     }
 
-    /// Takes one observation; what it changes upstream is appended to `out`.
-    pub fn observe(&mut self, mut seen: Observation, now: Now, out: &mut Vec<Transition>) {
+    /// Takes one observation; what it changes upstream is appended to `out`. Its values may be others
+    /// afterwards.
+    pub fn observe(&mut self, seen: &mut Observation, now: Now, out: &mut Vec<Transition>) {
+        let id = self.instances.find(seen.rule, &seen.key);
+        let stays = id.and_then(|id| self.instances.get_mut(id)).is_some_and(|instance| {
+            // What was forwarded is an occurrence, and a retained row is none.
+            let is_none = seen.retained && matches!(instance.phase, Phase::Sent { .. });
+            is_none || instance.refresh(seen, now.mono)
+        });
+        match id {
+            Some(id) if stays => self.look_in_time(id),
+            _ => self.decide(id, seen, now, out),
+        }
+    }
+
+    /// Takes an observation that may change what upstream knows.
+    fn decide(&mut self, id: Option<Id>, seen: &mut Observation, now: Now, out: &mut Vec<Transition>) {
         let rule = seen.rule;
         let Some(spec) = self.specs.get(rule).cloned() else { return };
         let occurrence = matches!(spec.kind, RuleKind::Occurrence { .. });
         if occurrence && seen.retained {
             return;
         }
-        let id = match self.find(rule, &seen.key) {
+        let id = match id {
             Some(id) => id,
             None if seen.raise != Some(true) && seen.order != Order::Untold => return,
             // An occurrence is an event of its own, whenever it is dated.
@@ -161,14 +171,13 @@ impl Book {
                 }
             },
         };
-        let Some(instance) = self.instances.get_mut(&id) else { return };
+        let Some(instance) = self.instances.get_mut(id) else { return };
         if seen.at < instance.last_at && !occurrence {
             self.counts.entry(rule).or_default().outdated += 1;
             return;
         }
         instance.kept = seen.order == Order::Untold;
         let before = instance.phase;
-        let old_timer = instance.deadline(&spec);
         let mut steps = Vec::new();
         if occurrence {
             // `repeat` ends before its last instant: readings a minute apart are told each minute.
@@ -178,51 +187,52 @@ impl Book {
         }
         if instance.phase != before {
             // What ran out before this observation is told with the row that stood then.
-            self.settle(id, before, old_timer, &spec, &steps, now, out);
+            self.settle(id, before, &spec, &steps, now, out);
             steps.clear();
         }
-        let Some(instance) = self.instances.get_mut(&id) else { return };
-        let (before, old_timer) = (instance.phase, instance.deadline(&spec));
-        instance.apply(&spec.kind, &mut seen, now.mono, &mut steps);
+        let Some(instance) = self.instances.get_mut(id) else { return };
+        let before = instance.phase;
+        instance.apply(&spec.kind, seen, now.mono, &mut steps);
         instance.expire_until(&spec.kind, seen.at, &mut steps);
-        self.settle(id, before, old_timer, &spec, &steps, now, out);
+        self.settle(id, before, &spec, &steps, now, out);
         self.forget_if_quiet(id);
     }
 
     /// An occurrence of which nothing is remembered.
-    fn occur(&mut self, spec: &AlertSpec, mut seen: Observation, now: Now, out: &mut Vec<Transition>) {
-        let mut instance = Instance::quiet(seen.rule, label_key(&seen.key));
+    fn occur(&mut self, spec: &AlertSpec, seen: &mut Observation, now: Now, out: &mut Vec<Transition>) {
+        let mut instance = Instance::quiet(seen.rule, Key::of_labels(&seen.key));
         let mut steps = Vec::with_capacity(1);
-        instance.apply(&spec.kind, &mut seen, now.mono, &mut steps);
+        instance.apply(&spec.kind, seen, now.mono, &mut steps);
         out.extend(steps.iter().map(|step| self.transition(spec, &instance, *step, now)));
         self.counts.entry(seen.rule).or_default().transitions += steps.len() as u64;
     }
 
     /// Lets the timers that are due at `now` run out.
     pub fn tick(&mut self, now: Now, out: &mut Vec<Transition>) {
-        while let Some((due, id)) = self.timers.first().copied() {
-            if due > now.mono {
-                return;
-            }
-            let Some(instance) = self.instances.get_mut(&id) else {
-                self.timers.remove(&(due, id));
-                continue;
-            };
+        while let Some((look, id)) = self.timers.first().copied().filter(|(look, _)| *look <= now.mono) {
+            self.timers.pop_first();
+            let Some(instance) = self.instances.get_mut(id) else { continue };
+            instance.look = Instance::UNWATCHED;
             let spec = self.specs[instance.rule].clone();
+            let deadline = instance.deadline(&spec);
+            if deadline.is_some_and(|deadline| deadline > look) {
+                // It moved on. Who is due together with others has its turn when it is due.
+                self.look_at(id, deadline);
+                continue;
+            }
             let before = instance.phase;
             let mut steps = Vec::new();
             let until = instance.stream_time(now.mono);
             instance.expire_until(&spec.kind, until, &mut steps);
-            self.settle(id, before, Some(due), &spec, &steps, now, out);
-            self.forget_if_quiet(id);
             // What did not expire in stream time is due later; a timer never stays in the past.
-            if self.timers.first() == Some(&(due, id)) {
-                self.timers.remove(&(due, id));
+            if instance.phase != before {
+                self.settle(id, before, &spec, &steps, now, out);
+                self.forget_if_quiet(id);
             }
         }
     }
 
-    /// When [`Self::tick`] next has something to do.
+    /// When [`Self::tick`] may next have something to do: never later than it has.
     pub fn next_deadline(&self) -> Option<Mono> {
         self.timers.first().map(|(due, _)| *due)
     }
@@ -232,26 +242,24 @@ impl Book {
     pub fn swap(&mut self, specs: Arc<dyn Roster>, now: Now, out: &mut Vec<Transition>) {
         let old = std::mem::replace(self, Self::new(self.agent.clone(), specs.clone()));
         let place = places(&*specs);
-        self.next_id = old.next_id;
+        self.instances = Instances::behind(&old.instances);
         self.gone = old.gone;
         for (i, counts) in old.counts {
             if let Some(&j) = place.get(&*old.specs[i].rule) {
                 self.counts.insert(j, Counts { firing: 0, pending: 0, ..counts });
             }
         }
-        let mut instances: Vec<(u64, Instance)> = old.instances.into_iter().collect();
-        instances.sort_unstable_by_key(|(id, _)| *id);
-        for (id, mut instance) in instances {
+        for (id, mut instance) in old.instances.into_order() {
             let was = &old.specs[instance.rule];
             let target = place.get(&*was.rule).copied();
             match target {
                 Some(rule) if keeps_identity(was, &self.specs[rule]) => {
                     instance.rule = rule;
                     instance.values = carried_over(&instance.values, was, &self.specs[rule]);
-                    self.insert(id, instance);
+                    let is = self.put_back(instance);
                     // The kept state's rule may count differently from here on.
                     if old.changed.contains(&id) {
-                        self.changed.insert(id);
+                        self.changed.insert(is);
                     }
                 }
                 _ => {
@@ -266,12 +274,12 @@ impl Book {
     /// the same id keeps the alerts whose identity it keeps; the others of these places resolve.
     pub fn change(&mut self, specs: Arc<dyn Roster>, touched: &[usize], now: Now, out: &mut Vec<Transition>) {
         let rooms = touched.iter().filter_map(|at| self.rooms.get(at));
-        let mut ids: Vec<u64> = rooms.flat_map(|room| &room.ids).copied().collect();
+        let mut ids: Vec<Id> = rooms.flat_map(|room| &room.ids).copied().collect();
         ids.sort_unstable();
         let mut taken = Vec::with_capacity(ids.len());
         for id in ids {
             let unsaved = self.changed.contains(&id);
-            taken.extend(self.take(id).map(|instance| (id, unsaved, instance)));
+            taken.extend(self.take(id).map(|instance| (unsaved, instance)));
         }
         let before = std::mem::replace(&mut self.specs, specs);
         let id = |specs: &Arc<dyn Roster>, at: usize| specs.get(at).map(|spec| spec.rule.clone());
@@ -280,15 +288,15 @@ impl Book {
                 self.counts.remove(at);
             }
         }
-        for (id, unsaved, mut instance) in taken {
+        for (unsaved, mut instance) in taken {
             let (was, is) = (&before[instance.rule], &self.specs[instance.rule]);
             let same = was.rule == is.rule;
             if same && keeps_identity(was, is) {
                 instance.values = carried_over(&instance.values, was, is);
-                self.insert(id, instance);
+                let is = self.put_back(instance);
                 // The kept state's rule may count differently from here on.
                 if unsaved {
-                    self.changed.insert(id);
+                    self.changed.insert(is);
                 }
                 continue;
             }
@@ -321,7 +329,7 @@ impl Book {
         let mut changes: Vec<StateChange> =
             self.gone.drain(..).map(|key| StateChange { key, body: None }).collect();
         for id in std::mem::take(&mut self.changed) {
-            let Some(instance) = self.instances.get(&id) else { continue };
+            let Some(instance) = self.instances.get(id) else { continue };
             let spec = &self.specs[instance.rule];
             let body =
                 (instance.phase != Phase::Quiet).then(|| SavedState::of(instance, instance.anchor).encode());
@@ -342,26 +350,24 @@ impl Book {
             if instance.key.len() != self.specs[rule].key.len() {
                 continue;
             }
-            if let Some(id) = self.find(rule, &instance.key) {
+            if let Some(id) = self.instances.find(rule, &instance.key) {
                 kept.insert(id);
-                let same = self.instances.get(&id).is_some_and(|i| i.phase == instance.phase);
+                let same = self.instances.get(id).is_some_and(|i| i.phase == instance.phase);
                 if same {
                     continue;
                 }
-                self.remove(id);
+                self.take(id);
             }
-            let id = self.fresh_id();
-            kept.insert(id);
-            self.insert(id, instance);
+            kept.insert(self.insert(instance));
         }
-        let stray: Vec<u64> = self
+        let stray: Vec<Id> = self
             .instances
             .iter()
             .filter(|(id, i)| i.phase != Phase::Quiet && !kept.contains(id))
-            .map(|(id, _)| *id)
+            .map(|(id, _)| id)
             .collect();
         for id in stray {
-            self.remove(id);
+            self.take(id);
         }
         self.changed.clear();
         self.gone.clear();
@@ -376,9 +382,8 @@ impl Book {
     /// What a snapshot holds of this book: every instance, also those without an alert, with
     /// their timers as far as they have run by `now`.
     pub fn snapshot(&self, now: Now) -> Vec<(Arc<str>, SavedState)> {
-        let mut all: Vec<(&u64, &Instance)> = self.instances.iter().collect();
-        all.sort_unstable_by_key(|(id, _)| **id);
-        all.into_iter().map(|(_, i)| ((&self.specs[i.rule].rule).into(), SavedState::of(i, now.mono))).collect()
+        let all = self.instances.in_order().into_iter();
+        all.map(|(_, i)| ((&self.specs[i.rule].rule).into(), SavedState::of(i, now.mono))).collect()
     }
 
     /// Whether a rule had no room for a key since this was last asked.
@@ -388,8 +393,8 @@ impl Book {
 
     /// Whether the one alert of a rule without a key is up.
     pub fn is_up(&self, rule: usize) -> bool {
-        let id = self.find(rule, &[]);
-        id.and_then(|id| self.instances.get(&id)).is_some_and(|instance| instance.phase.is_up())
+        let id = self.instances.find(rule, &[]);
+        id.and_then(|id| self.instances.get(id)).is_some_and(|instance| instance.phase.is_up())
     }
 
     /// What each rule's alerts did, in the order of the plan.
@@ -404,8 +409,8 @@ impl Book {
 
     /// Every alert that is pending or up, oldest first.
     pub fn active(&self) -> Vec<Active> {
-        let mut all: Vec<&Instance> =
-            self.instances.values().filter(|i| i.phase.is_up() || i.phase.is_pending()).collect();
+        let all = self.instances.in_order().into_iter().map(|(_, instance)| instance);
+        let mut all: Vec<&Instance> = all.filter(|i| i.phase.is_up() || i.phase.is_pending()).collect();
         all.sort_by(|a, b| {
             (a.since(), &*self.specs[a.rule].rule).cmp(&(b.since(), &*self.specs[b.rule].rule))
         });
@@ -425,34 +430,20 @@ impl Book {
             .collect()
     }
 
-    /// The instance of a rule's key, which is told apart as its labels say.
-    fn find(&self, rule: usize, key: &[Value]) -> Option<u64> {
-        let same = |id: &u64| {
-            self.instances.get(id).is_some_and(|known| {
-                known.rule == rule
-                    && known.key.len() == key.len()
-                    && known.key.iter().zip(key).all(|(a, b)| as_label(a) == as_label(b))
-            })
-        };
-        self.index.find(hash(rule, key), same).copied()
-    }
-
     /// Room for a key that was not seen before. `None` where there is none.
-    fn admit(&mut self, rule: usize, key: &[Value]) -> Option<u64> {
+    fn admit(&mut self, rule: usize, key: &[Value]) -> Option<Id> {
         if self.rooms.get(&rule).is_some_and(|room| room.ids.len() >= MAX_KEYS) {
             let long_quiet = self.long_quiet(rule)?;
-            self.remove(long_quiet);
+            self.take(long_quiet);
         }
-        let id = self.fresh_id();
-        self.insert(id, Instance::quiet(rule, label_key(key)));
-        Some(id)
+        Some(self.insert(Instance::quiet(rule, Key::of_labels(key))))
     }
 
     /// A quiet key that was not observed since it was last looked at. `None` where none is quiet.
-    fn long_quiet(&mut self, rule: usize) -> Option<u64> {
+    fn long_quiet(&mut self, rule: usize) -> Option<Id> {
         let room = self.rooms.get_mut(&rule)?;
         while let Some((id, then)) = room.quiet.pop_front() {
-            let Some(instance) = self.instances.get_mut(&id) else { continue };
+            let Some(instance) = self.instances.get_mut(id) else { continue };
             if instance.phase != Phase::Quiet {
                 instance.queued = false;
             } else if instance.last_at > then {
@@ -464,35 +455,35 @@ impl Book {
         None
     }
 
-    fn fresh_id(&mut self) -> u64 {
-        self.next_id += 1;
-        self.next_id
+    fn insert(&mut self, instance: Instance) -> Id {
+        let id = self.instances.insert(instance);
+        self.enter(id);
+        id
     }
 
-    fn insert(&mut self, id: u64, instance: Instance) {
-        let rule = instance.rule;
-        if let Some(due) = instance.deadline(&self.specs[rule]) {
-            self.timers.insert((due, id));
-        }
+    fn put_back(&mut self, instance: Instance) -> Id {
+        let id = self.instances.put_back(instance);
+        self.enter(id);
+        id
+    }
+
+    /// Books an instance that was put in.
+    fn enter(&mut self, id: Id) {
+        let Some(instance) = self.instances.get_mut(id) else { return };
+        let (rule, phase, key) = (instance.rule, instance.phase, instance.key.clone());
+        instance.look = Instance::UNWATCHED;
         self.rooms.entry(rule).or_default().ids.insert(id);
-        self.count_phase(rule, instance.phase, true);
-        self.tell(rule, &instance.key, Phase::Quiet, instance.phase);
-        let instances = &self.instances;
-        let rehash = |id: &u64| instances.get(id).map_or(0, |known| hash(known.rule, &known.key));
-        self.index.insert_unique(hash(rule, &instance.key), id, rehash);
-        self.instances.insert(id, instance);
+        self.count_phase(rule, phase, true);
+        self.tell(rule, &key, Phase::Quiet, phase);
+        self.wind(id);
         self.queue_if_quiet(id);
     }
 
-    fn remove(&mut self, id: u64) {
-        self.take(id);
-    }
-
-    fn take(&mut self, id: u64) -> Option<Instance> {
-        let instance = self.instances.remove(&id)?;
+    fn take(&mut self, id: Id) -> Option<Instance> {
+        let instance = self.instances.remove(id)?;
         let rule = instance.rule;
-        if let Some(due) = instance.deadline(&self.specs[rule]) {
-            self.timers.remove(&(due, id));
+        if instance.look < Instance::UNWATCHED {
+            self.timers.remove(&(instance.look, id));
         }
         if let Some(room) = self.rooms.get_mut(&rule) {
             room.ids.remove(&id);
@@ -502,26 +493,57 @@ impl Book {
         }
         self.count_phase(rule, instance.phase, false);
         self.tell(rule, &instance.key, instance.phase, Phase::Quiet);
-        if let Ok(entry) = self.index.find_entry(hash(rule, &instance.key), |known| *known == id) {
-            entry.remove();
-        }
         self.changed.remove(&id);
         Some(instance)
     }
 
+    /// Sets the timer of an instance whose phase may be another one.
+    fn wind(&mut self, id: Id) {
+        let Some(instance) = self.instances.get_mut(id) else { return };
+        let Some(spec) = self.specs.get(instance.rule) else { return };
+        instance.set_due(&spec.kind);
+        let deadline = instance.deadline(spec);
+        self.look_at(id, deadline);
+    }
+
+    /// Sees to it that an instance is looked at by its deadline, which an observation moved.
+    fn look_in_time(&mut self, id: Id) {
+        let Some(instance) = self.instances.get(id) else { return };
+        if instance.look > instance.earliest() {
+            let deadline = self.specs.get(instance.rule).and_then(|spec| instance.deadline(spec));
+            self.look_at(id, deadline);
+        }
+    }
+
+    /// Looks at an instance at its deadline; where it would be looked at before, that may stay so.
+    fn look_at(&mut self, id: Id, deadline: Option<Mono>) {
+        let Some(instance) = self.instances.get_mut(id) else { return };
+        let (was, is) = (instance.look, deadline.unwrap_or(Instance::UNWATCHED));
+        if was == is || (was < is && deadline.is_some()) {
+            return;
+        }
+        instance.look = is;
+        if was < Instance::UNWATCHED {
+            self.timers.remove(&(was, id));
+        }
+        if is < Instance::UNWATCHED {
+            self.timers.insert((is, id));
+        }
+    }
+
     /// Lets go of an instance that has nothing to remember.
-    fn forget_if_quiet(&mut self, id: u64) {
+    fn forget_if_quiet(&mut self, id: Id) {
         let quiet = |instance: &&Instance| instance.phase == Phase::Quiet && !instance.kept;
-        let Some(instance) = self.instances.get(&id).filter(quiet) else { return };
+        let Some(instance) = self.instances.get(id).filter(quiet) else { return };
         if self.changed.contains(&id) {
             self.gone.push(state_key(&self.agent, &self.specs[instance.rule], &instance.key));
         }
-        self.remove(id);
+        self.take(id);
     }
 
     /// Puts a quiet instance where room for others is found.
-    fn queue_if_quiet(&mut self, id: u64) {
-        let Some(instance) = self.instances.get_mut(&id) else { return };
+    fn queue_if_quiet(&mut self, id: Id) {
+        let Some(instance) = self.instances.get_mut(id) else { return };
         if instance.phase == Phase::Quiet && instance.kept && !instance.queued {
             instance.queued = true;
             let room = self.rooms.entry(instance.rule).or_default();
@@ -530,12 +552,12 @@ impl Book {
     }
 
     /// Notes that an alert became active or quiet.
-    fn tell(&mut self, rule: usize, key: &[Value], before: Phase, after: Phase) {
+    fn tell(&mut self, rule: usize, key: &Key, before: Phase, after: Phase) {
         let active = after != Phase::Quiet;
         let stateful =
             || self.specs.get(rule).is_some_and(|spec| matches!(spec.kind, RuleKind::State { .. }));
         if (before != Phase::Quiet) != active && stateful() {
-            self.activity.push(Activity { rule, key: key.into(), active });
+            self.activity.push(Activity { rule, key: key.clone(), active });
         }
     }
 
@@ -549,44 +571,37 @@ impl Book {
     }
 
     /// Books what happened to one instance: its timer, its counts, its kept state, its transitions.
-    #[expect(clippy::too_many_arguments, reason = "what was before, and what came of it")]
     fn settle(
         &mut self,
-        id: u64,
+        id: Id,
         before: Phase,
-        old_timer: Option<Mono>,
         spec: &AlertSpec,
         steps: &[Step],
         now: Now,
         out: &mut Vec<Transition>,
     ) {
-        let Some(instance) = self.instances.get(&id) else { return };
+        let Some(instance) = self.instances.get(id) else { return };
         let (rule, after) = (instance.rule, instance.phase);
-        let timer = instance.deadline(spec);
         for step in steps {
             out.push(self.transition(spec, instance, *step, now));
         }
         if !steps.is_empty() {
             self.counts.entry(rule).or_default().transitions += steps.len() as u64;
         }
-        if timer != old_timer {
-            if let Some(due) = old_timer {
-                self.timers.remove(&(due, id));
-            }
-            if let Some(due) = timer {
-                self.timers.insert((due, id));
-            }
-        }
         if before != after {
             self.count_phase(rule, before, false);
             self.count_phase(rule, after, true);
             self.changed.insert(id);
             if (before == Phase::Quiet) != (after == Phase::Quiet)
-                && let Some(key) = self.instances.get(&id).map(|instance| instance.key.clone())
+                && let Some(key) = self.instances.get(id).map(|instance| instance.key.clone())
             {
                 self.tell(rule, &key, before, after);
             }
         }
+        if let Some(instance) = self.instances.get_mut(id) {
+            instance.forget_row();
+        }
+        self.wind(id);
         self.queue_if_quiet(id);
     }
 
@@ -664,16 +679,6 @@ fn labels(agent: &Arc<str>, spec: &AlertSpec, key: &[Value]) -> Labels {
     labels.insert("ruleset".into(), spec.ruleset.clone());
     labels.insert("alertname".into(), (&spec.rule).into());
     labels
-}
-
-/// The hash of a rule's key, as its labels say it.
-fn hash(rule: usize, key: &[Value]) -> u64 {
-    let mut hasher = Fold::default();
-    hasher.write_usize(rule);
-    for value in key {
-        hasher.write_u64(fold(as_label(value).as_bytes()));
-    }
-    hasher.finish()
 }
 
 fn state_key(agent: &Arc<str>, spec: &AlertSpec, key: &[Value]) -> StateKey {

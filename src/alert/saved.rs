@@ -83,26 +83,23 @@ impl SavedState {
     /// agent was down does not count.
     pub(super) fn into_instance(self, rule: usize, mono: Mono) -> Instance {
         let at = Timestamp::from_micros;
-        Instance {
-            rule,
-            key: self.key.into_iter().map(SavedValue::into_value).collect(),
-            phase: match self.phase {
-                SavedPhase::Quiet => Phase::Quiet,
-                SavedPhase::Pending { since } => Phase::Pending { since: at(since) },
-                SavedPhase::Firing { since } => Phase::Up { since: at(since) },
-                SavedPhase::Keeping { since, cleared } => {
-                    Phase::Keeping { since: at(since), cleared: at(cleared) }
-                }
-                SavedPhase::Sent { at: sent } => Phase::Sent { at: at(sent) },
-            },
-            last_at: at(self.last_at),
-            anchor: mono,
-            carried: Duration::from_micros(self.carried),
-            values: self.values.into_iter().map(SavedValue::into_value).collect(),
-            // Only those are saved quiet that are kept so.
-            kept: self.phase == SavedPhase::Quiet,
-            queued: false,
-        }
+        let key = self.key.into_iter().map(SavedValue::into_value).collect();
+        let mut instance = Instance::quiet(rule, key);
+        instance.phase = match self.phase {
+            SavedPhase::Quiet => Phase::Quiet,
+            SavedPhase::Pending { since } => Phase::Pending { since: at(since) },
+            SavedPhase::Firing { since } => Phase::Up { since: at(since) },
+            SavedPhase::Keeping { since, cleared } => {
+                Phase::Keeping { since: at(since), cleared: at(cleared) }
+            }
+            SavedPhase::Sent { at: sent } => Phase::Sent { at: at(sent) },
+        };
+        instance.last_at = at(self.last_at);
+        instance.resume(Duration::from_micros(self.carried), mono);
+        instance.values = self.values.into_iter().map(SavedValue::into_value).collect();
+        // Only those are saved quiet that are kept so.
+        instance.kept = self.phase == SavedPhase::Quiet;
+        instance
     }
 
     /// The bytes to keep.

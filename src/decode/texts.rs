@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::coerce;
 use crate::model::fit::{self, Misfit};
-use crate::model::fold::{fold, mix};
+use crate::model::fold::Brief;
 use crate::model::stream::TimeUnit;
 use crate::model::value::{DataType, Value};
 
@@ -40,55 +40,18 @@ pub(super) struct Texts {
 #[derive(Clone, Debug, Default)]
 struct Pair {
     texts: [Option<Arc<str>>; 2],
-    keys: [Key; 2],
-}
-
-/// What tells texts apart that share a place: with the length, the whole of a short one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Key(u64, u64);
-
-/// The longest text that its key tells whole.
-const SHORT: usize = 16;
-
-impl Key {
-    #[inline]
-    fn of(text: &[u8]) -> Self {
-        match text.len() {
-            0..4 => Self(text.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
-            4..9 => {
-                let (first, last) = ends(text);
-                Self(u32::from_le_bytes(first).into(), u32::from_le_bytes(last).into())
-            }
-            9..=SHORT => {
-                let (first, last) = ends(text);
-                Self(u64::from_le_bytes(first), u64::from_le_bytes(last))
-            }
-            _ => Self(fold(text), 0),
-        }
-    }
-
-    #[inline]
-    const fn hash(self, len: usize) -> u64 {
-        mix(self.0 ^ (len as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15), self.1 ^ 0xa076_1d64_78bd_642f)
-    }
-}
-
-/// How a text begins and ends.
-#[inline]
-fn ends<const N: usize>(text: &[u8]) -> ([u8; N], [u8; N]) {
-    let end = |chunk: Option<&[u8; N]>| chunk.copied().unwrap_or([0; N]);
-    (end(text.first_chunk()), end(text.last_chunk()))
+    keys: [Brief; 2],
 }
 
 impl Pair {
     /// The text with this key, if it is one of the two.
     #[inline]
-    fn find(&self, key: Key, text: &str) -> Option<&Arc<str>> {
+    fn find(&self, key: Brief, text: &str) -> Option<&Arc<str>> {
         // Which of them it is cannot be foreseen, so nothing is made to depend on it.
         let place = usize::from(self.keys[1] == key);
         let known = self.texts[place].as_ref()?;
         let same = self.keys[place] == key && known.len() == text.len();
-        (same && (text.len() <= SHORT || **known == *text)).then_some(known)
+        (same && (text.len() <= Brief::SHORT || **known == *text)).then_some(known)
     }
 }
 
@@ -96,7 +59,7 @@ impl Texts {
     /// The text, shared with those before it where it is remembered.
     #[inline]
     pub(super) fn share(&mut self, text: &str) -> Arc<str> {
-        let key = Key::of(text.as_bytes());
+        let key = Brief::of(text.as_bytes());
         let hash = key.hash(text.len());
         self.asked = self.asked.wrapping_add(1);
         match self.pairs.get(place(hash, self.pairs.len())).and_then(|pair| pair.find(key, text)) {
@@ -107,7 +70,7 @@ impl Texts {
 
     /// The same for a text that is not there.
     #[cold]
-    fn keep(&mut self, text: &str, key: Key, hash: u64) -> Arc<str> {
+    fn keep(&mut self, text: &str, key: Brief, hash: u64) -> Arc<str> {
         let new: Arc<str> = text.into();
         if text.len() > LONGEST {
             return new;
@@ -147,7 +110,7 @@ impl Texts {
         self.lasts = vec![0; many];
         for text in std::mem::replace(&mut self.pairs, more).into_iter().flat_map(|pair| pair.texts) {
             let Some(text) = text else { continue };
-            let key = Key::of(text.as_bytes());
+            let key = Brief::of(text.as_bytes());
             let place = place(key.hash(text.len()), self.pairs.len());
             let Pair { texts, keys } = &mut self.pairs[place];
             let free = usize::from(texts[0].is_some());
@@ -240,10 +203,10 @@ mod tests {
             let mut others = vec![text.clone() + "a", text.clone() + "\0", format!("\0{text}")];
             others.extend((0..len).map(|at| text[..at].to_owned() + "_" + &text[at + 1..]));
             for other in others {
-                let key = Key::of(text.as_bytes());
+                let key = Brief::of(text.as_bytes());
                 let pair = Pair { texts: [None, Some(known.clone())], keys: [key; 2] };
                 assert_eq!(pair.find(key, &text), Some(&known));
-                assert_eq!(pair.find(Key::of(other.as_bytes()), &other), None, "{text} {other}");
+                assert_eq!(pair.find(Brief::of(other.as_bytes()), &other), None, "{text} {other}");
             }
         }
     }

@@ -119,12 +119,15 @@ pub(super) struct Accounts {
     /// nothing to tell.
     places: Vec<u32>,
     list: Vec<Account>,
+    /// For each rule matches that its account does not have yet: what rows write most often lies close
+    /// together.
+    hits: Vec<u32>,
 }
 
 impl Accounts {
     /// Of so many rules, of which there is nothing to tell.
     pub(super) fn new(rules: usize) -> Self {
-        Self { places: vec![0; rules], list: Vec::new() }
+        Self { places: vec![0; rules], list: Vec::new(), hits: vec![0; rules] }
     }
 
     /// Of these rules.
@@ -137,15 +140,28 @@ impl Accounts {
     /// For so many rules from here on.
     pub(super) fn resize(&mut self, rules: usize) {
         self.places.resize(rules, 0);
+        self.hits.resize(rules, 0);
     }
 
     /// The account of a rule.
     pub(super) fn get(&self, rule: usize) -> Account {
         let place = self.places.get(rule).map_or(0, |place| *place as usize);
-        place.checked_sub(1).and_then(|place| self.list.get(place)).copied().unwrap_or_default()
+        let mut account =
+            place.checked_sub(1).and_then(|place| self.list.get(place)).copied().unwrap_or_default();
+        account.matched = account.matched.wrapping_add(self.hits.get(rule).copied().unwrap_or(0).into());
+        account
     }
 
-    /// The account of a rule, to be written in.
+    /// Counts a match of a rule.
+    #[inline]
+    pub(super) fn hit(&mut self, rule: usize) {
+        match self.hits[rule].checked_add(1) {
+            Some(hits) => self.hits[rule] = hits,
+            None => self.get_mut(rule).matched += 1,
+        }
+    }
+
+    /// The account of a rule, to be added to.
     pub(super) fn get_mut(&mut self, rule: usize) -> &mut Account {
         let known = self.places[rule] as usize;
         let place = known.checked_sub(1).unwrap_or_else(|| {
@@ -158,6 +174,7 @@ impl Accounts {
 
     /// Writes the account of a rule anew.
     pub(super) fn set(&mut self, rule: usize, account: Account) {
+        self.hits[rule] = 0;
         if self.places[rule] > 0 || account != Account::NOTHING {
             *self.get_mut(rule) = account;
         }

@@ -67,10 +67,11 @@ fn rank(value: &Value) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::key::Key;
     use crate::plan::logical::Expr;
 
     fn line(column: i64, order: Value) -> (Line, ()) {
-        (Line { columns: [Value::Int(column)].into(), key: [].into(), order: [order].into() }, ())
+        (Line { columns: [Value::Int(column)].into(), key: Key::default(), order: [order].into() }, ())
     }
 
     #[track_caller]

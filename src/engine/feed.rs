@@ -3,7 +3,7 @@
 
 use super::Config;
 use super::gate::{Gate, Gates};
-use super::index::{Candidate, Index};
+use super::index::{Candidate, Index, Standing};
 use super::recent::Recent;
 use super::unit::Units;
 use super::watch::Awake;
@@ -77,7 +77,7 @@ impl Feed {
         }
         self.index.candidates(slots, out);
         let found = out.len();
-        self.awake.of(slots, |reader| out.push(Candidate::new(reader, false)));
+        self.awake.of(slots, |reader, standing| out.push(Candidate::new(reader, standing)));
         if out.len() > found {
             out.sort_unstable();
             out.dedup_by_key(|candidate| candidate.reader());
@@ -126,7 +126,7 @@ pub(super) fn list(feeds: &mut [Feed], plan: &Plan, config: &Config, (leader, ga
             feed.index.insert(reader, own);
             if !config.index {
                 let all = feed.all.get_or_insert_default();
-                let candidate = Candidate::new(reader, false);
+                let candidate = Candidate::new(reader, Standing::Open);
                 if let Err(place) = all.binary_search(&candidate) {
                     all.insert(place, candidate);
                 }
@@ -144,7 +144,7 @@ pub(super) fn unlist(feeds: &mut [Feed], plan: &Plan, (leader, gate): (usize, Ga
         if let Some(feed) = feeds.get_mut(stream) {
             feed.index.remove(reader, &condition);
             if let Some(all) = &mut feed.all
-                && let Ok(place) = all.binary_search(&Candidate::new(reader, false))
+                && let Ok(place) = all.binary_search(&Candidate::new(reader, Standing::Open))
             {
                 all.remove(place);
             }

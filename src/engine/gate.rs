@@ -27,6 +27,7 @@ pub(super) struct Gate {
     when: u32,
     plain: bool,
     light: bool,
+    occurrence: bool,
     silent: bool,
     /// Whether what the index knows of slots that the topic tells does not hold for rows of active alerts:
     /// `when` asks them something, and such a row matters whatever it says.
@@ -143,6 +144,7 @@ impl Gate {
             when: over.total(terms(rule.when.as_ref())),
             plain,
             light: plain && !judged.chain(&rule.project).chain(&rule.key).any(draws),
+            occurrence: !stateful,
             silent: config.watched && stateful && by != By::Nobody,
             unsettled: false,
             by,
@@ -174,6 +176,11 @@ impl Gate {
     /// Whether it is plain, and its rule needs nothing to judge a row by but the row.
     pub(super) const fn is_light(self) -> bool {
         self.light
+    }
+
+    /// Whether each of its output rows is an event of its own.
+    pub(super) const fn is_occurrence(self) -> bool {
+        self.occurrence
     }
 
     /// Whether what raises nothing is only told where an alert is active.

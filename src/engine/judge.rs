@@ -4,6 +4,7 @@ use super::Context;
 use super::expr::{Env, Scope, eval, holds, truth, value};
 use super::work::Work;
 use crate::model::alerting::RuleKind;
+use crate::model::key::Key;
 use crate::model::row::Observation;
 use crate::model::time::Timestamp;
 use crate::model::value::Value;
@@ -15,7 +16,7 @@ pub(super) struct Line {
     /// The output columns, the invisible ones behind the others.
     pub(super) columns: Box<[Value]>,
     /// The key of the alert.
-    pub(super) key: Box<[Value]>,
+    pub(super) key: Key,
     /// The values of ORDER BY.
     pub(super) order: Box<[Value]>,
 }
@@ -37,10 +38,11 @@ fn line(ctx: Context<'_>, scope: Scope<'_>) -> Option<Line> {
     if ctx.having().is_some_and(|having| !holds(having, scope)) {
         return None;
     }
-    let row = |exprs: &[Expr]| -> Box<[Value]> { exprs.iter().map(|expr| value(expr, scope)).collect() };
     let order = ctx.arrange().map_or(&[][..], |arrange| &arrange.order);
     let order = order.iter().map(|(expr, _)| eval(expr, scope).into_owned()).collect();
-    Some(Line { columns: row(&ctx.rule.project), key: row(&ctx.rule.key), order })
+    let row = |expr: &Expr| value(expr, scope);
+    let (columns, key) = (ctx.rule.project.iter().map(row).collect(), ctx.rule.key.iter().map(row).collect());
+    Some(Line { columns, key, order })
 }
 
 /// Judges an output row and hands it out, unless it changes nothing.
@@ -62,5 +64,5 @@ pub(super) fn observe(work: &mut Work<'_>, line: Line, env: &Env, at: Timestamp,
     let mut values = line.columns.into_vec();
     values.truncate(rule.visible);
     let (rule, key, order) = (work.ctx.index, line.key, work.order);
-    work.out.push(Observation { rule, key, values: values.into(), at, raise, clear, retained, order });
+    work.out.push(Observation { rule, key, values, at, raise, clear, retained, order });
 }

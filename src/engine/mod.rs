@@ -25,6 +25,7 @@ mod index;
 mod join;
 mod judge;
 mod layout;
+mod light;
 mod like;
 mod op;
 mod placement;
@@ -57,7 +58,7 @@ use self::table::Tables;
 use self::unit::{Unit, Units, look};
 use self::watch::Watch;
 use self::watermark::Mark;
-use self::work::{Ledger, MAX_LINES, Peers, Work};
+use self::work::{MAX_LINES, Peers, Work};
 
 pub use self::account::Account;
 pub use self::change::Leftover;
@@ -125,12 +126,12 @@ pub struct Engine {
     watch: Watch,
     /// Those that the row at hand can matter to.
     candidates: Vec<Candidate>,
+    /// Observations that wait to be used again.
+    spare: Vec<Observation>,
     sampler: Sampler,
     /// For each stream the tables that it feeds, with the rules that look into them.
     fed: Vec<Vec<(usize, Vec<usize>)>>,
     units: Units,
-    /// What rules without state of their own are given for it.
-    unused: Ledger,
     /// What is counted by stream, or by unit, is in here as its distance to that count.
     accounts: Accounts,
     clock_trusted: bool,
@@ -249,9 +250,9 @@ impl Engine {
             gates,
             watch: Watch::default(),
             candidates: Vec::new(),
+            spare: Vec::new(),
             sampler: Sampler::default(),
             fed: fed(&plan),
-            unused: Ledger::none(),
             accounts: Accounts::new(plan.rules.len()),
             plan,
             config,
@@ -354,40 +355,6 @@ impl Engine {
         }
         self.changed |= unit.has_state(ctx);
         look(looks, at, unit);
-    }
-
-    /// The same of a rule that needs nothing but the row: what its unit holds stays where it is.
-    fn ask_light(
-        &mut self,
-        candidate: Candidate,
-        (row, older): (&Row, bool),
-        now: Now,
-        out: &mut Vec<Observation>,
-    ) {
-        let rule = candidate.reader() as usize;
-        let clock = self.config.nanos.filter(|_| self.sampler.is_due());
-        let began = clock.map(|clock| clock());
-        let (gate, proved) = (self.gates[rule], candidate.is_proved());
-        let mut work = Work {
-            ctx: Context::new(&self.plan, rule, &self.config),
-            gate,
-            proved,
-            watch: &mut self.watch,
-            order: gate.order(older),
-            tables: &self.tables,
-            now,
-            account: self.accounts.get_mut(rule),
-            peers: Peers { rules: &[], own: None, gates: Gates::none() },
-            ledger: &mut self.unused,
-            lines: MAX_LINES,
-            out,
-        };
-        op::Operator::Each.push(&mut work, 0, row);
-        if let (Some(clock), Some(began)) = (clock, began) {
-            let took = clock().saturating_sub(began).saturating_mul(Sampler::EACH);
-            let account = self.accounts.get_mut(rule);
-            account.ns = account.ns.saturating_add(took);
-        }
     }
 
     /// Closes the windows that the clock closes. Costs next to nothing before

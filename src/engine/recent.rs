@@ -7,7 +7,7 @@ use super::Engine;
 use super::feed::Feed;
 use super::snapshot::{Reader, SnapshotError, VERSION, Writer};
 use crate::model::fold::BuildFold;
-use crate::model::label::as_label;
+use crate::model::key::with_label;
 use crate::model::time::Timestamp;
 use crate::model::value::Value;
 use crate::plan::logical::Plan;
@@ -31,14 +31,15 @@ impl Recent {
     /// Notes a row; says whether a newer one of its key came before. Keys are told apart as labels say
     /// them.
     pub(super) fn is_older(&mut self, key: &Value, at: Timestamp) -> bool {
-        let key = as_label(key);
-        if let Some(newest) = self.newest.get_mut(&*key) {
-            let older = at < *newest;
-            *newest = at.max(*newest);
-            return older;
-        }
-        self.admit((&*key).into(), at);
-        false
+        with_label(key, |key| {
+            if let Some(newest) = self.newest.get_mut(key) {
+                let older = at < *newest;
+                *newest = at.max(*newest);
+                return older;
+            }
+            self.admit(key.into(), at);
+            false
+        })
     }
 
     fn admit(&mut self, key: Arc<str>, at: Timestamp) {

@@ -1,35 +1,41 @@
 //! Which alerts somebody watches: only there does an observation that raises nothing change anything.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::hash::Hasher;
+
+use hashbrown::HashTable;
 
 use super::Engine;
 use super::gate::Gate;
-use crate::model::fold::BuildFold;
-use crate::model::label::{as_label, label_key};
+use super::index::Standing;
+use crate::model::fold::{BuildFold, Fold};
+use crate::model::key::{Key, label_hash, same_labels, with_label};
 use crate::model::value::Value;
-
-/// The key of an alert, as its labels say it.
-type Key = Box<[Value]>;
 
 /// The alerts that are not quiet.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    active: HashMap<u32, HashSet<Key, BuildFold>, BuildFold>,
+    active: HashMap<u32, HashTable<Key>, BuildFold>,
     /// What was raised in the row or deadline at hand, of which nobody can have heard yet.
-    raised: HashSet<(u32, Key), BuildFold>,
+    raised: HashTable<(u32, Key)>,
 }
 
 impl Watch {
     /// Notes whether an alert is active. Says whether that is new, and whether the rule has another
     /// one.
     pub(super) fn set(&mut self, rule: u32, key: &[Value], active: bool) -> (bool, bool) {
+        let hash = label_hash(key);
+        let is = |known: &Key| same_labels(known, key);
         if active {
             let keys = self.active.entry(rule).or_default();
-            let new = !keys.contains(key) && keys.insert(key.into());
+            let new = keys.find(hash, is).is_none();
+            if new {
+                keys.insert_unique(hash, Key::of_labels(key), |known| label_hash(known));
+            }
             return (new, keys.len() > usize::from(new));
         }
         let Some(keys) = self.active.get_mut(&rule) else { return (false, false) };
-        let new = keys.remove(key);
+        let new = keys.find_entry(hash, is).map(|known| drop(known.remove())).is_ok();
         let others = !keys.is_empty();
         if !others {
             self.active.remove(&rule);
@@ -38,14 +44,14 @@ impl Watch {
     }
 
     /// Notes that no alert of a rule is active, and gives the keys of those that were.
-    pub(super) fn forget(&mut self, rule: u32) -> HashSet<Key, BuildFold> {
+    pub(super) fn forget(&mut self, rule: u32) -> impl Iterator<Item = Key> {
         self.raised.retain(|(raised, _)| *raised != rule);
-        self.active.remove(&rule).unwrap_or_default()
+        self.active.remove(&rule).into_iter().flatten()
     }
 
     /// Whether any alert of the rule is active.
     pub(super) fn has(&self, rule: u32) -> bool {
-        self.active.contains_key(&rule)
+        !self.active.is_empty() && self.active.contains_key(&rule)
     }
 
     /// The rules of which any alert is active, or was raised by the row at hand; perhaps one twice.
@@ -55,17 +61,24 @@ impl Watch {
 
     /// Whether this alert of the rule is active, or was raised by the row at hand.
     pub(super) fn is_active(&self, rule: u32, key: &[Value]) -> bool {
-        let active = self.active.get(&rule);
+        let active = if self.active.is_empty() { None } else { self.active.get(&rule) };
         if active.is_none() && self.raised.is_empty() {
             return false;
         }
-        let key = label_key(key);
-        active.is_some_and(|keys| keys.contains(&key)) || self.raised.contains(&(rule, key))
+        let hash = label_hash(key);
+        let is_raised = |(raised, known): &(u32, Key)| *raised == rule && same_labels(known, key);
+        active.is_some_and(|keys| keys.find(hash, |known| same_labels(known, key)).is_some())
+            || self.raised.find(raised_hash(rule, hash), is_raised).is_some()
     }
 
     /// Notes that an alert is raised by the row at hand.
     pub(super) fn raise(&mut self, rule: u32, key: &[Value]) {
-        self.raised.insert((rule, label_key(key)));
+        let hash = raised_hash(rule, label_hash(key));
+        let is = |(raised, known): &(u32, Key)| *raised == rule && same_labels(known, key);
+        if self.raised.find(hash, is).is_none() {
+            let rehash = |(rule, key): &(u32, Key)| raised_hash(*rule, label_hash(key));
+            self.raised.insert_unique(hash, (rule, Key::of_labels(key)), rehash);
+        }
     }
 
     /// Whoever takes observations has heard of all so far.
@@ -74,6 +87,13 @@ impl Watch {
             self.raised.clear();
         }
     }
+}
+
+/// The hash of a rule and a key.
+fn raised_hash(rule: u32, key: u64) -> u64 {
+    let mut hasher = Fold::default();
+    hasher.write_u64(key ^ u64::from(rule));
+    hasher.finish()
 }
 
 /// Readers by the label that is the key of their alerts.
@@ -99,24 +119,25 @@ impl Awake {
             self.by_label.len() - 1
         });
         let Some((_, labels)) = self.by_label.get_mut(at) else { return };
-        let label = as_label(label);
-        if awake && !labels.contains_key(&*label) {
-            labels.insert((&*label).into(), Vec::new());
-        }
-        let Some(readers) = labels.get_mut(&*label) else { return };
-        change(readers, reader, awake);
-        if readers.is_empty() {
-            labels.remove(&*label);
-        }
+        with_label(label, |label| {
+            if awake && !labels.contains_key(label) {
+                labels.insert(label.into(), Vec::new());
+            }
+            let Some(readers) = labels.get_mut(label) else { return };
+            change(readers, reader, awake);
+            if readers.is_empty() {
+                labels.remove(label);
+            }
+        });
     }
 
     /// Gives every reader that a row must be shown; perhaps one twice.
-    pub(super) fn of(&self, slots: &[Value], mut give: impl FnMut(u32)) {
-        self.always.iter().for_each(|reader| give(*reader));
+    pub(super) fn of(&self, slots: &[Value], mut give: impl FnMut(u32, Standing)) {
+        self.always.iter().for_each(|reader| give(*reader, Standing::Open));
         for (slot, labels) in self.by_label.iter().filter(|(_, labels)| !labels.is_empty()) {
             let value = slots.get(*slot as usize).unwrap_or(&Value::Null);
-            if let Some(readers) = labels.get(&*as_label(value)) {
-                readers.iter().for_each(|reader| give(*reader));
+            if let Some(readers) = with_label(value, |label| labels.get(label)) {
+                readers.iter().for_each(|reader| give(*reader, Standing::Awake));
             }
         }
     }
@@ -134,7 +155,7 @@ fn change(readers: &mut Vec<u32>, reader: u32, awake: bool) {
 
 impl Engine {
     /// Says whether an alert of a rule is active: not quiet, so that what does not raise it matters. The key
-    /// is as [`label_key`](crate::model::label::label_key) has it. It must be said before the next row
+    /// is as [`Key::of_labels`] has it. It must be said before the next row
     /// comes.
     pub fn watch(&mut self, rule: usize, key: &[Value], active: bool) {
         let (Some(gate), Some(plan), Ok(reader)) =

@@ -63,13 +63,6 @@ pub(super) struct Ledger {
     pub(super) random: u64,
 }
 
-impl Ledger {
-    /// With room for nothing.
-    pub(super) fn none() -> Self {
-        Self { budget: Budget::new(0), rows: Analytics::default(), groups: Analytics::default(), random: 0 }
-    }
-}
-
 impl<'a> Work<'a> {
     /// The monotonic clock.
     pub(super) fn mark(&self) -> Mark {

@@ -41,6 +41,51 @@ pub fn fold(bytes: &[u8]) -> u64 {
     mix(mix(a ^ hash, b ^ FIRST) ^ bytes.len() as u64, SECOND)
 }
 
+/// What tells texts of one length apart: the whole of a short one, else its hash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Brief(u64, u64);
+
+impl Brief {
+    /// The longest text that it tells whole, in bytes.
+    pub const SHORT: usize = 16;
+
+    /// That of a text.
+    #[inline]
+    pub fn of(text: &[u8]) -> Self {
+        match text.len() {
+            0..4 => Self(text.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
+            4..9 => {
+                let (first, last) = ends(text);
+                Self(u32::from_le_bytes(first).into(), u32::from_le_bytes(last).into())
+            }
+            9..=Self::SHORT => {
+                let (first, last) = ends(text);
+                Self(u64::from_le_bytes(first), u64::from_le_bytes(last))
+            }
+            _ => Self(fold(text), 0),
+        }
+    }
+
+    /// That of a word, which is told whole.
+    #[inline]
+    pub const fn word(word: u64) -> Self {
+        Self(word, 0)
+    }
+
+    /// The hash of a text of this length.
+    #[inline]
+    pub const fn hash(self, len: usize) -> u64 {
+        mix(self.0 ^ (len as u64).wrapping_mul(SEED), self.1 ^ FIRST)
+    }
+}
+
+/// How a text begins and ends.
+#[inline]
+fn ends<const N: usize>(text: &[u8]) -> ([u8; N], [u8; N]) {
+    let end = |chunk: Option<&[u8; N]>| chunk.copied().unwrap_or([0; N]);
+    (end(text.first_chunk()), end(text.last_chunk()))
+}
+
 /// The same as a [`Hasher`], for what is made of several parts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fold(u64);

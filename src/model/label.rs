@@ -23,19 +23,6 @@ pub fn as_label(value: &Value) -> Cow<'_, str> {
     }
 }
 
-/// A key as its labels say it: text, and NULL where there is no label. Alerts are told apart by it, as
-/// everybody upstream tells them.
-pub fn label_key(key: &[Value]) -> Box<[Value]> {
-    let label = |value: &Value| match value {
-        Value::Str(text) if !text.is_empty() => Value::Str(text.clone()),
-        other => match as_label(other) {
-            text if text.is_empty() => Value::Null,
-            text => Value::str(&text),
-        },
-    };
-    key.iter().map(label).collect()
-}
-
 /// The identity of an alert: 64-bit FNV-1a over the sorted labels, each name and each value
 /// followed by byte 0xFF. Equal to Alertmanager's (`model.LabelSet.Fingerprint` of
 /// prometheus/common), so that both sides name an alert alike.

@@ -13,6 +13,7 @@ pub mod fit;
 pub mod fold;
 pub mod id;
 pub mod kept;
+pub mod key;
 pub mod label;
 pub mod link;
 pub mod message;

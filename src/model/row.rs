@@ -1,5 +1,6 @@
 //! What flows from decode to engine, and from engine to alert.
 
+use super::key::Key;
 use super::time::Timestamp;
 use super::value::Value;
 
@@ -89,16 +90,16 @@ impl Rows {
 }
 
 /// One output row of a rule's query, judged: what the alert stage sees.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observation {
     /// The rule, by its place in the plan it was compiled in.
     pub rule: usize,
     /// The values of the rule's key columns, in the order of
     /// [`AlertShape::key`](super::alerting::AlertShape::key).
-    pub key: Box<[Value]>,
+    pub key: Key,
     /// The output columns, in the order of
     /// [`AlertShape::columns`](super::alerting::AlertShape::columns).
-    pub values: Box<[Value]>,
+    pub values: Vec<Value>,
     /// Stream time of the observation: the row's own, or the end of its window.
     pub at: Timestamp,
     /// `when` over the row; NULL is `None` and changes nothing. Always true for a rule without

@@ -186,13 +186,14 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::key::Key;
     use crate::model::row::Order;
     use crate::model::time::Timestamp;
 
     fn row(values: &[Value]) -> Observation {
         Observation {
             rule: 0,
-            key: Box::default(),
+            key: Key::default(),
             values: values.into(),
             at: Timestamp::from_millis(1_000),
             raise: Some(true),

@@ -3,10 +3,9 @@
 //! here.
 
 use std::cmp::Ordering;
-use std::hash::Hasher;
 use std::sync::Arc;
 
-use crate::model::fold::{Fold, fold};
+use crate::model::fold::Brief;
 use crate::model::value::Value;
 use crate::plan::logical::BinaryOp;
 
@@ -56,7 +55,7 @@ pub(super) struct Threshold {
     pub(super) exact: bool,
 }
 
-/// Whether the values equal to it are those whose [`hash`] is the same, and which no NULL inside
+/// Whether the values equal to it are those whose [`Mark`] is the same, and which no NULL inside
 /// keeps from being equal to itself.
 pub(super) const fn is_scalar(value: &Value) -> bool {
     matches!(value, Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Str(_) | Value::Time(_))
@@ -139,23 +138,51 @@ pub(super) fn against(side: Side, value: &Value) -> Option<f64> {
     }
 }
 
-/// The hash under which values that equal a scalar are found; `None` for what equals none.
-pub(super) fn hash(value: &Value) -> Option<u64> {
-    let of = |kind: u8, bits: u64| {
-        let mut hasher = Fold::default();
-        hasher.write_u64(bits ^ u64::from(kind) << 56);
-        hasher.finish()
-    };
-    Some(match value {
-        Value::Str(text) => fold(text.as_bytes()),
-        Value::Bool(b) => of(1, u64::from(*b)),
-        // 1 equals 1.0: numbers meet in the float next to them, as equal ones do.
-        #[expect(clippy::cast_precision_loss, reason = "equal numbers have the same float next to them")]
-        Value::Int(int) => of(2, (*int as f64 + 0.0).to_bits()),
-        Value::Float(number) => of(2, (*number + 0.0).to_bits()),
-        Value::Time(time) => of(3, time.micros().cast_unsigned()),
-        Value::Null | Value::Bytes(_) | Value::Array(_) | Value::Struct(_) => return None,
-    })
+/// What tells scalars apart without a look at them: values that are equal have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    brief: Brief,
+    /// The length of a text; more than any for what is none.
+    len: u32,
+}
+
+impl Mark {
+    /// That of a text.
+    #[inline]
+    pub(super) fn of_text(text: &[u8]) -> Self {
+        Self { brief: Brief::of(text), len: u32::try_from(text.len()).unwrap_or(Self::TEXTS).min(Self::TEXTS) }
+    }
+
+    /// From here on a length is none, but says what the value is.
+    const TEXTS: u32 = u32::MAX - 8;
+
+    /// That of a scalar; `None` for what equals none.
+    #[inline]
+    pub(super) fn of(value: &Value) -> Option<Self> {
+        let of = |kind: u32, word: u64| Self { brief: Brief::word(word), len: Self::TEXTS + kind };
+        Some(match value {
+            Value::Str(text) => Self::of_text(text.as_bytes()),
+            Value::Bool(b) => of(1, u64::from(*b)),
+            // 1 equals 1.0: numbers meet in the float next to them, as equal ones do.
+            #[expect(clippy::cast_precision_loss, reason = "equal numbers have the same float next to them")]
+            Value::Int(int) => of(2, (*int as f64 + 0.0).to_bits()),
+            Value::Float(number) => of(2, (*number + 0.0).to_bits()),
+            Value::Time(time) => of(3, time.micros().cast_unsigned()),
+            Value::Null | Value::Bytes(_) | Value::Array(_) | Value::Struct(_) => return None,
+        })
+    }
+
+    /// Whether those that have the same are equal.
+    #[inline]
+    pub(super) const fn is_whole(self) -> bool {
+        self.len as usize <= Brief::SHORT
+    }
+
+    /// Its hash in one of several tables.
+    #[inline]
+    pub(super) const fn hash(self, table: u32) -> u64 {
+        self.brief.hash((self.len as usize) << 8 ^ table as usize)
+    }
 }
 
 /// Whether a value equals a scalar. Texts that are one and the same are not read.

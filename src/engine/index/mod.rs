@@ -20,6 +20,7 @@ use hashbrown::hash_table::Entry;
 
 use crate::model::value::Value;
 
+use self::atom::Mark;
 use self::axis::{Rest, Tail};
 use self::cluster::{Members, Spot};
 use self::slab::Slab;
@@ -36,21 +37,44 @@ const PATIENCE: u32 = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Candidate(u64);
 
+/// What is known of a row and a reader that it can matter to. Of several, what stands first counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// The whole condition is true.
+    Proved,
+    /// An alert of the reader is active that the row belongs to.
+    Awake,
+    /// Nothing.
+    Open,
+}
+
 impl Candidate {
-    /// Of a reader; `proved` where its condition is true.
-    pub(super) fn new(reader: u32, proved: bool) -> Self {
-        // Of two for one reader, that which is proved stands first.
-        Self(u64::from(reader) << 1 | u64::from(!proved))
+    /// A reader, and how it stands to the row.
+    #[inline]
+    pub(super) fn new(reader: u32, standing: Standing) -> Self {
+        Self(u64::from(reader) << 2 | standing as u64)
     }
 
     /// Whose it is.
+    #[inline]
     pub(super) fn reader(self) -> u32 {
-        u32::try_from(self.0 >> 1).unwrap_or(u32::MAX)
+        u32::try_from(self.0 >> 2).unwrap_or(u32::MAX)
+    }
+
+    /// How it stands to the row.
+    #[inline]
+    pub(super) const fn standing(self) -> Standing {
+        match self.0 & 3 {
+            0 => Standing::Proved,
+            1 => Standing::Awake,
+            _ => Standing::Open,
+        }
     }
 
     /// Whether the whole condition is known to be true.
+    #[inline]
     pub(super) const fn is_proved(self) -> bool {
-        self.0 & 1 == 0
+        matches!(self.standing(), Standing::Proved)
     }
 }
 
@@ -59,7 +83,7 @@ impl Candidate {
 pub(super) struct Index {
     /// What rows are looked up by.
     ways: Vec<Way>,
-    /// By the hash of their way and value.
+    /// By the hash of their mark and way.
     clusters: HashTable<Cluster>,
     /// The entries without an equality.
     root: Root,
@@ -92,8 +116,8 @@ struct Way {
 /// The entries with one access predicate.
 #[derive(Debug)]
 struct Cluster {
-    hash: u64,
-    way: usize,
+    way: u32,
+    mark: Mark,
     value: Value,
     members: Members,
 }
@@ -135,13 +159,12 @@ pub(super) struct Placed {
 }
 
 impl Way {
-    /// The hash of the value that a row has here; `None` where no cluster can have it.
-    fn hash(self, value: &Value) -> Option<u64> {
+    /// The mark of the value that a row has here; `None` where no cluster can have it.
+    #[inline]
+    fn mark(self, value: &Value) -> Option<Mark> {
         match (self.prefix, value) {
-            (None, value) => atom::hash(value),
-            (Some(length), Value::Str(text)) => {
-                text.as_bytes().get(..length as usize).map(crate::model::fold::fold)
-            }
+            (None, value) => Mark::of(value),
+            (Some(length), Value::Str(text)) => text.as_bytes().get(..length as usize).map(Mark::of_text),
             (Some(_), _) => None,
         }
     }
@@ -155,9 +178,35 @@ impl Way {
     }
 }
 
-/// The hash of a value under one of the ways.
-const fn under(way: usize, hash: u64) -> u64 {
-    hash ^ (way as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+/// Where a cluster stands, or would.
+#[derive(Debug)]
+struct Place {
+    at: u32,
+    way: Way,
+    mark: Mark,
+    value: Value,
+}
+
+impl Place {
+    fn hash(&self) -> u64 {
+        self.mark.hash(self.at)
+    }
+
+    fn is(&self, cluster: &Cluster) -> bool {
+        cluster.is(self.at, self.way, self.mark, &self.value)
+    }
+}
+
+impl Cluster {
+    /// Whether it is the one of this way for a value with this mark.
+    #[inline]
+    fn is(&self, at: u32, way: Way, mark: Mark, value: &Value) -> bool {
+        self.mark == mark && self.way == at && (mark.is_whole() || way.leads(&self.value, value))
+    }
+
+    fn hash(&self) -> u64 {
+        self.mark.hash(self.way)
+    }
 }
 
 impl Index {
@@ -189,7 +238,7 @@ impl Index {
     /// Gives back the room that it took while readers came, but for a few that may come later.
     pub(super) fn shrink(&mut self) {
         let spare = self.clusters.len() / 16;
-        self.clusters.shrink_to(self.clusters.len() + spare, |known| known.hash);
+        self.clusters.shrink_to(self.clusters.len() + spare, Cluster::hash);
         self.residuals.shrink();
     }
 
@@ -215,12 +264,13 @@ impl Index {
         out.clear();
         {
             let Self { ways, clusters, root, residuals, hot, .. } = self;
+            let standing = |proved: bool| if proved { Standing::Proved } else { Standing::Open };
             let mut give = |tail: Tail| {
                 if tail.rest == Rest::PROVED || tail.rest == Rest::OPAQUE {
-                    out.push(Candidate::new(tail.reader, tail.rest == Rest::PROVED));
+                    out.push(Candidate::new(tail.reader, standing(tail.rest == Rest::PROVED)));
                 } else if let Some(residual) = residuals.get_mut(tail.rest.0) {
                     if residual.conjunction.atoms.iter().all(|atom| atom.holds(slots)) {
-                        out.push(Candidate::new(tail.reader, residual.conjunction.exact));
+                        out.push(Candidate::new(tail.reader, standing(residual.conjunction.exact)));
                     } else {
                         residual.vain += 1;
                         if residual.vain == residual.patience {
@@ -229,12 +279,11 @@ impl Index {
                     }
                 }
             };
-            for (at, way) in ways.iter().enumerate() {
+            for (way, at) in ways.iter().zip(0..) {
                 let Some(value) = slots.get(way.slot as usize).filter(|_| way.clusters > 0) else { continue };
-                let Some(hash) = way.hash(value) else { continue };
-                let hash = under(at, hash);
-                let is = |c: &Cluster| c.hash == hash && c.way == at && way.leads(&c.value, value);
-                if let Some(cluster) = clusters.find(hash, is) {
+                let Some(mark) = way.mark(value) else { continue };
+                let is = |cluster: &Cluster| cluster.is(at, *way, mark, value);
+                if let Some(cluster) = clusters.find(mark.hash(at), is) {
                     cluster.members.passed(slots, &mut give);
                 }
             }
@@ -254,12 +303,13 @@ impl Index {
         if !self.root.0.is_empty() {
             return true;
         }
-        self.ways.iter().enumerate().filter(|(_, way)| way.clusters > 0).any(|(at, way)| {
+        self.ways.iter().zip(0..).filter(|(way, _)| way.clusters > 0).any(|(way, at)| {
             let Some((_, value)) = known.iter().find(|(slot, _)| *slot == way.slot as usize) else {
                 return true;
             };
-            let leads = |c: &Cluster| c.way == at && way.leads(&c.value, value);
-            way.hash(value).is_some_and(|hash| self.clusters.find(under(at, hash), leads).is_some())
+            way.mark(value).is_some_and(|mark| {
+                self.clusters.find(mark.hash(at), |cluster| cluster.is(at, *way, mark, value)).is_some()
+            })
         })
     }
 
@@ -377,13 +427,12 @@ impl Index {
         let removed = match access.equal.and_then(|at| conjunction.atoms.get(at)) {
             None => self.root.0.remove(spot, reader, is),
             Some(atom) => {
-                let (way, value, hash) = self.place(atom)?;
-                let same = |known: &Cluster| known.way == way && atom::same(&known.value, &value);
-                let mut cluster = self.clusters.find_entry(hash, same).ok()?;
+                let place = self.place(atom)?;
+                let mut cluster = self.clusters.find_entry(place.hash(), |known| place.is(known)).ok()?;
                 let removed = cluster.get_mut().members.remove(spot, reader, is);
                 if cluster.get().members.is_empty() {
                     cluster.remove();
-                    self.ways.get_mut(way)?.clusters -= 1;
+                    self.ways.get_mut(place.at as usize)?.clusters -= 1;
                 }
                 removed
             }
@@ -411,28 +460,28 @@ impl Index {
     }
 
     /// Where the cluster of an atom stands, or would.
-    fn place(&self, atom: &Atom) -> Option<(usize, Value, u64)> {
-        let (way, value) = (self.way(atom)?, constant(atom)?);
-        let hash = under(way, atom::hash(&value)?);
-        Some((way, value, hash))
+    fn place(&self, atom: &Atom) -> Option<Place> {
+        let (at, value) = (self.way(atom)?, constant(atom)?);
+        let mark = Mark::of(&value)?;
+        Some(Place { at: u32::try_from(at).ok()?, way: *self.ways.get(at)?, mark, value })
     }
 
     fn cluster(&self, atom: &Atom) -> Option<&Cluster> {
-        let (way, value, hash) = self.place(atom)?;
-        self.clusters.find(hash, |known| known.way == way && atom::same(&known.value, &value))
+        let place = self.place(atom)?;
+        self.clusters.find(place.hash(), |known| place.is(known))
     }
 
     fn cluster_for(&mut self, atom: &Atom) -> Option<&mut Cluster> {
         if self.way(atom).is_none() {
             self.ways.push(Way { slot: atom.slot, prefix: prefix(atom), clusters: 0 });
         }
-        let (way, value, hash) = self.place(atom)?;
-        let same = |known: &Cluster| known.way == way && atom::same(&known.value, &value);
-        match self.clusters.entry(hash, same, |known| known.hash) {
+        let place = self.place(atom)?;
+        match self.clusters.entry(place.hash(), |known| place.is(known), Cluster::hash) {
             Entry::Occupied(known) => Some(known.into_mut()),
             Entry::Vacant(free) => {
-                self.ways.get_mut(way)?.clusters += 1;
-                Some(free.insert(Cluster { hash, way, value, members: Members::new() }).into_mut())
+                self.ways.get_mut(place.at as usize)?.clusters += 1;
+                let Place { at, mark, value, .. } = place;
+                Some(free.insert(Cluster { way: at, mark, value, members: Members::new() }).into_mut())
             }
         }
     }

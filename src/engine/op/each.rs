@@ -39,8 +39,9 @@ fn plain(work: &mut Work<'_>, row: &Row, env: &Env) {
     if !work.proved && !work.gate.admits(rule, scope.through(&rule.project), || work.is_awake(scope)) {
         return;
     }
-    let row_of = |exprs: &[Expr]| -> Box<[Value]> { exprs.iter().map(|expr| value(expr, scope)).collect() };
-    let line = Line { columns: row_of(&rule.project), key: row_of(&rule.key), order: Box::default() };
+    let of_row = |expr: &Expr| value(expr, scope);
+    let (columns, key) = (rule.project.iter().map(of_row).collect(), rule.key.iter().map(of_row).collect());
+    let line = Line { columns, key, order: Box::default() };
     judge::observe(work, line, env, row.time, row.retained);
 }
 

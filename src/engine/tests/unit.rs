@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::model::label::label_key;
+use crate::model::key::Key;
 use crate::plan::logical::Arrange;
 
 /// What a random rule is made of. There are few of each, so that many rules have much in common.
@@ -174,7 +174,7 @@ fn answers(
         }
         for observation in out.drain(..) {
             let rule = &running.rules[observation.rule];
-            let key = label_key(&observation.key);
+            let key = Key::of_labels(&observation.key);
             let name = (Arc::from(&rule.alert.rule), key.iter().map(ToString::to_string).collect());
             keys.insert(name.clone(), key);
             if hears != Hears::All && matches!(rule.alert.kind, RuleKind::State { .. }) {
