@@ -89,7 +89,10 @@ fn at(seconds: i64) -> Now {
 }
 
 fn start(rules: &str, watched: bool, index: bool) -> Core {
-    let engine = engine::Config { watched, index, ..engine::Config::default() };
+    begin(rules, engine::Config { watched, index, ..engine::Config::default() })
+}
+
+fn begin(rules: &str, engine: engine::Config) -> Core {
     let mut core = Core::new("edge".into(), Limits { engine, ..Limits::default() });
     core.apply(Input::Run(Box::new(admit("set", rules).unwrap())), at(0));
     core
@@ -160,6 +163,121 @@ proptest! {
         for index in [true, false] {
             let (all, _) = run(&rules, &steps, false, index);
             prop_assert_eq!(&told, &all);
+        }
+    }
+}
+
+/// Rules over windows that share, and others, with timers and keys of every kind.
+fn spread_rule(kind: usize, at: i64, timers: usize) -> String {
+    let stream = ["a", "e"][kind / 2 % 2];
+    let window = ["TUMBLINGWINDOW(ss, 2)", "HOPPINGWINDOW(ss, 6, 2)", "TUMBLINGWINDOW(ss, 3)"][kind % 3];
+    let (sql, rest) = match kind % 8 {
+        0..=2 => (
+            format!("SELECT device, avg(v) AS m FROM {stream} GROUP BY device, {window}"),
+            format!("when: m > {at}"),
+        ),
+        3 => (
+            format!("SELECT device, w, max(v) AS m FROM {stream} GROUP BY device, w, {window}"),
+            format!("when: m > {at}\n    clear: m < 1"),
+        ),
+        4 => (
+            format!("SELECT device, max(v) AS m FROM {stream} GROUP BY device, {window}"),
+            format!("when: m > {at}\n    key: []"),
+        ),
+        5 => (format!("SELECT w, min(v) AS m FROM {stream} GROUP BY w, {window}"), format!("when: m < {at}")),
+        6 => {
+            let timer = ["", "\n    repeat: 3s"][timers % 2];
+            let query = format!("SELECT device, count(*) AS n FROM {stream} GROUP BY device, {window}");
+            return format!("  - id: r{kind}\n    sql: {query} HAVING n > {}{timer}\n", at - 1);
+        }
+        _ => (format!("SELECT device, v FROM {stream}"), format!("when: v > {at}")),
+    };
+    let timer = ["", "\n    for: 3s", "\n    keep_firing_for: 4s", "\n    for: 1s\n    keep_firing_for: 9s"]
+        [timers % 4];
+    format!("  - id: r{kind}\n    sql: {sql}\n    {rest}{timer}\n")
+}
+
+/// What each alert tells, in order; and the messages that each rule counts.
+type ToldApart = (BTreeMap<String, Vec<Transition>>, Vec<alert::Counts>, Vec<engine::Account>);
+
+/// Runs steps of (device or silence, value, step of time in tenths of a second), each with what may happen
+/// besides.
+fn run_spread(rules: &str, steps: &[(usize, i64, i64, usize)], spread: usize) -> ToldApart {
+    let config = engine::Config { watched: true, spread, ..engine::Config::default() };
+    let at = |tenths: i64| {
+        let wall = Timestamp::from_millis(1_700_000_000_000 + tenths * 100);
+        Now { wall, mono: Mono::from_micros(u64::try_from(tenths * 100_000).unwrap()) }
+    };
+    let mut core = begin(rules, config);
+    let mut told: BTreeMap<String, Vec<Transition>> = BTreeMap::new();
+    let mut tell = |effects: Effects| {
+        for transition in effects.transitions {
+            told.entry(format!("{:?}", transition.labels)).or_default().push(transition);
+        }
+    };
+    let mut now = 10;
+    let mut connected = true;
+    for (device, v, wait, event) in steps {
+        now += wait;
+        match event {
+            0 => {
+                tell(core.settle(at(now)));
+                let snapshot = core.snapshot(at(now), true);
+                core = begin(rules, config);
+                core.restore(&snapshot, at(now)).unwrap();
+                connected = true;
+            }
+            1 => tell(core.apply(Input::Tick, at(now))),
+            2 => {
+                connected = !connected;
+                tell(core.apply(Input::Connected(connected), at(now)));
+            }
+            _ => {}
+        }
+        let ts = at(now - v).wall.millis() / 1_000;
+        let message = |device: usize| Message {
+            source: "test".into(),
+            topic: ["a/x", "a/y", "a/z", "e/x", "e/y", "e/z"][device].into(),
+            payload: format!(r#"{{"v":{v},"w":{},"ts":{ts}}}"#, v % 3).into(),
+            received: at(now).wall,
+            retained: false,
+            dup: false,
+            qos: 0,
+            properties: Box::default(),
+            ack: None,
+        };
+        let messages: Vec<Message> =
+            [*device, device / 2].into_iter().filter(|d| *d < 6).map(message).collect();
+        if !messages.is_empty() {
+            tell(core.apply(Input::Messages(messages), at(now)));
+        }
+    }
+    tell(core.apply(Input::Connected(true), at(now)));
+    for _ in 0..400 {
+        now += 7;
+        tell(core.apply(Input::Tick, at(now)));
+    }
+    tell(core.settle(at(now)));
+    assert!(core.next_deadline().is_none_or(|due| due > at(now).mono), "nothing stays due");
+    let set = core.set("set").unwrap();
+    let counted = |a| engine::Account { bytes: 0, ..a };
+    (told, set.alert_counts(), set.accounts().into_iter().map(counted).collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn windows_that_wait_to_be_closed_tell_the_same(
+        kinds in prop::collection::btree_map(0..24_usize, (0..4_i64, 0..4_usize), 1..8),
+        steps in prop::collection::vec((0..14_usize, 0..6_i64, prop_oneof![Just(0), 0..4_i64, 0..40_i64], 0..24_usize), 1..60),
+    ) {
+        let rules = kinds.into_iter().map(|(kind, (at, timers))| spread_rule(kind, at, timers));
+        let rules = rules.fold(STREAMS.to_owned(), |text, rule| text + &rule);
+        let whole = run_spread(&rules, &steps, usize::MAX);
+        for spread in [1, 2, 5] {
+            let parts = run_spread(&rules, &steps, spread);
+            prop_assert_eq!(&whole, &parts);
         }
     }
 }

@@ -47,6 +47,17 @@ impl Store {
         }
         self.scratch = scratch;
         self.trim(at, &mut work.ledger.budget);
+        self.see_room(work);
+    }
+
+    /// Notes whether there is room for a good deal more of everything, so that what is done with may stay a
+    /// while.
+    pub(super) fn see_room(&mut self, work: &Work<'_>) {
+        let config = work.ctx.config;
+        let room = |used: usize, most: usize| used < most / 4 * 3;
+        self.roomy = room(self.lanes.len().max(self.groups.len()), config.max_groups)
+            && room(self.windows, config.max_states)
+            && room(work.ledger.budget.used(), config.max_bytes);
     }
 
     /// The windows of a definition that close, in the order in which they do; says whether there are any.

@@ -172,7 +172,9 @@ impl Store {
         }
         self.next_order += 1;
         self.quiet += 1;
-        Some(self.lanes.put(lane))
+        let place = self.lanes.put(lane);
+        self.see_room(work);
+        Some(place)
     }
 
     /// The progress of a lane that has seen nothing. On arrival time the tracks know what the clock closes.
@@ -319,6 +321,7 @@ impl Store {
             }
         }
         lane.find_next_end();
+        self.see_room(work);
         Some(known)
     }
 }
