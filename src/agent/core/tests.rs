@@ -281,3 +281,54 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// A debug build holds what windows of many slices go on with against what the slices come to.
+    #[test]
+    fn windows_of_many_slices_go_on_from_one_to_the_next(
+        kinds in prop::collection::btree_map(0..10_usize, 0..3_usize, 1..5),
+        steps in prop::collection::vec((0..3_usize, 0..8_usize, prop_oneof![4 => 0..2_i64, 1 => -45..0_i64, 1 => 0..50_i64], 0..30_usize), 1..150),
+    ) {
+        let rule = |(kind, window): (usize, usize)| {
+            let aggregate = ["avg", "sum", "min", "max", "count"][kind % 5];
+            let window = ["HOPPINGWINDOW(ss, 40, 1)", "HOPPINGWINDOW(ss, 60, 3)", "TUMBLINGWINDOW(ss, 2)"][window];
+            let stream = ["a", "e"][kind / 5];
+            format!("  - id: r{kind}\n    sql: SELECT device, {aggregate}(v) AS m FROM {stream} GROUP BY device, {window}\n    when: m > 2\n")
+        };
+        let rules = kinds.into_iter().map(rule).fold(STREAMS.to_owned(), |text, rule| text + &rule);
+        let mut told = Vec::new();
+        for snapshots in [false, true] {
+            let mut core = start(&rules, false, true);
+            let (mut now, mut all) = (60, Vec::new());
+            for (device, v, wait, event) in &steps {
+                now += (*wait).max(0);
+                if *event == 0 && snapshots {
+                    let snapshot = core.snapshot(at(now), true);
+                    core = start(&rules, false, true);
+                    core.restore(&snapshot, at(now)).unwrap();
+                }
+                let v = ["1", "2.5", "-3", "1e300", "1e-300", "0.1", "7", "null"][*v];
+                let ts = 1_700_000_000 + now + (*wait).min(0);
+                for stream in ["a", "e"] {
+                    let message = Message {
+                        source: "test".into(),
+                        topic: format!("{stream}/{}", ["x", "y", "z"][*device]).into(),
+                        payload: format!(r#"{{"v":{v},"w":1,"ts":{ts}}}"#).into(),
+                        received: at(now).wall,
+                        retained: false,
+                        dup: false,
+                        qos: 0,
+                        properties: Box::default(),
+                        ack: None,
+                    };
+                    all.extend(core.apply(Input::Messages(vec![message]), at(now)).transitions);
+                }
+            }
+            all.extend(core.apply(Input::Tick, at(now + 1_000)).transitions);
+            told.push(all);
+        }
+        prop_assert_eq!(&told[0], &told[1]);
+    }
+}

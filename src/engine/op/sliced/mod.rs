@@ -25,6 +25,7 @@ mod heard;
 mod lane;
 mod looks;
 mod partials;
+mod roll;
 mod saved;
 mod table;
 
