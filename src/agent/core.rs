@@ -15,7 +15,7 @@ use crate::decode::{self, Decoder, Fate};
 use crate::engine::{self, Engine};
 use crate::model::kept::{Seen, StateChange, StateKey};
 use crate::model::message::{AckToken, Message, NODE_SOURCE};
-use crate::model::row::{Observation, Rows};
+use crate::model::row::{Observation, Row, Rows};
 use crate::model::ruleset::{ContentHash, Origin, RunningSet};
 use crate::model::stream::StreamSpec;
 use crate::model::time::{Mono, Now, Timestamp};
@@ -145,6 +145,8 @@ pub struct Set {
     agent: Arc<str>,
     book: Book,
     ceilings: Ceilings,
+    /// Whether rows may come before windows are closed that ended earlier.
+    ahead: bool,
     /// The rows of the message at hand.
     rows: Rows,
     /// What the engine gave of the row at hand.
@@ -235,17 +237,21 @@ impl Core {
         }
         // What is due at the very instant of a message is due after it, as in a replay.
         let due = if matches!(input, Input::Messages(_)) { just_before(now) } else { now };
-        self.run_out(due, &mut effects);
+        // What changes rules, or stops the clock that windows wait for, finds nothing waiting.
+        let most = match input {
+            Input::Messages(_) | Input::Tick | Input::Connected(true) => self.limits.engine.spread,
+            Input::Run(_) | Input::Remove(_) | Input::Connected(false) => usize::MAX,
+        };
+        self.run_out(due, most, &mut effects);
         match input {
             Input::Messages(messages) => {
                 effects.acks.reserve(messages.iter().filter(|message| message.ack.is_some()).count());
-                let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
                 for some in messages.chunks(AHEAD) {
                     for set in self.sets.values_mut() {
                         set.decoder.look_ahead(some);
                     }
                     for message in some {
-                        self.message(message, idle, now, &mut effects);
+                        self.message(message, now, &mut effects);
                     }
                 }
             }
@@ -254,10 +260,25 @@ impl Core {
             Input::Connected(connected) => self.idle.set(connected, now.mono),
             Input::Tick => {}
         }
+        self.take_changes(&mut effects);
+        effects
+    }
+
+    /// Closes the windows that wait to be closed when there is time, though their end has come. So it is
+    /// before state is written down that goes on without the inputs so far.
+    pub fn settle(&mut self, now: Now) -> Effects {
+        let mut effects = Effects::default();
+        if self.next_deadline().is_some_and(|due| due < now.mono) {
+            self.run_out(just_before(now), usize::MAX, &mut effects);
+            self.take_changes(&mut effects);
+        }
+        effects
+    }
+
+    fn take_changes(&mut self, effects: &mut Effects) {
         for set in self.sets.values_mut() {
             effects.states.extend(set.take_changes());
         }
-        effects
     }
 
     /// Takes one message of a recording, whose own times stand in the place of both clocks:
@@ -276,11 +297,11 @@ impl Core {
             *clock = newest;
             // What is due at the very instant of the message is due after it.
             let just_before = recorded(Timestamp::from_micros(newest.micros() - 1));
-            self.run_out(just_before, &mut effects);
+            self.run_out(just_before, usize::MAX, &mut effects);
         }
         let newest = recorded(newest);
         for set in self.sets.values_mut() {
-            set.evaluate(newest, newest, &mut Meter::default(), &mut effects.transitions);
+            set.evaluate(&self.idle, newest, &mut Meter::default(), &mut effects.transitions);
         }
         effects.transitions
     }
@@ -294,7 +315,7 @@ impl Core {
         self.sets.values().filter_map(of).min()
     }
 
-    fn message(&mut self, message: &Message, idle: Now, now: Now, effects: &mut Effects) {
+    fn message(&mut self, message: &Message, now: Now, effects: &mut Effects) {
         effects.acks.extend(message.ack);
         if self.redelivery.is_repeat(message) {
             self.counts.redelivered += 1;
@@ -307,7 +328,7 @@ impl Core {
         for set in self.sets.values_mut() {
             fate = fate.max(set.decode(message));
             self.meter.lap(Stage::Decode);
-            set.evaluate(idle, now, &mut self.meter, &mut effects.transitions);
+            set.evaluate(&self.idle, now, &mut self.meter, &mut effects.transitions);
         }
         match fate {
             // The node's metrics come whether or not a rule asks for them.
@@ -318,31 +339,47 @@ impl Core {
     }
 
     /// Runs out what is due by `until`, each at its own time: a window that a silence closed may
-    /// begin a wait that ends before `until` too.
-    fn run_out(&mut self, until: Now, effects: &mut Effects) {
-        while let Some(due) = self.next_deadline().filter(|due| *due < until.mono) {
-            self.tick(Now { wall: until.wall.minus(until.mono.since(due)), mono: due }, effects);
+    /// begin a wait that ends before `until` too. Once about so many windows are closed, those that may wait
+    /// do so.
+    fn run_out(&mut self, until: Now, most: usize, effects: &mut Effects) {
+        let mut left = most;
+        let mut stays = None;
+        while let Some(due) =
+            self.next_due(until.mono, left).filter(|due| due.0 < until.mono && stays != Some(*due))
+        {
+            let closed = self.tick(earlier(until, due.0), until.mono, left, effects);
+            left = left.saturating_sub(closed);
             // A deadline that stays has nothing to do, and must not keep the rest waiting.
-            if self.next_deadline() == Some(due) {
-                break;
-            }
+            stays = (closed == 0).then_some(due);
         }
-        self.tick(until, effects);
+        self.tick(until, until.mono, left, effects);
     }
 
-    /// Runs out what is due in engine and alerts.
-    fn tick(&mut self, now: Now, effects: &mut Effects) {
+    /// When something is due next, of what has to be done by `until` where so many windows that may wait may be
+    /// closed; and whether any of those is closed.
+    fn next_due(&self, until: Mono, most: usize) -> Option<(Mono, bool)> {
+        let all = most > 0 || self.sets.values().any(|set| set.must_go_on(until));
+        let dues = self.sets.values().filter_map(|set| set.next_due(&self.idle, until, most));
+        Some((dues.min()?, all))
+    }
+
+    /// Runs out what is due in engine and alerts, on the way to `until`; says how many windows were closed
+    /// that might have waited, of which there may be so many.
+    fn tick(&mut self, now: Now, until: Mono, most: usize, effects: &mut Effects) -> usize {
         let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
+        let mut closed = 0;
         for set in self.sets.values_mut() {
             let mut seen = Vec::new();
             if set.engine.next_deadline().is_some_and(|due| due <= idle.mono) {
-                set.engine.advance(idle, &mut seen);
+                let left = if set.must_go_on(until) { usize::MAX } else { most.saturating_sub(closed) };
+                closed += set.engine.advance_by(idle, left, &mut seen);
             }
             set.observe(seen, now, &mut effects.transitions);
             set.book.tick(now, &mut effects.transitions);
             set.watch();
             set.limits(now, &mut effects.transitions);
         }
+        closed
     }
 
     fn run(&mut self, admitted: Admitted, now: Now, effects: &mut Effects) {
@@ -376,6 +413,7 @@ impl Core {
             book: Book::new(self.agent.clone(), plan.clone()),
             ceilings: Ceilings::default(),
             agent: self.agent.clone(),
+            ahead: self.limits.engine.spread < usize::MAX,
             plan,
             rows: Rows::new(),
             seen: Vec::new(),
@@ -513,6 +551,11 @@ impl Core {
         unreadable
     }
 
+    /// Every source is connected from here on, and nothing else happens.
+    pub(super) fn reconnect(&mut self, now: Now) {
+        self.idle.set(true, now.mono);
+    }
+
     /// Forgets how long sources were disconnected: what was restored from another process stands
     /// on another clock.
     pub fn reset_idle(&mut self) {
@@ -533,11 +576,76 @@ impl Set {
         decoder.decode_for(&|stream, known| engine.cares(stream, known), message, rows)
     }
 
-    /// Sends the rows through engine and alerts. `idle` is `now` by the clock that counts silence.
-    fn evaluate(&mut self, idle: Now, now: Now, meter: &mut Meter, out: &mut Vec<Transition>) {
+    /// When something is due next, of what has to be done by `until`; windows that may wait do so where no more
+    /// may be closed.
+    fn next_due(&self, idle: &IdleClock, until: Mono, most: usize) -> Option<Mono> {
+        let engine = match most > 0 || self.must_go_on(until) {
+            true => self.engine.next_deadline(),
+            false => self.engine.next_urgent_deadline(),
+        };
+        let engine = engine.and_then(|due| idle.when(due));
+        [engine, self.book.next_deadline(), self.ceilings.next_deadline()].into_iter().flatten().min()
+    }
+
+    /// Whether windows must be closed by `until`, since they may decide what a timer of an alert would
+    /// decide then.
+    fn must_go_on(&self, until: Mono) -> bool {
+        self.ahead && self.book.waits_for_windows(until)
+    }
+
+    /// Does what must be done before a row of this time: the windows that it must find closed, and the timers of
+    /// alerts that began with them.
+    fn catch_up(
+        &mut self,
+        clock: &IdleClock,
+        (stream, row): (usize, &Row),
+        now: Now,
+        out: &mut Vec<Transition>,
+    ) {
+        let before = just_before(now);
+        while let Some(due) = self.engine.overdue(stream, row, clock.of(before.mono)) {
+            let at = earlier(before, clock.when(due).unwrap_or(before.mono));
+            self.run_timers(just_before(at), out);
+            let mut seen = Vec::new();
+            self.engine.catch_up(stream, row, Now { mono: due, ..at }, &mut seen);
+            self.observe(seen, at, out);
+            if self.engine.overdue(stream, row, due).is_some() {
+                break;
+            }
+        }
+        self.run_timers(before, out);
+        self.watch();
+    }
+
+    /// Runs out timers of alerts up to here, each at its own time.
+    fn run_timers(&mut self, until: Now, out: &mut Vec<Transition>) {
+        while let Some(due) = self.book.next_deadline().filter(|due| *due <= until.mono) {
+            self.book.tick(earlier(until, due), out);
+        }
+    }
+
+    /// Sends the rows through engine and alerts. `clock` counts silence.
+    fn evaluate(&mut self, clock: &IdleClock, now: Now, meter: &mut Meter, out: &mut Vec<Transition>) {
+        let idle = Now { mono: clock.of(now.mono), ..now };
+        if self.ahead && self.engine.next_deadline().is_some_and(|due| due < idle.mono) {
+            let rows = std::mem::take(&mut self.rows);
+            for (stream, row) in rows.iter() {
+                self.catch_up(clock, (stream, row), now, out);
+                self.engine.push_ahead(stream, row, idle, &mut self.seen);
+                meter.lap(Stage::Rules);
+                let seen = std::mem::take(&mut self.seen);
+                self.observe(seen, now, out);
+                meter.lap(Stage::Alert);
+            }
+            self.rows = rows;
+            return self.limits(now, out);
+        }
         let Self { rows, engine, book, seen, .. } = self;
         for (stream, row) in rows.iter() {
-            engine.push(stream, row, idle, seen);
+            match self.ahead {
+                true => engine.push_ahead(stream, row, idle, seen),
+                false => engine.push(stream, row, idle, seen),
+            }
             meter.lap(Stage::Rules);
             for observation in seen.iter_mut() {
                 book.observe(observation, now, out);
@@ -672,7 +780,12 @@ fn set_seed(seed: u64, name: &str) -> u64 {
 }
 
 fn just_before(now: Now) -> Now {
-    Now { mono: Mono::from_micros(now.mono.micros().saturating_sub(1)), ..now }
+    earlier(now, Mono::from_micros(now.mono.micros().saturating_sub(1)))
+}
+
+/// A moment before `now`.
+fn earlier(now: Now, at: Mono) -> Now {
+    Now { wall: now.wall.minus(now.mono.since(at)), mono: at }
 }
 
 /// Recorded time in the place of both clocks.

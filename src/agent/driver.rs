@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use crate::clock::{self, Clock};
@@ -171,7 +172,7 @@ impl Driver {
             }
         }
         if let Some(last) = last {
-            self.core.apply(Input::Connected(true), last);
+            self.core.reconnect(last);
             let bytes = self.core.snapshot(last, true);
             self.core.reset_idle();
             if let Err(why) = self.core.restore(&bytes, now) {
@@ -215,6 +216,7 @@ impl Driver {
                 Event::Drained => {
                     draining = true;
                     let now = self.clock.now();
+                    self.settle(now)?;
                     self.snapshot(now)?;
                     self.lines.acks.clear();
                     if let Some(drained) = self.lines.drained.take() {
@@ -232,7 +234,7 @@ impl Driver {
             biased;
             Some(command) = self.lines.commands.recv() => Event::Command(command),
             messages = self.lines.messages.recv() => messages.map_or(Event::Drained, Event::Messages),
-            () = sleep(wait) => Event::Deadline,
+            () = pause(wait) => Event::Deadline,
         }
     }
 
@@ -282,6 +284,7 @@ impl Driver {
             let mut commit = self.commit_of(effects);
             commit.journal = journal;
             if self.journaled > MAX_JOURNAL {
+                self.add_settled(&mut commit, now);
                 commit.snapshot = Some(self.core.snapshot(now, true));
                 commit.journal = None;
             }
@@ -328,8 +331,28 @@ impl Driver {
         if !self.core.take_windows_changed() && !durable {
             return Ok(());
         }
-        let snapshot = Some(self.core.snapshot(now, durable));
-        self.commit(Commit { snapshot, ..Commit::default() })
+        let mut commit = Commit::default();
+        self.add_settled(&mut commit, now);
+        commit.snapshot = Some(self.core.snapshot(now, durable));
+        self.commit(commit)
+    }
+
+    /// Closes the windows that wait to be closed, and makes durable what comes of it.
+    fn settle(&mut self, now: Now) -> Result<(), spool::Error> {
+        let mut commit = Commit::default();
+        self.add_settled(&mut commit, now);
+        if commit.transitions.is_empty() && commit.states.is_empty() {
+            return Ok(());
+        }
+        self.commit(commit)
+    }
+
+    /// The same, together with what else is made durable.
+    fn add_settled(&mut self, commit: &mut Commit, now: Now) {
+        let effects = self.core.settle(now);
+        let settled = self.commit_of(effects);
+        commit.transitions.extend(settled.transitions);
+        commit.states.extend(settled.states);
     }
 
     /// Hands tokens back, all of one source together. Mostly there is one source.
@@ -452,6 +475,14 @@ impl Driver {
             }
         }
         Ok(())
+    }
+}
+
+/// Waits so long; where there is nothing to wait for, whoever else has something to do comes first.
+async fn pause(wait: Duration) {
+    match wait.is_zero() {
+        true => yield_now().await,
+        false => sleep(wait).await,
     }
 }
 

@@ -48,6 +48,9 @@ use status::{Detail, RefusedFile, RunningRules, Source, Status};
 /// full channel is what tells the sources to hold back.
 const BATCHES: usize = 4;
 
+/// How many windows that end together are closed before messages come next: well below a millisecond of work.
+const AT_ONCE: usize = 256;
+
 /// How long a stopping agent goes on sending what waits.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -115,8 +118,13 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
         newest,
         drained: Some(drained),
     };
-    let measured = engine::Config { nanos: Some(clock::nanos), watched: true, ..engine::Config::default() };
-    let limits = self::core::Limits { engine: measured, ..self::core::Limits::default() };
+    let engine = engine::Config {
+        nanos: Some(clock::nanos),
+        watched: true,
+        spread: AT_ONCE,
+        ..engine::Config::default()
+    };
+    let limits = self::core::Limits { engine, ..self::core::Limits::default() };
     let core = Core::new(agent.clone(), limits);
     let mut driver = Driver::new(core, spool, &config.spool, clock, boot_id.clone(), lines);
     driver.recover(kept_rules(&loaded), loaded)?;

@@ -19,6 +19,11 @@ pub(super) struct Id {
     place: u32,
 }
 
+impl Id {
+    /// None comes behind it.
+    pub(super) const LAST: Self = Self { number: u64::MAX, place: u32::MAX };
+}
+
 /// The instances.
 #[derive(Debug, Default)]
 pub(super) struct Instances {

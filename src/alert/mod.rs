@@ -237,6 +237,13 @@ impl Book {
         self.timers.first().map(|(due, _)| *due)
     }
 
+    /// Whether a timer is due by `until` that a window decides about which ended before.
+    pub fn waits_for_windows(&self, until: Mono) -> bool {
+        let due = self.timers.range(..=(until, Id::LAST));
+        let mut rules = due.filter_map(|(_, id)| self.instances.get(*id)).map(|instance| instance.rule);
+        rules.any(|rule| self.specs.get(rule).is_some_and(|spec| spec.cadence.is_some()))
+    }
+
     /// Goes over to other rules. A rule with the same id keeps the alerts whose identity it keeps;
     /// the others resolve.
     pub fn swap(&mut self, specs: Arc<dyn Roster>, now: Now, out: &mut Vec<Transition>) {

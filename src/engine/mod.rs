@@ -13,6 +13,7 @@ mod aggregate;
 mod analytic;
 mod arithmetic;
 mod arrange;
+mod behind;
 mod budget;
 mod change;
 mod expr;
@@ -95,7 +96,8 @@ pub struct Config {
     pub share: bool,
     /// How many shared windows the clock may close at once, about; all by default. The others wait for the
     /// next call: until then [`Engine::next_deadline`] stands where it stood. What a row's own key waits
-    /// for is done before the row, so only the order between keys depends on it.
+    /// for is done before the row, and only windows wait that go to different alerts, so only the order
+    /// between these depends on it.
     pub spread: usize,
 }
 
@@ -360,14 +362,20 @@ impl Engine {
     /// Closes the windows that the clock closes. Costs next to nothing before
     /// [`Self::next_deadline`].
     pub fn advance(&mut self, now: Now, out: &mut Vec<Observation>) {
+        self.advance_by(now, self.config.spread, out);
+    }
+
+    /// The same, where so many of the windows that may wait are closed, about; says how many were. Time may go
+    /// back here, to where something waits.
+    pub fn advance_by(&mut self, now: Now, most: usize, out: &mut Vec<Observation>) -> usize {
         self.watch.heard();
         let mark = Mark::of(now.mono);
         if self.units.next_look().is_none_or(|look| look > mark) {
-            return;
+            return 0;
         }
         let from = out.len();
-        let due = self.units.take_due(mark);
-        let mut left = self.config.spread;
+        let due = self.units.take_due(mark, most > 0);
+        let mut left = most;
         let Units { list, looks, .. } = &mut self.units;
         for at in due {
             let Some(unit) = &mut list[at] else { continue };
@@ -382,13 +390,18 @@ impl Engine {
                 let mut work =
                     Work { ctx, gate, proved, watch, order, tables, now, account, peers, ledger, lines, out };
                 let refused = work.account.refused;
-                left = left.saturating_sub(operator.advance(&mut work, left));
+                if operator.is_patient() {
+                    left = left.saturating_sub(operator.advance(&mut work, left));
+                } else {
+                    operator.advance(&mut work, usize::MAX);
+                }
                 self.limited |= work.note(refused);
                 self.changed = true;
             }
             look(looks, at, unit);
         }
         in_order(out, from);
+        most - left
     }
 
     /// Whether state changed since this was last asked.

@@ -89,7 +89,10 @@ fn at(seconds: i64) -> Now {
 }
 
 fn start(rules: &str, watched: bool, index: bool) -> Core {
-    let engine = engine::Config { watched, index, ..engine::Config::default() };
+    begin(rules, engine::Config { watched, index, ..engine::Config::default() })
+}
+
+fn begin(rules: &str, engine: engine::Config) -> Core {
     let mut core = Core::new("edge".into(), Limits { engine, ..Limits::default() });
     core.apply(Input::Run(Box::new(admit("set", rules).unwrap())), at(0));
     core
@@ -161,5 +164,171 @@ proptest! {
             let (all, _) = run(&rules, &steps, false, index);
             prop_assert_eq!(&told, &all);
         }
+    }
+}
+
+/// Rules over windows that share, and others, with timers and keys of every kind.
+fn spread_rule(kind: usize, at: i64, timers: usize) -> String {
+    let stream = ["a", "e"][kind / 2 % 2];
+    let window = ["TUMBLINGWINDOW(ss, 2)", "HOPPINGWINDOW(ss, 6, 2)", "TUMBLINGWINDOW(ss, 3)"][kind % 3];
+    let (sql, rest) = match kind % 8 {
+        0..=2 => (
+            format!("SELECT device, avg(v) AS m FROM {stream} GROUP BY device, {window}"),
+            format!("when: m > {at}"),
+        ),
+        3 => (
+            format!("SELECT device, w, max(v) AS m FROM {stream} GROUP BY device, w, {window}"),
+            format!("when: m > {at}\n    clear: m < 1"),
+        ),
+        4 => (
+            format!("SELECT device, max(v) AS m FROM {stream} GROUP BY device, {window}"),
+            format!("when: m > {at}\n    key: []"),
+        ),
+        5 => (format!("SELECT w, min(v) AS m FROM {stream} GROUP BY w, {window}"), format!("when: m < {at}")),
+        6 => {
+            let timer = ["", "\n    repeat: 3s"][timers % 2];
+            let query = format!("SELECT device, count(*) AS n FROM {stream} GROUP BY device, {window}");
+            return format!("  - id: r{kind}\n    sql: {query} HAVING n > {}{timer}\n", at - 1);
+        }
+        _ => (format!("SELECT device, v FROM {stream}"), format!("when: v > {at}")),
+    };
+    let timer = ["", "\n    for: 3s", "\n    keep_firing_for: 4s", "\n    for: 1s\n    keep_firing_for: 9s"]
+        [timers % 4];
+    format!("  - id: r{kind}\n    sql: {sql}\n    {rest}{timer}\n")
+}
+
+/// What each alert tells, in order; and the messages that each rule counts.
+type ToldApart = (BTreeMap<String, Vec<Transition>>, Vec<alert::Counts>, Vec<engine::Account>);
+
+/// Runs steps of (device or silence, value, step of time in tenths of a second), each with what may happen
+/// besides.
+fn run_spread(rules: &str, steps: &[(usize, i64, i64, usize)], spread: usize) -> ToldApart {
+    let config = engine::Config { watched: true, spread, ..engine::Config::default() };
+    let at = |tenths: i64| {
+        let wall = Timestamp::from_millis(1_700_000_000_000 + tenths * 100);
+        Now { wall, mono: Mono::from_micros(u64::try_from(tenths * 100_000).unwrap()) }
+    };
+    let mut core = begin(rules, config);
+    let mut told: BTreeMap<String, Vec<Transition>> = BTreeMap::new();
+    let mut tell = |effects: Effects| {
+        for transition in effects.transitions {
+            told.entry(format!("{:?}", transition.labels)).or_default().push(transition);
+        }
+    };
+    let mut now = 10;
+    let mut connected = true;
+    for (device, v, wait, event) in steps {
+        now += wait;
+        match event {
+            0 => {
+                tell(core.settle(at(now)));
+                let snapshot = core.snapshot(at(now), true);
+                core = begin(rules, config);
+                core.restore(&snapshot, at(now)).unwrap();
+                connected = true;
+            }
+            1 => tell(core.apply(Input::Tick, at(now))),
+            2 => {
+                connected = !connected;
+                tell(core.apply(Input::Connected(connected), at(now)));
+            }
+            _ => {}
+        }
+        let ts = at(now - v).wall.millis() / 1_000;
+        let message = |device: usize| Message {
+            source: "test".into(),
+            topic: ["a/x", "a/y", "a/z", "e/x", "e/y", "e/z"][device].into(),
+            payload: format!(r#"{{"v":{v},"w":{},"ts":{ts}}}"#, v % 3).into(),
+            received: at(now).wall,
+            retained: false,
+            dup: false,
+            qos: 0,
+            properties: Box::default(),
+            ack: None,
+        };
+        let messages: Vec<Message> =
+            [*device, device / 2].into_iter().filter(|d| *d < 6).map(message).collect();
+        if !messages.is_empty() {
+            tell(core.apply(Input::Messages(messages), at(now)));
+        }
+    }
+    tell(core.apply(Input::Connected(true), at(now)));
+    for _ in 0..400 {
+        now += 7;
+        tell(core.apply(Input::Tick, at(now)));
+    }
+    tell(core.settle(at(now)));
+    assert!(core.next_deadline().is_none_or(|due| due > at(now).mono), "nothing stays due");
+    let set = core.set("set").unwrap();
+    let counted = |a| engine::Account { bytes: 0, ..a };
+    (told, set.alert_counts(), set.accounts().into_iter().map(counted).collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn windows_that_wait_to_be_closed_tell_the_same(
+        kinds in prop::collection::btree_map(0..24_usize, (0..4_i64, 0..4_usize), 1..8),
+        steps in prop::collection::vec((0..14_usize, 0..6_i64, prop_oneof![Just(0), 0..4_i64, 0..40_i64], 0..24_usize), 1..60),
+    ) {
+        let rules = kinds.into_iter().map(|(kind, (at, timers))| spread_rule(kind, at, timers));
+        let rules = rules.fold(STREAMS.to_owned(), |text, rule| text + &rule);
+        let whole = run_spread(&rules, &steps, usize::MAX);
+        for spread in [1, 2, 5] {
+            let parts = run_spread(&rules, &steps, spread);
+            prop_assert_eq!(&whole, &parts);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// A debug build holds what windows of many slices go on with against what the slices come to.
+    #[test]
+    fn windows_of_many_slices_go_on_from_one_to_the_next(
+        kinds in prop::collection::btree_map(0..10_usize, 0..3_usize, 1..5),
+        steps in prop::collection::vec((0..3_usize, 0..8_usize, prop_oneof![4 => 0..2_i64, 1 => -45..0_i64, 1 => 0..50_i64], 0..30_usize), 1..150),
+    ) {
+        let rule = |(kind, window): (usize, usize)| {
+            let aggregate = ["avg", "sum", "min", "max", "count"][kind % 5];
+            let window = ["HOPPINGWINDOW(ss, 40, 1)", "HOPPINGWINDOW(ss, 60, 3)", "TUMBLINGWINDOW(ss, 2)"][window];
+            let stream = ["a", "e"][kind / 5];
+            format!("  - id: r{kind}\n    sql: SELECT device, {aggregate}(v) AS m FROM {stream} GROUP BY device, {window}\n    when: m > 2\n")
+        };
+        let rules = kinds.into_iter().map(rule).fold(STREAMS.to_owned(), |text, rule| text + &rule);
+        let mut told = Vec::new();
+        for snapshots in [false, true] {
+            let mut core = start(&rules, false, true);
+            let (mut now, mut all) = (60, Vec::new());
+            for (device, v, wait, event) in &steps {
+                now += (*wait).max(0);
+                if *event == 0 && snapshots {
+                    let snapshot = core.snapshot(at(now), true);
+                    core = start(&rules, false, true);
+                    core.restore(&snapshot, at(now)).unwrap();
+                }
+                let v = ["1", "2.5", "-3", "1e300", "1e-300", "0.1", "7", "null"][*v];
+                let ts = 1_700_000_000 + now + (*wait).min(0);
+                for stream in ["a", "e"] {
+                    let message = Message {
+                        source: "test".into(),
+                        topic: format!("{stream}/{}", ["x", "y", "z"][*device]).into(),
+                        payload: format!(r#"{{"v":{v},"w":1,"ts":{ts}}}"#).into(),
+                        received: at(now).wall,
+                        retained: false,
+                        dup: false,
+                        qos: 0,
+                        properties: Box::default(),
+                        ack: None,
+                    };
+                    all.extend(core.apply(Input::Messages(vec![message]), at(now)).transitions);
+                }
+            }
+            all.extend(core.apply(Input::Tick, at(now + 1_000)).transitions);
+            told.push(all);
+        }
+        prop_assert_eq!(&told[0], &told[1]);
     }
 }

@@ -85,6 +85,28 @@ impl Exact {
         }
     }
 
+    /// Takes the sum of others away again.
+    pub(super) fn subtract(&mut self, other: &Self) {
+        match &other.long {
+            None if other.exponent == self.exponent
+                && self.long.is_none()
+                && self.has_room()
+                && other.has_room() =>
+            {
+                self.digits -= other.digits;
+            }
+            None => self.plus(-other.digits, other.exponent),
+            Some(long) => {
+                let mut borrow = false;
+                for (word, other) in self.long().iter_mut().zip(long.iter()) {
+                    let (rest, first) = word.overflowing_sub(*other);
+                    let (rest, second) = rest.overflowing_sub(u64::from(borrow));
+                    (*word, borrow) = (rest, first | second);
+                }
+            }
+        }
+    }
+
     /// Whether it has become long, and takes so many bytes more than its place.
     pub(super) fn bytes(&self) -> usize {
         self.long.as_ref().map_or(0, |long| size_of_val(&**long))
@@ -291,6 +313,9 @@ mod tests {
             let negated: Vec<f64> = values.iter().map(|x| -x).collect();
             parts.merge(&sum(&negated));
             prop_assert_eq!(parts.wide().high(), 0.0);
+            let mut rest = sum(&values);
+            rest.subtract(&sum(&values[..cut]));
+            prop_assert_eq!(rest.wide().high().to_bits(), (sum(&values[cut..]).wide().high() + 0.0).to_bits());
         }
     }
 }

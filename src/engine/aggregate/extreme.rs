@@ -91,6 +91,13 @@ impl Extreme {
         value
     }
 
+    /// The best value, NULL for none, and the place of its row; `None` where values of several kinds came, or of
+    /// one that has no order.
+    pub(super) fn only(&self) -> Option<(&Value, u64)> {
+        let alone = matches!(self.best.value, Value::Array(_) | Value::Struct(_)) || !self.others.is_empty();
+        (!alone).then_some((&self.best.value, self.best.at))
+    }
+
     /// What it takes beyond its own place.
     pub(super) fn bytes(&self) -> usize {
         let others = self.others.iter();

@@ -92,6 +92,34 @@ impl Partial {
         }
     }
 
+    /// Takes away again what another of the same aggregate holds, which was taken in before; false where that
+    /// cannot be done.
+    #[must_use]
+    pub(in crate::engine) fn unmerge(&mut self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Count(n), Self::Count(other)) => *n = n.saturating_sub(*other),
+            (Self::Sum(sum), Self::Sum(other)) => sum.unmerge(other),
+            _ => return false,
+        }
+        true
+    }
+
+    /// The least or greatest value so far with the place of its row, and how the better of two compares with the
+    /// other; `None` where there is more to it than that.
+    pub(in crate::engine) fn peak(&self) -> Option<(&Value, u64, Ordering)> {
+        let (best, wanted) = match self {
+            Self::Least(best) => (best, Ordering::Less),
+            Self::Greatest(best) => (best, Ordering::Greater),
+            Self::Count(_) | Self::Sum(_) => return None,
+        };
+        best.only().map(|(value, at)| (value, at, wanted))
+    }
+
+    /// Whether it holds the least or the greatest of values.
+    pub(in crate::engine) const fn is_extreme(&self) -> bool {
+        matches!(self, Self::Least(_) | Self::Greatest(_))
+    }
+
     /// The aggregate's value.
     pub(in crate::engine) fn value(&self, aggregate: &Aggregate, env: &Env) -> Value {
         match self {

@@ -52,6 +52,20 @@ impl Sum {
         }
     }
 
+    /// Takes the sum of others away again, which was added before.
+    pub(super) fn unmerge(&mut self, other: &Self) {
+        self.count = self.count.saturating_sub(other.count);
+        self.integers = self.integers.saturating_sub(other.integers);
+        if other.float_count > 0 {
+            self.float_count = self.float_count.saturating_sub(other.float_count);
+            if self.float_count == 0 {
+                self.floats = Exact::default();
+            } else {
+                self.floats.subtract(&other.floats);
+            }
+        }
+    }
+
     /// Has no value from here on, if it is beyond all floats: for sums whose every step is looked at.
     pub(in crate::engine) fn stay_lost(&mut self) {
         self.lost |= self.float_count > 0 && !self.wide().high().is_finite();

@@ -139,6 +139,31 @@ impl Operator {
         }
     }
 
+    /// Whether what the clock closes may wait while rows of other keys come.
+    #[inline]
+    pub(super) fn is_patient(&self) -> bool {
+        match self {
+            Self::Sliced(sliced) => sliced.is_patient(),
+            Self::Each | Self::Aligned(_) | Self::Ordered(_) => false,
+        }
+    }
+
+    /// Since when something waits for the clock that must be done before a row.
+    pub(super) fn overdue(&self, row: &Row, now: Mark) -> Option<Mark> {
+        match self {
+            Self::Sliced(sliced) => sliced.overdue(row, now),
+            Self::Each | Self::Aligned(_) | Self::Ordered(_) => None,
+        }
+    }
+
+    /// Does that.
+    pub(super) fn catch_up(&mut self, work: &mut Work<'_>, row: &Row) {
+        if let Self::Sliced(sliced) = self {
+            sliced.catch_up(work, row);
+            work.account.groups = sliced.groups();
+        }
+    }
+
     /// How many groups have an open window.
     pub(super) fn groups(&self) -> usize {
         match self {

@@ -8,6 +8,7 @@
 //! does not. What a unit counts shows on each of its rules; the ceilings of [`Config`](super::Config) are
 //! the unit's, so where one is reached its rules reach it together.
 
+mod looks;
 mod signature;
 mod units;
 
@@ -25,7 +26,8 @@ use super::{Account, Context};
 use crate::plan::logical::{Analytic, RulePlan};
 
 pub(super) use self::signature::{draws, is_sliceable};
-pub(super) use self::units::{Units, look, together};
+pub(super) use self::looks::{Look, look};
+pub(super) use self::units::{Units, together};
 
 /// Places of rules; mostly it is one.
 #[derive(Debug)]
@@ -66,7 +68,7 @@ pub(super) struct Unit {
     /// What is counted once for all its rules.
     pub(super) account: Entry,
     /// When it will be looked at.
-    pub(super) look: Option<Mark>,
+    pub(super) look: Option<Look>,
 }
 
 impl Unit {

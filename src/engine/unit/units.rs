@@ -1,9 +1,10 @@
 //! All units of an engine: which rule is in which, and when to look at which. A rule that needs nothing but the
 //! row at hand is in none: there may be a great many of those.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use super::Unit;
+use super::looks::{Looks, look};
 use super::signature::{Signature, fit, is_small};
 use crate::engine::gate::Gates;
 use crate::engine::op::{measures_of, names_of};
@@ -19,8 +20,7 @@ pub(in crate::engine) struct Units {
     holes: Vec<usize>,
     /// The unit of each rule, [`NONE`] or [`ALONE`].
     of: Vec<u32>,
-    /// When to look at which unit, never later than something of it is due.
-    pub(in crate::engine) looks: BTreeSet<(Mark, usize)>,
+    pub(in crate::engine) looks: Looks,
 }
 
 /// A rule that does not run.
@@ -119,7 +119,7 @@ impl Units {
     pub(in crate::engine) fn vacate(&mut self, at: usize) -> Option<Unit> {
         let unit = self.list.get_mut(at).and_then(Option::take)?;
         if let Some(look) = unit.look {
-            self.looks.remove(&(look, at));
+            self.looks.remove(look, at);
         }
         self.holes.push(at);
         Some(unit)
@@ -156,19 +156,23 @@ impl Units {
         }
     }
 
-    /// Takes out what is due by `now`; each is looked at no more until it is [noted](look) again.
-    pub(in crate::engine) fn take_due(&mut self, now: Mark) -> Vec<usize> {
-        let mut due = Vec::new();
-        while self.looks.first().is_some_and(|(look, _)| *look <= now) {
-            due.extend(self.looks.pop_first().map(|(_, at)| at));
-        }
+    /// Takes out what is due by `now`, perhaps only what must not wait; each is looked at no more until it is
+    /// [noted](look) again.
+    pub(in crate::engine) fn take_due(&mut self, now: Mark, all: bool) -> Vec<usize> {
+        let mut due = self.looks.take_due(now, all);
         due.sort_unstable_by_key(|at| self.list[*at].as_ref().map_or(0, Unit::leader));
         due
     }
 
     /// When to look at one, at the latest.
+    #[inline]
     pub(in crate::engine) fn next_look(&self) -> Option<Mark> {
-        self.looks.first().map(|(look, _)| *look)
+        self.looks.first()
+    }
+
+    /// The same of those that must not wait.
+    pub(in crate::engine) fn next_urgent_look(&self) -> Option<Mark> {
+        self.looks.first_urgent()
     }
 
     /// The unit of a rule.
@@ -265,16 +269,4 @@ impl Known {
         self.names.extend(others);
         Some(self.place)
     }
-}
-
-/// Sees to it that a unit is looked at in time.
-pub(in crate::engine) fn look(looks: &mut BTreeSet<(Mark, usize)>, at: usize, unit: &mut Unit) {
-    let Some(wake) = unit.operator.wake() else { return };
-    if unit.look.is_some_and(|look| look <= wake) {
-        return;
-    }
-    if let Some(look) = unit.look.replace(wake) {
-        looks.remove(&(look, at));
-    }
-    looks.insert((wake, at));
 }

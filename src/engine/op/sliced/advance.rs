@@ -37,9 +37,10 @@ impl Store {
         self.settle(at, &mut work.ledger.budget);
         let Some(lane) = self.lanes.get_mut(at) else { return };
         lane.look = None;
-        if self.expire(work, at, look, most) {
-            self.watch(at);
+        if !self.expire(work, at, look, most) {
+            return;
         }
+        self.watch_from(at, Some(look));
     }
 
     /// Does what is due in a lane by this time; says whether the lane is to be looked at again.
@@ -90,9 +91,15 @@ impl Store {
 
     /// Sees to it that a lane is looked at by its deadline, and counts those that wait for nothing.
     pub(super) fn watch(&mut self, at: usize) {
+        self.watch_from(at, None);
+    }
+
+    /// The same, not before this time: what is left of what was due then is as due as that was.
+    fn watch_from(&mut self, at: usize, from: Option<Mark>) {
         let Some(lane) = self.lanes.get(at) else { return };
         let (waits, waited) = (lane.waits(), lane.waited);
-        let deadline = self.deadline(lane).filter(|deadline| lane.look.is_none_or(|look| look > *deadline));
+        let deadline = self.deadline(lane).map(|deadline| from.map_or(deadline, |from| deadline.max(from)));
+        let deadline = deadline.filter(|deadline| lane.look.is_none_or(|look| look > *deadline));
         self.quiet = self.quiet + usize::from(waited) - usize::from(waits);
         let Some(lane) = self.lanes.get_mut(at) else { return };
         lane.waited = waits;

@@ -5,8 +5,10 @@ use super::Store;
 use super::aggregates::{Aggregates, Measure};
 use super::definition::Definition;
 use super::lane::{Group, Lane, NEVER, Open, Slice};
+use super::roll::{FEW, Roll};
 use crate::engine::aggregate::Partial;
 use crate::engine::budget::Budget;
+use crate::engine::expr::Env;
 use crate::engine::op::close::Emission;
 use crate::engine::work::Work;
 use crate::model::time::Timestamp;
@@ -47,6 +49,17 @@ impl Store {
         }
         self.scratch = scratch;
         self.trim(at, &mut work.ledger.budget);
+        self.see_room(work);
+    }
+
+    /// Notes whether there is room for a good deal more of everything, so that what is done with may stay a
+    /// while.
+    pub(super) fn see_room(&mut self, work: &Work<'_>) {
+        let config = work.ctx.config;
+        let room = |used: usize, most: usize| used < most / 4 * 3;
+        self.roomy = room(self.lanes.len().max(self.groups.len()), config.max_groups)
+            && room(self.windows, config.max_states)
+            && room(work.ledger.budget.used(), config.max_bytes);
     }
 
     /// The windows of a definition that close, in the order in which they do; says whether there are any.
@@ -122,13 +135,23 @@ impl Store {
         scratch: &mut Scratch,
     ) {
         let Some(window) = &work.ctx.rule.window else { return };
-        let Self { definitions, groups, aggregates, .. } = self;
+        let Self { definitions, groups, aggregates, width, .. } = self;
+        let of = definitions.len();
         let Some(own) = definitions.get_mut(definition) else { return };
         let mut emission = Emission::new(window);
         for (end, _, place) in together {
-            let Some(group) = groups.get(*place) else { continue };
+            let Some(group) = groups.get_mut(*place) else { continue };
             let start = own.start(*end);
-            group.sum_up(definition, (start, *end), own, &aggregates.list, scratch);
+            let rolls = own.length / *width > FEW && own.hop <= own.length / 4;
+            let span = (start, *end);
+            let budget = &mut work.ledger.budget;
+            if rolls
+                && group.roll_up((definition, of), span, own, &aggregates.list, &mut scratch.sums, budget)
+            {
+                debug_assert!(group.agrees(definition, span, own, &aggregates.list, &scratch.sums));
+            } else {
+                group.sum_up(definition, span, own, &aggregates.list, &mut scratch.sums);
+            }
             let env = work.env(*end);
             scratch.values.clear();
             scratch.values.resize(aggregates.len(), Value::Null);
@@ -197,6 +220,7 @@ impl Store {
         self.definitions.retain(|one| !one.heard.rules.is_empty());
         for (_, group) in self.groups.iter_mut() {
             budget.give(group.all_bytes());
+            group.rolls.clear();
             group.opens = stay.iter().map(|at| group.opens[*at]).collect();
             for slice in &mut group.slices {
                 let of = slice.of.take();
@@ -232,6 +256,8 @@ impl Store {
         }
         let places: Vec<Option<usize>> = self.aggregates.list.iter().map(|one| old.place(one.name)).collect();
         for (_, group) in self.groups.iter_mut() {
+            budget.give(group.rolls.bytes());
+            group.rolls.clear();
             for slice in &mut group.slices {
                 budget.give(slice.bytes());
                 let mut partials = self.aggregates.partials();
@@ -271,20 +297,17 @@ pub(super) fn is_held(lane: &Lane, definitions: &[Definition], slice: &Slice) ->
 }
 
 impl Group {
-    /// What one window of a definition comes to, in the scratch's sums; of aggregates for which nobody asks
-    /// perhaps something else.
+    /// What one window of a definition comes to, slice by slice; of aggregates for which nobody asks perhaps
+    /// something else.
     fn sum_up(
         &self,
         at: usize,
         (start, end): (Timestamp, Timestamp),
         own: &Definition,
         plan: &[Measure],
-        scratch: &mut Scratch,
+        sums: &mut Vec<Partial>,
     ) {
-        let from = self.slices.partition_point(|slice| slice.start < start);
-        let slices = self.slices.range(from..).take_while(|slice| slice.start < end);
-        let mut slices = slices.filter(|slice| slice.is_of(at));
-        let sums = &mut scratch.sums;
+        let mut slices = self.slices_of(at, start, end);
         sums.clear();
         match slices.next() {
             Some(first) => sums.extend(first.partials.iter().cloned()),
@@ -293,5 +316,49 @@ impl Group {
         for slice in slices {
             own.uses.iter().for_each(|at| sums[*at].merge(&slice.partials[*at]));
         }
+    }
+
+    /// The same, going on from the window of the definition before; false where that cannot be.
+    fn roll_up(
+        &mut self,
+        (at, of): (usize, usize),
+        (start, end): (Timestamp, Timestamp),
+        own: &Definition,
+        plan: &[Measure],
+        sums: &mut Vec<Partial>,
+        budget: &mut Budget,
+    ) -> bool {
+        sums.clear();
+        sums.extend(plan.iter().map(|measure| Partial::new(&measure.plan)));
+        budget.give(self.rolls.bytes());
+        let known = self.rolls.take(at).filter(|roll| roll.reaches(start, end));
+        let mut roll = known.unwrap_or_else(|| Box::new(Roll::new(start, &own.uses, sums)));
+        let fits = roll.go_to(self, at, &own.uses, (start, end));
+        if fits {
+            roll.give(&own.uses, sums, self, at);
+            // What the next window does not hold may be gone by then.
+            let kept = roll.go_to(self, at, &own.uses, (own.next(start), end));
+            if kept && budget.has(self.rolls.bytes() + roll.bytes()) {
+                self.rolls.put(at, of, roll);
+            }
+        }
+        budget.charge(self.rolls.bytes());
+        fits
+    }
+
+    /// Whether these are what the slices of a window come to.
+    fn agrees(
+        &self,
+        at: usize,
+        span: (Timestamp, Timestamp),
+        own: &Definition,
+        plan: &[Measure],
+        sums: &[Partial],
+    ) -> bool {
+        let mut plain = Vec::new();
+        self.sum_up(at, span, own, plan, &mut plain);
+        let env = Env::default();
+        let shown = |all: &[Partial], at: usize| format!("{:?}", all[at].value(&plan[at].plan, &env));
+        own.uses.iter().all(|at| shown(sums, *at) == shown(&plain, *at))
     }
 }

@@ -172,7 +172,9 @@ impl Store {
         }
         self.next_order += 1;
         self.quiet += 1;
-        Some(self.lanes.put(lane))
+        let place = self.lanes.put(lane);
+        self.see_room(work);
+        Some(place)
     }
 
     /// The progress of a lane that has seen nothing. On arrival time the tracks know what the clock closes.
@@ -237,13 +239,56 @@ impl Store {
         let start = Timestamp::from_micros(floor(timing.time().micros(), self.width));
         let group = known.and_then(|group| self.groups.get(group));
         match (known, group.map_or(Err(0), |group| group.place(start, timing.of()))) {
-            (Some(group), Ok(slice)) => self.add(work, arrival, group, slice),
+            (Some(group), Ok(slice)) => {
+                let rolled = self.unroll(work, (group, slice), true);
+                self.add(work, arrival, group, slice);
+                self.roll_again(work, (group, slice), &rolled);
+            }
             (_, Ok(place) | Err(place)) => {
                 if let Some(group) = self.make_slice(work, at, arrival, timing, (known, place, start)) {
+                    let rolled = self.unroll(work, (group, place), false);
                     self.add(work, arrival, group, place);
+                    self.roll_again(work, (group, place), &rolled);
                 }
             }
         }
+    }
+
+    /// The definitions whose rolls have gone beyond a slice that is about to change. What it holds is taken out
+    /// of them, if it was in.
+    fn unroll(&mut self, work: &mut Work<'_>, (group, slice): (usize, usize), was_in: bool) -> Vec<usize> {
+        let Some(group) = self.groups.get_mut(group).filter(|group| !group.rolls.is_empty()) else {
+            return Vec::new();
+        };
+        let Group { slices, rolls, .. } = group;
+        let Some(slice) = slices.get(slice) else { return Vec::new() };
+        let holding = rolls.holding(slice);
+        if !holding.is_empty() {
+            work.ledger.budget.give(rolls.bytes());
+        }
+        for at in holding.iter().filter(|_| was_in) {
+            if let Some(roll) = rolls.get_mut(*at) {
+                roll.take_out(slice, &self.definitions[*at].uses);
+            }
+        }
+        holding
+    }
+
+    /// Puts what a slice holds back into them.
+    fn roll_again(&mut self, work: &mut Work<'_>, (group, slice): (usize, usize), holding: &[usize]) {
+        let Some(group) = self.groups.get_mut(group).filter(|_| !holding.is_empty()) else { return };
+        let Group { slices, rolls, .. } = group;
+        for at in holding {
+            let uses = &self.definitions[*at].uses;
+            let fits = slices
+                .get(slice)
+                .zip(rolls.get_mut(*at))
+                .is_some_and(|(slice, roll)| roll.put_in(slice, uses));
+            if !fits {
+                drop(rolls.take(*at));
+            }
+        }
+        work.ledger.budget.charge(rolls.bytes());
     }
 
     /// Makes a slice at a place of a group that is known, or is made too, and opens the windows that hold it.
@@ -309,16 +354,12 @@ impl Store {
             track.next_end = track.next_end.min(first);
             track.last_end = track.last_end.max(last);
             if self.mode == Mode::Arrival {
-                let (mut end, mut more) = (first, first <= last);
-                while more {
-                    track.opened(end, mark.plus(end.since(time)).plus(lateness));
-                    let next = definition.next(end);
-                    more = end < next && next <= last;
-                    end = next;
-                }
+                let due = |end: Timestamp| mark.plus(end.since(time)).plus(lateness);
+                track.opened_all((first, last), definition.hop, due);
             }
         }
         lane.find_next_end();
+        self.see_room(work);
         Some(known)
     }
 }

@@ -150,6 +150,11 @@ impl Store {
         let Some(group) = lane.groups.first().and_then(|group| self.groups.get_mut(*group)) else { return };
         let Ok(place) = group.place(front.start, None) else { return };
         let Some(slice) = group.slices.get_mut(place) else { return };
+        // Windows that have closed end before it begins.
+        if !group.rolls.is_empty() && !group.rolls.holding(slice).is_empty() {
+            budget.give(group.rolls.bytes());
+            group.rolls.clear();
+        }
         budget.give(slice.bytes() + front.partials.iter().map(Partial::bytes).sum::<usize>());
         merge(&mut slice.partials, &front.partials);
         budget.charge(slice.bytes());

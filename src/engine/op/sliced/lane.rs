@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::definition::Definition;
 use super::front::Front;
 use super::partials::Partials;
+use super::roll::Rolls;
 use super::table::Keyed;
 use crate::engine::aggregate::Partial;
 use crate::engine::budget::weight;
@@ -71,6 +72,8 @@ pub(super) struct Group {
     pub(super) slices: VecDeque<Slice>,
     /// One for each definition.
     pub(super) opens: Box<[Open]>,
+    /// What windows of many slices go on with.
+    pub(super) rolls: Rolls,
 }
 
 /// The open windows of one definition in a group.
@@ -204,8 +207,39 @@ impl Track {
         Self { forced: Timestamp::MIN, next_end: NEVER, last_end: Timestamp::MIN, dues: VecDeque::new() }
     }
 
+    /// Windows will close at each of these ends, a hop from one another; `due` says when the clock will have
+    /// passed one. Those that are known stay as they are.
+    pub(super) fn opened_all(
+        &mut self,
+        (first, last): (Timestamp, Timestamp),
+        hop: i64,
+        due: impl Fn(Timestamp) -> Mark,
+    ) {
+        let steps =
+            |from: Timestamp, upto: Timestamp| (upto.micros() - from.micros()).checked_div(hop).unwrap_or(0);
+        let after = |end: Timestamp| Timestamp::from_micros(end.micros().saturating_add(hop));
+        let mut rest = first;
+        // Mostly all are known that do not end behind the last that is.
+        if let Some(last_known) = self.dues.back().map(|(end, _)| *end).filter(|known| *known >= first) {
+            let upto = last_known.min(last);
+            let at = |end: Timestamp| self.dues.partition_point(|(known, _)| *known < end);
+            let known = at(after(upto)).saturating_sub(at(first));
+            if i64::try_from(known) == Ok(steps(first, upto) + 1) {
+                rest = after(upto);
+            }
+        }
+        while rest <= last {
+            self.opened(rest, due(rest));
+            let next = after(rest);
+            if next <= rest {
+                break;
+            }
+            rest = next;
+        }
+    }
+
     /// Something will close at `end`, which the clock will have passed then.
-    pub(super) fn opened(&mut self, end: Timestamp, due: Mark) {
+    fn opened(&mut self, end: Timestamp, due: Mark) {
         let place = match self.dues.back() {
             Some((last, _)) if *last >= end => self.dues.partition_point(|(known, _)| *known < end),
             _ => self.dues.len(),
@@ -222,7 +256,8 @@ impl Open {
 
 impl Group {
     pub(super) fn new(key: Arc<[Value]>, lane: usize, definitions: usize) -> Self {
-        Self { key, lane, slices: VecDeque::new(), opens: vec![Open::NONE; definitions].into() }
+        let opens = vec![Open::NONE; definitions].into();
+        Self { key, lane, slices: VecDeque::new(), opens, rolls: Rolls::default() }
     }
 
     /// The place of the slice that starts then and counts for those, or where it would stand. Most rows belong
@@ -254,7 +289,7 @@ impl Group {
 
     /// The same with them.
     pub(super) fn all_bytes(&self) -> usize {
-        self.bytes() + self.slices.iter().map(Slice::bytes).sum::<usize>()
+        self.bytes() + self.slices.iter().map(Slice::bytes).sum::<usize>() + self.rolls.bytes()
     }
 }
 

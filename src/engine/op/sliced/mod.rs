@@ -25,6 +25,7 @@ mod heard;
 mod lane;
 mod looks;
 mod partials;
+mod roll;
 mod saved;
 mod table;
 
@@ -56,6 +57,8 @@ pub(in crate::engine) use self::definition::slice;
 pub(in crate::engine) struct Sliced {
     key: Key,
     store: Store,
+    /// Whether nothing shows whose window closes first, of several lanes.
+    apart: bool,
 }
 
 /// Where a row's lane and group are found.
@@ -106,6 +109,8 @@ struct Store {
     /// How many windows have closed in all.
     closed: u64,
     scratch: Scratch,
+    /// Whether there is room for a good deal more of everything.
+    roomy: bool,
 }
 
 /// The length and hop of a rule's window, in microseconds.
@@ -147,6 +152,26 @@ impl Key {
         };
         Self { own, group, lane, name }
     }
+
+    /// Whether what comes out of different lanes goes to different alerts of each rule, and nothing else
+    /// remembers it.
+    fn tells_apart(&self, ctx: Context<'_>, rules: &[usize]) -> bool {
+        let quiet = ctx.rule.analytics.is_empty()
+            && ctx.rule.window.as_ref().is_some_and(|window| window.analytics.is_empty());
+        let slot = |group: &Expr, slot: usize| *group == Expr::Field(0, slot);
+        let is_of = |rule: &RulePlan| {
+            let group = rule.window.as_ref().map_or(&[][..], |window| &window.group);
+            let has = |place: usize| rule.key.contains(&Expr::Group(place));
+            match &self.lane {
+                Laned::All => true,
+                Laned::Alone([key]) | Laned::Key([key]) => {
+                    group.iter().position(|expr| slot(expr, *key)).is_some_and(has)
+                }
+                Laned::Group => self.group.is_some() && (0..group.len()).all(has),
+            }
+        };
+        quiet && rules.iter().all(|rule| is_of(&ctx.plan.rules[*rule]))
+    }
 }
 
 impl Sliced {
@@ -174,8 +199,9 @@ impl Sliced {
             next_order: 0,
             closed: 0,
             scratch: Scratch::default(),
+            roomy: true,
         };
-        let mut new = Self { key: Key::new(ctx), store };
+        let mut new = Self { key: Key::new(ctx), store, apart: false };
         new.run_for(ctx, rules, &mut Budget::new(0));
         new
     }
@@ -183,6 +209,7 @@ impl Sliced {
     /// These are its rules from here on: all or some of those that were.
     pub(super) fn run_for(&mut self, ctx: Context<'_>, rules: &[usize], budget: &mut Budget) {
         self.key = Key::new(ctx);
+        self.apart = self.key.tells_apart(ctx, rules);
         let store = &mut self.store;
         store.settle_all(budget);
         store.lateness = ctx.lateness(0);
@@ -225,6 +252,37 @@ impl Sliced {
 
     pub(super) fn groups(&self) -> usize {
         self.store.groups.len()
+    }
+
+    /// Whether what the clock closes may wait while rows of other lanes come: nothing shows it then, as long as
+    /// there is room for all.
+    #[inline]
+    pub(super) fn is_patient(&self) -> bool {
+        self.apart && self.store.roomy
+    }
+
+    /// When the clock should have closed something in the lane of a row, if that is not done yet.
+    pub(super) fn overdue(&self, row: &Row, now: Mark) -> Option<Mark> {
+        let lane = self.store.lanes.get(self.lane_of(row)?)?;
+        lane.look.filter(|look| *look <= now)
+    }
+
+    /// Closes in the lane of a row what the clock closes.
+    pub(super) fn catch_up(&mut self, work: &mut Work<'_>, row: &Row) {
+        if let Some(at) = self.lane_of(row) {
+            self.store.catch_up(work, at, work.mark());
+        }
+    }
+
+    /// The lane of a row; `None` too where that takes more than a look at the row.
+    fn lane_of(&self, row: &Row) -> Option<usize> {
+        let lanes = &self.store.lanes;
+        match (&self.key.lane, &self.key.group) {
+            (Laned::All, _) => (lanes.len() > 0).then_some(0),
+            (Laned::Alone(key) | Laned::Key(key), _) => lanes.find(Names::at(&row.slots, key)),
+            (Laned::Group, Some(places)) => lanes.find(Names::at(&row.slots, places)),
+            (Laned::Group, None) => None,
+        }
     }
 
     /// Takes a row in, and closes what its time closes.
