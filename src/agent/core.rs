@@ -25,6 +25,7 @@ use crate::plan::Basis;
 use crate::plan::logical::Plan;
 
 use super::ceiling::Ceilings;
+use super::evidence::attach;
 use super::meter::{Meter, Stage};
 use super::redelivery::Redelivery;
 use super::snapshot::{AlertSnapshot, CoreSnapshot, SetSnapshot};
@@ -84,13 +85,15 @@ pub struct Limits {
     pub decode: decode::Config,
     /// Of the engine.
     pub engine: engine::Config,
+    /// The most readings that an alert is told with; 16 by default.
+    pub evidence: usize,
 }
 
-/// The engine is [watched](engine::Config::watched).
+/// The engine is [watched](engine::Config::watched), and keeps half a megabyte of readings of each stream.
 impl Default for Limits {
     fn default() -> Self {
-        let engine = engine::Config { watched: true, ..engine::Config::default() };
-        Self { decode: decode::Config::default(), engine }
+        let engine = engine::Config { watched: true, evidence: 512 << 10, ..engine::Config::default() };
+        Self { decode: decode::Config::default(), engine, evidence: 16 }
     }
 }
 
@@ -143,6 +146,8 @@ pub struct Set {
     agent: Arc<str>,
     book: Book,
     ceilings: Ceilings,
+    /// The most readings that an alert is told with.
+    evidence: usize,
     /// The rows of the message at hand.
     rows: Rows,
     /// What the engine gave of the row at hand.
@@ -332,7 +337,9 @@ impl Core {
                 set.engine.advance(idle, &mut seen);
             }
             set.observe(seen, now, &mut effects.transitions);
+            let from = effects.transitions.len();
             set.book.tick(now, &mut effects.transitions);
+            attach(&set.engine, &set.book, set.evidence, &mut effects.transitions[from..]);
             set.watch();
             set.limits(now, &mut effects.transitions);
         }
@@ -368,6 +375,7 @@ impl Core {
             engine,
             book: Book::new(self.agent.clone(), specs(&plan)),
             ceilings: Ceilings::default(),
+            evidence: self.limits.evidence,
             agent: self.agent.clone(),
             plan,
             rows: Rows::new(),
@@ -528,12 +536,14 @@ impl Set {
 
     /// Sends the rows through engine and alerts. `idle` is `now` by the clock that counts silence.
     fn evaluate(&mut self, idle: Now, now: Now, meter: &mut Meter, out: &mut Vec<Transition>) {
-        let Self { rows, engine, book, seen, .. } = self;
+        let Self { rows, engine, book, seen, evidence, .. } = self;
         for (stream, row) in rows.iter() {
             engine.push(stream, row, idle, seen);
             meter.lap(Stage::Rules);
             for observation in seen.drain(..) {
+                let from = out.len();
                 book.observe(observation, now, out);
+                attach(engine, book, *evidence, &mut out[from..]);
             }
             // The next row may be of the same message.
             for alert in book.take_activity() {
@@ -623,7 +633,9 @@ impl Set {
 
     fn observe(&mut self, seen: impl IntoIterator<Item = Observation>, now: Now, out: &mut Vec<Transition>) {
         for observation in seen {
+            let from = out.len();
             self.book.observe(observation, now, out);
+            attach(&self.engine, &self.book, self.evidence, &mut out[from..]);
         }
         self.watch();
     }

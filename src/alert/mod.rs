@@ -59,6 +59,8 @@ pub struct Book {
     gone: Vec<StateKey>,
     /// Alerts that became active or quiet since somebody asked.
     activity: Vec<Activity>,
+    /// Of which rule and key each transition of the last call was.
+    told: Vec<(usize, Box<[Value]>)>,
 }
 
 /// An alert of a rule with `when` became active, or quiet.
@@ -130,11 +132,13 @@ impl Book {
             limited: false,
             gone: Vec::new(),
             activity: Vec::new(),
+            told: Vec::new(),
         }
     }
 
     /// Takes one observation; what it changes upstream is appended to `out`.
     pub fn observe(&mut self, mut seen: Observation, now: Now, out: &mut Vec<Transition>) {
+        self.told.clear();
         let rule = seen.rule;
         let Some(spec) = self.specs.get(rule).cloned() else { return };
         let occurrence = matches!(spec.kind, RuleKind::Occurrence { .. });
@@ -195,11 +199,13 @@ impl Book {
         let mut steps = Vec::with_capacity(1);
         instance.apply(&spec.kind, &mut seen, now.mono, &mut steps);
         out.extend(steps.iter().map(|step| self.transition(spec, &instance, *step, now)));
+        self.told.extend(steps.iter().map(|_| (seen.rule, instance.key.clone())));
         self.counts.entry(seen.rule).or_default().transitions += steps.len() as u64;
     }
 
     /// Lets the timers that are due at `now` run out.
     pub fn tick(&mut self, now: Now, out: &mut Vec<Transition>) {
+        self.told.clear();
         while let Some((due, id)) = self.timers.first().copied() {
             if due > now.mono {
                 return;
@@ -220,6 +226,12 @@ impl Book {
                 self.timers.remove(&(due, id));
             }
         }
+    }
+
+    /// Of which rule and key each transition is that the last call of [`Self::observe`] or [`Self::tick`]
+    /// made, in their order. The key is as [`label_key`] has it.
+    pub fn told(&self) -> &[(usize, Box<[Value]>)] {
+        &self.told
     }
 
     /// When [`Self::tick`] next has something to do.
@@ -579,6 +591,7 @@ impl Book {
         let timer = instance.deadline(spec);
         for step in steps {
             out.push(self.transition(spec, instance, *step, now));
+            self.told.push((rule, instance.key.clone()));
         }
         if !steps.is_empty() {
             self.counts.entry(rule).or_default().transitions += steps.len() as u64;
@@ -624,6 +637,7 @@ impl Book {
             starts_at: step.since,
             occurred_at: step.at,
             recorded_at: now.wall,
+            evidence: None,
         }
     }
 }

@@ -38,7 +38,9 @@ impl Engine {
         self.changed = true;
         self.seed = old.seed;
         self.tables.take_over(&self.plan, old.tables, &old.plan);
-        self.take_over_recent(old.feeds, &old.plan);
+        let mut feeds = old.feeds;
+        self.take_over_recorders(&mut feeds, &old.plan);
+        self.take_over_recent(feeds, &old.plan);
         // Where each rule stands from here on, if it stays.
         let known: HashMap<(&str, u64), usize> = known(&self.plan);
         let shape = |plan, at| Context::new(plan, at, &self.config).shape();
@@ -212,6 +214,9 @@ impl Engine {
         if let Some(feed) = self.feeds.get_mut(rule.stream()).filter(|_| gate.is_by_stream()) {
             feed.followers -= 1;
         }
+        if let Some(feed) = self.feeds.get_mut(rule.stream()).filter(|_| gate.is_witness()) {
+            feed.witnesses -= 1;
+        }
     }
 
     /// Takes a unit out of the indexes of the streams that it reads.
@@ -250,7 +255,11 @@ impl Engine {
             if let Some(feed) = self.feeds.get_mut(rule.stream()).filter(|_| gate.is_by_stream()) {
                 feed.followers += 1;
             }
+            if let Some(feed) = self.feeds.get_mut(rule.stream()).filter(|_| gate.is_witness()) {
+                feed.witnesses += 1;
+            }
         }
+        self.feeds.iter_mut().for_each(|feed| feed.record(self.config.evidence));
         let most = self.config.max_groups;
         left.recent.extend(self.feeds.iter_mut().filter_map(|feed| feed.remember(most)));
     }

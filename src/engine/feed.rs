@@ -5,6 +5,7 @@ use super::Config;
 use super::gate::Gate;
 use super::index::{Candidate, Index};
 use super::recent::Recent;
+use super::recorder::Recorder;
 use super::unit::{Unit, Units};
 use super::watch::Awake;
 use crate::model::row::Row;
@@ -29,6 +30,10 @@ pub(super) struct Feed {
     pub(super) recent: Option<Recent>,
     /// How many rules do.
     pub(super) followers: usize,
+    /// The last readings, where alerts are told with them.
+    pub(super) recorder: Option<Recorder>,
+    /// How many rules do so.
+    pub(super) witnesses: usize,
     /// Rows that came.
     pub(super) rows: u64,
     /// Those of them that are dated too far ahead.
@@ -47,6 +52,8 @@ impl Feed {
             unsettled: 0,
             recent: None,
             followers: 0,
+            recorder: None,
+            witnesses: 0,
             rows: 0,
             future: 0,
             retained: 0,
@@ -103,9 +110,13 @@ pub(super) fn feeds(plan: &Plan, config: &Config, gates: &[Gate], units: &Units)
         if let Some(feed) = feeds.get_mut(rule.stream()).filter(|_| gate.is_by_stream()) {
             feed.followers += 1;
         }
+        if let Some(feed) = feeds.get_mut(rule.stream()).filter(|_| gate.is_witness()) {
+            feed.witnesses += 1;
+        }
     }
     for feed in &mut feeds {
         feed.remember(config.max_groups);
+        feed.record(config.evidence);
     }
     for leader in units.all().into_iter().map(Unit::leader) {
         list(&mut feeds, plan, config, (leader, gates[leader]));

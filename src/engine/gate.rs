@@ -29,6 +29,8 @@ pub(super) struct Gate {
     /// Whether what the index knows of slots that the topic tells does not hold for rows of active alerts:
     /// `when` asks them something, and such a row matters whatever it says.
     unsettled: bool,
+    /// Whether alerts are told apart by the KEY of the rule's one stream.
+    keyed: bool,
     by: By,
 }
 
@@ -66,6 +68,7 @@ impl Gate {
             light: plain && !judged.chain(&rule.project).chain(&rule.key).any(draws),
             silent: config.watched && stateful && by != By::Nobody,
             unsettled: false,
+            keyed: plan.streams.get(rule.stream()).is_some_and(|stream| rule.keyed_by(stream.key).is_some()),
             by,
         };
         if gate.plain && gate.silent {
@@ -105,6 +108,11 @@ impl Gate {
     /// Whether the stream must remember the newest row of each key.
     pub(super) fn is_by_stream(self) -> bool {
         self.by == By::Stream
+    }
+
+    /// Whether alerts are told with the last readings of their key.
+    pub(super) const fn is_witness(self) -> bool {
+        self.keyed
     }
 
     /// How a row stands to those before it, where the stream says whether it is older than one of them.

@@ -29,6 +29,7 @@ mod like;
 mod op;
 mod placement;
 mod recent;
+mod recorder;
 mod sampler;
 mod snapshot;
 mod table;
@@ -96,6 +97,8 @@ pub struct Config {
     /// next call: until then [`Engine::next_deadline`] stands where it stood. What a row's own key waits
     /// for is done before the row, so only the order between keys depends on it.
     pub spread: usize,
+    /// The bytes in which each stream keeps its last readings, for [`Engine::evidence`]; none by default.
+    pub evidence: usize,
 }
 
 impl Default for Config {
@@ -109,6 +112,7 @@ impl Default for Config {
             watched: false,
             share: true,
             spread: usize::MAX,
+            evidence: 0,
         }
     }
 }
@@ -304,6 +308,9 @@ impl Engine {
         }
         if future {
             return;
+        }
+        if let Some(recorder) = &mut feed.recorder {
+            recorder.note(spec.key, row);
         }
         let older = feed.is_older(spec, row);
         let mut candidates = std::mem::take(&mut self.candidates);

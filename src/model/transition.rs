@@ -34,6 +34,27 @@ pub struct Transition {
     pub occurred_at: Timestamp,
     /// The node's calendar clock when it was decided.
     pub recorded_at: Timestamp,
+    /// The last readings of its key; `None` where there are none to show.
+    pub evidence: Option<Evidence>,
+}
+
+/// The last readings of an alert's key, with the columns that its rule uses.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Evidence {
+    /// What the stream calls them.
+    pub columns: Vec<Arc<str>>,
+    /// Oldest first.
+    pub readings: Vec<Reading>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// Its time in its stream.
+    pub at: Timestamp,
+    /// A value for each column; texts may be cut, and what is neither a number, a text, a time nor a
+    /// truth value is NULL.
+    pub values: Vec<Value>,
 }
 
 /// What an alert became.
