@@ -337,6 +337,7 @@ impl Core {
                 set.engine.advance(idle, &mut seen);
             }
             set.observe(seen, now, &mut effects.transitions);
+            set.silences(idle, now, &mut effects.transitions);
             let from = effects.transitions.len();
             set.book.tick(now, &mut effects.transitions);
             attach(&set.engine, &set.book, set.evidence, &mut effects.transitions[from..]);
@@ -358,6 +359,9 @@ impl Core {
             };
             (set.origin, set.revision) = (origin, revision);
             (set.hash, set.attempted) = (hash, hash);
+            // Rules that came hear of the silence there is.
+            set.silences(Now { wall: now.wall, mono: self.idle.of(now.mono) }, now, &mut effects.transitions);
+            set.watch();
             let basis = std::mem::replace(&mut set.basis, basis);
             let from = change.map(|change| change.from);
             effects.replaced = Some(Box::new(Replaced { plan: before, basis, from, state }));
@@ -461,6 +465,7 @@ impl Core {
                 true => set.saved(now).map(AlertSnapshot::from).collect(),
                 false => Vec::new(),
             },
+            presence: set.engine.snapshot_presence(idle),
             recent: if alerts { set.engine.snapshot_recent() } else { Vec::new() },
         });
         CoreSnapshot { sets: sets.collect() }.to_bytes()
@@ -487,6 +492,10 @@ impl Core {
             if !saved.recent.is_empty() {
                 let recent = set.engine.restore_recent(&saved.recent);
                 result = result.and(recent.map_err(|e| format!("rule set {}: {e}", saved.name)));
+            }
+            if !saved.presence.is_empty() {
+                let presence = set.engine.restore_presence(&saved.presence, idle);
+                result = result.and(presence.map_err(|e| format!("rule set {}: {e}", saved.name)));
             }
             set.resume_limits(now);
         }
@@ -638,6 +647,18 @@ impl Set {
             attach(&self.engine, &self.book, self.evidence, &mut out[from..]);
         }
         self.watch();
+    }
+
+    /// Tells the alerts of keys that were silent for long enough. `idle` is `now` by the clock that counts
+    /// silence.
+    fn silences(&mut self, idle: Now, now: Now, out: &mut Vec<Transition>) {
+        let mut absent = Vec::new();
+        self.engine.silences(idle, &mut absent);
+        for absence in absent {
+            let from = out.len();
+            self.book.absent(absence, now, out);
+            attach(&self.engine, &self.book, self.evidence, &mut out[from..]);
+        }
     }
 
     /// Tells the engine which alerts became active or quiet: of the others it gives only what raises them.

@@ -10,6 +10,7 @@
 //! The book knows no SQL and does no I/O. What must survive a crash is handed out with
 //! [`Book::take_changes`], to be committed with the transitions it belongs to.
 
+mod absent;
 mod instance;
 mod saved;
 mod template;

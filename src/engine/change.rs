@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::feed::{Feed, feeds, list, unlist};
 use super::gate::Gate;
+use super::presence::{delist, enlist};
 use super::recent::Recent;
 use super::unit::{Unit, Units, look, together};
 use super::{Account, Context, Engine, known, layouts};
@@ -40,6 +41,7 @@ impl Engine {
         self.tables.take_over(&self.plan, old.tables, &old.plan);
         let mut feeds = old.feeds;
         self.take_over_recorders(&mut feeds, &old.plan);
+        self.take_over_presences(&mut feeds, &old.plan);
         self.take_over_recent(feeds, &old.plan);
         // Where each rule stands from here on, if it stays.
         let known: HashMap<(&str, u64), usize> = known(&self.plan);
@@ -217,6 +219,7 @@ impl Engine {
         if let Some(feed) = self.feeds.get_mut(rule.stream()).filter(|_| gate.is_witness()) {
             feed.witnesses -= 1;
         }
+        delist(&mut self.feeds, plan, (at, *gate));
     }
 
     /// Takes a unit out of the indexes of the streams that it reads.
@@ -258,8 +261,13 @@ impl Engine {
             if let Some(feed) = self.feeds.get_mut(rule.stream()).filter(|_| gate.is_witness()) {
                 feed.witnesses += 1;
             }
+            enlist(&mut self.feeds, &self.plan, &self.config, (at, gate));
         }
-        self.feeds.iter_mut().for_each(|feed| feed.record(self.config.evidence));
+        for feed in &mut self.feeds {
+            feed.record(self.config.evidence);
+            feed.expect();
+        }
+        self.look_for_silence();
         let most = self.config.max_groups;
         left.recent.extend(self.feeds.iter_mut().filter_map(|feed| feed.remember(most)));
     }

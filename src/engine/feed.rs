@@ -4,6 +4,7 @@
 use super::Config;
 use super::gate::Gate;
 use super::index::{Candidate, Index};
+use super::presence::{Presence, enlist};
 use super::recent::Recent;
 use super::recorder::Recorder;
 use super::unit::{Unit, Units};
@@ -34,6 +35,8 @@ pub(super) struct Feed {
     pub(super) recorder: Option<Recorder>,
     /// How many rules do so.
     pub(super) witnesses: usize,
+    /// The keys whose silence a rule goes by.
+    pub(super) presence: Option<Box<Presence>>,
     /// Rows that came.
     pub(super) rows: u64,
     /// Those of them that are dated too far ahead.
@@ -54,6 +57,7 @@ impl Feed {
             followers: 0,
             recorder: None,
             witnesses: 0,
+            presence: None,
             rows: 0,
             future: 0,
             retained: 0,
@@ -114,7 +118,11 @@ pub(super) fn feeds(plan: &Plan, config: &Config, gates: &[Gate], units: &Units)
             feed.witnesses += 1;
         }
     }
+    for (at, gate) in gates.iter().enumerate() {
+        enlist(&mut feeds, plan, config, (at, *gate));
+    }
     for feed in &mut feeds {
+        feed.expect();
         feed.remember(config.max_groups);
         feed.record(config.evidence);
     }

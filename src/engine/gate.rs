@@ -152,6 +152,11 @@ impl Gate {
         !self.unsettled
     }
 
+    /// For which rows of a stream WHERE can be true.
+    pub(super) fn filter_condition(self, rule: &RulePlan) -> Condition {
+        Terms::new(rule).all(terms(rule.filter.as_ref()), self.filter)
+    }
+
     /// For which rows of a stream the rule must be asked. Of the others none would change anything but
     /// what is counted for the whole stream, unless it belongs to an active alert.
     pub(super) fn condition(self, plan: &Plan, rule: &RulePlan) -> Condition {
@@ -194,7 +199,7 @@ fn all(terms: &[Expr], total: u32, first: bool, scope: Scope<'_>) -> bool {
 }
 
 /// The terms of a condition: what AND connects.
-fn terms(condition: Option<&Expr>) -> &[Expr] {
+pub(super) fn terms(condition: Option<&Expr>) -> &[Expr] {
     match condition {
         None => &[],
         Some(Expr::And(terms)) => terms,

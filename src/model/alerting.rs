@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::absence::NoData;
 use super::label::Labels;
 
 /// The alert side of one rule, resolved: what is its own, and what it may share with others.
@@ -45,6 +46,8 @@ pub struct AlertShape {
     pub columns: Vec<Arc<str>>,
     /// How observations of a key follow one another, where the rule has a window.
     pub cadence: Option<Cadence>,
+    /// What happens where a key gives no data; only where the key is that of the rule's stream.
+    pub no_data: Option<NoData>,
 }
 
 /// How the observations of a windowed rule come. A timer that the next one could still decide

@@ -109,6 +109,7 @@ impl RulePlan {
             key: Vec::new(),
             columns: Vec::new(),
             cadence: None,
+            no_data: None,
         };
         let shape = Shape {
             from: From { sides: Vec::new(), joins: Vec::new(), at_close: false },
