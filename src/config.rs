@@ -33,6 +33,8 @@ pub struct AgentConfig {
     pub hub: uplink::Config,
     /// The outbox.
     pub spool: spool::Config,
+    /// The readings that alerts are told with.
+    pub evidence: Evidence,
     /// What the agent listens on.
     pub listen: Listen,
 }
@@ -64,6 +66,22 @@ pub struct Rules {
     /// A directory whose rule files run beside what the hub pushes, and are loaded again when
     /// they change. Default: none.
     pub directory: Option<PathBuf>,
+}
+
+/// The readings that alerts are told with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Evidence {
+    /// How many of its last readings an alert is told with. Default 16; with 0 none are kept.
+    pub readings: usize,
+    /// The memory for the last readings of each stream, bytes. Default 512 KiB.
+    pub max_bytes: usize,
+}
+
+impl Default for Evidence {
+    fn default() -> Self {
+        Self { readings: 16, max_bytes: 512 << 10 }
+    }
 }
 
 /// What the agent listens on.

@@ -24,6 +24,7 @@ use crate::plan::Basis;
 use crate::plan::logical::Plan;
 
 use super::ceiling::Ceilings;
+use super::evidence::attach;
 use super::meter::{Meter, Stage};
 use super::redelivery::Redelivery;
 use super::snapshot::{AlertSnapshot, CoreSnapshot, SetSnapshot};
@@ -86,13 +87,15 @@ pub struct Limits {
     pub decode: decode::Config,
     /// Of the engine.
     pub engine: engine::Config,
+    /// The most readings that an alert is told with; 16 by default.
+    pub evidence: usize,
 }
 
-/// The engine is [watched](engine::Config::watched).
+/// The engine is [watched](engine::Config::watched), and keeps half a megabyte of readings of each stream.
 impl Default for Limits {
     fn default() -> Self {
-        let engine = engine::Config { watched: true, ..engine::Config::default() };
-        Self { decode: decode::Config::default(), engine }
+        let engine = engine::Config { watched: true, evidence: 512 << 10, ..engine::Config::default() };
+        Self { decode: decode::Config::default(), engine, evidence: 16 }
     }
 }
 
@@ -147,6 +150,8 @@ pub struct Set {
     ceilings: Ceilings,
     /// Whether rows may come before windows are closed that ended earlier.
     ahead: bool,
+    /// The most readings that an alert is told with.
+    evidence: usize,
     /// The rows of the message at hand.
     rows: Rows,
     /// What the engine gave of the row at hand.
@@ -375,7 +380,8 @@ impl Core {
                 closed += set.engine.advance_by(idle, left, &mut seen);
             }
             set.observe(seen, now, &mut effects.transitions);
-            set.book.tick(now, &mut effects.transitions);
+            set.silences(idle, now, &mut effects.transitions);
+            set.tick_alerts(now, &mut effects.transitions);
             set.watch();
             set.limits(now, &mut effects.transitions);
         }
@@ -395,6 +401,9 @@ impl Core {
             };
             (set.origin, set.revision) = (origin, revision);
             (set.hash, set.attempted) = (hash, hash);
+            // Rules that came hear of the silence there is.
+            set.silences(Now { wall: now.wall, mono: self.idle.of(now.mono) }, now, &mut effects.transitions);
+            set.watch();
             let basis = std::mem::replace(&mut set.basis, basis);
             let from = change.map(|change| change.from);
             effects.replaced = Some(Box::new(Replaced { plan: before, basis, from, state }));
@@ -412,6 +421,7 @@ impl Core {
             engine,
             book: Book::new(self.agent.clone(), plan.clone()),
             ceilings: Ceilings::default(),
+            evidence: self.limits.evidence,
             agent: self.agent.clone(),
             ahead: self.limits.engine.spread < usize::MAX,
             plan,
@@ -498,6 +508,7 @@ impl Core {
                 true => set.saved(now).map(AlertSnapshot::from).collect(),
                 false => Vec::new(),
             },
+            presence: set.engine.snapshot_presence(idle),
             recent: if alerts { set.engine.snapshot_recent() } else { Vec::new() },
         });
         CoreSnapshot { sets: sets.collect() }.to_bytes()
@@ -524,6 +535,10 @@ impl Core {
             if !saved.recent.is_empty() {
                 let recent = set.engine.restore_recent(&saved.recent);
                 result = result.and(recent.map_err(|e| format!("rule set {}: {e}", saved.name)));
+            }
+            if !saved.presence.is_empty() {
+                let presence = set.engine.restore_presence(&saved.presence, idle);
+                result = result.and(presence.map_err(|e| format!("rule set {}: {e}", saved.name)));
             }
             set.resume_limits(now);
         }
@@ -620,7 +635,7 @@ impl Set {
     /// Runs out timers of alerts up to here, each at its own time.
     fn run_timers(&mut self, until: Now, out: &mut Vec<Transition>) {
         while let Some(due) = self.book.next_deadline().filter(|due| *due <= until.mono) {
-            self.book.tick(earlier(until, due), out);
+            self.tick_alerts(earlier(until, due), out);
         }
     }
 
@@ -640,7 +655,7 @@ impl Set {
             self.rows = rows;
             return self.limits(now, out);
         }
-        let Self { rows, engine, book, seen, .. } = self;
+        let Self { rows, engine, book, seen, evidence, .. } = self;
         for (stream, row) in rows.iter() {
             match self.ahead {
                 true => engine.push_ahead(stream, row, idle, seen),
@@ -648,7 +663,9 @@ impl Set {
             }
             meter.lap(Stage::Rules);
             for observation in seen.iter_mut() {
+                let from = out.len();
                 book.observe(observation, now, out);
+                attach(engine, book, *evidence, &mut out[from..]);
             }
             engine.take_back(seen);
             // The next row may be of the same message.
@@ -738,9 +755,30 @@ impl Set {
 
     fn observe(&mut self, seen: impl IntoIterator<Item = Observation>, now: Now, out: &mut Vec<Transition>) {
         for mut observation in seen {
+            let from = out.len();
             self.book.observe(&mut observation, now, out);
+            attach(&self.engine, &self.book, self.evidence, &mut out[from..]);
         }
         self.watch();
+    }
+
+    /// Runs out the timers of alerts that are due.
+    fn tick_alerts(&mut self, now: Now, out: &mut Vec<Transition>) {
+        let from = out.len();
+        self.book.tick(now, out);
+        attach(&self.engine, &self.book, self.evidence, &mut out[from..]);
+    }
+
+    /// Tells the alerts of keys that were silent for long enough. `idle` is `now` by the clock that counts
+    /// silence.
+    fn silences(&mut self, idle: Now, now: Now, out: &mut Vec<Transition>) {
+        let mut absent = Vec::new();
+        self.engine.silences(idle, &mut absent);
+        for absence in absent {
+            let from = out.len();
+            self.book.absent(absence, now, out);
+            attach(&self.engine, &self.book, self.evidence, &mut out[from..]);
+        }
     }
 
     /// Tells the engine which alerts became active or quiet: of the others it gives only what raises them.

@@ -9,6 +9,7 @@ pub mod casefile;
 mod ceiling;
 pub mod core;
 mod driver;
+mod evidence;
 mod local;
 pub mod meter;
 pub mod metrics;
@@ -28,7 +29,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::clock::{self, Clock};
-use crate::config::AgentConfig;
+use crate::config::{AgentConfig, Evidence};
 use crate::control::{self, Admitted, store};
 use crate::engine;
 use crate::ingest::{self, SourceStatus, mqtt::MqttSource};
@@ -118,13 +119,7 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
         newest,
         drained: Some(drained),
     };
-    let engine = engine::Config {
-        nanos: Some(clock::nanos),
-        watched: true,
-        spread: AT_ONCE,
-        ..engine::Config::default()
-    };
-    let limits = self::core::Limits { engine, ..self::core::Limits::default() };
+    let limits = limits(&config.evidence);
     let core = Core::new(agent.clone(), limits);
     let mut driver = Driver::new(core, spool, &config.spool, clock, boot_id.clone(), lines);
     driver.recover(kept_rules(&loaded), loaded)?;
@@ -199,6 +194,15 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
     let ended = timeout(FAREWELL, core_ended).await;
     join(sources, core_thread).await;
     ended.map_or(Ok(()), |ended| ended.unwrap_or(Err(Error::CoreGone)))
+}
+
+/// The bounds of the stages, as the configuration has them.
+fn limits(evidence: &Evidence) -> self::core::Limits {
+    let limits = self::core::Limits::default();
+    let kept = if evidence.readings == 0 { 0 } else { evidence.max_bytes };
+    let nanos: Option<fn() -> u64> = Some(clock::nanos);
+    let engine = engine::Config { nanos, evidence: kept, spread: AT_ONCE, ..limits.engine };
+    self::core::Limits { engine, evidence: evidence.readings, ..limits }
 }
 
 /// Everything that gives messages.

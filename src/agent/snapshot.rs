@@ -29,6 +29,9 @@ pub(super) struct SetSnapshot {
     /// The newest time of each key, where `alerts` is there too.
     #[prost(bytes = "vec", tag = "4")]
     pub(super) recent: Vec<u8>,
+    /// The keys whose silence rules go by.
+    #[prost(bytes = "vec", tag = "5")]
+    pub(super) presence: Vec<u8>,
 }
 
 /// One alert instance of a snapshot.

@@ -184,7 +184,8 @@ proptest! {
     ) {
         let steps: Vec<Change> = steps;
         let limits = Limits::default();
-        let engine = crate::engine::Config { index, share, max_groups, ..limits.engine };
+        // Where slots move, readings are recorded anew.
+        let engine = crate::engine::Config { index, share, max_groups, evidence: 0, ..limits.engine };
         let limits = Limits { engine, ..limits };
         let mut rules: BTreeMap<u8, (u8, u8, u8)> = (0..12).map(|id| (id, (id % 3, id, id % 5))).collect();
         let mut running = admit("set", &mixed(&rules)).unwrap();

@@ -10,6 +10,7 @@
 //! The book knows no SQL and does no I/O. What must survive a crash is handed out with
 //! [`Book::take_changes`], to be committed with the transitions it belongs to.
 
+mod absent;
 mod instance;
 mod instances;
 mod saved;
@@ -56,6 +57,8 @@ pub struct Book {
     gone: Vec<StateKey>,
     /// Alerts that became active or quiet since somebody asked.
     activity: Vec<Activity>,
+    /// Of which rule and key each transition of the last call was.
+    told: Vec<(usize, Key)>,
 }
 
 /// An alert of a rule with `when` became active, or quiet.
@@ -125,12 +128,14 @@ impl Book {
             limited: false,
             gone: Vec::new(),
             activity: Vec::new(),
+            told: Vec::new(),
         }
     }
 
     /// Takes one observation; what it changes upstream is appended to `out`. Its values may be others
     /// afterwards.
     pub fn observe(&mut self, seen: &mut Observation, now: Now, out: &mut Vec<Transition>) {
+        self.told.clear();
         let id = self.instances.find(seen.rule, &seen.key);
         let stays = id.and_then(|id| self.instances.get_mut(id)).is_some_and(|instance| {
             // What was forwarded is an occurrence, and a retained row is none.
@@ -204,11 +209,13 @@ impl Book {
         let mut steps = Vec::with_capacity(1);
         instance.apply(&spec.kind, seen, now.mono, &mut steps);
         out.extend(steps.iter().map(|step| self.transition(spec, &instance, *step, now)));
+        self.told.extend(steps.iter().map(|_| (seen.rule, instance.key.clone())));
         self.counts.entry(seen.rule).or_default().transitions += steps.len() as u64;
     }
 
     /// Lets the timers that are due at `now` run out.
     pub fn tick(&mut self, now: Now, out: &mut Vec<Transition>) {
+        self.told.clear();
         while let Some((look, id)) = self.timers.first().copied().filter(|(look, _)| *look <= now.mono) {
             self.timers.pop_first();
             let Some(instance) = self.instances.get_mut(id) else { continue };
@@ -230,6 +237,12 @@ impl Book {
                 self.forget_if_quiet(id);
             }
         }
+    }
+
+    /// Of which rule and key each transition is that the last call of [`Self::observe`] or [`Self::tick`]
+    /// made, in their order.
+    pub fn told(&self) -> &[(usize, Key)] {
+        &self.told
     }
 
     /// When [`Self::tick`] may next have something to do: never later than it has.
@@ -591,6 +604,7 @@ impl Book {
         let (rule, after) = (instance.rule, instance.phase);
         for step in steps {
             out.push(self.transition(spec, instance, *step, now));
+            self.told.push((rule, instance.key.clone()));
         }
         if !steps.is_empty() {
             self.counts.entry(rule).or_default().transitions += steps.len() as u64;
@@ -632,6 +646,7 @@ impl Book {
             starts_at: step.since,
             occurred_at: step.at,
             recorded_at: now.wall,
+            evidence: None,
         }
     }
 }

@@ -18,7 +18,8 @@ use crate::ingest::replay::{Format, Options, Pace, Record, Recording};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::label::OWN_LABELS;
 use crate::model::time::{Mono, Now, Timestamp};
-use crate::model::transition::{State, Transition};
+use crate::model::transition::{Evidence, Reading, State, Transition};
+use crate::model::value::Value;
 use crate::plan;
 use crate::tasks::StopSource;
 
@@ -80,9 +81,9 @@ pub(super) fn pace(text: &str) -> Result<Pace, String> {
 
 impl Replay {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let measured =
-            engine::Config { nanos: Some(clock::nanos), watched: true, ..engine::Config::default() };
-        let limits = Limits { engine: measured, ..Limits::default() };
+        let limits = Limits::default();
+        let measured = engine::Config { nanos: Some(clock::nanos), ..limits.engine };
+        let limits = Limits { engine: measured, ..limits };
         let mut core = Core::new(self.agent.as_str().into(), limits);
         for file in &self.rules {
             if !load(&mut core, file)? {
@@ -218,7 +219,7 @@ fn as_json(t: &Transition) -> Json {
         labels.iter().map(|(k, v)| (k.to_string(), Json::from(&**v))).collect()
     };
     let values: Map<String, Json> = t.values.iter().map(|(k, v)| (k.to_string(), v.to_json())).collect();
-    json!({
+    let mut shown = json!({
         "state": t.state.name(),
         "reason": t.state.reason(),
         "ruleset": &*t.ruleset,
@@ -231,7 +232,22 @@ fn as_json(t: &Transition) -> Json {
         "values": values,
         "starts_at": t.starts_at.to_string(),
         "occurred_at": t.occurred_at.to_string(),
-    })
+    });
+    if let Some(readings) = &t.evidence {
+        shown["evidence"] = evidence(readings);
+    }
+    shown
+}
+
+/// The readings of a transition as the hub's API shows them.
+fn evidence(evidence: &Evidence) -> Json {
+    let reading = |reading: &Reading| {
+        let values: Vec<Json> = reading.values.iter().map(Value::to_json).collect();
+        json!({ "at": reading.at.to_string(), "values": values })
+    };
+    let readings: Vec<Json> = evidence.readings.iter().map(reading).collect();
+    let columns: Vec<&str> = evidence.columns.iter().map(|name| &**name).collect();
+    json!({ "columns": columns, "readings": readings })
 }
 
 /// A transition as a line for people.
@@ -250,7 +266,7 @@ pub(super) fn as_text(t: &Transition) -> String {
         ToString::to_string,
     );
     let state = match t.state {
-        State::Firing => "FIRING",
+        State::Firing | State::Silent => "FIRING",
         State::Occurred => "OCCURRED",
         State::Resolved(_) => "resolved",
     };

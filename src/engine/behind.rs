@@ -17,9 +17,9 @@ impl Engine {
         self.take(stream, row, now, out);
     }
 
-    /// When [`Self::advance_by`] should be called for what must not wait.
+    /// When [`Self::advance_by`] and [`Self::silences`] should be called for what must not wait.
     pub fn next_urgent_deadline(&self) -> Option<Mono> {
-        self.units.next_urgent_look().map(Mark::mono)
+        self.units.next_urgent_look().map(Mark::mono).into_iter().chain(self.silence_due()).min()
     }
 
     /// Since when something is due by `now` that must be done before this row.

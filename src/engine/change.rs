@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::feed::{Feed, feeds, list, unlist};
 use super::gate::Gate;
+use super::presence::{delist, enlist};
 use super::recent::Recent;
 use super::unit::{Unit, Units, look, together};
 use super::{Account, Context, Engine, known, layouts};
@@ -38,7 +39,10 @@ impl Engine {
         self.changed = true;
         self.seed = old.seed;
         self.tables.take_over(&self.plan, old.tables, &old.plan);
-        self.take_over_recent(old.feeds, &old.plan);
+        let mut feeds = old.feeds;
+        self.take_over_recorders(&mut feeds, &old.plan);
+        self.take_over_presences(&mut feeds, &old.plan);
+        self.take_over_recent(feeds, &old.plan);
         // Where each rule stands from here on, if it stays.
         let known: HashMap<(&str, u64), usize> = known(&self.plan);
         let shape = |plan, at| Context::new(plan, at, &self.config).shape();
@@ -225,6 +229,10 @@ impl Engine {
         if let Some(feed) = self.feeds.get_mut(rule.stream()).filter(|_| gate.is_by_stream()) {
             feed.followers -= 1;
         }
+        if let Some(feed) = self.feeds.get_mut(rule.stream()).filter(|_| gate.is_witness()) {
+            feed.witnesses -= 1;
+        }
+        delist(&mut self.feeds, plan, (at, *gate));
     }
 
     /// Takes a rule that rows come to out of the indexes of the streams that it reads.
@@ -260,7 +268,16 @@ impl Engine {
             if let Some(feed) = self.feeds.get_mut(rule.stream()).filter(|_| gate.is_by_stream()) {
                 feed.followers += 1;
             }
+            if let Some(feed) = self.feeds.get_mut(rule.stream()).filter(|_| gate.is_witness()) {
+                feed.witnesses += 1;
+            }
+            enlist(&mut self.feeds, &self.plan, &self.config, (at, gate));
         }
+        for feed in &mut self.feeds {
+            feed.record(self.config.evidence);
+            feed.expect();
+        }
+        self.look_for_silence();
         let most = self.config.max_groups;
         left.recent.extend(self.feeds.iter_mut().filter_map(|feed| feed.remember(most)));
     }

@@ -4,7 +4,9 @@
 use super::Config;
 use super::gate::{Gate, Gates};
 use super::index::{Candidate, Index, Standing};
+use super::presence::{Presence, enlist};
 use super::recent::Recent;
+use super::recorder::Recorder;
 use super::unit::Units;
 use super::watch::Awake;
 use crate::model::row::Row;
@@ -29,6 +31,12 @@ pub(super) struct Feed {
     pub(super) recent: Option<Recent>,
     /// How many rules do.
     pub(super) followers: usize,
+    /// The last readings, where alerts are told with them.
+    pub(super) recorder: Option<Recorder>,
+    /// How many rules do so.
+    pub(super) witnesses: usize,
+    /// The keys whose silence a rule goes by.
+    pub(super) presence: Option<Box<Presence>>,
     /// Rows that came.
     pub(super) rows: u64,
     /// Those of them that are dated too far ahead.
@@ -47,6 +55,9 @@ impl Feed {
             unsettled: 0,
             recent: None,
             followers: 0,
+            recorder: None,
+            witnesses: 0,
+            presence: None,
             rows: 0,
             future: 0,
             retained: 0,
@@ -103,9 +114,17 @@ pub(super) fn feeds(plan: &Plan, config: &Config, gates: &Gates, units: &Units) 
         if let Some(feed) = feeds.get_mut(rule.stream()).filter(|_| gates[at].is_by_stream()) {
             feed.followers += 1;
         }
+        if let Some(feed) = feeds.get_mut(rule.stream()).filter(|_| gates[at].is_witness()) {
+            feed.witnesses += 1;
+        }
+    }
+    for at in 0..plan.rules.len() {
+        enlist(&mut feeds, plan, config, (at, gates[at]));
     }
     for feed in &mut feeds {
+        feed.expect();
         feed.remember(config.max_groups);
+        feed.record(config.evidence);
     }
     for leader in (0..plan.rules.len()).filter(|rule| units.leads(*rule)) {
         list(&mut feeds, plan, config, (leader, gates[leader]));

@@ -32,6 +32,8 @@ pub(super) struct Gate {
     /// Whether what the index knows of slots that the topic tells does not hold for rows of active alerts:
     /// `when` asks them something, and such a row matters whatever it says.
     unsettled: bool,
+    /// Whether alerts are told apart by the KEY of the rule's one stream.
+    keyed: bool,
     by: By,
 }
 
@@ -147,6 +149,7 @@ impl Gate {
             occurrence: !stateful,
             silent: config.watched && stateful && by != By::Nobody,
             unsettled: false,
+            keyed: plan.streams.get(rule.stream()).is_some_and(|stream| rule.keyed_by(stream.key).is_some()),
             by,
         };
         if gate.plain && gate.silent {
@@ -193,6 +196,11 @@ impl Gate {
         self.by == By::Stream
     }
 
+    /// Whether alerts are told with the last readings of their key.
+    pub(super) const fn is_witness(self) -> bool {
+        self.keyed
+    }
+
     /// How a row stands to those before it, where the stream says whether it is older than one of them.
     pub(super) const fn order(self, older: bool) -> Order {
         match self.by {
@@ -228,6 +236,11 @@ impl Gate {
     /// Whether what the index knows of slots that the topic tells also holds for rows of active alerts.
     pub(super) const fn is_settled(self) -> bool {
         !self.unsettled
+    }
+
+    /// For which rows of a stream WHERE can be true.
+    pub(super) fn filter_condition(self, rule: &RulePlan) -> Condition {
+        Terms::new(rule).all(terms(rule.filter.as_ref()), self.filter)
     }
 
     /// For which rows of a stream the rule must be asked. Of the others none would change anything but
@@ -272,7 +285,7 @@ fn all(terms: &[Expr], total: u32, first: bool, scope: Scope<'_>) -> bool {
 }
 
 /// The terms of a condition: what AND connects.
-fn terms(condition: Option<&Expr>) -> &[Expr] {
+pub(super) fn terms(condition: Option<&Expr>) -> &[Expr] {
     match condition {
         None => &[],
         Some(Expr::And(terms)) => terms,

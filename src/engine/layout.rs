@@ -35,6 +35,11 @@ impl Layout {
         rule.from.sides.iter().map(side).collect()
     }
 
+    /// Whether its first slots are those of another one, which has no further ones.
+    pub(super) fn continues(&self, old: &Self) -> bool {
+        self.0.starts_with(&old.0)
+    }
+
     /// How to read rows of another layout as rows of this.
     pub(super) fn from(&self, old: &Self) -> Remap {
         if self == old {

@@ -30,7 +30,9 @@ mod light;
 mod like;
 mod op;
 mod placement;
+mod presence;
 mod recent;
+mod recorder;
 mod sampler;
 mod snapshot;
 mod table;
@@ -99,6 +101,8 @@ pub struct Config {
     /// for is done before the row, and only windows wait that go to different alerts, so only the order
     /// between these depends on it.
     pub spread: usize,
+    /// The bytes in which each stream keeps its last readings, for [`Engine::evidence`]; none by default.
+    pub evidence: usize,
 }
 
 impl Default for Config {
@@ -112,6 +116,7 @@ impl Default for Config {
             watched: false,
             share: true,
             spread: usize::MAX,
+            evidence: 0,
         }
     }
 }
@@ -137,6 +142,8 @@ pub struct Engine {
     /// What is counted by stream, or by unit, is in here as its distance to that count.
     accounts: Accounts,
     clock_trusted: bool,
+    /// When a key has been silent for long enough at the earliest, µs of the monotonic clock.
+    silence_due: Option<i64>,
     /// Whether state changed since somebody asked.
     changed: bool,
     /// Whether a rule reached a ceiling since somebody asked.
@@ -259,6 +266,7 @@ impl Engine {
             plan,
             config,
             clock_trusted: true,
+            silence_due: None,
             changed: false,
             limited: false,
             seed: 0,
@@ -307,6 +315,15 @@ impl Engine {
         }
         if future {
             return;
+        }
+        if let Some(recorder) = &mut feed.recorder {
+            recorder.note(spec.key, row);
+        }
+        if let Some(presence) = &mut feed.presence {
+            let noted = presence.note(spec.key, row, now);
+            self.silence_due = self.silence_due.into_iter().chain(noted.due).min();
+            self.changed |= noted.changed;
+            self.limited |= noted.refused;
         }
         let older = feed.is_older(spec, row);
         let mut candidates = std::mem::take(&mut self.candidates);
@@ -414,10 +431,10 @@ impl Engine {
         std::mem::take(&mut self.limited)
     }
 
-    /// When [`Self::advance`] should be called if no row comes before. It may turn out that
+    /// When [`Self::advance`] and [`Self::silences`] should be called if no row comes before. It may turn out that
     /// nothing is due then; it is never later than something is.
     pub fn next_deadline(&self) -> Option<Mono> {
-        self.units.next_look().map(Mark::mono)
+        self.units.next_look().map(Mark::mono).into_iter().chain(self.silence_due()).min()
     }
 
     /// Each rule's account, in the order of the plan.
@@ -450,6 +467,9 @@ impl Engine {
             account.future = account.future.wrapping_add(feed.future);
             let retained = if gate::skips_retained(rule) { feed.retained } else { 0 };
             account.retained = account.retained.wrapping_add(retained);
+            if let Some(presence) = feed.presence.as_ref().filter(|_| presence::expects(rule).is_some()) {
+                account.refused = account.refused.wrapping_add(presence.refused);
+            }
         }
     }
 

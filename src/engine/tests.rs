@@ -99,6 +99,7 @@ fn alert(rule: &str, hash: u64, kind: RuleKind) -> AlertSpec {
         key: vec!["device".into()],
         columns: vec!["n".into()],
         cadence: None,
+            no_data: None,
     };
     AlertSpec { rule: rule.into(), hash, shape: Arc::new(shape) }
 }

@@ -182,6 +182,10 @@ impl Engine {
     /// [swap](Self::swap) or [change](Self::change), whatever alerts become active.
     pub fn cares(&self, stream: usize, known: &[(usize, &Value)]) -> bool {
         self.fed.get(stream).is_some_and(|tables| !tables.is_empty())
-            || self.feeds.get(stream).is_some_and(|feed| feed.unsettled > 0 || feed.index.cares(known))
+            || self.feeds.get(stream).is_some_and(|feed| {
+                feed.unsettled > 0
+                    || feed.index.cares(known)
+                    || feed.presence.as_ref().is_some_and(|presence| presence.cares(known))
+            })
     }
 }

@@ -56,6 +56,39 @@ pub struct TransitionRecord {
     pub recorded_at: String,
     /// The hub's clock when it came, RFC 3339.
     pub received_at: String,
+    /// The last readings of its key; absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<EvidenceRecord>,
+}
+
+/// The last readings of an alert's key, with the columns that its rule uses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvidenceRecord {
+    /// What the stream calls them.
+    pub columns: Vec<String>,
+    /// Oldest first.
+    pub readings: Vec<ReadingRecord>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReadingRecord {
+    /// Its stream time, RFC 3339.
+    pub at: String,
+    /// A value for each column.
+    pub values: Vec<serde_json::Value>,
+}
+
+impl EvidenceRecord {
+    fn from_wire(evidence: v1::Evidence, occurred_at: i64) -> Self {
+        let json = |value: &v1::Value| transition::value_from_wire(value).to_json();
+        let reading = |reading: &v1::Reading| ReadingRecord {
+            at: transition::reading_at(reading, occurred_at).to_string(),
+            values: reading.values.iter().map(json).collect(),
+        };
+        let readings = evidence.readings.iter().map(reading).collect();
+        Self { columns: evidence.columns, readings }
+    }
 }
 
 impl TransitionRecord {
@@ -90,6 +123,7 @@ impl TransitionRecord {
             occurred_at: time(wire.occurred_at),
             recorded_at: time(wire.recorded_at),
             received_at: received.to_string(),
+            evidence: wire.evidence.map(|seen| EvidenceRecord::from_wire(seen, wire.occurred_at)),
         }
     }
 }

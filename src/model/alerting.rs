@@ -6,6 +6,7 @@ use std::ops::{Deref, Index};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::absence::NoData;
 use super::label::Labels;
 use super::name::Name;
 
@@ -87,6 +88,8 @@ pub struct AlertShape {
     pub columns: Vec<Arc<str>>,
     /// How observations of a key follow one another, where the rule has a window.
     pub cadence: Option<Cadence>,
+    /// What happens where a key gives no data; only where the key is that of the rule's stream.
+    pub no_data: Option<NoData>,
 }
 
 /// How the observations of a windowed rule come. A timer that the next one could still decide

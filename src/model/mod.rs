@@ -3,6 +3,7 @@
 //! A type lives here when a stage hands it to another stage and neither owns it. Nothing here
 //! does I/O, reads a clock, or knows which stage comes next.
 
+pub mod absence;
 pub mod alerting;
 pub mod backoff;
 pub mod cast;

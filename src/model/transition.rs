@@ -34,6 +34,27 @@ pub struct Transition {
     pub occurred_at: Timestamp,
     /// The node's calendar clock when it was decided.
     pub recorded_at: Timestamp,
+    /// The last readings of its key; `None` where there are none to show.
+    pub evidence: Option<Evidence>,
+}
+
+/// The last readings of an alert's key, with the columns that its rule uses.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Evidence {
+    /// What the stream calls them.
+    pub columns: Vec<Arc<str>>,
+    /// Oldest first.
+    pub readings: Vec<Reading>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// Its time in its stream.
+    pub at: Timestamp,
+    /// A value for each column; texts may be cut, and what is neither a number, a text, a time nor a
+    /// truth value is NULL.
+    pub values: Vec<Value>,
 }
 
 /// What an alert became.
@@ -41,17 +62,21 @@ pub struct Transition {
 pub enum State {
     /// It is up.
     Firing,
+    /// It is up since its key gave no data.
+    Silent,
     /// It ended, for this reason.
     Resolved(Reason),
     /// An occurrence of a rule without `when`: it ends by itself.
     Occurred,
 }
 
-/// Why an alert ended.
+/// Why an alert ended, or why it is up without that its condition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// The condition cleared.
     Recovered,
+    /// Its key gave no data.
+    NoData,
     /// The rule's text changed, and the new one does not keep this alert.
     RuleChanged,
     /// The rule is gone.
@@ -62,7 +87,7 @@ impl State {
     /// The state's name on the wire and on screens.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Firing => "firing",
+            Self::Firing | Self::Silent => "firing",
             Self::Resolved(_) => "resolved",
             Self::Occurred => "occurred",
         }
@@ -72,6 +97,7 @@ impl State {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Resolved(reason) => reason.name(),
+            Self::Silent => Reason::NoData.name(),
             Self::Firing | Self::Occurred => "",
         }
     }
@@ -82,6 +108,7 @@ impl Reason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Recovered => "recovered",
+            Self::NoData => "no_data",
             Self::RuleChanged => "rule_changed",
             Self::RuleRemoved => "rule_removed",
         }
@@ -91,9 +118,9 @@ impl Reason {
 /// `firing`, `resolved (recovered)`, `occurred`.
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Resolved(reason) => write!(f, "resolved ({})", reason.name()),
-            Self::Firing | Self::Occurred => f.write_str(self.name()),
+        match self.reason() {
+            "" => f.write_str(self.name()),
+            reason => write!(f, "{} ({reason})", self.name()),
         }
     }
 }

@@ -17,6 +17,7 @@ use super::report::{Problem, Report};
 use super::rule::{self, Context, Syntax};
 use super::share::Shapes;
 use super::side::Side;
+use super::silence;
 use super::skeleton::{self, Skeleton};
 use super::table;
 use super::text::Text;
@@ -301,6 +302,7 @@ impl Compiler<'_> {
             report.error_at_start("id", &def.id, Problem::new("duplicate-rule", place, message));
         }
         let kind = rule::kind(def, &mut report);
+        let no_data = silence::read(def, &mut report);
         let labels = rule::labels(def, &mut report);
         let mut syntax = rule::read(def, self.limits, &mut report);
         let plan = self.sides(def, &syntax, &mut report).and_then(|(places, sides)| {
@@ -308,7 +310,7 @@ impl Compiler<'_> {
             let own =
                 places.iter().map(|place| slots.get_mut(*place).map(std::mem::take).unwrap_or_default());
             let own = own.collect();
-            let context = Context { ruleset: &self.ruleset, limits: self.limits, kind, labels, hash };
+            let context = Context { ruleset: &self.ruleset, limits: self.limits, kind, no_data, labels, hash };
             let (plan, own) = rule::bind(def, &mut syntax, sides, own, context, &mut report);
             for (place, own) in places.iter().zip(own) {
                 if let Some(slots) = slots.get_mut(*place) {

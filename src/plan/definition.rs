@@ -100,6 +100,19 @@ pub struct RuleDef {
     pub annotations: Vec<(Text, Text)>,
     /// The key columns, where the rule names them.
     pub key: Option<Vec<Text>>,
+    /// What happens where a key gives no data.
+    pub no_data: Option<NoDataDef>,
+    /// After how long a silence a key is known no more.
+    pub forget: Option<Text>,
+}
+
+/// `no_data` as written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NoDataDef {
+    /// After how long a silence.
+    pub after: Text,
+    /// `do`: what then.
+    pub action: Text,
 }
 
 impl RuleSetDef {
@@ -187,6 +200,8 @@ impl RuleDef {
             labels: Vec::new(),
             annotations: Vec::new(),
             key: None,
+            no_data: None,
+            forget: None,
         }
     }
 
@@ -209,6 +224,10 @@ impl RuleDef {
             labels: pairs(read.labels),
             annotations: pairs(read.annotations),
             key: read.key.map(|key| key.into_iter().map(text).collect()),
+            no_data: read
+                .no_data
+                .map(|said| NoDataDef { after: text(said.after), action: text(said.action) }),
+            forget: read.forget.map(text),
         })
     }
 
@@ -225,10 +244,15 @@ impl RuleDef {
             annotations: pairs(&self.annotations),
             clear: text(&self.clear),
             for_: text(&self.for_),
+            forget: text(&self.forget),
             id: self.id.as_str().trim(),
             keep_firing_for: text(&self.keep_firing_for),
             key: self.key.as_ref().map(|key| key.iter().map(|column| column.as_str().trim()).collect()),
             labels: pairs(&self.labels),
+            no_data: self.no_data.as_ref().map(|said| Silence {
+                after: said.after.as_str().trim().into(),
+                action: said.action.as_str().trim().into(),
+            }),
             repeat: text(&self.repeat),
             severity: text(&self.severity),
             sql: self.sql.as_str().trim(),
@@ -249,6 +273,8 @@ struct Body<'a> {
     clear: Option<&'a str>,
     #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
     for_: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forget: Option<&'a str>,
     id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     keep_firing_for: Option<&'a str>,
@@ -257,12 +283,24 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     labels: BTreeMap<&'a str, &'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    no_data: Option<Silence<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     repeat: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     severity: Option<&'a str>,
     sql: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     when: Option<&'a str>,
+}
+
+/// `no_data` of a body.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Silence<'a> {
+    #[serde(borrow)]
+    after: Cow<'a, str>,
+    #[serde(borrow, rename = "do")]
+    action: Cow<'a, str>,
 }
 
 /// The same, to read. A member that is there is a text: null is none.
@@ -275,6 +313,8 @@ struct Read<'a> {
     clear: Option<Cow<'a, str>>,
     #[serde(borrow, default, rename = "for", deserialize_with = "there")]
     for_: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "there")]
+    forget: Option<Cow<'a, str>>,
     #[serde(borrow)]
     id: Cow<'a, str>,
     #[serde(borrow, default, deserialize_with = "there")]
@@ -283,6 +323,8 @@ struct Read<'a> {
     key: Option<Vec<Cow<'a, str>>>,
     #[serde(borrow, default)]
     labels: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "there")]
+    no_data: Option<Silence<'a>>,
     #[serde(borrow, default, deserialize_with = "there")]
     repeat: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "there")]

@@ -11,7 +11,7 @@ use crate::model::ruleset::{Item, ItemKind};
 
 use super::Limits;
 use super::block::{self, Member, Part};
-use super::definition::{RowDef, RowsDef, RuleDef, RuleSetDef, StreamDef, TableBody, TableDef};
+use super::definition::{NoDataDef, RowDef, RowsDef, RuleDef, RuleSetDef, StreamDef, TableBody, TableDef};
 use super::parse::created_name;
 use super::report::Problem;
 use super::text::Text;
@@ -32,10 +32,13 @@ const RULE_FIELDS: &[&str] = &[
     "labels",
     "annotations",
     "key",
+    "no_data",
+    "forget",
 ];
+const NO_DATA_FIELDS: &[&str] = &["after", "do"];
 /// Fields that the language has and this version does not: to pass over one would change what a
 /// rule means.
-const LATER_FIELDS: &[&str] = &["no_data", "levels", "times", "active", "inhibited_by", "shadow", "forget"];
+const LATER_FIELDS: &[&str] = &["levels", "times", "active", "inhibited_by", "shadow"];
 
 /// Reads a rule file.
 ///
@@ -438,6 +441,8 @@ impl Reader {
                 "labels" => found.labels = self.pairs(&item, name, value),
                 "annotations" => found.annotations = self.pairs(&item, name, value),
                 "key" => found.key = self.names(&item, value),
+                "no_data" => found.no_data = self.no_data(&item, value),
+                "forget" => found.forget = self.text(&item, name, value),
                 _ => self.unknown(&item, key, RULE_FIELDS),
             }
         }
@@ -448,6 +453,29 @@ impl Reader {
             }
         }
         (self.found.len() == before).then_some(found)
+    }
+
+    fn no_data(&mut self, item: &str, node: &Node) -> Option<NoDataDef> {
+        let Value::Map(members) = &node.value else {
+            self.wrong(item, "no_data", node, "a mapping with `after` and `do`");
+            return None;
+        };
+        let (mut after, mut action) = (None, None);
+        for (key, value) in members {
+            match key.text().unwrap_or("") {
+                "after" => after = self.text(item, "no_data.after", value),
+                "do" => action = self.text(item, "no_data.do", value),
+                _ => self.unknown(item, key, NO_DATA_FIELDS),
+            }
+        }
+        for field in NO_DATA_FIELDS {
+            if !members.iter().any(|(key, _)| key.text() == Some(*field)) {
+                let place = members.first().map_or(node.place(), |(key, _)| key.place());
+                let problem = Problem::new("missing-field", place, format!("`no_data` has no `{field}`"));
+                self.error(item, "no_data", problem.hint("write `no_data: {after: 5m, do: fire}`"));
+            }
+        }
+        Some(NoDataDef { after: after?, action: action? })
     }
 
     fn id(&mut self, item: &str, node: &Node) -> Text {

@@ -38,6 +38,7 @@ mod scalar;
 pub mod shape;
 mod share;
 mod side;
+mod silence;
 mod skeleton;
 mod stream;
 mod syntax;

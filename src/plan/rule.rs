@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::absence::NoData;
 use crate::model::alerting::{AlertShape, AlertSpec, RuleKind, Template};
 use crate::model::diagnostic::Place;
 use crate::model::label::{Labels, OWN_LABELS};
@@ -122,6 +123,8 @@ pub(super) struct Context<'a> {
     pub(super) limits: &'a Limits,
     /// State or occurrence.
     pub(super) kind: RuleKind,
+    /// What happens where a key gives no data.
+    pub(super) no_data: Option<NoData>,
     /// The rule's own labels.
     pub(super) labels: Labels,
     /// The hash of the rule's text.
@@ -183,6 +186,7 @@ pub(super) fn bind(
         when,
         clear,
     };
+    binder.check_silence(def, &shape, report);
     let alert = AlertSpec { rule: def.id.as_str().into(), hash, shape: Arc::new(alert) };
     (Some(RulePlan::new(state, alert, shape)), binder.slots)
 }
@@ -225,7 +229,7 @@ fn alert(
     visible: usize,
     report: &mut Report,
 ) -> AlertShape {
-    let Context { ruleset, kind, labels, .. } = context;
+    let Context { ruleset, kind, labels, no_data, .. } = context;
     let invisible = columns.split_off(visible.min(columns.len()));
     for (name, _) in &def.labels {
         if key.iter().any(|column| *column.label == *name.as_str()) {
@@ -249,7 +253,8 @@ fn alert(
     let names =
         template::Names { columns: &columns, invisible: &invisible, labels: &known, severity: &severity };
     let annotations = annotations(def, &names, report);
-    AlertShape { ruleset: ruleset.clone(), kind, severity, labels, annotations, key, columns, cadence: None }
+    let ruleset = ruleset.clone();
+    AlertShape { ruleset, kind, severity, labels, annotations, key, columns, cadence: None, no_data }
 }
 
 fn annotations(def: &RuleDef, names: &template::Names<'_>, report: &mut Report) -> Vec<(Arc<str>, Template)> {

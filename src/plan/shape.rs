@@ -110,6 +110,7 @@ impl RulePlan {
             key: Vec::new(),
             columns: Vec::new(),
             cadence: None,
+            no_data: None,
         };
         let shape = Shape {
             from: From { sides: Vec::new(), joins: Vec::new(), at_close: false },
@@ -160,6 +161,21 @@ impl Shape {
     /// The stream that is the first side of FROM.
     pub fn stream(&self) -> usize {
         self.streams().next().map_or(0, |(_, stream)| stream)
+    }
+
+    /// The side of FROM that is its only stream, where its alerts are told apart by the KEY of that stream,
+    /// which is in this slot; where the stream has none, where all its readings share one alert.
+    pub fn keyed_by(&self, key: Option<usize>) -> Option<usize> {
+        let mut streams = self.streams();
+        let (side, _) = streams.next()?;
+        let group = |at: usize| self.window.as_ref().and_then(|window| window.group.get(at));
+        let own = match (&*self.key, key) {
+            ([], None) => true,
+            ([Expr::Field(from, slot)], Some(key)) => (*from, *slot) == (side, key),
+            ([Expr::Group(at)], Some(key)) => group(*at) == Some(&Expr::Field(side, key)),
+            _ => false,
+        };
+        (own && streams.next().is_none()).then_some(side)
     }
 
     /// Takes the constants out that may differ from rule to rule, in the order of [`Self::each`]. NULL,

@@ -35,7 +35,12 @@ pub(super) fn of(def: &RuleDef) -> Option<Skeleton> {
             found.scan(text.as_str(), false)?;
         }
     }
-    for text in [&def.for_, &def.keep_firing_for, &def.repeat, &def.severity] {
+    if let Some(said) = &def.no_data {
+        found.text.push(END);
+        found.whole(&said.after)?;
+        found.whole(&said.action)?;
+    }
+    for text in [&def.forget, &def.for_, &def.keep_firing_for, &def.repeat, &def.severity] {
         found.text.push(END);
         text.iter().try_for_each(|text| found.whole(text))?;
     }

@@ -11,10 +11,13 @@ use crate::wire::{transition::transition_to_wire, v1};
 /// Bytes of the largest body; a hub takes messages of four times that.
 const LARGEST: usize = 1 << 20;
 
-/// A transition as the outbox keeps it. The texts of one that is too large are cut, and say how
-/// long they were; its identity is that of the whole texts.
+/// A transition as the outbox keeps it. One that is too large goes without evidence, and if that does not
+/// help, its texts are cut, and say how long they were; its identity is that of the whole texts.
 pub fn encode(boot_id: &str, transition: &Transition) -> Vec<u8> {
     let mut wire = transition_to_wire(0, boot_id, transition);
+    if wire.encoded_len() > LARGEST {
+        wire.evidence = None;
+    }
     if wire.encoded_len() > LARGEST {
         cut_texts(&mut wire);
     }
@@ -77,6 +80,7 @@ mod tests {
             starts_at: Timestamp::default(),
             occurred_at: Timestamp::default(),
             recorded_at: Timestamp::default(),
+            evidence: None,
         }
     }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::v1;
 use crate::model::label::Labels;
 use crate::model::time::Timestamp;
-use crate::model::transition::{State, Transition};
+use crate::model::transition::{Evidence, Reading, State, Transition};
 use crate::model::value::Value;
 
 /// A transition as it travels, under the sequence number that the spool gave it.
@@ -33,7 +33,24 @@ pub fn transition_to_wire(seq: u64, boot_id: &str, transition: &Transition) -> v
         occurred_at: transition.occurred_at.micros(),
         recorded_at: transition.recorded_at.micros(),
         boot_id: boot_id.to_owned(),
+        evidence: transition.evidence.as_ref().map(|seen| evidence_to_wire(seen, transition.occurred_at)),
     }
+}
+
+fn evidence_to_wire(evidence: &Evidence, occurred_at: Timestamp) -> v1::Evidence {
+    let reading = |reading: &Reading| v1::Reading {
+        before: occurred_at.micros().wrapping_sub(reading.at.micros()),
+        values: reading.values.iter().map(value_to_wire).collect(),
+    };
+    v1::Evidence {
+        columns: evidence.columns.iter().map(ToString::to_string).collect(),
+        readings: evidence.readings.iter().map(reading).collect(),
+    }
+}
+
+/// When a reading was, of a transition that occurred then.
+pub fn reading_at(reading: &v1::Reading, occurred_at: i64) -> Timestamp {
+    Timestamp::from_micros(occurred_at.wrapping_sub(reading.before))
 }
 
 /// The name of a state on the wire, as screens and JSON show it. A state that is younger than
@@ -84,7 +101,7 @@ pub fn value_from_wire(value: &v1::Value) -> Value {
 
 fn state_to_wire(state: State) -> v1::transition::State {
     match state {
-        State::Firing => v1::transition::State::Firing,
+        State::Firing | State::Silent => v1::transition::State::Firing,
         State::Resolved(_) => v1::transition::State::Resolved,
         State::Occurred => v1::transition::State::Occurred,
     }
@@ -145,12 +162,24 @@ mod tests {
                 starts_at: Timestamp::from_micros(1),
                 occurred_at: Timestamp::from_micros(2),
                 recorded_at: Timestamp::from_micros(3),
+                evidence: Some(Evidence {
+                    columns: vec!["t".into(), "state".into()],
+                    readings: vec![Reading {
+                        at: Timestamp::from_micros(-7),
+                        values: vec![Value::Float(1.5), Value::Null],
+                    }],
+                }),
             },
         );
         assert_eq!(state_name(wire.state), "resolved");
         assert_eq!(wire.reason, "rule_changed");
         assert_eq!((wire.seq, wire.starts_at, wire.occurred_at, wire.recorded_at), (7, 1, 2, 3));
         assert_eq!(wire.labels["alertname"], "hot");
+        let evidence = wire.evidence.unwrap();
+        assert_eq!(evidence.columns, ["t", "state"]);
+        assert_eq!(evidence.readings[0].before, 9);
+        assert_eq!(reading_at(&evidence.readings[0], wire.occurred_at).micros(), -7);
+        assert_eq!(value_from_wire(&evidence.readings[0].values[0]), Value::Float(1.5));
         assert_eq!(state_name(99), "state-99");
     }
 }

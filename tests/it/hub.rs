@@ -86,6 +86,8 @@ async fn a_session_takes_each_transition_once() {
     assert_eq!(alerts.len(), 2);
     assert_eq!(alerts[0]["values"].to_string(), r#"{"a":1,"t":50.5}"#);
     assert_eq!(alerts[0]["starts_at"], "2020-07-12T00:01:34.5Z");
+    let readings = json!([{ "at": "2020-07-12T00:01:34Z", "values": [49.5] }]);
+    assert_eq!(alerts[0]["evidence"], json!({ "columns": ["t"], "readings": readings }));
     assert!(desk.text("/metrics").await.contains("weir_hub_duplicates_total 2\n"));
 
     drop(gw);

@@ -52,11 +52,17 @@ fn rule(kind: usize, at: i64, timers: usize) -> String {
     };
     let timer = ["", "\n    for: 3s", "\n    keep_firing_for: 4s", "\n    for: 2s\n    keep_firing_for: 2s"]
         [timers % 4];
-    format!("  - id: r{kind}\n    sql: {sql}\n    {rest}{timer}\n")
+    let silence = match (timers / 4, kind % 12) {
+        (0, _) | (_, 4 | 10) => "",
+        (1, _) => "\n    no_data: {after: 5s, do: fire}",
+        (2, _) => "\n    no_data: {after: 6s, do: resolve}\n    forget: 9s",
+        _ => "\n    no_data: {after: 4s, do: fire}\n    forget: 20s",
+    };
+    format!("  - id: r{kind}\n    sql: {sql}\n    {rest}{timer}{silence}\n")
 }
 
 fn rules() -> impl Strategy<Value = String> {
-    let kinds = prop::collection::btree_map(0..24_usize, (0..4_i64, 0..4_usize), 1..12);
+    let kinds = prop::collection::btree_map(0..24_usize, (0..4_i64, 0..16_usize), 1..12);
     kinds.prop_map(|kinds| {
         let rules = kinds.into_iter().map(|(kind, (at, timers))| rule(kind, at, timers));
         rules.fold(STREAMS.to_owned(), |text, rule| text + &rule)

@@ -136,6 +136,13 @@ pub(super) fn transition(seq: u64, device: &str) -> v1::Transition {
         occurred_at: 1_594_512_094_500_000,
         recorded_at: 1_594_512_094_500_000,
         boot_id: "boot".to_owned(),
+        evidence: Some(v1::Evidence {
+            columns: vec!["t".to_owned()],
+            readings: vec![v1::Reading {
+                before: 500_000,
+                values: vec![v1::Value { kind: Some(v1::value::Kind::Float(49.5)) }],
+            }],
+        }),
         ..Default::default()
     }
 }

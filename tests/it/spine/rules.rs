@@ -42,9 +42,16 @@ async fn a_bad_set_is_refused_with_its_place_and_what_runs_runs_on() {
     let set = &status["core"]["rulesets"][0];
     assert_eq!(set["revision"], 1, "{set}");
     assert_ne!(set["attempted"], set["hash"]);
-    site.broker.publish("plant/m1/t", r#"{"v": 61}"#, &["-q", "1"]);
+    for v in [50, 58, 61] {
+        site.broker.publish("plant/m1/t", &format!(r#"{{"v": {v}}}"#), &["-q", "1"]);
+    }
     let fired = site.transitions(1).await;
     assert_eq!((&fired[0]["rule"], &fired[0]["state"]), (&"hot".into(), &"firing".into()));
+    let evidence = &fired[0]["evidence"];
+    let readings = evidence["readings"].as_array().unwrap();
+    let values: Vec<f64> = readings.iter().map(|reading| reading["values"][0].as_f64().unwrap()).collect();
+    assert_eq!((&evidence["columns"][0], values.as_slice()), (&"v".into(), &[50.0, 58.0, 61.0][..]), "{evidence}");
+    assert_eq!(readings[2]["at"], fired[0]["occurred_at"]);
     assert_eq!(fired[0]["annotations"]["summary"], "m1 at 61");
 }
 

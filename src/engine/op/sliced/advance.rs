@@ -45,6 +45,7 @@ impl Store {
 
     /// Does what is due in a lane by this time; says whether the lane is to be looked at again.
     fn expire(&mut self, work: &mut Work<'_>, at: usize, look: Mark, most: usize) -> bool {
+        let waited_for = self.lanes.get(at).and_then(|lane| self.deadline(lane));
         let Some(lane) = self.lanes.get_mut(at) else { return false };
         let before = (lane.progress.reached(), lane.next_end, lane.forced);
         match self.mode {
@@ -84,9 +85,9 @@ impl Store {
         let Some(lane) = self.lanes.get_mut(at) else { return false };
         let moved = (lane.progress.reached(), lane.next_end, lane.forced) != before;
         (0..lane.tracks.len()).for_each(|one| lane.forget_dues(one));
-        moved
-            || lane.has_ripe()
-            || self.lanes.get(at).and_then(|lane| self.deadline(lane)).is_some_and(|deadline| deadline > look)
+        let ripe = lane.has_ripe();
+        let waits_for = self.lanes.get(at).and_then(|lane| self.deadline(lane));
+        moved || ripe || waits_for.is_some_and(|deadline| deadline > look || Some(deadline) != waited_for)
     }
 
     /// Sees to it that a lane is looked at by its deadline, and counts those that wait for nothing.

@@ -107,8 +107,8 @@ impl Roll {
     pub(super) fn take_out(&mut self, slice: &Slice, uses: &[usize]) {
         for (part, at) in self.parts.iter_mut().zip(uses) {
             if let Part::Total(total) = part {
-                // What is no extreme can be.
-                let _ = total.unmerge(&slice.partials[*at]);
+                let taken = total.unmerge(&slice.partials[*at]);
+                debug_assert!(taken, "what is no extreme can be taken away");
             }
         }
     }

@@ -1,0 +1,608 @@
+//! Which keys of a stream are silent, once for all its rules: when each was heard of last, and what it
+//! said then. A rule whose WHERE is true of that last reading is told when the silence has become as long
+//! as it allows.
+//!
+//! A reading only moves the time of its key: the queue holds one deadline a key, which is never too late,
+//! and is set right when it comes to the front.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::time::Duration;
+
+use hashbrown::HashTable;
+
+use super::budget::{Budget, weight};
+use super::expr::{Env, Scope, holds, value};
+use super::feed::{Feed, is_early};
+use super::gate::{Gate, terms};
+use super::index::{Candidate, Condition, Index, Standing};
+use super::layout::Layout;
+use super::snapshot::{Reader, SnapshotError, Writer};
+use super::{Config, Context, Engine, join};
+use crate::model::absence::{Absence, NoData, OnSilence};
+use crate::model::fold::fold;
+use crate::model::label::as_label;
+use crate::model::row::Row;
+use crate::model::time::{Mono, Now, Timestamp};
+use crate::model::value::Value;
+use crate::plan::logical::{Expr, Plan, RulePlan};
+
+/// The first byte of what [`Engine::snapshot_presence`] writes.
+const FORMAT: u8 = 1;
+/// Times that are no further apart are the same moment.
+const MOMENT: Duration = Duration::from_secs(1);
+
+/// The keys of a stream.
+#[derive(Debug)]
+pub(super) struct Presence {
+    most: usize,
+    /// The rules that go by it, by their WHERE alone.
+    index: Index,
+    /// Of each the silence that it allows, µs.
+    readers: BTreeMap<u32, i64>,
+    /// How many rules allow each of these silences.
+    afters: BTreeMap<i64, usize>,
+    /// How many forget a key after each of these.
+    forgets: BTreeMap<i64, usize>,
+    keys: Vec<Option<Known>>,
+    free: Vec<u32>,
+    places: HashTable<u32>,
+    /// A deadline and whose it is; valid where it is the one that the key itself has.
+    queue: BinaryHeap<Reverse<(i64, u32)>>,
+    budget: Budget,
+    /// Whether rules came that have not heard of any silence.
+    fresh: bool,
+    /// Readings of keys that found no room.
+    pub(super) refused: u64,
+}
+
+/// One key.
+#[derive(Clone, Debug)]
+struct Known {
+    label: Box<str>,
+    /// When it was heard of last: by the monotonic clock, µs, and by the calendar.
+    seen: i64,
+    wall: Timestamp,
+    /// Its newest reading.
+    time: Timestamp,
+    row: Vec<Value>,
+    /// The longest silence that was told since, µs; 0 for none.
+    told: i64,
+    /// Its deadline in the queue.
+    due: i64,
+}
+
+/// What came of a reading.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Noted {
+    /// A deadline that was not there before.
+    pub(super) due: Option<i64>,
+    /// Whether there is something that a restart should know.
+    pub(super) changed: bool,
+    /// Whether there was no room.
+    pub(super) refused: bool,
+}
+
+/// A key whose silence has lasted longer than one span, and as long as another.
+struct Silence {
+    key: u32,
+    told: i64,
+    lasts: i64,
+}
+
+fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn mark(mono: Mono) -> i64 {
+    i64::try_from(mono.micros()).unwrap_or(i64::MAX)
+}
+
+/// What a rule says of silence, where a silence changes anything.
+pub(super) fn expects(rule: &RulePlan) -> Option<NoData> {
+    rule.alert.no_data.filter(|no_data| no_data.action != OnSilence::Keep)
+}
+
+impl Presence {
+    fn new(early: Vec<bool>, config: &Config) -> Self {
+        Self {
+            most: config.max_groups.max(1),
+            index: Index::new(early),
+            readers: BTreeMap::new(),
+            afters: BTreeMap::new(),
+            forgets: BTreeMap::new(),
+            keys: Vec::new(),
+            free: Vec::new(),
+            places: HashTable::new(),
+            queue: BinaryHeap::new(),
+            budget: Budget::new(config.max_bytes),
+            fresh: false,
+            refused: 0,
+        }
+    }
+
+    /// Takes note of a reading. A key is learned from one that a rule can care for.
+    pub(super) fn note(&mut self, key: Option<usize>, row: &Row, now: Now) -> Noted {
+        let label = as_label(key.and_then(|slot| row.slots.get(slot)).unwrap_or(&Value::Null));
+        let hash = fold(label.as_bytes());
+        let known = self.places.find(hash, |at| is(&self.keys, *at, &label)).copied();
+        let Some(at) = known else { return self.learn(&label, hash, row, now) };
+        let Some(Some(known)) = self.keys.get_mut(at as usize) else { return Noted::default() };
+        (known.seen, known.wall) = (mark(now.mono), now.wall);
+        let mut noted = Noted::default();
+        if row.time >= known.time {
+            known.time = row.time;
+            self.budget.give(weight(&known.row));
+            known.row.clone_from(&row.slots);
+            if !self.budget.take(weight(&known.row)) {
+                keep_only(&mut known.row, key);
+                self.budget.charge(weight(&known.row));
+                self.refused += 1;
+                noted.refused = true;
+            }
+        }
+        if known.told != 0 {
+            known.told = 0;
+            noted.due = self.expect(at);
+            noted.changed = true;
+        }
+        noted
+    }
+
+    fn learn(&mut self, label: &str, hash: u64, row: &Row, now: Now) -> Noted {
+        let mut candidates = Vec::new();
+        self.index.candidates(&row.slots, &mut candidates);
+        if candidates.is_empty() {
+            return Noted::default();
+        }
+        let known = Known {
+            label: label.into(),
+            seen: mark(now.mono),
+            wall: now.wall,
+            time: row.time,
+            row: row.slots.clone(),
+            told: 0,
+            due: i64::MAX,
+        };
+        match self.put(known, hash) {
+            Some(at) => Noted { due: self.expect(at), changed: true, refused: false },
+            None => {
+                self.refused += 1;
+                Noted { refused: true, ..Noted::default() }
+            }
+        }
+    }
+
+    /// Gives a key a place; `None` where there is none.
+    fn put(&mut self, known: Known, hash: u64) -> Option<u32> {
+        if self.places.len() >= self.most || !self.budget.take(known.bytes()) {
+            return None;
+        }
+        let at = match self.free.pop() {
+            Some(at) => at,
+            None => {
+                self.keys.push(None);
+                u32::try_from(self.keys.len() - 1).ok()?
+            }
+        };
+        *self.keys.get_mut(at as usize)? = Some(known);
+        let keys = &self.keys;
+        let rehash = |at: &u32| keys.get(*at as usize).and_then(Option::as_ref).map_or(0, Known::hash);
+        self.places.insert_unique(hash, at, rehash);
+        Some(at)
+    }
+
+    fn forget(&mut self, at: u32) {
+        let Some(known) = self.keys.get_mut(at as usize).and_then(Option::take) else { return };
+        self.budget.give(known.bytes());
+        self.free.push(at);
+        if let Ok(entry) = self.places.find_entry(known.hash(), |other| *other == at) {
+            entry.remove();
+        }
+    }
+
+    /// Puts the next deadline of a key into the queue, which it returns.
+    fn expect(&mut self, at: u32) -> Option<i64> {
+        self.expect_from(at, i64::MIN)
+    }
+
+    /// The same, where time has come so far.
+    fn expect_from(&mut self, at: u32, now: i64) -> Option<i64> {
+        let known = self.keys.get(at as usize)?.as_ref()?;
+        let due = known.seen.saturating_add(self.next(known.told)).max(now);
+        self.keys.get_mut(at as usize)?.as_mut()?.due = due;
+        self.queue.push(Reverse((due, at)));
+        // Whoever was silent and came back left a deadline behind.
+        if self.queue.len() > 2 * self.places.len() + 64 {
+            let keys = &self.keys;
+            let valid = |(due, at): (i64, u32)| {
+                keys.get(at as usize).and_then(Option::as_ref).is_some_and(|known| known.due == due)
+            };
+            self.queue.retain(|Reverse(entry)| valid(*entry));
+        }
+        Some(due)
+    }
+
+    /// The silence at which there is something to do, where one was told already.
+    fn next(&self, told: i64) -> i64 {
+        let after = self.afters.range((Excluded(told), Unbounded)).next();
+        after.or(self.forgets.last_key_value()).map_or(i64::MAX, |(span, _)| *span)
+    }
+
+    /// When there is something to do. It may turn out that there is not.
+    fn due(&self) -> Option<i64> {
+        self.queue.peek().map(|Reverse((due, _))| *due)
+    }
+
+    /// The next key that was silent for long enough by now.
+    fn pop(&mut self, now: i64) -> Option<Silence> {
+        while let Some(Reverse((due, at))) =
+            self.queue.peek().copied().filter(|Reverse((due, _))| *due <= now)
+        {
+            self.queue.pop();
+            let Some(known) = self.keys.get_mut(at as usize).and_then(Option::as_mut) else { continue };
+            if known.due != due {
+                continue;
+            }
+            let (told, lasts) = (known.told, now.saturating_sub(known.seen));
+            let reached = self.afters.range((Excluded(told), Included(lasts.max(told)))).next_back();
+            let reached = reached.map(|(span, _)| *span);
+            known.told = reached.unwrap_or(told);
+            if reached.is_none() && self.forgets.last_key_value().is_some_and(|(span, _)| *span <= lasts) {
+                self.forget(at);
+                return Some(Silence { key: at, told, lasts: told });
+            }
+            self.expect(at);
+            if reached.is_some() {
+                return Some(Silence { key: at, told, lasts });
+            }
+        }
+        None
+    }
+
+    /// Lets every key begin as one of which nothing was told: the rules are others. Who was told before hears
+    /// nothing new.
+    fn tell_again(&mut self) {
+        self.fresh = false;
+        self.queue.clear();
+        for at in 0..u32::try_from(self.keys.len()).unwrap_or(u32::MAX) {
+            if let Some(Some(known)) = self.keys.get_mut(at as usize) {
+                known.told = 0;
+                self.expect(at);
+            }
+        }
+    }
+
+    fn add(&mut self, reader: u32, no_data: NoData, condition: Condition) {
+        let (after, forget) = (micros(no_data.after), micros(no_data.forget));
+        self.index.insert(reader, condition);
+        self.readers.insert(reader, after);
+        *self.afters.entry(after).or_default() += 1;
+        *self.forgets.entry(forget).or_default() += 1;
+        self.fresh = true;
+    }
+
+    fn remove(&mut self, reader: u32, no_data: NoData, condition: &Condition) {
+        self.index.remove(reader, condition);
+        self.readers.remove(&reader);
+        for (counts, span) in [(&mut self.afters, no_data.after), (&mut self.forgets, no_data.forget)] {
+            if let Some(count) = counts.get_mut(&micros(span)) {
+                *count -= 1;
+                if *count == 0 {
+                    counts.remove(&micros(span));
+                }
+            }
+        }
+    }
+
+    /// The rules that may have to hear of a silence, in their order.
+    fn candidates(&mut self, silence: &Silence, all: bool, out: &mut Vec<Candidate>) {
+        out.clear();
+        let Some(Some(known)) = self.keys.get(silence.key as usize) else { return };
+        if all {
+            out.extend(self.readers.keys().map(|reader| Candidate::new(*reader, Standing::Open)));
+        } else {
+            self.index.candidates(&known.row, out);
+        }
+        let readers = &self.readers;
+        out.retain(|candidate| {
+            readers
+                .get(&candidate.reader())
+                .is_some_and(|after| silence.told < *after && *after <= silence.lasts)
+        });
+    }
+
+    /// Whether a row of which only some slots are known can be one to learn a key from.
+    pub(super) fn cares(&self, known: &[(usize, &Value)]) -> bool {
+        self.index.cares(known)
+    }
+
+    /// Knows these keys and no others.
+    fn start_with(&mut self, keys: Vec<Known>, most: usize, now: i64) {
+        (self.keys, self.free) = (Vec::new(), Vec::new());
+        self.places.clear();
+        self.queue.clear();
+        self.budget = Budget::new(most);
+        for known in keys {
+            let hash = known.hash();
+            if self.places.find(hash, |at| is(&self.keys, *at, &known.label)).is_none()
+                && let Some(at) = self.put(known, hash)
+            {
+                self.expect_from(at, now);
+            }
+        }
+    }
+
+    fn write(&self, now: Now, out: &mut Writer) {
+        let known = || self.keys.iter().flatten();
+        out.len(known().count());
+        for known in known() {
+            out.run(known.label.as_bytes());
+            out.i64(mark(now.mono).saturating_sub(known.seen));
+            out.time(known.wall);
+            out.time(known.time);
+            out.values(&known.row);
+            out.i64(known.told);
+        }
+    }
+}
+
+/// Reads what [`Presence::write`] wrote, of rows whose slots are read like this.
+fn read(
+    from: &mut Reader<'_>,
+    (was, is): (&Layout, &Layout),
+    now: Now,
+    at_once: bool,
+) -> Result<Vec<Known>, SnapshotError> {
+    let remap = is.from(was);
+    let mut keys = Vec::new();
+    for _ in 0..from.len()? {
+        let label = from.text()?.into();
+        let (silent, wall, time) = (from.i64()?, from.time()?, from.time()?);
+        let row = remap.row(&from.values()?.into()).to_vec();
+        let told = from.i64()?;
+        // What came while nobody listened is not known: a silence that was not told of begins anew.
+        let silent = if at_once || told != 0 { silent } else { 0 };
+        let seen = mark(now.mono).saturating_sub(silent);
+        let wall = if silent == 0 { now.wall } else { wall };
+        keys.push(Known { label, seen, wall, time, row, told, due: i64::MAX });
+    }
+    Ok(keys)
+}
+
+impl Known {
+    fn hash(&self) -> u64 {
+        fold(self.label.as_bytes())
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.label.len() + weight(&self.row)
+    }
+}
+
+fn is(keys: &[Option<Known>], at: u32, label: &str) -> bool {
+    keys.get(at as usize).and_then(Option::as_ref).is_some_and(|known| *known.label == *label)
+}
+
+/// Lets go of all values of a row but one.
+fn keep_only(row: &mut [Value], key: Option<usize>) {
+    let others = row.iter_mut().enumerate().filter(|(slot, _)| Some(*slot) != key);
+    others.for_each(|(_, value)| *value = Value::Null);
+}
+
+/// For which readings of its stream the rule must be asked, by WHERE alone.
+fn condition(rule: &RulePlan, gate: Gate) -> Condition {
+    if rule.from.sides.len() == 1 && rule.analytics.is_empty() {
+        gate.filter_condition(rule)
+    } else {
+        Condition::open()
+    }
+}
+
+/// Lets a rule hear of the silence of its stream's keys, if it wants to.
+pub(super) fn enlist(feeds: &mut [Feed], plan: &Plan, config: &Config, (at, gate): (usize, Gate)) {
+    let Some(rule) = plan.rules.get(at) else { return };
+    let (Some(no_data), Ok(reader)) = (expects(rule), u32::try_from(at)) else { return };
+    let (Some(feed), Some(stream)) = (feeds.get_mut(rule.stream()), plan.streams.get(rule.stream())) else {
+        return;
+    };
+    let early = || stream.fields.iter().map(is_early).collect();
+    let presence = feed.presence.get_or_insert_with(|| Box::new(Presence::new(early(), config)));
+    if presence.index.slots() != stream.fields.len() {
+        presence.index.reads(early());
+    }
+    presence.add(reader, no_data, condition(rule, gate));
+}
+
+/// Takes back what [`enlist`] did, of the same plan.
+pub(super) fn delist(feeds: &mut [Feed], plan: &Plan, (at, gate): (usize, Gate)) {
+    let Some(rule) = plan.rules.get(at) else { return };
+    let (Some(no_data), Ok(reader)) = (expects(rule), u32::try_from(at)) else { return };
+    let Some(presence) = feeds.get_mut(rule.stream()).and_then(|feed| feed.presence.as_mut()) else { return };
+    presence.remove(reader, no_data, &condition(rule, gate));
+}
+
+impl Feed {
+    /// Goes on with the keys that are known, for the rules that go by them by now.
+    pub(super) fn expect(&mut self) {
+        match &mut self.presence {
+            Some(presence) if presence.readers.is_empty() => self.presence = None,
+            Some(presence) if presence.fresh => presence.tell_again(),
+            _ => {}
+        }
+    }
+}
+
+impl Engine {
+    /// Tells of keys that were silent for as long as a rule allows, in the order of time. Costs next to
+    /// nothing before [`Self::next_deadline`]. What is due at the very instant of a row is due after it, so
+    /// it is asked for behind the rows of that instant.
+    pub fn silences(&mut self, now: Now, out: &mut Vec<Absence>) {
+        let due = mark(now.mono);
+        if self.silence_due.is_none_or(|first| first > due) {
+            return;
+        }
+        for stream in 0..self.feeds.len() {
+            let Some(mut presence) = self.feeds[stream].presence.take() else { continue };
+            let mut candidates = std::mem::take(&mut self.candidates);
+            while let Some(silence) = presence.pop(due) {
+                self.changed = true;
+                presence.candidates(&silence, !self.config.index, &mut candidates);
+                let Some(Some(known)) = presence.keys.get(silence.key as usize) else { continue };
+                let absent = |candidate: &Candidate| self.absence(candidate.reader() as usize, known, now);
+                out.extend(candidates.iter().filter_map(absent));
+            }
+            self.candidates = candidates;
+            self.feeds[stream].presence = Some(presence);
+        }
+        self.look_for_silence();
+    }
+
+    /// When [`Self::silences`] should be called.
+    pub(super) fn silence_due(&self) -> Option<Mono> {
+        self.silence_due.map(|due| Mono::from_micros(u64::try_from(due).unwrap_or(0)))
+    }
+
+    /// Notes when a key is silent for long enough at the earliest.
+    pub(super) fn look_for_silence(&mut self) {
+        let presences = self.feeds.iter().filter_map(|feed| feed.presence.as_ref());
+        self.silence_due = presences.filter_map(|presence| presence.due()).min();
+    }
+
+    /// What a rule is told of a silent key; `None` where WHERE is not true of its last reading.
+    fn absence(&self, at: usize, known: &Known, now: Now) -> Option<Absence> {
+        let ctx = Context::new(&self.plan, at, &self.config);
+        let (rule, gate) = (ctx.rule, self.gates.get(at)?);
+        let env = Env { params: &rule.params, now: now.wall, at: known.time, ..Env::default() };
+        let own: [&[Value]; 1] = [&known.row];
+        let passes = if rule.from.sides.len() == 1 && rule.analytics.is_empty() {
+            gate.passes(rule, Scope::row(&own, &[], &env))
+        } else if rule.from.at_close {
+            asked(rule, |expr| is_of(expr, |side| side == 0), Scope::row(&own, &[], &env))
+        } else {
+            let (rows, _) = join::at_entry(ctx, &self.tables, &known.row, &env);
+            rows.iter().any(|sides| asked(rule, |expr| is_of(expr, |_| true), Scope::row(sides, &[], &env)))
+        };
+        if !passes {
+            return None;
+        }
+        let stream = self.plan.streams.get(rule.stream())?;
+        let key: Box<[Value]> = match (rule.key.is_empty(), stream.key) {
+            (false, Some(slot)) => [known.row.get(slot).cloned().unwrap_or_default()].into(),
+            _ => Box::default(),
+        };
+        let column = |expr: &Expr| {
+            if gate.is_plain() {
+                value(expr, Scope::row(&own, &[], &env))
+            } else if rule.key.first() == Some(expr) {
+                key.first().cloned().unwrap_or_default()
+            } else {
+                Value::Null
+            }
+        };
+        let values = rule.project.iter().take(rule.visible).map(column).collect();
+        let at_time = known.time.plus(now.wall.since(known.wall));
+        Some(Absence { rule: at, key, values, at: at_time })
+    }
+
+    /// Goes on with the keys of the streams of another engine, where they are the same.
+    pub(super) fn take_over_presences(&mut self, feeds: &mut [Feed], plan: &Plan) {
+        let before = plan.streams.iter().zip(feeds);
+        let before = before.filter_map(|(stream, feed)| {
+            let keys: Vec<Known> = feed.presence.take()?.keys.into_iter().flatten().collect();
+            Some((stream.signature(), (Layout::of(stream), keys)))
+        });
+        let mut before: HashMap<String, (Layout, Vec<Known>)> = before.collect();
+        for (stream, feed) in self.plan.streams.iter().zip(&mut self.feeds) {
+            let Some(presence) = &mut feed.presence else { continue };
+            let Some((was, keys)) = before.remove(&stream.signature()) else { continue };
+            let remap = Layout::of(stream).from(&was);
+            for known in keys {
+                let row = remap.row(&known.row.into()).to_vec();
+                let known = Known { row, ..known };
+                let hash = known.hash();
+                presence.put(known, hash);
+            }
+            presence.tell_again();
+        }
+        self.look_for_silence();
+    }
+
+    /// The keys of the streams whose silence rules go by, as bytes. A silence is written as a distance from
+    /// `now`.
+    pub fn snapshot_presence(&self, now: Now) -> Vec<u8> {
+        let known = || {
+            let streams = self.plan.streams.iter().zip(&self.feeds);
+            streams.filter_map(|(stream, feed)| Some((stream, feed.presence.as_ref()?)))
+        };
+        let mut out = Writer::default();
+        out.u8(FORMAT);
+        out.time(now.wall);
+        out.len(known().count());
+        for (stream, presence) in known() {
+            out.run(stream.signature().as_bytes());
+            let mut state = Writer::default();
+            Layout::of(stream).write(&mut state);
+            presence.write(now, &mut state);
+            out.run(&state.into_bytes());
+        }
+        out.into_bytes()
+    }
+
+    /// Takes over what [`Self::snapshot_presence`] wrote, for the streams that are the same, in the place of
+    /// the keys that are known. A silence that was not told of goes on where this is the moment at which it
+    /// was written, by the calendar; else it begins anew, as nobody knows what came in between.
+    ///
+    /// # Errors
+    /// Where the bytes are no snapshot that this program reads. Nothing has changed then.
+    pub fn restore_presence(&mut self, bytes: &[u8], now: Now) -> Result<(), SnapshotError> {
+        let mut from = Reader::new(bytes);
+        match from.u8()? {
+            FORMAT => {}
+            other => return Err(SnapshotError::Version(other)),
+        }
+        let written = from.time()?;
+        let at_once = now.wall.since(written).max(written.since(now.wall)) < MOMENT;
+        let mut saved = HashMap::new();
+        for _ in 0..from.len()? {
+            saved.insert(from.text()?, from.part()?);
+        }
+        if !from.is_at_end() {
+            return Err(from.damaged());
+        }
+        let mut restored = Vec::new();
+        for (at, stream) in self.plan.streams.iter().enumerate() {
+            let Some(mut part) = saved.remove(&*stream.signature()) else { continue };
+            let was = Layout::read(&mut part)?;
+            restored.push((at, read(&mut part, (&was, &Layout::of(stream)), now, at_once)?));
+            if !part.is_at_end() {
+                return Err(part.damaged());
+            }
+        }
+        for (at, keys) in restored {
+            let Some(presence) = self.feeds.get_mut(at).and_then(|feed| feed.presence.as_mut()) else {
+                continue;
+            };
+            presence.start_with(keys, self.config.max_bytes, mark(now.mono));
+        }
+        self.look_for_silence();
+        Ok(())
+    }
+}
+
+/// Whether those terms of WHERE are true that can be asked of a single reading: without analytic functions,
+/// and with names of these sides alone.
+fn asked(rule: &RulePlan, can: impl Fn(&Expr) -> bool, scope: Scope<'_>) -> bool {
+    terms(rule.filter.as_ref()).iter().filter(|term| can(term)).all(|term| holds(term, scope))
+}
+
+fn is_of(expr: &Expr, side: impl Fn(usize) -> bool) -> bool {
+    let mut is = true;
+    expr.walk(&mut |part| match part {
+        Expr::Analytic(_) => is = false,
+        Expr::Field(from, _) => is &= side(*from),
+        _ => {}
+    });
+    is
+}
