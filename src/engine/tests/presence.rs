@@ -73,7 +73,7 @@ proptest! {
         let mut out = Vec::new();
         let mut expected = BTreeSet::new();
         let mut last: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
-        let mut now = 0;
+        let mut now = 1;
         let told = |device: &str, (seen, v): (i64, i64), until: i64| {
             let due = concerned(device, v).into_iter().map(|(rule, after)| (rule, seen + after));
             let due = due.filter(move |(_, due)| *due < until);
