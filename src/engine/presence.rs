@@ -296,6 +296,12 @@ impl Presence {
         }
     }
 
+    /// How many deadlines wait.
+    #[cfg(test)]
+    pub(super) fn deadlines(&self) -> usize {
+        self.queue.len()
+    }
+
     /// The rules that may have to hear of a silence, in their order.
     fn candidates(&mut self, silence: &Silence, all: bool, out: &mut Vec<Candidate>) {
         out.clear();
@@ -487,19 +493,12 @@ impl Engine {
         if !passes {
             return None;
         }
-        let stream = self.plan.streams.get(rule.stream())?;
-        let key: Box<[Value]> = match (rule.key.is_empty(), stream.key) {
-            (false, Some(slot)) => [known.row.get(slot).cloned().unwrap_or_default()].into(),
-            _ => Box::default(),
-        };
-        let column = |expr: &Expr| {
-            if gate.is_plain() {
-                value(expr, Scope::row(&own, &[], &env))
-            } else if rule.key.first() == Some(expr) {
-                key.first().cloned().unwrap_or_default()
-            } else {
-                Value::Null
-            }
+        let scope = Scope::row(&own, &[], &env);
+        let key: Box<[Value]> = rule.key.iter().map(|expr| value(rule.key_expr(expr), scope)).collect();
+        let column = |expr: &Expr| match rule.key.iter().position(|key| key == expr) {
+            Some(at) => key[at].clone(),
+            None if gate.is_plain() => value(expr, scope),
+            None => Value::Null,
         };
         let values = rule.project.iter().take(rule.visible).map(column).collect();
         let at_time = known.time.plus(now.wall.since(known.wall));

@@ -21,6 +21,7 @@ use crate::model::time::Timestamp;
 use crate::model::transition::{Evidence, Reading};
 use crate::model::value::Value;
 use crate::plan::logical::{Expr, Plan};
+use crate::plan::shape::Keyed;
 
 /// Texts are cut to this many bytes.
 const TEXT: usize = 64;
@@ -314,7 +315,7 @@ impl Engine {
         let at = plan.stream();
         let stream = self.plan.streams.get(at)?;
         let recorder = self.feeds.get(at)?.recorder.as_ref()?;
-        let side = plan.keyed_by(stream.key)?;
+        let Keyed { side, at: place } = plan.keyed_by(stream.key)?;
         let mut used = BTreeSet::new();
         plan.each(&mut |expr| {
             expr.walk(&mut |part| {
@@ -327,7 +328,7 @@ impl Engine {
             });
         });
         let used: Vec<usize> = used.into_iter().collect();
-        let label = key.first().map(as_label).unwrap_or_default();
+        let label = place.and_then(|place| key.get(place)).map(as_label).unwrap_or_default();
         let records = recorder.readings(&label).take(most);
         let mut readings: Vec<_> = records.map(|record| (record.at, record.values(&used))).collect();
         if readings.is_empty() {

@@ -7,6 +7,7 @@ mod joins;
 mod kept;
 mod ordered;
 mod output;
+mod presence;
 mod unit;
 
 use std::collections::BTreeMap;
@@ -99,7 +100,7 @@ fn alert(rule: &str, hash: u64, kind: RuleKind) -> AlertSpec {
         key: vec!["device".into()],
         columns: vec!["n".into()],
         cadence: None,
-            no_data: None,
+        no_data: None,
     };
     AlertSpec { rule: rule.into(), hash, shape: Arc::new(shape) }
 }

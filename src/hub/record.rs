@@ -30,7 +30,7 @@ pub struct TransitionRecord {
     pub boot_id: String,
     /// `firing`, `resolved`, `occurred`.
     pub state: String,
-    /// Why it resolved; empty for other states.
+    /// Why it resolved; `no_data` where it fires since its key gave no data; else empty.
     pub reason: String,
     /// The rule set of its rule.
     pub ruleset: String,

@@ -77,6 +77,15 @@ pub struct Shape {
     pub clear: Option<Expr>,
 }
 
+/// How the alerts of a rule go with the KEY of its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keyed {
+    /// The side of FROM that is the stream.
+    pub side: usize,
+    /// Which of the columns of [`Shape::key`] it is; `None` where there is none.
+    pub at: Option<usize>,
+}
+
 impl RulePlan {
     /// A rule of a shape with its constants in it, which become the rule's own.
     pub fn new(state: u64, alert: AlertSpec, mut shape: Shape) -> Self {
@@ -163,19 +172,39 @@ impl Shape {
         self.streams().next().map_or(0, |(_, stream)| stream)
     }
 
-    /// The side of FROM that is its only stream, where its alerts are told apart by the KEY of that stream,
-    /// which is in this slot; where the stream has none, where all its readings share one alert.
-    pub fn keyed_by(&self, key: Option<usize>) -> Option<usize> {
+    /// Whether its alerts are told apart by the KEY of its only stream, which is in this slot, and perhaps by
+    /// more that a reading tells; where the stream has none, whether all its readings share one alert.
+    pub fn keyed_by(&self, key: Option<usize>) -> Option<Keyed> {
         let mut streams = self.streams();
         let (side, _) = streams.next()?;
-        let group = |at: usize| self.window.as_ref().and_then(|window| window.group.get(at));
-        let own = match (&*self.key, key) {
-            ([], None) => true,
-            ([Expr::Field(from, slot)], Some(key)) => (*from, *slot) == (side, key),
-            ([Expr::Group(at)], Some(key)) => group(*at) == Some(&Expr::Field(side, key)),
-            _ => false,
+        let own = |expr: &Expr| {
+            let mut own = true;
+            self.key_expr(expr).walk(&mut |part| match part {
+                Expr::Field(from, _) => own &= *from == side,
+                Expr::Group(_) | Expr::Aggregate(_) | Expr::Analytic(_) | Expr::Column(_) => own = false,
+                Expr::Unnested | Expr::WindowStart | Expr::WindowEnd => own = false,
+                _ => {}
+            });
+            own
         };
-        (own && streams.next().is_none()).then_some(side)
+        let at = match key {
+            None if self.key.is_empty() => None,
+            None => return None,
+            Some(slot) => {
+                let is_key = |expr: &Expr| *self.key_expr(expr) == Expr::Field(side, slot);
+                Some(self.key.iter().position(is_key)?)
+            }
+        };
+        (streams.next().is_none() && self.key.iter().all(own)).then_some(Keyed { side, at })
+    }
+
+    /// A column of the key as an expression over rows.
+    pub fn key_expr<'a>(&'a self, expr: &'a Expr) -> &'a Expr {
+        let group = |at: usize| self.window.as_ref().and_then(|window| window.group.get(at));
+        match expr {
+            Expr::Group(at) => group(*at).unwrap_or(expr),
+            _ => expr,
+        }
     }
 
     /// Takes the constants out that may differ from rule to rule, in the order of [`Self::each`]. NULL,

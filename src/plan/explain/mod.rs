@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::model::absence::{NoData, OnSilence};
 use crate::model::alerting::RuleKind;
 use crate::model::time::format_span;
 
@@ -179,12 +180,22 @@ fn alert(sql: Sql<'_>, terms: Terms) -> Step {
                 .with("clear", clear)
                 .with_some("for", span(for_))
                 .with_some("keep_firing_for", span(keep_firing_for))
+                .with_some("no_data", spec.no_data.map(silence))
         }
         RuleKind::Occurrence { repeat } => Step::new("alert", "an occurrence for each row")
             .with("repeat", span(repeat).unwrap_or_else(|| "every row".to_owned())),
     };
     let labels = spec.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     step.with("key", key).with("severity", &*spec.severity).with_all("labels", labels)
+}
+
+fn silence(no_data: NoData) -> String {
+    let does = match no_data.action {
+        OnSilence::Fire => "fires",
+        OnSilence::Keep => "stays as it is",
+        OnSilence::Resolve => "ends",
+    };
+    format!("{does} after {} of silence", format_span(no_data.after))
 }
 
 #[cfg(test)]
