@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io;
 use std::thread;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 /// The end of a program, announced once to everyone who holds a copy.
@@ -66,6 +66,27 @@ where
 pub fn spawn_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     tokio::task::spawn_blocking(work)
 }
+
+/// Does work on a thread of its own that stands behind all others where there are few cores: what it does may take
+/// longer, and what waits for a core meanwhile takes no longer than without it.
+pub fn behind<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> oneshot::Receiver<T> {
+    let (done, answer) = oneshot::channel();
+    let started = thread(name, move || {
+        // Best effort: a system that does not let it step back does the work all the same.
+        rustix::process::setpriority_process(None, BEHIND).ok();
+        drop(done.send(work()));
+    });
+    if let Err(error) = started {
+        tracing::error!(%error, name, "no thread to be had");
+    }
+    answer
+}
+
+/// A niceness; on Linux it is the thread's own.
+const BEHIND: i32 = 10;
 
 /// Starts a named thread.
 ///

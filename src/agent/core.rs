@@ -36,6 +36,8 @@ pub enum Input {
     Messages(Vec<Message>),
     /// A rule set to run in the place of the one of its name, if any.
     Run(Box<Admitted>),
+    /// The same of a set of which none runs so far, with what it starts from.
+    Start(Box<Admitted>, Box<Fresh>),
     /// A rule set to run no longer.
     Remove(Arc<str>),
     /// Whether every source is connected. While one is not, silence means nothing.
@@ -55,6 +57,26 @@ pub struct Effects {
     pub acks: Vec<AckToken>,
     /// What ran before a change of rules.
     pub replaced: Option<Box<Replaced>>,
+}
+
+/// What a set starts from. With many rules it takes a while to make, so it is made where no message waits
+/// for it.
+#[derive(Debug)]
+pub struct Fresh {
+    decoder: Decoder,
+    engine: Engine,
+    book: Book,
+}
+
+impl Fresh {
+    /// That of a plan, for this agent's core.
+    pub fn new(plan: &Arc<Plan>, agent: &Arc<str>, limits: Limits) -> Self {
+        Self {
+            decoder: Decoder::with_config(plan.streams.clone(), limits.decode),
+            engine: Engine::new(plan.clone(), limits.engine),
+            book: Book::new(agent.clone(), plan.clone()),
+        }
+    }
 }
 
 /// What ran before. It may be large, so it should be dropped where no message waits for it.
@@ -245,7 +267,7 @@ impl Core {
         // What changes rules, or stops the clock that windows wait for, finds nothing waiting.
         let most = match input {
             Input::Messages(_) | Input::Tick | Input::Connected(true) => self.limits.engine.spread,
-            Input::Run(_) | Input::Remove(_) | Input::Connected(false) => usize::MAX,
+            Input::Run(_) | Input::Start(..) | Input::Remove(_) | Input::Connected(false) => usize::MAX,
         };
         self.run_out(due, most, &mut effects);
         match input {
@@ -260,7 +282,8 @@ impl Core {
                     }
                 }
             }
-            Input::Run(admitted) => self.run(*admitted, now, &mut effects),
+            Input::Run(admitted) => self.run(*admitted, None, now, &mut effects),
+            Input::Start(admitted, fresh) => self.run(*admitted, Some(*fresh), now, &mut effects),
             Input::Remove(name) => self.remove(&name, now, &mut effects),
             Input::Connected(connected) => self.idle.set(connected, now.mono),
             Input::Tick => {}
@@ -388,7 +411,7 @@ impl Core {
         closed
     }
 
-    fn run(&mut self, admitted: Admitted, now: Now, effects: &mut Effects) {
+    fn run(&mut self, admitted: Admitted, fresh: Option<Fresh>, now: Now, effects: &mut Effects) {
         let Admitted { name, origin, revision, hash, plan, basis, change, .. } = admitted;
         if let Some(set) = self.sets.get_mut(&name) {
             let before = set.plan.clone();
@@ -409,7 +432,8 @@ impl Core {
             effects.replaced = Some(Box::new(Replaced { plan: before, basis, from, state }));
             return;
         }
-        let mut engine = Engine::new(plan.clone(), self.limits.engine);
+        let fresh = fresh.unwrap_or_else(|| Fresh::new(&plan, &self.agent, self.limits));
+        let Fresh { decoder, mut engine, book } = fresh;
         engine.seed(set_seed(self.seed, &name));
         let set = Set {
             origin,
@@ -417,9 +441,9 @@ impl Core {
             hash,
             attempted: hash,
             basis,
-            decoder: Decoder::with_config(plan.streams.clone(), self.limits.decode),
+            decoder,
             engine,
-            book: Book::new(self.agent.clone(), plan.clone()),
+            book,
             ceilings: Ceilings::default(),
             evidence: self.limits.evidence,
             agent: self.agent.clone(),

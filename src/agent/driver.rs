@@ -19,7 +19,7 @@ use crate::model::topic::minimal_cover;
 use crate::spool::{self, Commit, Durability, Loaded, Spool, StoredSetChange};
 use crate::uplink::{self, Outbox, Request, Standing};
 
-use super::core::{Core, Effects, Input, Replaced};
+use super::core::{Core, Effects, Fresh, Input, Replaced};
 use super::meter::Stage;
 use super::snapshot::Journaled;
 use super::status::{self, CoreStatus};
@@ -43,7 +43,8 @@ pub(super) enum Command {
     /// The uplink's questions.
     Uplink(Request),
     /// Run a set; answered when that is durable, with what ran before, to be dropped.
-    Run(Box<Admitted>, oneshot::Sender<Option<Box<Replaced>>>),
+    /// Where none of its name runs, it may come with what it starts from.
+    Run(Box<Admitted>, Option<Box<Fresh>>, oneshot::Sender<Option<Box<Replaced>>>),
     /// Run a set no longer; answered when that is durable.
     Remove(Arc<str>, oneshot::Sender<()>),
     /// A set was refused in the place of this one.
@@ -376,10 +377,14 @@ impl Driver {
         let now = self.clock.now();
         match command {
             Command::Uplink(request) => self.uplink(request)?,
-            Command::Run(mut admitted, done) => {
+            Command::Run(mut admitted, fresh, done) => {
                 let body = std::mem::take(&mut admitted.stored);
                 let stored = StoredSetChange { name: admitted.name.clone(), body: Some(body) };
-                drop(done.send(self.swap(Input::Run(admitted), stored, now)?));
+                let input = match fresh {
+                    Some(fresh) => Input::Start(admitted, fresh),
+                    None => Input::Run(admitted),
+                };
+                drop(done.send(self.swap(input, stored, now)?));
             }
             Command::Remove(name, done) => {
                 let stored = StoredSetChange { name: name.clone(), body: None };

@@ -153,7 +153,15 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
     let identity =
         Identity { agent: agent.clone(), boot_id, labels: config.agent.labels.clone().into_iter().collect() };
     let directory = config.rules.directory.clone();
-    let rules = rules::Rules { directory, desired: wanted, reports, commands: commands.clone(), refused };
+    let rules = rules::Rules {
+        agent: agent.clone(),
+        limits,
+        directory,
+        desired: wanted,
+        reports,
+        commands: commands.clone(),
+        refused,
+    };
 
     let mut uplink =
         tasks::spawn("uplink", uplink::run(config.hub.clone(), identity, port, clock, uplink_stop.clone()));

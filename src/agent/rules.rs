@@ -11,9 +11,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::control::{self, Admitted, directory, store};
 use crate::model::ruleset::{ContentHash, Desired, DesiredSet, Origin, Outcome, RuleReport};
-use crate::plan::Limits;
+use crate::plan;
 use crate::tasks::{self, Stop};
 
+use super::core::{Fresh, Limits};
 use super::driver::{Command, RunningSet};
 use super::status::RefusedFile;
 
@@ -22,6 +23,9 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// The task that changes what runs.
 pub(super) struct Rules {
+    pub(super) agent: Arc<str>,
+    /// What the core holds to.
+    pub(super) limits: Limits,
     pub(super) directory: Option<PathBuf>,
     /// What the hub wants.
     pub(super) desired: mpsc::Receiver<Desired>,
@@ -101,18 +105,20 @@ impl Rules {
             None => None,
         };
         let attempted = desired.hash;
-        let compiled = tasks::spawn_blocking(move || {
+        let starting = self.starting(before.is_none());
+        let compiled = tasks::behind("rules", move || {
             let kept = texts.and_then(|bytes| store::decode(&bytes)).map(|stored| stored.items);
             let items = control::assemble(&desired, kept.as_deref().unwrap_or_default()).map_err(Box::new)?;
             let (name, revision) = (&desired.name, desired.revision);
-            control::admit(name, Origin::Hub, revision, &items, before.as_ref(), &Limits::default())
+            control::admit(name, Origin::Hub, revision, &items, before.as_ref(), &plan::Limits::default())
+                .map(starting)
         });
         match compiled.await.map_err(|_| Gone)? {
             // It is sent again, whole.
             Err(report) if report.outcome == Outcome::Failed => Ok(*report),
-            Ok(admitted) => {
+            Ok((admitted, fresh)) => {
                 let report = admitted.report();
-                self.start(admitted).await?;
+                self.start(admitted, fresh).await?;
                 Ok(report)
             }
             Err(mut report) => {
@@ -166,9 +172,11 @@ impl Rules {
             tried.insert(name.clone(), file.hash);
             let (set, file) = (name.clone(), file.clone());
             let before = running.get(name).map(|set| set.compiled.clone());
-            let compiled = tasks::spawn_blocking(move || {
+            let starting = self.starting(before.is_none());
+            let compiled = tasks::behind("rules", move || {
                 let text = file.text()?;
-                Ok(control::admit_file_on(&set, &text, before.as_ref(), &Limits::default()))
+                Ok(control::admit_file_on(&set, &text, before.as_ref(), &plan::Limits::default())
+                    .map(starting))
             });
             let compiled = match compiled.await.map_err(|_| Gone)? {
                 Ok(compiled) => compiled,
@@ -180,8 +188,8 @@ impl Rules {
                 }
             };
             match compiled {
-                Ok(admitted) if running.get(name).is_some_and(|set| set.hash == admitted.hash) => {}
-                Ok(admitted) => self.start(admitted).await?,
+                Ok((admitted, _)) if running.get(name).is_some_and(|set| set.hash == admitted.hash) => {}
+                Ok((admitted, fresh)) => self.start(admitted, fresh).await?,
                 Err(report) => {
                     let why: Vec<String> = report.diagnostics.iter().map(ToString::to_string).collect();
                     tracing::warn!(
@@ -207,8 +215,20 @@ impl Rules {
         Ok(())
     }
 
+    /// Makes what a set starts from, where none of its name runs.
+    fn starting(
+        &self,
+        is_new: bool,
+    ) -> impl FnOnce(Admitted) -> (Admitted, Option<Box<Fresh>>) + Send + 'static {
+        let (agent, limits) = (self.agent.clone(), self.limits);
+        move |admitted| {
+            let fresh = is_new.then(|| Box::new(Fresh::new(&admitted.plan, &agent, limits)));
+            (admitted, fresh)
+        }
+    }
+
     /// Lets an admitted set run, and waits until that is durable.
-    async fn start(&self, admitted: Admitted) -> Result<(), Gone> {
+    async fn start(&self, admitted: Admitted, fresh: Option<Box<Fresh>>) -> Result<(), Gone> {
         tracing::info!(
             ruleset = %admitted.name,
             origin = admitted.origin.name(),
@@ -217,7 +237,7 @@ impl Rules {
             "rule set runs"
         );
         // What ran before is dropped here, where no message waits for it.
-        self.ask(|done| Command::Run(Box::new(admitted), done)).await.map(drop)
+        self.ask(|done| Command::Run(Box::new(admitted), fresh, done)).await.map(drop)
     }
 
     async fn running(&self) -> Result<Running, Gone> {
