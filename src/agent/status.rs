@@ -1,6 +1,5 @@
 //! The agent's figures: what `weir status` shows, and what `/metrics` and the hub's report are made of.
 
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 

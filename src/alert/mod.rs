@@ -378,7 +378,9 @@ impl Book {
     pub fn snapshot(&self, now: Now) -> Vec<(Arc<str>, SavedState)> {
         let mut all: Vec<(&u64, &Instance)> = self.instances.iter().collect();
         all.sort_unstable_by_key(|(id, _)| **id);
-        all.into_iter().map(|(_, i)| ((&self.specs[i.rule].rule).into(), SavedState::of(i, now.mono))).collect()
+        all.into_iter()
+            .map(|(_, i)| ((&self.specs[i.rule].rule).into(), SavedState::of(i, now.mono)))
+            .collect()
     }
 
     /// Whether a rule had no room for a key since this was last asked.
