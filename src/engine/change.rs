@@ -146,7 +146,9 @@ impl Engine {
                 begin.push(at);
             }
         }
-        self.units.begin((&self.plan, &self.gates), &self.config, begin.iter().copied(), self.seed);
+        if !begin.is_empty() {
+            self.units.begin((&self.plan, &self.gates), &self.config, begin.iter().copied(), self.seed);
+        }
         for rule in begin {
             if self.units.leads(rule) {
                 self.list(rule);

@@ -1,6 +1,6 @@
 //! Rule text in, checked plan out, or every diagnostic at once. Runs nothing.
 //!
-//! `file` reads YAML into texts, `parse` reads texts into `syntax`, `declare` and `bind` resolve
+//! `file` reads YAML into texts, rule by rule, `parse` reads texts into `syntax`, `declare` and `bind` resolve
 //! names and types, `rule` and `compile` put the plan of `logical` together. A finding is a
 //! diagnostic with the place where a person can mend it.
 

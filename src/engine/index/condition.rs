@@ -67,7 +67,19 @@ impl Condition {
     }
 
     /// Where both are true.
-    pub(in crate::engine) fn and(self, other: Self) -> Self {
+    pub(in crate::engine) fn and(mut self, mut other: Self) -> Self {
+        if let ([own], [more]) = (self.any.as_mut_slice(), other.any.as_mut_slice()) {
+            // As almost every condition is: nothing is copied.
+            own.exact &= more.exact;
+            let known = own.atoms.len();
+            own.atoms.reserve_exact(more.atoms.len());
+            for atom in more.atoms.drain(..) {
+                if !own.atoms[..known].contains(&atom) {
+                    own.atoms.push(atom);
+                }
+            }
+            return self.simplified();
+        }
         if self.any.len().saturating_mul(other.any.len()) > MAX_CONJUNCTIONS {
             // The shorter one holds back more.
             let kept = if self.any.len() <= other.any.len() { self } else { other };

@@ -99,8 +99,13 @@ fn a_stream_that_is_declared_otherwise_is_planned_whole() {
     let running = compile("set", &set(&rules, ""), &limits);
     let def = set(&rules, ", KEY='device'");
     let before = running.plan.clone().unwrap();
-    let next =
-        recompile("set", &(&def).into(), &hashes(&def), &limits, &Running { plan: &before, basis: &running.basis });
+    let next = recompile(
+        "set",
+        &(&def).into(),
+        &hashes(&def),
+        &limits,
+        &Running { plan: &before, basis: &running.basis },
+    );
     assert!(next.touched.is_none());
     assert_eq!(shown(&next), shown(&compile("set", &def, &limits)));
 }
