@@ -147,7 +147,7 @@ rules:
   - {id: up, sql: \"SELECT device, temperature, state FROM typed\", when: temperature > -100}
   - {id: held, sql: \"SELECT device, temperature FROM typed\", when: temperature > 1000, clear: temperature < -100}
   - {id: waits, sql: \"SELECT device, site FROM typed\", when: \"device LIKE 'd%'\", for: 1000h}
-  - {id: told, sql: SELECT device, temperature FROM typed WHERE temperature > -100, repeat: 1h}
+  - {id: told, sql: \"SELECT device, temperature FROM typed WHERE temperature > -100\", repeat: 1h}
 ";
 
 #[test]
@@ -179,6 +179,6 @@ fn an_alert_that_goes_on_allocates_nothing() {
     let set = core.set("set").unwrap();
     let counts: Vec<(u64, u64)> = set.alert_counts().iter().map(|c| (c.firing, c.pending)).collect();
     let keys = counts[0].0;
-    assert!(keys > 10);
+    assert_eq!(keys, 7);
     assert_eq!(counts, [(keys, 0), (keys, 0), (0, keys), (0, 0)]);
 }
