@@ -150,7 +150,10 @@ impl Mark {
     /// That of a text.
     #[inline]
     pub(super) fn of_text(text: &[u8]) -> Self {
-        Self { brief: Brief::of(text), len: u32::try_from(text.len()).unwrap_or(Self::TEXTS).min(Self::TEXTS) }
+        Self {
+            brief: Brief::of(text),
+            len: u32::try_from(text.len()).unwrap_or(Self::TEXTS).min(Self::TEXTS),
+        }
     }
 
     /// From here on a length is none, but says what the value is.

@@ -14,6 +14,7 @@ mod axis;
 mod cluster;
 mod condition;
 mod slab;
+mod way;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
@@ -24,6 +25,7 @@ use self::atom::Mark;
 use self::axis::{Rest, Tail};
 use self::cluster::{Members, Spot};
 use self::slab::Slab;
+use self::way::{Cluster, Place, Way};
 
 pub(super) use self::atom::{Atom, Test};
 pub(super) use self::condition::{Condition, Conjunction, Terms, is_total};
@@ -104,24 +106,6 @@ impl Default for Root {
     }
 }
 
-/// A slot, or the first bytes of its text, that clusters are told apart by.
-#[derive(Clone, Copy, Debug)]
-struct Way {
-    slot: u32,
-    /// How many bytes of the text; `None` is the whole value.
-    prefix: Option<u32>,
-    clusters: usize,
-}
-
-/// The entries with one access predicate.
-#[derive(Debug)]
-struct Cluster {
-    way: u32,
-    mark: Mark,
-    value: Value,
-    members: Members,
-}
-
 /// A conjunction that is more than an equality and a threshold.
 #[derive(Debug)]
 struct Residual {
@@ -156,57 +140,6 @@ pub(super) struct Placed {
     pub(super) cluster: usize,
     /// How many of them are sorted like this one.
     pub(super) beside: usize,
-}
-
-impl Way {
-    /// The mark of the value that a row has here; `None` where no cluster can have it.
-    #[inline]
-    fn mark(self, value: &Value) -> Option<Mark> {
-        match (self.prefix, value) {
-            (None, value) => Mark::of(value),
-            (Some(length), Value::Str(text)) => text.as_bytes().get(..length as usize).map(Mark::of_text),
-            (Some(_), _) => None,
-        }
-    }
-
-    fn leads(self, constant: &Value, value: &Value) -> bool {
-        match (self.prefix, constant, value) {
-            (None, constant, value) => atom::same(constant, value),
-            (Some(_), Value::Str(prefix), Value::Str(text)) => text.as_bytes().starts_with(prefix.as_bytes()),
-            (Some(_), ..) => false,
-        }
-    }
-}
-
-/// Where a cluster stands, or would.
-#[derive(Debug)]
-struct Place {
-    at: u32,
-    way: Way,
-    mark: Mark,
-    value: Value,
-}
-
-impl Place {
-    fn hash(&self) -> u64 {
-        self.mark.hash(self.at)
-    }
-
-    fn is(&self, cluster: &Cluster) -> bool {
-        cluster.is(self.at, self.way, self.mark, &self.value)
-    }
-}
-
-impl Cluster {
-    /// Whether it is the one of this way for a value with this mark.
-    #[inline]
-    fn is(&self, at: u32, way: Way, mark: Mark, value: &Value) -> bool {
-        self.mark == mark && self.way == at && (mark.is_whole() || way.leads(&self.value, value))
-    }
-
-    fn hash(&self) -> u64 {
-        self.mark.hash(self.way)
-    }
 }
 
 impl Index {
