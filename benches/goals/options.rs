@@ -20,6 +20,7 @@ pub(crate) struct Options {
     pub(crate) docs: bool,
     pub(crate) sizes: Vec<usize>,
     pub(crate) window_sizes: Vec<usize>,
+    pub(crate) hopping_slices: Vec<usize>,
     pub(crate) events: usize,
     pub(crate) rounds: usize,
     pub(crate) budget_ns: u64,
@@ -39,6 +40,7 @@ impl Options {
             docs: false,
             sizes: SIZES.to_vec(),
             window_sizes: vec![20, 300, 1_000, 8_000],
+            hopping_slices: vec![60, 600, 3_600],
             events: 16_384,
             rounds: 9,
             budget_ns: 40_000_000,
@@ -64,6 +66,7 @@ impl Options {
         Self {
             sizes: vec![1, 20],
             window_sizes: vec![3, 6],
+            hopping_slices: vec![20],
             events: 50,
             rounds: 1,
             budget_ns: 10_000_000,

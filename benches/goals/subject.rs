@@ -57,6 +57,10 @@ impl Decoding {
     /// All rows of messages, to be kept.
     pub(crate) fn rows(&mut self, messages: &[Message]) -> Vec<Row> {
         let mut kept = Vec::with_capacity(messages.len());
+        // Who has run for a while has seen every topic.
+        for message in messages {
+            self.message(message);
+        }
         for message in messages {
             self.message(message);
             kept.extend(self.rows.iter().map(|(_, row)| row.clone()));
@@ -81,6 +85,14 @@ impl Evaluating {
     /// The same, where the clock closes windows in parts, about so many at once.
     pub(crate) fn in_parts(plan: &Arc<Plan>, spread: usize) -> Self {
         let engine = Engine::new(plan.clone(), Config { spread, ..Config::default() });
+        Self { engine, clock: Clock::default(), seen: Vec::new() }
+    }
+
+    /// The same, with room for whatever there is.
+    pub(crate) fn roomy(plan: &Arc<Plan>) -> Self {
+        let most = usize::MAX / 2;
+        let config = Config { max_states: most, max_bytes: most, ..Config::default() };
+        let engine = Engine::new(plan.clone(), config);
         Self { engine, clock: Clock::default(), seen: Vec::new() }
     }
 

@@ -4,7 +4,7 @@ use weir::model::row::Row;
 use weir::model::time::Timestamp;
 
 use crate::Report;
-use crate::ceiling::windows::Windows;
+use crate::ceiling::windows::{Hopping, Windows};
 use crate::figures::Figures;
 use crate::options::Options;
 use crate::subject::{self, Decoding, Evaluating, Slots};
@@ -39,6 +39,15 @@ pub(crate) fn run(options: &Options, report: &mut Report) {
     }
     report.show(figures);
     println!("a prototype's hand loop: 8 ns");
+    let title = "a window that hops by one slice: a row and an end, in CPU nanoseconds".to_owned();
+    let mut figures = Figures::new("hopping", title, &["slices", "keys", "engine", "hand", "ratio"]);
+    for slices in options.hopping_slices.iter().copied() {
+        let keys = DEVICES.min(600_000 / slices);
+        let (ours, hand) = hopping(slices, keys, options);
+        let cells = [slices.to_string(), keys.to_string(), short(ours), short(hand), short(ours / hand)];
+        figures.row(cells);
+    }
+    report.show(figures);
     let stall = short(stall(options) / 1e6);
     println!("the longest stall of an end of {DEVICES} keys × 20 windows: {stall} ms, of at most 1\n");
     let (Some((few, _)), Some((many, hand))) = (measured.first(), measured.last()) else { return };
@@ -82,6 +91,51 @@ fn contest(count: usize, aggregates: &[&str], options: &Options) -> (f64, f64) {
                 hand_time += WINDOW_STEP_MS * 1_000;
                 let (key, value) = values[i % values.len()];
                 hand.push(key, value, hand_time);
+            }
+            std::hint::black_box(hand.matched);
+        }),
+    ];
+    let times = race(options.window_effort(), contestants);
+    (times[0], times[1])
+}
+
+/// Ours and the ceiling for windows of so many slices, each of which holds one row of each key: nanoseconds
+/// for a row and the end of a window.
+fn hopping(slices: usize, keys: usize, options: &Options) -> (f64, f64) {
+    const LIMIT: f64 = 1e9;
+    let plan = subject::plan(&workload::hopping_text(slices));
+    let mut events = workload::events(ROWS);
+    events.iter_mut().enumerate().for_each(|(i, event)| event.device = i % keys);
+    let mut rows = Decoding::new(&plan).rows(&workload::messages(&events));
+    let own = Slots::of(&plan);
+    let values: Vec<f64> = rows.iter().map(|row| Slots::number(row, own.temperature)).collect();
+    let mut engine = Evaluating::roomy(&plan);
+    let mut hand = Hopping::new(keys, slices);
+    // Every key once a second: one after the other, and each time the rows before go on with others.
+    let rounds = ROWS / keys * keys;
+    let (mut sent, mut pushed) = (0, 0);
+    let mut own_row = |engine: &mut Evaluating, sent: usize| {
+        let row: &mut Row = &mut rows[sent % rounds];
+        row.time = Timestamp::from_micros(start() + (sent / keys) as i64 * 1_000_000 + (sent % keys) as i64);
+        engine.row(row);
+    };
+    // Until the windows are full.
+    for _ in 0..=slices * keys {
+        own_row(&mut engine, sent);
+        hand.push(pushed % keys, values[pushed % rounds], LIMIT);
+        (sent, pushed) = (sent + 1, pushed + 1);
+    }
+    let contestants: Vec<Contestant<'_>> = vec![
+        Box::new(|range| {
+            for _ in range {
+                own_row(&mut engine, sent);
+                sent += 1;
+            }
+        }),
+        Box::new(|range| {
+            for _ in range {
+                hand.push(pushed % keys, values[pushed % rounds], LIMIT);
+                pushed += 1;
             }
             std::hint::black_box(hand.matched);
         }),

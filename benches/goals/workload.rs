@@ -214,6 +214,14 @@ pub(crate) fn window_text(count: usize, aggregates: &[&str]) -> String {
     text
 }
 
+/// A rule file with one rule over a window of so many slices of a second, which no window fulfils.
+pub(crate) fn hopping_text(slices: usize) -> String {
+    let columns = "SELECT device, avg(temperature) AS t, max(temperature) AS m FROM readings";
+    let window = format!("HOPPINGWINDOW(ss, {slices}, 1)");
+    let having = "avg(temperature) > 1000000";
+    format!("{STREAM}  - {{id: h, sql: \"{columns} GROUP BY device, {window} HAVING {having}\"}}\n")
+}
+
 /// The thresholds of window rules.
 pub(crate) fn window_limits(count: usize) -> impl Iterator<Item = f64> {
     (0..count).map(move |i| RANGE + i as f64 * 40.0 / count as f64)

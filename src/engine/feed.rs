@@ -80,6 +80,12 @@ impl Feed {
         None
     }
 
+    /// The one rule that there is, where every row can matter to it.
+    #[inline]
+    pub(super) fn only(&self) -> Option<Candidate> {
+        if self.all.is_none() && self.awake.is_empty() { self.index.only() } else { None }
+    }
+
     /// Every rule that a row can matter to, each once, in their order.
     pub(super) fn candidates(&mut self, slots: &[Value], out: &mut Vec<Candidate>) {
         if let Some(all) = &self.all {
@@ -97,8 +103,9 @@ impl Feed {
 
     /// Whether a row is older than one of its key that came before, which it notes.
     pub(super) fn is_older(&mut self, spec: &StreamSpec, row: &Row) -> bool {
+        let Some(recent) = &mut self.recent else { return false };
         let key = spec.key.and_then(|slot| row.slots.get(slot)).unwrap_or(&Value::Null);
-        self.recent.as_mut().is_some_and(|recent| recent.is_older(key, row.time))
+        recent.is_older(key, row.time)
     }
 }
 

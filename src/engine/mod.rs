@@ -326,9 +326,13 @@ impl Engine {
             self.limited |= noted.refused;
         }
         let older = feed.is_older(spec, row);
+        let from = out.len();
+        if let Some(candidate) = feed.only() {
+            self.ask(candidate, (stream, row, older), now, out);
+            return in_order(out, from);
+        }
         let mut candidates = std::mem::take(&mut self.candidates);
         feed.candidates(&row.slots, &mut candidates);
-        let from = out.len();
         for candidate in &candidates {
             self.ask(*candidate, (stream, row, older), now, out);
         }
@@ -353,6 +357,15 @@ impl Engine {
         let Some(unit) = list.get_mut(at).and_then(Option::as_mut) else { return };
         let clock = self.config.nanos.filter(|_| self.sampler.is_due());
         let began = clock.map(|clock| clock());
+        if let op::Operator::Sliced(sliced) = &mut unit.operator
+            && sliced.is_quick(row, candidate.is_proved(), Mark::of(now.mono), &mut unit.ledger.budget)
+        {
+            self.changed = true;
+            if let (Some(clock), Some(began)) = (clock, began) {
+                unit.count_nanos(clock().saturating_sub(began));
+            }
+            return;
+        }
         let ctx = Context::new(&self.plan, leader, &self.config);
         let Unit { rules, operator, ledger, account, .. } = unit;
         let (gate, proved) = (self.gates[leader], candidate.is_proved());
@@ -369,8 +382,7 @@ impl Engine {
         work.account.late = work.account.late.min(late + 1);
         self.limited |= work.note(refused);
         if let (Some(clock), Some(began)) = (clock, began) {
-            let took = clock().saturating_sub(began).saturating_mul(Sampler::EACH);
-            account.ns = account.ns.saturating_add(took / rules.len() as u64);
+            unit.count_nanos(clock().saturating_sub(began));
         }
         self.changed |= unit.has_state(ctx);
         look(looks, at, unit);

@@ -131,6 +131,12 @@ impl Awake {
         });
     }
 
+    /// Whether there are none.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.always.is_empty() && self.by_label.is_empty()
+    }
+
     /// Gives every reader that a row must be shown; perhaps one twice.
     pub(super) fn of(&self, slots: &[Value], mut give: impl FnMut(u32, Standing)) {
         self.always.iter().for_each(|reader| give(*reader, Standing::Open));

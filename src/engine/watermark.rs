@@ -15,6 +15,10 @@ use crate::model::value::Value;
 pub(super) struct Mark(i64);
 
 impl Mark {
+    /// Behind every other.
+    pub(super) const NEVER: Self = Self(i64::MAX);
+
+    #[inline]
     pub(super) fn of(mono: Mono) -> Self {
         Self(i64::try_from(mono.micros()).unwrap_or(i64::MAX))
     }

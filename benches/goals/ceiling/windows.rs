@@ -7,6 +7,50 @@ use std::collections::VecDeque;
 /// Slices a window looks back over: tumbling by one, hopping by five and by ten.
 const SPANS: [usize; 3] = [1, 5, 10];
 
+/// One window that hops by a slice over many slices: what comes is added and what goes taken away, and of the
+/// greatest those are kept that none behind them surpasses.
+pub(crate) struct Hopping {
+    slices: usize,
+    keys: Vec<Hop>,
+    /// Windows whose mean was above the limit.
+    pub(crate) matched: u64,
+}
+
+#[derive(Clone, Default)]
+struct Hop {
+    past: VecDeque<f64>,
+    sum: f64,
+    most: VecDeque<(u64, f64)>,
+    at: u64,
+}
+
+impl Hopping {
+    /// A window of so many slices for each key.
+    pub(crate) fn new(keys: usize, slices: usize) -> Self {
+        Self { slices, keys: vec![Hop::default(); keys], matched: 0 }
+    }
+
+    /// The one value of a key in a slice, at the end of which the key's window ends.
+    pub(crate) fn push(&mut self, key: usize, value: f64, limit: f64) {
+        let hop = &mut self.keys[key];
+        if hop.past.len() == self.slices {
+            hop.sum -= hop.past.pop_front().unwrap_or_default();
+        }
+        hop.at += 1;
+        if hop.most.front().is_some_and(|(at, _)| at + self.slices as u64 <= hop.at) {
+            hop.most.pop_front();
+        }
+        while hop.most.back().is_some_and(|(_, most)| *most <= value) {
+            hop.most.pop_back();
+        }
+        hop.most.push_back((hop.at, value));
+        hop.past.push_back(value);
+        hop.sum += value;
+        let most = hop.most.front().map_or(0.0, |(_, most)| *most);
+        self.matched += u64::from(hop.sum / hop.past.len() as f64 > limit && most > limit);
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Partial {
     sum: f64,

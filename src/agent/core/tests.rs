@@ -275,7 +275,7 @@ fn run_spread(rules: &str, steps: &[(usize, i64, i64, usize)], spread: usize) ->
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
     fn windows_that_wait_to_be_closed_tell_the_same(
@@ -293,7 +293,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
     /// A debug build holds what windows of many slices go on with against what the slices come to.
     #[test]

@@ -145,6 +145,15 @@ impl Axis {
         self.first.len() + self.others.iter().map(Vec::len).sum::<usize>()
     }
 
+    /// The one entry that there is, where every row passes it.
+    #[inline]
+    pub(super) fn only(&self) -> Option<Tail> {
+        match &*self.first {
+            [one] if self.by == By::Nothing && self.others.is_empty() => Some(one.tail),
+            _ => None,
+        }
+    }
+
     /// Gives every entry whose threshold the row passes.
     #[inline]
     pub(super) fn passed(&self, slots: &[Value], mut give: impl FnMut(Tail)) {

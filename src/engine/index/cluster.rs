@@ -79,6 +79,12 @@ impl Members {
         self.axes().filter(|axis| axis.by == by).map(Axis::len).sum()
     }
 
+    /// The one entry that there is, where every row passes it.
+    #[inline]
+    pub(super) fn only(&self) -> Option<Tail> {
+        if self.others.is_empty() { self.first.only() } else { None }
+    }
+
     /// Gives every entry whose threshold the row passes.
     #[inline]
     pub(super) fn passed(&self, slots: &[Value], mut give: impl FnMut(Tail)) {

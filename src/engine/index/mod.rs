@@ -191,6 +191,14 @@ impl Index {
         }
     }
 
+    /// The one reader that there is, where every row can matter to it.
+    #[inline]
+    pub(super) fn only(&self) -> Option<Candidate> {
+        let tail = (self.entries == 1).then(|| self.root.0.only())??;
+        let known = tail.rest == Rest::PROVED || tail.rest == Rest::OPAQUE;
+        known.then(|| Candidate::new(tail.reader, tail.rest == Rest::PROVED))
+    }
+
     /// Every reader that a row of these slots can matter to, each once, in their order, in the place of
     /// what `out` held.
     pub(super) fn candidates(&mut self, slots: &[Value], out: &mut Vec<Candidate>) {

@@ -19,14 +19,15 @@ use super::analytic::Analytics;
 use super::budget::Budget;
 use super::layout::{Layout, Remap, fingerprint};
 use super::op::Operator;
+use super::sampler::Sampler;
 use super::snapshot::{Reader, SnapshotError, Writer};
 use super::watermark::Mark;
 use super::work::Ledger;
 use super::{Account, Context};
 use crate::plan::logical::{Analytic, RulePlan};
 
-pub(super) use self::signature::{draws, is_sliceable};
 pub(super) use self::looks::{Look, look};
+pub(super) use self::signature::{draws, is_sliceable};
 pub(super) use self::units::{Units, together};
 
 /// Places of rules; mostly it is one.
@@ -128,6 +129,12 @@ impl Unit {
     /// Starts the generator of its leader anew; rules that draw from it share with nobody.
     pub(super) fn seed(&mut self, seed: u64, rule: &str) {
         self.ledger.random = sequence(seed, rule);
+    }
+
+    /// Counts the nanoseconds that a row took, for all rows that it stands for.
+    pub(super) fn count_nanos(&mut self, nanos: u64) {
+        let took = nanos.saturating_mul(Sampler::EACH) / self.rules.len() as u64;
+        self.account.ns = self.account.ns.saturating_add(took);
     }
 
     /// Whether there is something that a restart would lose.

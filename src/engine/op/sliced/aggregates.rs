@@ -117,6 +117,43 @@ impl Aggregates {
         self.list.iter().map(|measure| Partial::new(&measure.plan)).collect()
     }
 
+    /// Whether a row can be added by nothing but its slots, and certainly finds room.
+    #[inline]
+    pub(super) fn may_add(&self, slots: &[Value]) -> bool {
+        self.list.iter().all(|measure| match measure.takes {
+            Takes::Row => true,
+            // What could have to be remembered as it is takes room of its own.
+            Takes::Slot(slot) => slots.get(slot).is_none_or(|value| {
+                matches!(
+                    value,
+                    Value::Float(_) | Value::Int(_) | Value::Null | Value::Bool(_) | Value::Time(_)
+                )
+            }),
+            Takes::Expr => false,
+        })
+    }
+
+    /// Adds such a row to what there is of each.
+    #[inline]
+    pub(super) fn add_slots(
+        &self,
+        partials: &mut [Partial],
+        slots: &[Value],
+        order: u64,
+        budget: &mut Budget,
+    ) {
+        for (partial, measure) in partials.iter_mut().zip(&self.list) {
+            match measure.takes {
+                Takes::Slot(slot) => {
+                    if let Some(value) = slots.get(slot) {
+                        partial.add(value, order, budget);
+                    }
+                }
+                Takes::Row | Takes::Expr => partial.count(),
+            }
+        }
+    }
+
     /// Adds a row to what there is of each; says how many had no room for it.
     #[inline]
     pub(super) fn add(&mut self, partials: &mut [Partial], row: Intake<'_>, budget: &mut Budget) -> u64 {

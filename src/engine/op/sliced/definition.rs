@@ -66,6 +66,11 @@ impl Definition {
         at(floor(time.micros(), self.hop).saturating_add(self.length))
     }
 
+    /// The first time that a window holds that ends behind another.
+    pub(super) fn first_held_behind(&self, closed: Timestamp) -> Timestamp {
+        self.start(self.end_behind(closed))
+    }
+
     /// The end of the first window that ends behind a time, which is the first one that holds it.
     pub(super) fn end_behind(&self, time: Timestamp) -> Timestamp {
         let before = floor(time.micros().saturating_sub(self.length), self.hop);

@@ -223,7 +223,9 @@ impl Track {
         if let Some(last_known) = self.dues.back().map(|(end, _)| *end).filter(|known| *known >= first) {
             let upto = last_known.min(last);
             let at = |end: Timestamp| self.dues.partition_point(|(known, _)| *known < end);
-            let known = at(after(upto)).saturating_sub(at(first));
+            let behind = if upto == last_known { self.dues.len() } else { at(after(upto)) };
+            let begins = self.dues.front().is_some_and(|(known, _)| *known >= first);
+            let known = behind.saturating_sub(if begins { 0 } else { at(first) });
             if i64::try_from(known) == Ok(steps(first, upto) + 1) {
                 rest = after(upto);
             }
@@ -265,7 +267,7 @@ impl Group {
     pub(super) fn place(&self, start: Timestamp, of: Option<&[usize]>) -> Result<usize, usize> {
         match self.slices.back() {
             Some(last) if last.start >= start => {
-                let from = self.slices.partition_point(|slice| slice.start < start);
+                let from = self.first_from(start);
                 let same = self.slices.range(from..).take_while(|slice| slice.start == start);
                 let mut all = same.enumerate();
                 all.find(|(_, slice)| slice.of.as_deref() == of).map(|(at, _)| from + at).ok_or(from)
@@ -274,10 +276,32 @@ impl Group {
         }
     }
 
+    /// The place of the first slice that starts then or later. Mostly there is one for every stretch of time, or
+    /// for every so many.
+    pub(super) fn first_from(&self, start: Timestamp) -> usize {
+        let slices = &self.slices;
+        let (Some(first), Some(last)) = (slices.front(), slices.back()) else { return 0 };
+        if first.start >= start {
+            return 0;
+        }
+        if last.start < start {
+            return slices.len();
+        }
+        let micros = |from: Timestamp, upto: Timestamp| i128::from(upto.micros()) - i128::from(from.micros());
+        let whole = micros(first.start, last.start).max(1);
+        let steps = micros(first.start, start) * (slices.len() as i128 - 1);
+        let guess = usize::try_from((steps + whole - 1) / whole).unwrap_or(0).clamp(1, slices.len() - 1);
+        if slices[guess].start >= start && slices[guess - 1].start < start {
+            return guess;
+        }
+        slices.partition_point(|slice| slice.start < start)
+    }
+
     /// The end of the first window of a definition that ends behind `closed` and has rows; [`NEVER`] where
     /// there is none.
     pub(super) fn end_behind(&self, at: usize, definition: &Definition, closed: Timestamp) -> Timestamp {
-        let from = self.slices.partition_point(|slice| definition.last_end(slice.start) <= closed);
+        // Whatever starts there or later is held by a window that ends behind.
+        let from = self.first_from(definition.first_held_behind(closed));
         let first = self.slices.range(from..).find(|slice| slice.is_of(at));
         first.map_or(NEVER, |slice| definition.end_behind(slice.start.max(closed)))
     }

@@ -35,7 +35,7 @@ use self::aggregates::{Aggregates, Intake};
 use self::close::Scratch;
 use self::definition::{Definition, measures};
 use self::enter::Arrival;
-use self::front::Front;
+use self::front::Fronts;
 use self::heard::Heard;
 use self::lane::{Group, Lane};
 use self::looks::Looks;
@@ -59,6 +59,8 @@ pub(in crate::engine) struct Sliced {
     store: Store,
     /// Whether nothing shows whose window closes first, of several lanes.
     apart: bool,
+    /// Whether nothing is asked of a row but what WHERE does; and that WHERE asks nothing.
+    plain: (bool, bool),
 }
 
 /// Where a row's lane and group are found.
@@ -98,8 +100,7 @@ struct Store {
     aggregates: Aggregates,
     lanes: Table<Lane>,
     groups: Table<Group>,
-    /// By the places of the lanes.
-    fronts: Vec<Option<Front>>,
+    fronts: Fronts,
     looks: Looks,
     /// How many lanes wait for nothing.
     quiet: usize,
@@ -192,7 +193,7 @@ impl Sliced {
             aggregates: Aggregates::default(),
             lanes: Table::new(),
             groups: Table::new(),
-            fronts: Vec::new(),
+            fronts: Fronts::default(),
             looks: Looks::default(),
             quiet: 0,
             windows: 0,
@@ -201,7 +202,7 @@ impl Sliced {
             scratch: Scratch::default(),
             roomy: true,
         };
-        let mut new = Self { key: Key::new(ctx), store, apart: false };
+        let mut new = Self { key: Key::new(ctx), store, apart: false, plain: (false, false) };
         new.run_for(ctx, rules, &mut Budget::new(0));
         new
     }
@@ -210,6 +211,8 @@ impl Sliced {
     pub(super) fn run_for(&mut self, ctx: Context<'_>, rules: &[usize], budget: &mut Budget) {
         self.key = Key::new(ctx);
         self.apart = self.key.tells_apart(ctx, rules);
+        let filters = ctx.rule.window.as_ref().is_some_and(|window| window.filter.is_some());
+        self.plain = (ctx.rule.analytics.is_empty() && !filters, ctx.rule.filter.is_none());
         let store = &mut self.store;
         store.settle_all(budget);
         store.lateness = ctx.lateness(0);
@@ -254,6 +257,24 @@ impl Sliced {
         self.store.groups.len()
     }
 
+    /// Takes a row in, of which may be known that WHERE is true of it, if it only has to be added to the slice
+    /// that the one before it went to. Most are like that.
+    #[inline]
+    pub(in crate::engine) fn is_quick(
+        &mut self,
+        row: &Row,
+        proved: bool,
+        mark: Mark,
+        budget: &mut Budget,
+    ) -> bool {
+        let (plain, open) = self.plain;
+        if !plain || !(open || proved) || row.retained {
+            return false;
+        }
+        let Some(Value::Str(name)) = self.key.name.and_then(|slot| row.slots.get(slot)) else { return false };
+        self.store.is_quick(name, (&row.slots, row.time), mark, budget)
+    }
+
     /// Whether what the clock closes may wait while rows of other lanes come: nothing shows it then, as long as
     /// there is room for all.
     #[inline]
@@ -296,7 +317,7 @@ impl Sliced {
         let passes = work.passes(scope) && window.filter.as_ref().is_none_or(|filter| holds(filter, scope));
         let intake = Intake { slots: &row.slots, scope, order: self.store.next_order };
         let name = self.key.name.and_then(|slot| row.slots.get(slot));
-        if passes && name.is_some_and(|name| self.store.is_quick(work, name, row.time, intake)) {
+        if passes && name.is_some_and(|name| self.store.is_simple(work, name, intake)) {
             return work.settle(&env);
         }
         let values: Vec<Value> = match self.key.group {

@@ -250,7 +250,7 @@ impl Group {
         from: Timestamp,
         upto: Timestamp,
     ) -> impl Iterator<Item = &Slice> {
-        let first = self.slices.partition_point(|slice| slice.start < from);
+        let first = self.first_from(from);
         let slices = self.slices.range(first..).take_while(move |slice| slice.start < upto);
         slices.filter(move |slice| slice.is_of(definition))
     }

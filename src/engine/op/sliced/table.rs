@@ -193,14 +193,22 @@ impl<T: Keyed> Table<T> {
         }
     }
 
+    /// The same of a name that is one text.
+    #[inline]
+    pub(super) fn hash_text(&self, name: &str) -> u64 {
+        let mut hasher = Fold(self.seed);
+        hasher.write(name.as_bytes());
+        hasher.finish()
+    }
+
     /// The same of a name that is one value.
     #[inline]
-    pub(super) fn hash_one(&self, name: &Value) -> u64 {
-        let mut hasher = Fold(self.seed);
-        match name {
-            Value::Str(text) => hasher.write(text.as_bytes()),
-            other => other.hash(&mut hasher),
+    fn hash_one(&self, name: &Value) -> u64 {
+        if let Value::Str(text) = name {
+            return self.hash_text(text);
         }
+        let mut hasher = Fold(self.seed);
+        name.hash(&mut hasher);
         hasher.finish()
     }
 }
