@@ -187,7 +187,7 @@ fn companion(spec: &AlertSpec) -> AlertSpec {
         key: Vec::new(),
         columns: vec!["refused".into()],
         cadence: None,
-            no_data: None,
+        no_data: None,
     };
     // No rule can be called so, as an id holds no slash.
     AlertSpec { rule: format!("{}{LIMIT}", spec.rule).into(), hash: spec.hash, shape: Arc::new(shape) }
