@@ -13,7 +13,7 @@ fn book(for_: Duration) -> Book {
         annotations: Vec::new(),
         kind: RuleKind::State { for_, keep_firing_for: Duration::ZERO },
         cadence: None,
-            no_data: None,
+        no_data: None,
     };
     let spec = AlertSpec { rule: "hot".into(), hash: 1, shape: Arc::new(shape) };
     Book::new("gw".into(), Arc::new(vec![spec]))

@@ -310,7 +310,8 @@ impl Compiler<'_> {
             let own =
                 places.iter().map(|place| slots.get_mut(*place).map(std::mem::take).unwrap_or_default());
             let own = own.collect();
-            let context = Context { ruleset: &self.ruleset, limits: self.limits, kind, no_data, labels, hash };
+            let context =
+                Context { ruleset: &self.ruleset, limits: self.limits, kind, no_data, labels, hash };
             let (plan, own) = rule::bind(def, &mut syntax, sides, own, context, &mut report);
             for (place, own) in places.iter().zip(own) {
                 if let Some(slots) = slots.get_mut(*place) {

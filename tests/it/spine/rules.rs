@@ -50,7 +50,11 @@ async fn a_bad_set_is_refused_with_its_place_and_what_runs_runs_on() {
     let evidence = &fired[0]["evidence"];
     let readings = evidence["readings"].as_array().unwrap();
     let values: Vec<f64> = readings.iter().map(|reading| reading["values"][0].as_f64().unwrap()).collect();
-    assert_eq!((&evidence["columns"][0], values.as_slice()), (&"v".into(), &[50.0, 58.0, 61.0][..]), "{evidence}");
+    assert_eq!(
+        (&evidence["columns"][0], values.as_slice()),
+        (&"v".into(), &[50.0, 58.0, 61.0][..]),
+        "{evidence}"
+    );
     assert_eq!(readings[2]["at"], fired[0]["occurred_at"]);
     assert_eq!(fired[0]["annotations"]["summary"], "m1 at 61");
 }
