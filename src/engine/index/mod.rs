@@ -50,6 +50,13 @@ pub(super) enum Standing {
     Open,
 }
 
+impl Standing {
+    /// Whether the whole condition is true, or nothing is known.
+    const fn of(proved: bool) -> Self {
+        if proved { Self::Proved } else { Self::Open }
+    }
+}
+
 impl Candidate {
     /// A reader, and how it stands to the row.
     #[inline]
@@ -196,7 +203,7 @@ impl Index {
     pub(super) fn only(&self) -> Option<Candidate> {
         let tail = (self.entries == 1).then(|| self.root.0.only())??;
         let known = tail.rest == Rest::PROVED || tail.rest == Rest::OPAQUE;
-        known.then(|| Candidate::new(tail.reader, tail.rest == Rest::PROVED))
+        known.then(|| Candidate::new(tail.reader, Standing::of(tail.rest == Rest::PROVED)))
     }
 
     /// Every reader that a row of these slots can matter to, each once, in their order, in the place of
@@ -205,13 +212,12 @@ impl Index {
         out.clear();
         {
             let Self { ways, clusters, root, residuals, hot, .. } = self;
-            let standing = |proved: bool| if proved { Standing::Proved } else { Standing::Open };
             let mut give = |tail: Tail| {
                 if tail.rest == Rest::PROVED || tail.rest == Rest::OPAQUE {
-                    out.push(Candidate::new(tail.reader, standing(tail.rest == Rest::PROVED)));
+                    out.push(Candidate::new(tail.reader, Standing::of(tail.rest == Rest::PROVED)));
                 } else if let Some(residual) = residuals.get_mut(tail.rest.0) {
                     if residual.conjunction.atoms.iter().all(|atom| atom.holds(slots)) {
-                        out.push(Candidate::new(tail.reader, standing(residual.conjunction.exact)));
+                        out.push(Candidate::new(tail.reader, Standing::of(residual.conjunction.exact)));
                     } else {
                         residual.vain += 1;
                         if residual.vain == residual.patience {
