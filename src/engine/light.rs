@@ -94,7 +94,7 @@ impl Light<'_> {
         seen.key = key(&rule.key, scope);
         let says = |expr: &Expr, columns: &[Value]| truth(&eval(expr, Scope::output(columns, env)));
         seen.raise = match &rule.when {
-            Some(when) if !gate.is_occurrence() && !(proved && gate.is_silent()) => says(when, &seen.values),
+            Some(when) if !(gate.is_occurrence() || proved && gate.is_silent()) => says(when, &seen.values),
             _ => Some(true),
         };
         let raises = seen.raise == Some(true);
