@@ -1,11 +1,10 @@
 //! A flight recorder of one stream: the last readings of each of its keys, once for all its rules.
 //!
 //! Readings lie one behind the other in a ring of bytes; the oldest are written over, whoever they belong
-//! to. Each tells where the one before it of its key lies, and a table tells where the newest of each key
-//! lies. So a reading costs the same however many keys and rules there are, and the bytes are bounded
-//! whatever devices send. It is for people: nothing that is decided depends on it.
-
-use hashbrown::HashTable;
+//! to. Each tells where the one before it of its chain lies, and a table of fixed size tells where the newest of each
+//! chain lies. A key belongs to one chain, perhaps together with others, which are told apart only when somebody
+//! reads: so a reading is written without a look at any other, costs the same however many keys and rules there
+//! are, and the bytes are bounded whatever devices send. It is for people: nothing that is decided depends on it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
@@ -29,6 +28,10 @@ const TEXT: usize = 64;
 const SHARE: usize = 4;
 /// The bytes that the ring begins with. They are taken from the system as they are used.
 const FIRST: usize = 64 << 10;
+/// There is a chain for so many bytes of the ring, about as many as there are readings.
+const CHAIN: usize = 32;
+/// How many readings of a chain are looked at for those of a key.
+const STEPS: usize = 10_000;
 /// Offset of the reading before, time, length of the key, number of values.
 const HEAD: usize = 4 + 8 + 2 + 2;
 
@@ -42,19 +45,12 @@ pub(super) struct Recorder {
     lap: u64,
     /// Where the next reading goes, within the lap.
     head: usize,
-    /// The newest reading of each key. What was written over since is in it until the lap ends.
-    newest: HashTable<Newest>,
+    /// Where the newest reading of each chain lies, perhaps one that was written over; 0 where there is none.
+    newest: Vec<u64>,
     /// The reading that is being written.
     record: Vec<u8>,
     /// A key that is no text, as its label says it.
     label: String,
-}
-
-/// Where the newest reading of a key lies.
-#[derive(Clone, Copy, Debug)]
-struct Newest {
-    hash: u64,
-    at: u64,
 }
 
 impl Recorder {
@@ -65,9 +61,11 @@ impl Recorder {
         Self {
             most,
             ring: Vec::new(),
-            lap: 0,
+            // No reading lies at 0.
+            lap: most as u64,
             head: 0,
-            newest: HashTable::new(),
+            // Taken from the system as it is used.
+            newest: vec![0; (most / CHAIN).next_power_of_two()],
             record: Vec::new(),
             label: String::new(),
         }
@@ -123,35 +121,28 @@ impl Recorder {
         self.head = end;
     }
 
-    /// Makes the reading that is being written the newest of its key, and lets it tell where the one before
+    /// Makes the reading that is being written the newest of its chain, and lets it tell where the one before
     /// it lies.
     fn link(&mut self, label: &str) {
         let at = self.lap + self.head as u64;
-        let hash = fold(label.as_bytes());
-        let Self { ring, lap, head, most, newest, record, .. } = self;
-        let same = |known: &Newest| {
-            let known = || Record::at(ring, place(known.at, *lap, *head, *most)?);
-            known().is_some_and(|known| known.key == label.as_bytes())
-        };
-        match newest.find_mut(hash, |known| known.hash == hash && same(known)) {
-            Some(known) => {
-                // It lies within the ring, whose offsets have four bytes.
-                let before = u32::try_from(at - known.at).unwrap_or(0);
-                record[..4].copy_from_slice(&before.to_le_bytes());
-                known.at = at;
-            }
-            None => {
-                newest.insert_unique(hash, Newest { hash, at }, |known| known.hash);
-            }
-        }
+        let chain = self.chain(label);
+        let before = std::mem::replace(&mut self.newest[chain], at);
+        // One that is further away than four bytes tell was written over long ago.
+        let before = if before == 0 { 0 } else { u32::try_from(at - before).unwrap_or(0) };
+        self.record[..4].copy_from_slice(&before.to_le_bytes());
+    }
+
+    /// The chain of a key.
+    fn chain(&self, label: &str) -> usize {
+        #[expect(clippy::cast_possible_truncation, reason = "less than there are chains")]
+        let chain = (fold(label.as_bytes()) & (self.newest.len() as u64 - 1)) as usize;
+        chain
     }
 
     /// Goes on at the beginning of the ring.
     fn begin_lap(&mut self) {
         self.lap += self.most as u64;
         self.head = 0;
-        let (lap, most) = (self.lap, self.most);
-        self.newest.retain(|known| place(known.at, lap, 0, most).is_some());
     }
 
     /// Makes room for so many bytes more.
@@ -164,19 +155,17 @@ impl Recorder {
     }
 
     /// The last readings of a key, the newest first.
-    fn readings(&self, label: &str) -> impl Iterator<Item = Record<'_>> {
-        let hash = fold(label.as_bytes());
+    fn readings<'a>(&'a self, label: &'a str) -> impl Iterator<Item = Record<'a>> {
         let get = |at: u64| Record::at(&self.ring, place(at, self.lap, self.head, self.most)?);
-        let same = |known: &Newest| {
-            known.hash == hash && get(known.at).is_some_and(|record| record.key == label.as_bytes())
-        };
-        let mut next = self.newest.find(hash, same).map(|known| known.at);
-        std::iter::from_fn(move || {
+        let newest = self.newest[self.chain(label)];
+        let mut next = (newest > 0).then_some(newest);
+        let chain = std::iter::from_fn(move || {
             let at = next?;
             let record = get(at)?;
             next = at.checked_sub(record.before.into()).filter(|_| record.before > 0);
             Some(record)
-        })
+        });
+        chain.take(STEPS).filter(move |record| record.key == label.as_bytes())
     }
 }
 
@@ -458,8 +447,6 @@ mod tests {
                     .collect();
                 prop_assert_eq!(&got, &own);
                 prop_assert!(recorder.ring.len() <= most);
-                // Two laps of readings at the most.
-                prop_assert!(recorder.newest.len() <= 2 * most / HEAD);
             }
         }
     }
@@ -488,9 +475,9 @@ mod tests {
             retained: false,
         };
         (0..1_000).for_each(|n| recorder.note(Some(0), &row(n)));
-        let before = (recorder.ring.capacity(), recorder.newest.capacity(), recorder.record.capacity());
+        let before = (recorder.ring.capacity(), recorder.newest.len(), recorder.record.capacity());
         (1_000..9_000).for_each(|n| recorder.note(Some(0), &row(n)));
-        let after = (recorder.ring.capacity(), recorder.newest.capacity(), recorder.record.capacity());
+        let after = (recorder.ring.capacity(), recorder.newest.len(), recorder.record.capacity());
         assert_eq!(before, after);
         let times: Vec<i64> = recorder.readings("d3").take(3).map(|record| record.at.micros()).collect();
         assert_eq!(times, [8_983, 8_963, 8_943]);
