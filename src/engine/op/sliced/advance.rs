@@ -45,9 +45,8 @@ impl Store {
 
     /// Does what is due in a lane by this time; says whether the lane is to be looked at again.
     fn expire(&mut self, work: &mut Work<'_>, at: usize, look: Mark, most: usize) -> bool {
-        let waited_for = self.lanes.get(at).and_then(|lane| self.deadline(lane));
         let Some(lane) = self.lanes.get_mut(at) else { return false };
-        let before = (lane.progress.reached(), lane.next_end, lane.forced);
+        let before = (lane.progress.reached(), lane.next_end, lane.forced, lane.dues());
         match self.mode {
             // What was left of an earlier time comes first.
             _ if lane.has_ripe() => {}
@@ -83,11 +82,11 @@ impl Store {
         }
         // State that was read back may wait for what never comes. It must not keep the rest waiting.
         let Some(lane) = self.lanes.get_mut(at) else { return false };
-        let moved = (lane.progress.reached(), lane.next_end, lane.forced) != before;
         (0..lane.tracks.len()).for_each(|one| lane.forget_dues(one));
+        let moved = (lane.progress.reached(), lane.next_end, lane.forced, lane.dues()) != before;
         let ripe = lane.has_ripe();
         let waits_for = self.lanes.get(at).and_then(|lane| self.deadline(lane));
-        moved || ripe || waits_for.is_some_and(|deadline| deadline > look || Some(deadline) != waited_for)
+        moved || ripe || waits_for.is_some_and(|deadline| deadline > look)
     }
 
     /// Sees to it that a lane is looked at by its deadline, and counts those that wait for nothing.

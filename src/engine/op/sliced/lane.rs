@@ -196,6 +196,11 @@ impl Lane {
         }
     }
 
+    /// How many ends the clock has yet to pass.
+    pub(super) fn dues(&self) -> usize {
+        self.tracks.iter().map(|track| track.dues.len()).sum()
+    }
+
     /// What it takes of the ceiling of bytes.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>() + Front::BYTES + weight(&self.key) + size_of_val(&*self.tracks)
