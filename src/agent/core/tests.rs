@@ -342,3 +342,60 @@ proptest! {
         prop_assert_eq!(&told[0], &told[1]);
     }
 }
+
+/// What is told at the first tick after `down` seconds between two processes: rule, state and second.
+fn after_downtime(downtime: Downtime, trusted: bool, down: i64) -> Vec<(String, String, i64)> {
+    let rules = "
+streams:
+  - CREATE STREAM a (v FLOAT) WITH (DATASOURCE='a/{device}', KEY='device')
+rules:
+  - id: window
+    sql: SELECT device, avg(v) AS m FROM a GROUP BY device, TUMBLINGWINDOW(mi, 1)
+    when: m > 5
+  - id: silent
+    sql: SELECT v FROM a
+    when: v > 50
+    no_data: {after: 5m, do: fire}
+";
+    let limits = Limits { downtime, ..Limits::default() };
+    let fresh = || {
+        let mut core = Core::new("edge".into(), limits);
+        core.apply(Input::Run(Box::new(admit("set", rules).unwrap())), at(0));
+        core.trust_clock(trusted);
+        core
+    };
+    let mut core = fresh();
+    let message = Message {
+        source: "test".into(),
+        topic: "a/x".into(),
+        payload: r#"{"v":7}"#.into(),
+        received: at(10).wall,
+        retained: false,
+        dup: false,
+        qos: 0,
+        properties: Box::default(),
+        ack: None,
+    };
+    core.apply(Input::Messages(vec![message]), at(10));
+    let snapshot = core.snapshot(at(20), false);
+    let mut core = fresh();
+    core.restore(&snapshot, at(20 + down)).unwrap();
+    let told = core.apply(Input::Tick, at(20 + down)).transitions;
+    let second = |t: &Transition| (t.occurred_at.micros() - at(0).wall.micros()) / 1_000_000;
+    told.iter().map(|t| (t.rule.to_string(), t.state.to_string(), second(t))).collect()
+}
+
+#[test]
+fn downtime_counts_where_it_is_asked_for() {
+    let fired = |rule: &str, state: &str, second| (rule.to_owned(), state.to_owned(), second);
+    assert_eq!(after_downtime(Downtime::Ignored, true, 900), []);
+    assert_eq!(after_downtime(Downtime::Counted, true, 0), []);
+    // The test's minutes begin 20 s after the full one.
+    let window = after_downtime(Downtime::Counted, true, 60);
+    assert_eq!(window.len(), 1, "{window:?}");
+    assert_eq!(window[0], fired("window", "firing", window[0].2));
+    assert!(window[0].2 > 20 && window[0].2 <= 70);
+    let both = after_downtime(Downtime::Counted, true, 900);
+    assert_eq!(both[1..], [fired("silent", "firing (no_data)", 310)]);
+    assert_eq!(after_downtime(Downtime::Counted, false, 900), [], "a clock that is wrong counts nothing");
+}
