@@ -428,6 +428,8 @@ impl Core {
             (set.hash, set.attempted) = (hash, hash);
             // Rules that came hear of the silence there is.
             set.silences(Now { wall: now.wall, mono: self.idle.of(now.mono) }, now, &mut effects.transitions);
+            // A wait that is shorter from here on may be over.
+            set.tick_alerts(now, &mut effects.transitions);
             set.watch();
             let basis = std::mem::replace(&mut set.basis, basis);
             let from = change.map(|change| change.from);

@@ -3,9 +3,13 @@
 
 use proptest::prelude::*;
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::agent::casefile::admit;
+use crate::model::label::Fingerprint;
 use crate::model::message::Message;
+use crate::model::transition::State;
 
 const STREAMS: &str = "
 streams:
@@ -107,43 +111,54 @@ fn begin(rules: &str, engine: engine::Config) -> Core {
 /// All that anyone hears of it, and what the rules count.
 type Told = (Vec<Vec<Transition>>, Vec<BTreeMap<String, Option<Vec<u8>>>>, Vec<alert::Counts>);
 
+/// What a step that is no restart tells the core.
+fn input_of(step: &Step, now: &mut i64, text: &mut String) -> Input {
+    match step {
+        Step::Row { topic, v, w, back, retained } => {
+            let v = v.map_or("null".to_owned(), |v| v.to_string());
+            let ts = 1_700_000_000 + *now - back;
+            *now += i64::from(*w == 3);
+            Input::Messages(vec![Message {
+                source: "test".into(),
+                topic: (*topic).into(),
+                payload: format!(r#"{{"v":{v},"w":{w},"ts":{ts}}}"#).into(),
+                received: at(*now).wall,
+                retained: *retained,
+                dup: false,
+                qos: 0,
+                properties: Box::default(),
+                ack: None,
+            }])
+        }
+        Step::Tick(seconds) => {
+            *now += seconds;
+            Input::Tick
+        }
+        Step::Rules(rules) => {
+            text.clone_from(rules);
+            Input::Run(Box::new(admit("set", rules).unwrap()))
+        }
+        Step::Restart => unreachable!(),
+    }
+}
+
+/// The core of the next process.
+fn again(core: &Core, text: &str, now: i64, watched: bool, index: bool) -> Core {
+    let mut new = start(text, watched, index);
+    new.restore(&core.snapshot(at(now), true), at(now)).unwrap();
+    new
+}
+
 fn run(rules: &str, steps: &[Step], watched: bool, index: bool) -> (Told, Vec<engine::Account>) {
     let mut core = start(rules, watched, index);
     let (mut transitions, mut states, mut text) = (Vec::new(), Vec::new(), rules.to_owned());
     let mut now = 10;
     for step in steps {
-        let input = match step {
-            Step::Row { topic, v, w, back, retained } => {
-                let v = v.map_or("null".to_owned(), |v| v.to_string());
-                let ts = 1_700_000_000 + now - back;
-                now += i64::from(*w == 3);
-                Input::Messages(vec![Message {
-                    source: "test".into(),
-                    topic: (*topic).into(),
-                    payload: format!(r#"{{"v":{v},"w":{w},"ts":{ts}}}"#).into(),
-                    received: at(now).wall,
-                    retained: *retained,
-                    dup: false,
-                    qos: 0,
-                    properties: Box::default(),
-                    ack: None,
-                }])
-            }
-            Step::Tick(seconds) => {
-                now += seconds;
-                Input::Tick
-            }
-            Step::Rules(rules) => {
-                text.clone_from(rules);
-                Input::Run(Box::new(admit("set", rules).unwrap()))
-            }
-            Step::Restart => {
-                let snapshot = core.snapshot(at(now), true);
-                core = start(&text, watched, index);
-                core.restore(&snapshot, at(now)).unwrap();
-                continue;
-            }
-        };
+        if let Step::Restart = step {
+            core = again(&core, &text, now, watched, index);
+            continue;
+        }
+        let input = input_of(step, &mut now, &mut text);
         let effects = core.apply(input, at(now));
         transitions.push(effects.transitions);
         states.push(
@@ -340,6 +355,51 @@ proptest! {
             told.push(all);
         }
         prop_assert_eq!(&told[0], &told[1]);
+    }
+}
+
+/// The transitions without their evidence, which no snapshot holds, and the fingerprints that are up then.
+fn life(rules: &str, steps: &[Step], restarts: bool) -> (Vec<Transition>, BTreeSet<Fingerprint>) {
+    let mut all = Vec::new();
+    for step in steps {
+        all.push(step.clone());
+        if restarts {
+            all.push(Step::Restart);
+        }
+    }
+    let (mut core, mut told) = (start(rules, true, true), Vec::new());
+    let (mut now, mut text) = (10, rules.to_owned());
+    for step in all {
+        if let Step::Restart = step {
+            core = again(&core, &text, now, true, true);
+            continue;
+        }
+        let effects = core.apply(input_of(&step, &mut now, &mut text), at(now));
+        told.extend(effects.transitions.into_iter().map(|t| Transition { evidence: None, ..t }));
+    }
+    // Alerts that change at the same instant do so in any order.
+    told.sort_by_key(|t| t.fingerprint);
+    let active = core.sets().flat_map(|(_, set)| set.active());
+    let up = active.filter(|alert| alert.phase != "pending").map(|alert| alert.fingerprint).collect();
+    (told, up)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn alerts_have_one_life_whatever_restarts(rules in rules(), steps in prop::collection::vec(step(), 1..60)) {
+        let (told, active) = life(&rules, &steps, false);
+        prop_assert_eq!(&(told.clone(), active.clone()), &life(&rules, &steps, true));
+        let mut up: BTreeMap<Fingerprint, Timestamp> = BTreeMap::new();
+        for t in told.iter().filter(|t| t.state != State::Occurred) {
+            match t.state {
+                State::Resolved(_) => prop_assert_eq!(up.remove(&t.fingerprint), Some(t.starts_at)),
+                // What is told of an alert that is up (a change of its severity) keeps its start.
+                _ => prop_assert_eq!(*up.entry(t.fingerprint).or_insert(t.starts_at), t.starts_at),
+            }
+        }
+        prop_assert_eq!(up.into_keys().collect::<BTreeSet<_>>(), active);
     }
 }
 
