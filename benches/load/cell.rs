@@ -168,7 +168,7 @@ impl Bench {
             true => !self.settled(came + expected).await,
             false => !self.reader.probe(&mut last, "last", BEHIND).await,
         };
-        let seconds = clock.mono().micros() as f64 / 1e6;
+        let seconds = clock.uptime().as_secs_f64();
         let after = processes.map(Process::cpu_nanos);
         let memory = processes[0].memory();
         let answered = self.reader.probes[probed..].iter().filter(|probe| probe.name == "probing");
@@ -214,7 +214,7 @@ impl Bench {
     /// more for a while.
     async fn settled(&mut self, expected: u64) -> bool {
         let clock = Clock::start();
-        while clock.mono().micros() < BEHIND.as_micros() as u64 {
+        while clock.uptime() < BEHIND {
             self.reader.look().await;
             if self.reader.of_load() >= expected {
                 return true;

@@ -64,7 +64,7 @@ pub(crate) async fn load(subject: Subject, program: &Path, load: &Load, recordin
     }
     last.publish(&probe("last", 100), None);
     reader.seen("last").await;
-    let seconds = clock.mono().micros() as f64 / 1e6;
+    let seconds = clock.uptime().as_secs_f64();
     let after = processes.map(Process::cpu_nanos);
     Run {
         load: load.name,

@@ -7,9 +7,9 @@
 //!    covers be acknowledged.
 //! 2. Sequence numbers are gapless within an epoch, are given at the commit, and are never given
 //!    twice: the newest is kept apart from the rows, which may all be gone.
-//! 3. A transition leaves the outbox in two ways only: the hub committed it ([`Spool::forget`]),
-//!    or the outbox was over its bound and gave up the oldest; then its number lies in an evicted
-//!    range that is told to the hub and counted.
+//! 3. A transition waits in the outbox until the hub committed it ([`Spool::forget`]; it stays for people
+//!    then, see `history.rs`), or until the outbox was over its bound and gave up the oldest: then its
+//!    number lies in an evicted range that is told to the hub and counted.
 //! 4. Alert states are exactly those after the transitions of the same commit. A snapshot holds
 //!    the engine at a point of the journal; what was journaled after it is replayed.
 //! 5. Bodies are opaque. The spool knows no alert, no rule and no payload.
@@ -17,6 +17,7 @@
 //! A crash may repeat what was sent and not yet acknowledged, under the same numbers; it loses
 //! nothing that was committed.
 
+mod history;
 mod schema;
 mod traces;
 
@@ -28,6 +29,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::kept::{Seen, StateChange, StateKey};
 use crate::model::label::Fingerprint;
+
+use history::Kept;
 
 /// The outbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +47,8 @@ pub struct Config {
     /// and wears the flash more. Default 5s.
     #[serde(with = "crate::model::time::span_text")]
     pub snapshot_interval: std::time::Duration,
+    /// How many transitions that the hub has are kept for people at the gateway, within 4 MiB. Default 1,000.
+    pub history: usize,
 }
 
 /// What a crash may cost.
@@ -62,6 +67,7 @@ impl Default for Config {
             max_bytes: 64 << 20,
             durability: Durability::Processed,
             snapshot_interval: std::time::Duration::from_secs(5),
+            history: 1_000,
         }
     }
 }
@@ -196,6 +202,7 @@ pub struct Spool {
     max_bytes: u64,
     epoch: u64,
     stats: Stats,
+    kept: Kept,
 }
 
 impl Spool {
@@ -213,10 +220,8 @@ impl Spool {
         schema::prepare(&db).map_err(open)?;
         schema::migrate(&mut db, path)?;
         let epoch = schema::meta(&db, "epoch")?;
-        let (waiting, waiting_bytes) =
-            db.query_row("SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox", [], |row| {
-                Ok((unsigned(row.get(0)?), unsigned(row.get(1)?)))
-            })?;
+        let kept = Kept::read(&db, config.history)?;
+        let (waiting, waiting_bytes) = kept.waiting(&db)?;
         let stats = Stats {
             newest: schema::meta(&db, "newest")?,
             waiting,
@@ -225,7 +230,7 @@ impl Spool {
             commits: 0,
         };
         let loaded = load(&db)?;
-        Ok((Self { db, max_bytes: config.max_bytes, epoch, stats }, loaded))
+        Ok((Self { db, max_bytes: config.max_bytes, epoch, stats, kept }, loaded))
     }
 
     /// The number space of this file's sequence numbers.
@@ -243,7 +248,7 @@ impl Spool {
     /// # Errors
     /// SQLite's; nothing of the commit is durable then.
     pub fn commit(&mut self, commit: &Commit) -> Result<u64, Error> {
-        let mut stats = self.stats;
+        let (mut stats, mut kept) = (self.stats, self.kept);
         let tx = self.db.transaction()?;
         {
             let mut insert = tx.prepare_cached("INSERT INTO outbox (seq, body) VALUES (?1, ?2)")?;
@@ -256,7 +261,7 @@ impl Spool {
         }
         if !commit.transitions.is_empty() {
             schema::set_meta(&tx, "newest", stats.newest)?;
-            evict(&tx, self.max_bytes, &mut stats)?;
+            evict(&tx, self.max_bytes, &mut stats, &mut kept)?;
         }
         write_states(&tx, &commit.states)?;
         traces::write(&tx, &commit.forget_seen, &commit.seen)?;
@@ -279,11 +284,11 @@ impl Spool {
         }
         tx.commit()?;
         stats.commits += 1;
-        self.stats = stats;
+        (self.stats, self.kept) = (stats, kept);
         Ok(stats.newest)
     }
 
-    /// The transitions after `after`, oldest first: at most `count` of them, and no more than
+    /// The transitions that wait after `after`, oldest first: at most `count` of them, and no more than
     /// `bytes` together (but at least one).
     ///
     /// # Errors
@@ -292,7 +297,7 @@ impl Spool {
         let mut query =
             self.db.prepare_cached("SELECT seq, body FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
         let count = i64::try_from(count).unwrap_or(i64::MAX);
-        let mut rows = query.query(params![signed(after), count])?;
+        let mut rows = query.query(params![signed(after.max(self.kept.acknowledged)), count])?;
         let mut out: Vec<(u64, Vec<u8>)> = Vec::new();
         let mut total = 0;
         while let Some(row) = rows.next()? {
@@ -325,14 +330,14 @@ impl Spool {
         Ok(query.query_row([name], |row| row.get(0)).optional()?)
     }
 
-    /// The hub committed everything up to `seq`: it may go. That is durable with the next commit, which spares
+    /// The hub committed everything up to `seq`: it waits no longer. That is durable with the next commit, which spares
     /// the disk a write of its own: what a crash brings back is sent once more, under the same numbers.
     ///
     /// # Errors
     /// SQLite's.
     pub fn forget(&mut self, seq: u64) -> Result<(), Error> {
         self.db.execute_batch("PRAGMA synchronous = NORMAL")?;
-        let gone = self.delete_until(seq);
+        let gone = self.acknowledge(seq);
         // Without it no later commit would be durable either.
         self.db.execute_batch("PRAGMA synchronous = FULL")?;
         let (count, bytes) = gone?;
@@ -341,15 +346,14 @@ impl Spool {
         Ok(())
     }
 
-    /// Deletes transitions and evicted ranges, and gives how many transitions these were, and their bytes.
-    fn delete_until(&mut self, seq: u64) -> Result<(u64, u64), Error> {
+    /// Gives how many transitions waited until then, and their bytes.
+    fn acknowledge(&mut self, seq: u64) -> Result<(u64, u64), Error> {
+        let mut kept = self.kept;
         let tx = self.db.transaction()?;
-        let gone = tx
-            .prepare_cached("SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox WHERE seq <= ?1")?
-            .query_row([signed(seq)], |row| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?))))?;
-        tx.prepare_cached("DELETE FROM outbox WHERE seq <= ?1")?.execute([signed(seq)])?;
+        let gone = kept.acknowledge(&tx, seq.min(self.stats.newest))?;
         tx.prepare_cached("DELETE FROM evicted WHERE last <= ?1")?.execute([signed(seq)])?;
         tx.commit()?;
+        self.kept = kept;
         Ok(gone)
     }
 
@@ -360,7 +364,11 @@ impl Spool {
     /// SQLite's.
     pub fn renew_epoch(&mut self) -> Result<(), Error> {
         let epoch = schema::random_epoch();
+        let mut kept = self.kept;
         let tx = self.db.transaction()?;
+        kept.clear(&tx)?;
+        kept.acknowledged = 0;
+        schema::set_meta(&tx, "acknowledged", 0)?;
         tx.execute_batch(
             "CREATE TEMP TABLE renumbered AS SELECT row_number() OVER (ORDER BY seq) AS seq, body FROM outbox;
              DELETE FROM outbox;
@@ -376,15 +384,17 @@ impl Spool {
         tx.commit()?;
         self.epoch = epoch;
         self.stats.newest = newest;
+        self.kept = kept;
         Ok(())
     }
 }
 
 /// Gives up the oldest transitions until the rest fits, leaving one range for all of them.
-fn evict(tx: &Connection, max_bytes: u64, stats: &mut Stats) -> Result<(), Error> {
+fn evict(tx: &Connection, max_bytes: u64, stats: &mut Stats, kept: &mut Kept) -> Result<(), Error> {
     if stats.waiting_bytes <= max_bytes {
         return Ok(());
     }
+    kept.clear(tx)?;
     let mut gone: Option<Range> = None;
     {
         let mut query = tx.prepare_cached("SELECT seq, length(body) FROM outbox ORDER BY seq")?;

@@ -39,6 +39,10 @@ const MIGRATIONS: &[&str] = &[
         source TEXT NOT NULL, last INTEGER NOT NULL, body BLOB NOT NULL,
         PRIMARY KEY (source, last)) WITHOUT ROWID;
 ",
+    "
+    -- What the hub has stays for a while, before what waits.
+    INSERT INTO meta VALUES ('acknowledged', 0);
+",
 ];
 
 /// Settings that hold for the connection.

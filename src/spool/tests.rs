@@ -118,6 +118,40 @@ fn over_the_bound_the_oldest_go_and_leave_a_range() {
 }
 
 #[test]
+fn what_the_hub_has_stays_for_people_within_its_bound() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |history| {
+        let config = Config { history, ..Config::default() };
+        Spool::open(&dir.path().join("spool.db"), &config).unwrap().0
+    };
+    let numbers =
+        |spool: &Spool| spool.newest(10).unwrap().into_iter().map(|(seq, _)| seq).collect::<Vec<_>>();
+    let mut spool = open(3);
+    spool.commit(&transitions(&["a", "b", "c", "d", "e", "f"])).unwrap();
+    spool.forget(2).unwrap();
+    assert_eq!(numbers(&spool), [6, 5, 4, 3, 2, 1]);
+    assert_eq!(texts(&spool, 0)[0], (3, "c".to_owned()), "nobody is sent them again");
+    spool.forget(5).unwrap();
+    assert_eq!(numbers(&spool), [6, 5, 4, 3]);
+    assert_eq!((spool.stats().waiting, spool.stats().waiting_bytes), (1, 1));
+    drop(spool);
+    let mut spool = open(1);
+    assert_eq!((spool.stats().waiting, spool.stats().waiting_bytes), (1, 1));
+    spool.forget(6).unwrap();
+    assert_eq!(numbers(&spool), [6]);
+    let big = "x".repeat(1 << 20);
+    let mut spool = {
+        drop(spool);
+        open(100)
+    };
+    spool.commit(&transitions(&[big.as_str(); 6])).unwrap();
+    spool.forget(12).unwrap();
+    assert_eq!(numbers(&spool), [12, 11, 10, 9], "4 MiB");
+    spool.renew_epoch().unwrap();
+    assert_eq!((numbers(&spool), spool.stats().newest), (vec![], 0));
+}
+
+#[test]
 fn a_new_epoch_numbers_what_waits_from_one() {
     let dir = tempfile::tempdir().unwrap();
     let (mut spool, _) = open(&dir, 1 << 20);

@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value as Json;
 
@@ -86,7 +87,7 @@ fn ends_in_time_when_it_is_told_to() {
     let clock = weir::clock::Clock::start();
     out.read_to_end(&mut said).unwrap();
     assert!(child.wait().unwrap().success());
-    assert!(clock.mono().micros() < 3_000_000, "{:?}", clock.mono());
+    assert!(clock.uptime() < Duration::from_secs(30), "{:?}", clock.uptime());
     assert!(String::from_utf8_lossy(&said).contains("The demo is over."));
 }
 

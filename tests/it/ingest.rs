@@ -483,7 +483,7 @@ fn a_source_stops_at_once_without_a_broker() {
             subject.until("fails", |s| s.counters.reconnects >= 2).await;
             let begun = Clock::start();
             subject.end().await;
-            assert!(begun.mono().micros() < 1_000_000);
+            assert!(begun.uptime() < Duration::from_secs(10));
         }
     });
 }
