@@ -249,7 +249,7 @@ impl Driver {
         let now = self.clock.now();
         let journal =
             (self.durability == Durability::Durable).then(|| Journaled::messages(&messages, now).to_bytes());
-        self.core.trust_clock(trusted(now.wall, clock::wall()));
+        self.core.trust_clock(is_trusted(now.wall, clock::wall()));
         let effects = self.core.apply(Input::Messages(messages), now);
         let acks = self.carry_out(effects, journal, now)?;
         self.acknowledge(acks).await;
@@ -493,7 +493,7 @@ async fn pause(wait: Duration) {
 
 /// Whether a calendar that was carried on from the start still agrees with the system's, and that
 /// was ever set.
-fn trusted(carried: Timestamp, system: Timestamp) -> bool {
+pub(super) fn is_trusted(carried: Timestamp, system: Timestamp) -> bool {
     let apart = carried.since(system).max(system.since(carried));
     carried >= CLOCK_IS_SET && apart < CLOCK_MOVED
 }

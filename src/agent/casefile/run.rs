@@ -4,18 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::agent::core::{Core, Effects, Input, Limits};
+use crate::agent::driver::is_trusted;
 use crate::control::{self, Admitted, Running};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::kept::StateKey;
 use crate::model::message::Message;
 use crate::model::time::{Mono, Now, Timestamp};
-use crate::model::transition::Transition;
 use crate::plan;
 
-use super::{Action, Case, Event, Outcome};
+use super::{Action, Case, Event, Moment, Outcome, format_time};
 
 /// The label `agent` of all alerts in cases.
 const AGENT: &str = "test";
+
+/// So many standing alerts are looked at after every change.
+const MOST_NOTICED: u64 = 200;
 
 /// How a case is run. All ways must give the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,17 +51,34 @@ pub(in crate::agent) fn admit_on(
 /// Runs a case over these rules.
 ///
 /// # Errors
-/// A `swap` whose rules do not compile, or a restart that lost something.
+/// A series that no stream reads, a `swap` whose rules do not compile, or a restart that lost something.
 pub fn run(case: &Case, rules: &Admitted, mode: Mode) -> Result<Outcome, String> {
-    let first = case.events.first().map_or(super::START, |event| event.at);
+    let events = events(case, rules)?;
+    let first = events.first().map_or(super::START, |event| event.at);
     let mut bench = Bench::new(rules.clone(), first);
-    for (i, event) in case.events.iter().enumerate() {
-        if i > 0 && mode == Mode::Restart {
-            bench.restart(case.events[i - 1].at)?;
+    let mut before = None;
+    for event in &events {
+        if let Some(before) = before
+            && mode == Mode::Restart
+            && bench.asleep.is_none()
+        {
+            bench.restart(before)?;
         }
         bench.take(event)?;
+        before = Some(event.at);
     }
-    Ok(bench.end())
+    bench.end()
+}
+
+/// All that happens, in the order of time. What is looked at is looked at after all else of its instant.
+fn events(case: &Case, rules: &Admitted) -> Result<Vec<Event>, String> {
+    let mut all = case.events.clone();
+    for series in &case.series {
+        let messages = series.messages(&rules.plan.streams, &mut all);
+        messages.map_err(|why| format!("line {}: {why}", series.line))?;
+    }
+    all.sort_by_key(|event| (event.at, matches!(event.action, Action::Check(_))));
+    Ok(all)
 }
 
 /// The core, and what an agent keeps on disk beside it.
@@ -68,7 +88,11 @@ struct Bench {
     name: Arc<str>,
     connected: bool,
     kept: BTreeMap<StateKey, Vec<u8>>,
-    transitions: Vec<Transition>,
+    /// While the agent is down: since when it is up again, and what it left behind.
+    asleep: Option<(Timestamp, Vec<u8>)>,
+    /// How far ahead the calendar is, µs: as the agent took it when it came up, and as it is.
+    ahead: (i64, i64),
+    outcome: Outcome,
 }
 
 impl Bench {
@@ -79,7 +103,9 @@ impl Bench {
             running: None,
             connected: true,
             kept: BTreeMap::new(),
-            transitions: Vec::new(),
+            asleep: None,
+            ahead: (0, 0),
+            outcome: Outcome::default(),
         };
         bench.run(rules, at);
         bench
@@ -87,6 +113,20 @@ impl Bench {
 
     fn take(&mut self, event: &Event) -> Result<(), String> {
         let at = event.at;
+        if let Some((up, _)) = self.asleep {
+            match &event.action {
+                Action::Message { .. } if at < up => return Ok(()),
+                Action::Clock(_) | Action::Tick if at < up => {}
+                _ if at < up => {
+                    return Err(format!(
+                        "at {} the agent is down until {}",
+                        format_time(at),
+                        format_time(up)
+                    ));
+                }
+                _ => self.wake()?,
+            }
+        }
         match &event.action {
             Action::Message { source, topic, payload, retained } => {
                 self.pass(at, false);
@@ -94,7 +134,7 @@ impl Bench {
                     source: source.as_str().into(),
                     topic: topic.clone().into(),
                     payload: payload.clone().into(),
-                    received: at,
+                    received: self.now(at).wall,
                     retained: *retained,
                     dup: false,
                     qos: 0,
@@ -117,14 +157,27 @@ impl Bench {
                 self.running = None;
                 self.apply(Input::Remove(self.name.clone()), at);
             }
-            Action::Restart => {
+            Action::Restart(down) => {
                 self.pass(at, true);
-                self.restart(at)?;
+                self.asleep = Some((at.plus(*down), self.core.snapshot(self.now(at), true)));
+                if down.is_zero() {
+                    self.wake()?;
+                }
             }
             Action::Connected(connected) => {
                 self.pass(at, true);
                 self.connected = *connected;
                 self.apply(Input::Connected(*connected), at);
+            }
+            Action::Clock(ahead) => {
+                self.pass(at, true);
+                self.ahead.1 = *ahead;
+                self.judge_clock(at);
+            }
+            Action::Check(_) => {
+                self.pass(at, true);
+                let moment = self.moment();
+                self.outcome.checks.push(moment);
             }
         }
         Ok(())
@@ -133,6 +186,9 @@ impl Bench {
     /// Lets every timer that is due before `at` run out at its own time; those due at `at` too, if
     /// `through`. What is due at the very instant of a message is due after it.
     fn pass(&mut self, at: Timestamp, through: bool) {
+        if self.asleep.is_some() {
+            return;
+        }
         while let Some(due) = self.core.next_deadline() {
             let due = Timestamp::from_micros(i64::try_from(due.micros()).unwrap_or(i64::MAX));
             if due > at || (due == at && !through) {
@@ -140,20 +196,37 @@ impl Bench {
             }
             self.apply(Input::Tick, due);
             // A deadline that has nothing to do moves on, or the core would never sleep.
-            if self.core.next_deadline() == Some(now(due).mono) {
+            if self.core.next_deadline() == Some(mono(due)) {
                 return;
             }
         }
     }
 
     fn apply(&mut self, input: Input, at: Timestamp) {
-        let Effects { transitions, states, .. } = self.core.apply(input, now(at));
-        self.transitions.extend(transitions);
+        let Effects { transitions, states, .. } = self.core.apply(input, self.now(at));
+        let changed = !transitions.is_empty() || !states.is_empty();
+        for transition in &transitions {
+            self.outcome.exercised.transition(transition);
+        }
+        self.outcome.transitions.extend(transitions);
         for change in states {
             match change.body {
                 Some(body) => self.kept.insert(change.key, body),
                 None => self.kept.remove(&change.key),
             };
+        }
+        if changed {
+            self.notice();
+        }
+    }
+
+    /// Notes in which phases alerts stand. Of very many one sees no more than of some.
+    fn notice(&mut self) {
+        for (_, set) in self.core.sets() {
+            let standing: u64 = set.alert_counts().iter().map(|counts| counts.pending + counts.firing).sum();
+            if standing <= MOST_NOTICED {
+                set.active().iter().for_each(|alert| self.outcome.exercised.standing(alert));
+            }
         }
     }
 
@@ -162,16 +235,25 @@ impl Bench {
         self.apply(Input::Run(Box::new(rules)), at);
     }
 
-    /// What the agent does from one process to the next: rules, the snapshot, the kept states.
+    /// The agent goes down and comes up in the same instant.
     fn restart(&mut self, at: Timestamp) -> Result<(), String> {
-        let snapshot = self.core.snapshot(now(at), true);
+        self.asleep = Some((at, self.core.snapshot(self.now(at), true)));
+        self.wake()
+    }
+
+    /// What the agent does from one process to the next: rules, the snapshot, the kept states.
+    fn wake(&mut self) -> Result<(), String> {
+        let Some((at, snapshot)) = self.asleep.take() else { return Ok(()) };
+        self.unheard();
         self.core = Core::new(AGENT.into(), Limits::default());
+        self.ahead.0 = self.ahead.1;
+        self.judge_clock(at);
         if let Some(rules) = self.running.clone() {
             self.run(rules, at);
         }
-        self.core.restore(&snapshot, now(at)).map_err(|why| format!("restart: {why}"))?;
+        self.core.restore(&snapshot, self.now(at)).map_err(|why| format!("restart: {why}"))?;
         let kept: Vec<(StateKey, Vec<u8>)> = self.kept.clone().into_iter().collect();
-        let unreadable = self.core.restore_alerts(&kept, now(at));
+        let unreadable = self.core.restore_alerts(&kept, self.now(at));
         if unreadable > 0 {
             return Err(format!("restart: {unreadable} kept states cannot be read"));
         }
@@ -181,14 +263,52 @@ impl Bench {
         Ok(())
     }
 
-    fn end(self) -> Outcome {
-        let active: Vec<_> = self.core.sets().flat_map(|(_, set)| set.active()).collect();
-        let (pending, firing) = active.into_iter().partition(|alert| alert.phase == "pending");
-        Outcome { transitions: self.transitions, pending, firing }
+    fn moment(&self) -> Moment {
+        let active = self.core.sets().flat_map(|(_, set)| set.active()).collect();
+        Moment { active, told: self.outcome.transitions.len() }
+    }
+
+    fn end(mut self) -> Result<Outcome, String> {
+        self.wake()?;
+        self.unheard();
+        self.outcome.end = self.moment();
+        Ok(self.outcome)
+    }
+
+    /// Notes what this core could not make a reading of.
+    fn unheard(&mut self) {
+        let unmatched = self.core.counts().unmatched;
+        if unmatched > 0 {
+            self.outcome.unheard.push(format!("{unmatched} messages have a topic that no stream reads"));
+        }
+        for (_, set) in self.core.sets() {
+            for (stream, stats) in set.streams() {
+                let refused: u64 = stats.rejects().map(|(_, n)| n).sum();
+                if let Some(sample) = stats.samples().last() {
+                    self.outcome.unheard.push(format!(
+                        "the stream `{}` refused {refused} payloads; the last, on {}: {}",
+                        stream.name, sample.topic, sample.detail
+                    ));
+                }
+            }
+        }
+    }
+
+    /// The true time in the place of the monotonic clock; the calendar as the agent took it when it
+    /// came up, and carried on since.
+    fn now(&self, at: Timestamp) -> Now {
+        Now { wall: shifted(at, self.ahead.0), mono: mono(at) }
+    }
+
+    fn judge_clock(&mut self, at: Timestamp) {
+        self.core.trust_clock(is_trusted(self.now(at).wall, shifted(at, self.ahead.1)));
     }
 }
 
-/// Recorded time in the place of both clocks.
-fn now(at: Timestamp) -> Now {
-    Now { wall: at, mono: Mono::from_micros(u64::try_from(at.micros()).unwrap_or(0)) }
+fn shifted(at: Timestamp, ahead: i64) -> Timestamp {
+    Timestamp::from_micros(at.micros().saturating_add(ahead))
+}
+
+fn mono(at: Timestamp) -> Mono {
+    Mono::from_micros(u64::try_from(at.micros()).unwrap_or(0))
 }
