@@ -37,11 +37,12 @@ lint:
 	@command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
 	$(CARGO) deny --locked --log-level error --config .deny.toml check bans licenses sources
 
-## bench: every goal beside its ceiling, the whole way under load, and one table; ARGS=--short is shorter
+## bench: every goal beside its ceiling, the whole way under load, also on one core with 32 MB, and one table; ARGS=--short is shorter
 bench: packages
 	$(BENCH) --bench goals -- $(ARGS)
 	$(BENCH) --bench bytes
 	$(BENCH) --bench load -- $(ARGS)
+	$(BENCH) --bench load -- --only matrix --pin --memory 32M --rules 1,300,8000,10000 $(ARGS)
 	$(BENCH) --bench spine
 	$(BENCH) --bench goals -- --table
 

@@ -6,11 +6,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::model::time::{Mono, Now, Timestamp};
 
+/// Where the monotonic side of a [`Clock`] begins: 365 days.
+const BEGIN: Mono = Mono::from_micros(365 * 86_400 * 1_000_000);
+
 /// The node's two clocks. Cheap to copy; all copies of one process count from the same start.
 ///
 /// The calendar side is read once, at the start, and carried on by the monotonic clock: stream
 /// time of streams without a `TIMESTAMP` is made of it, and a step of the system's clock must
 /// neither fire, clear nor reorder an alert. [`wall`] is the system's own, for stamps.
+///
+/// The monotonic side begins a year from zero, so that what another process saw has a place on it too.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
@@ -25,13 +30,18 @@ impl Clock {
 
     /// Both clocks, read together.
     pub fn now(self) -> Now {
-        let mono = self.mono();
-        Now { wall: self.wall_at_start.plus(Duration::from_micros(mono.micros())), mono }
+        let uptime = self.uptime();
+        Now { wall: self.wall_at_start.plus(uptime), mono: BEGIN.plus(uptime) }
     }
 
     /// The monotonic clock.
     pub fn mono(self) -> Mono {
-        Mono::from_micros(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
+        BEGIN.plus(self.uptime())
+    }
+
+    /// How long ago it was started.
+    pub fn uptime(self) -> Duration {
+        self.start.elapsed()
     }
 
     /// How long from here until `deadline`; zero if it has passed.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ingest::{self, BrokerConfig};
 use crate::model::id::valid_agent_id;
+use crate::model::time::Downtime;
 use crate::{spool, uplink};
 
 /// The commented reference file, which `weir config reference` prints.
@@ -66,6 +67,8 @@ pub struct Rules {
     /// A directory whose rule files run beside what the hub pushes, and are loaded again when
     /// they change. Default: none.
     pub directory: Option<PathBuf>,
+    /// Whether the time for which the agent was off counts as time. Default `ignored`.
+    pub downtime: Downtime,
 }
 
 /// The readings that alerts are told with.

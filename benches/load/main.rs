@@ -74,7 +74,7 @@ fn full(args: &[String]) -> ExitCode {
         }
     };
     let report = measure(&options, &agent);
-    if let Err(error) = report.write() {
+    if let Err(error) = report.write(options.pin || options.memory.is_some()) {
         eprintln!("write the figures: {error}");
     }
     for loss in &report.losses {

@@ -58,13 +58,14 @@ impl Report {
         self.goals.push(goal);
     }
 
-    /// Writes `weir-load.json`, and puts the goals into `weir-bench.json` beside those of others.
-    pub(crate) fn write(&self) -> std::io::Result<()> {
+    /// Writes `weir-load.json`, or `weir-load-caged.json` where the program was held to less than the machine has, and puts the goals into `weir-bench.json` beside those of others.
+    pub(crate) fn write(&self, caged: bool) -> std::io::Result<()> {
         let target =
             |name: &str| -> PathBuf { Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(name) };
         let cells: Vec<Json> = self.cells.iter().map(Cell::json).collect();
         let all = json!({"cells": cells, "push": self.push});
-        std::fs::write(target("weir-load.json"), format!("{all:#}\n"))?;
+        let own = if caged { "weir-load-caged.json" } else { "weir-load.json" };
+        std::fs::write(target(own), format!("{all:#}\n"))?;
         let shared = target("weir-bench.json");
         let kept =
             std::fs::read(&shared).ok().and_then(|text| serde_json::from_slice::<Map<_, _>>(&text).ok());

@@ -18,7 +18,7 @@ use crate::model::message::{AckToken, Message, NODE_SOURCE};
 use crate::model::row::{Observation, Row, Rows};
 use crate::model::ruleset::{ContentHash, Origin, RunningSet};
 use crate::model::stream::StreamSpec;
-use crate::model::time::{Mono, Now, Timestamp};
+use crate::model::time::{Downtime, Mono, Now, Timestamp};
 use crate::model::transition::Transition;
 use crate::plan::Basis;
 use crate::plan::logical::Plan;
@@ -111,13 +111,15 @@ pub struct Limits {
     pub engine: engine::Config,
     /// The most readings that an alert is told with; 16 by default.
     pub evidence: usize,
+    /// Whether the time between one process and the next counts.
+    pub downtime: Downtime,
 }
 
 /// The engine is [watched](engine::Config::watched), and keeps half a megabyte of readings of each stream.
 impl Default for Limits {
     fn default() -> Self {
         let engine = engine::Config { watched: true, evidence: 512 << 10, ..engine::Config::default() };
-        Self { decode: decode::Config::default(), engine, evidence: 16 }
+        Self { decode: decode::Config::default(), engine, evidence: 16, downtime: Downtime::Ignored }
     }
 }
 
@@ -426,6 +428,8 @@ impl Core {
             (set.hash, set.attempted) = (hash, hash);
             // Rules that came hear of the silence there is.
             set.silences(Now { wall: now.wall, mono: self.idle.of(now.mono) }, now, &mut effects.transitions);
+            // A wait that is shorter from here on may be over.
+            set.tick_alerts(now, &mut effects.transitions);
             set.watch();
             let basis = std::mem::replace(&mut set.basis, basis);
             let from = change.map(|change| change.from);
@@ -535,7 +539,7 @@ impl Core {
             presence: set.engine.snapshot_presence(idle),
             recent: if alerts { set.engine.snapshot_recent() } else { Vec::new() },
         });
-        CoreSnapshot { sets: sets.collect() }.to_bytes()
+        CoreSnapshot { sets: sets.collect(), at: now.wall.micros() }.to_bytes()
     }
 
     /// Puts a snapshot back into the sets that run already. What it holds of rules that changed
@@ -545,7 +549,17 @@ impl Core {
     /// # Errors
     /// A sentence for the log.
     pub fn restore(&mut self, bytes: &[u8], now: Now) -> Result<(), String> {
+        let downtime = if self.clock_trusted { self.limits.downtime } else { Downtime::Ignored };
+        self.restore_across(bytes, now, downtime)
+    }
+
+    /// The same, with the time since the snapshot counted or not.
+    ///
+    /// # Errors
+    /// A sentence for the log.
+    pub fn restore_across(&mut self, bytes: &[u8], now: Now, downtime: Downtime) -> Result<(), String> {
         let snapshot = CoreSnapshot::from_bytes(bytes)?;
+        let now = stood(snapshot.at, now, downtime);
         let mut result = Ok(());
         for saved in snapshot.sets {
             let Some(set) = self.sets.get_mut(saved.name.as_str()) else { continue };
@@ -843,6 +857,18 @@ fn set_seed(seed: u64, name: &str) -> u64 {
 
 fn just_before(now: Now) -> Now {
     earlier(now, Mono::from_micros(now.mono.micros().saturating_sub(1)))
+}
+
+/// When state was written down, as this process's clocks have it: now, where the time since does not count.
+fn stood(at: i64, now: Now, downtime: Downtime) -> Now {
+    match downtime {
+        Downtime::Counted if at != 0 => {
+            let down = now.wall.since(Timestamp::from_micros(at)).as_micros();
+            let mono = now.mono.micros().saturating_sub(u64::try_from(down).unwrap_or(u64::MAX));
+            earlier(now, Mono::from_micros(mono))
+        }
+        Downtime::Counted | Downtime::Ignored => now,
+    }
 }
 
 /// A moment before `now`.

@@ -9,16 +9,17 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::control::{Admitted, Running};
 use crate::model::message::{AckToken, Message};
 use crate::model::ruleset::{ContentHash, Origin};
 use crate::model::stream::StreamSpec;
-use crate::model::time::{Mono, Now, Timestamp};
+use crate::model::time::{Downtime, Mono, Now};
 use crate::model::topic::minimal_cover;
 use crate::spool::{self, Commit, Durability, Loaded, Spool, StoredSetChange};
 use crate::uplink::{self, Outbox, Request, Standing};
 
+use super::calendar::Calendar;
 use super::core::{Core, Effects, Fresh, Input, Replaced};
 use super::meter::Stage;
 use super::snapshot::Journaled;
@@ -30,12 +31,6 @@ const ENOUGH: usize = 1_000;
 
 /// A journal of this many inputs is cut short by a snapshot: replaying it at a start stays quick.
 const MAX_JOURNAL: u32 = 2_000;
-
-/// A node's clock that shows an earlier time was never set (2025-01-01).
-const CLOCK_IS_SET: Timestamp = Timestamp::from_millis(1_735_689_600_000);
-
-/// How far the system's clock may have moved away from the one carried on since the start.
-const CLOCK_MOVED: Duration = Duration::from_secs(60);
 
 /// What the rest of the agent asks of the core's owner.
 #[derive(Debug)]
@@ -97,6 +92,7 @@ pub(super) struct Driver {
     core: Core,
     spool: Spool,
     clock: Clock,
+    calendar: Calendar,
     durability: Durability,
     snapshot_interval: Duration,
     boot_id: Arc<str>,
@@ -120,7 +116,7 @@ impl Driver {
         core: Core,
         spool: Spool,
         config: &spool::Config,
-        clock: Clock,
+        (clock, calendar): (Clock, Calendar),
         boot_id: Arc<str>,
         lines: Lines,
     ) -> Self {
@@ -129,6 +125,7 @@ impl Driver {
             core,
             spool,
             clock,
+            calendar,
             durability: config.durability,
             snapshot_interval: config.snapshot_interval,
             boot_id,
@@ -145,6 +142,7 @@ impl Driver {
     /// The spool's.
     pub(super) fn recover(&mut self, admitted: Vec<Admitted>, loaded: Loaded) -> Result<(), spool::Error> {
         let now = self.clock.now();
+        self.core.trust_clock(self.calendar.is_trusted());
         for set in admitted {
             self.core.apply(Input::Run(Box::new(set)), now);
         }
@@ -153,7 +151,13 @@ impl Driver {
         // snapshot at the last journaled time.
         let inputs: Vec<_> = loaded.journal.iter().map(|bytes| Journaled::read(bytes)).collect();
         let first = inputs.iter().find_map(|i| i.as_ref().ok()).map_or(now, |(at, ..)| *at);
-        if let Some(Err(why)) = loaded.snapshot.as_deref().map(|bytes| self.core.restore(bytes, first)) {
+        if let Some(Err(why)) = loaded.snapshot.as_deref().map(|bytes| {
+            // What the journal begins with is of the process that made the snapshot.
+            match inputs.is_empty() {
+                true => self.core.restore(bytes, first),
+                false => self.core.restore_across(bytes, first, Downtime::Counted),
+            }
+        }) {
             tracing::error!(why, "the snapshot of open windows cannot be read; they start empty");
         }
         let mut last = None;
@@ -249,7 +253,7 @@ impl Driver {
         let now = self.clock.now();
         let journal =
             (self.durability == Durability::Durable).then(|| Journaled::messages(&messages, now).to_bytes());
-        self.core.trust_clock(is_trusted(now.wall, clock::wall()));
+        self.core.trust_clock(self.calendar.is_trusted());
         let effects = self.core.apply(Input::Messages(messages), now);
         let acks = self.carry_out(effects, journal, now)?;
         self.acknowledge(acks).await;
@@ -295,13 +299,9 @@ impl Driver {
     }
 
     fn commit_of(&self, effects: Effects) -> Commit {
-        let stamp = clock::wall();
-        let encode = |mut transition: crate::model::transition::Transition| {
-            transition.recorded_at = stamp;
-            uplink::encode(&self.boot_id, &transition)
-        };
+        let stamp = self.calendar.stamp(&self.boot_id);
         Commit {
-            transitions: effects.transitions.into_iter().map(encode).collect(),
+            transitions: effects.transitions.iter().map(|told| uplink::encode(&stamp, told)).collect(),
             states: effects.states,
             ..Commit::default()
         }
@@ -489,11 +489,4 @@ async fn pause(wait: Duration) {
         true => yield_now().await,
         false => sleep(wait).await,
     }
-}
-
-/// Whether a calendar that was carried on from the start still agrees with the system's, and that
-/// was ever set.
-pub(super) fn is_trusted(carried: Timestamp, system: Timestamp) -> bool {
-    let apart = carried.since(system).max(system.since(carried));
-    carried >= CLOCK_IS_SET && apart < CLOCK_MOVED
 }

@@ -15,7 +15,11 @@ pub(super) fn attach(engine: &Engine, book: &Book, most: usize, told: &mut [Tran
             State::Firing | State::Silent | State::Occurred => most,
             State::Resolved(_) => most.min(AT_END),
         };
-        transition.evidence = if most > 0 { engine.evidence(*rule, key, most) } else { None };
+        let since = match transition.state {
+            State::Resolved(_) => transition.occurred_at,
+            _ => transition.starts_at,
+        };
+        transition.evidence = if most > 0 { engine.evidence(*rule, key, most, since) } else { None };
     }
 }
 
@@ -102,6 +106,23 @@ rules:
         assert_eq!(told[0], format!("hot resolved door,v {last}"));
         assert!(told[1].starts_with("open occurred door "), "an object is left out: {}", told[1]);
         assert_eq!(told[2], "doors firing  ", "its key is another one");
+    }
+
+    #[test]
+    fn an_alert_that_waited_shows_what_was_before_and_the_first_after() {
+        let mut core = core(Limits { evidence: 8, ..Limits::default() });
+        let mut told = Vec::new();
+        for second in 1..100_u64 {
+            let v = if second < 20 { 20 } else { 40 };
+            told.extend(take(&mut core, second, "t/a", &format!(r#"{{"v": {v}, "door": "shut"}}"#)));
+        }
+        let at = |told: &Transition| {
+            let readings = &told.evidence.as_ref().unwrap().readings;
+            readings.iter().map(|reading| reading.at.micros() / 1_000_000).collect::<Vec<_>>()
+        };
+        let hot = told.iter().find(|t| *t.rule == *"hot").unwrap();
+        // It held from 20 on, for a minute.
+        assert_eq!(at(hot), [16, 17, 18, 19, 20, 21, 79, 80]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! Stopping follows the stream: sources close, the core takes what they gave and makes it
 //! durable, the uplink sends what it can, and then everything ends.
 
+mod calendar;
 pub mod casefile;
 mod ceiling;
 pub mod core;
@@ -29,7 +30,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::clock::{self, Clock};
-use crate::config::{AgentConfig, Evidence};
+use crate::config::AgentConfig;
 use crate::control::{self, Admitted, store};
 use crate::engine;
 use crate::ingest::{self, SourceStatus, mqtt::MqttSource};
@@ -41,6 +42,7 @@ use crate::tasks::{self, Stop, StopSource};
 use crate::uplink::{self, Identity, Port, Standing};
 
 use self::core::Core;
+use calendar::Calendar;
 use driver::{Command, Driver, Lines, Spent};
 use profile::Profile;
 use status::{Detail, RefusedFile, RunningRules, Source, Status};
@@ -119,9 +121,11 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
         newest,
         drained: Some(drained),
     };
-    let limits = limits(&config.evidence);
+    let limits = limits(&config);
     let core = Core::new(agent.clone(), limits);
-    let mut driver = Driver::new(core, spool, &config.spool, clock, boot_id.clone(), lines);
+    let (link, link_seen) = watch::channel(LinkStatus::default());
+    let calendar = Calendar::new(clock, link_seen.clone());
+    let mut driver = Driver::new(core, spool, &config.spool, (clock, calendar), boot_id.clone(), lines);
     driver.recover(kept_rules(&loaded), loaded)?;
     let (core_thread, mut core_ended) = start_core(driver)?;
 
@@ -130,7 +134,6 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
     let (desired, wanted) = mpsc::channel(4);
     let (reports, to_hub) = mpsc::channel(16);
     let (refused, refused_seen) = watch::channel(Vec::new());
-    let (link, link_seen) = watch::channel(LinkStatus::default());
     let (report, report_seen) = watch::channel(AgentReport::default());
     let watcher = Arc::new(Watcher {
         agent: agent.clone(),
@@ -205,12 +208,13 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
 }
 
 /// The bounds of the stages, as the configuration has them.
-fn limits(evidence: &Evidence) -> self::core::Limits {
+fn limits(config: &AgentConfig) -> self::core::Limits {
+    let evidence = &config.evidence;
     let limits = self::core::Limits::default();
     let kept = if evidence.readings == 0 { 0 } else { evidence.max_bytes };
     let nanos: Option<fn() -> u64> = Some(clock::nanos);
     let engine = engine::Config { nanos, evidence: kept, spread: AT_ONCE, ..limits.engine };
-    self::core::Limits { engine, evidence: evidence.readings, ..limits }
+    self::core::Limits { engine, evidence: evidence.readings, downtime: config.rules.downtime, ..limits }
 }
 
 /// Everything that gives messages.
@@ -398,7 +402,7 @@ impl Watcher {
             agent: self.agent.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             boot_id: self.boot_id.to_string(),
-            uptime_seconds: self.clock.mono().micros() / 1_000_000,
+            uptime_seconds: self.clock.uptime().as_secs(),
             rss_bytes: resident_bytes(),
             sources: self.sources.iter().map(|s| Source::from(&*s.borrow())).collect(),
             link: self.link.borrow().clone(),

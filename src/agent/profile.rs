@@ -34,7 +34,7 @@ impl Profile {
     pub(super) fn of(clock: Clock, messages: u64, stages: &[(Stage, u64)]) -> Self {
         let stage = |(stage, nanos): &(Stage, u64)| Spent { name: stage.name().to_owned(), nanos: *nanos };
         Self {
-            nanos: clock.mono().micros() * 1_000,
+            nanos: u64::try_from(clock.uptime().as_nanos()).unwrap_or(u64::MAX),
             messages,
             threads: threads(),
             stages: stages.iter().map(stage).collect(),

@@ -15,6 +15,9 @@ use crate::model::time::{Mono, Now, Timestamp};
 pub(super) struct CoreSnapshot {
     #[prost(message, repeated, tag = "1")]
     pub(super) sets: Vec<SetSnapshot>,
+    /// When it was made, by the calendar of the process that made it, µs; 0 where it does not say.
+    #[prost(int64, tag = "2")]
+    pub(super) at: i64,
 }
 
 /// A snapshot of one rule set.

@@ -6,7 +6,7 @@
 //! reads: so a reading is written without a look at any other, costs the same however many keys and rules there
 //! are, and the bytes are bounded whatever devices send. It is for people: nothing that is decided depends on it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -32,6 +32,8 @@ const FIRST: usize = 64 << 10;
 const CHAIN: usize = 32;
 /// How many readings of a chain are looked at for those of a key.
 const STEPS: usize = 10_000;
+/// How many readings of a key are looked at for what was before its condition began to hold.
+const FAR: usize = 512;
 /// Offset of the reading before, time, length of the key, number of values.
 const HEAD: usize = 4 + 8 + 2 + 2;
 
@@ -295,11 +297,44 @@ fn take(rest: &mut &[u8]) -> Option<Option<Value>> {
     }))
 }
 
+/// Of the readings of a key, newest first, so many that tell how its condition came to hold: a quarter of them
+/// the newest, half of them before `since`, the rest the first that came then. Of either that there are too few of,
+/// more of the others.
+fn chosen<'a, I: Iterator<Item = Record<'a>>>(
+    records: impl Fn() -> I,
+    most: usize,
+    since: Timestamp,
+) -> Vec<Record<'a>> {
+    let (mut newest, mut first, mut before) = (Vec::new(), VecDeque::new(), Vec::new());
+    let newest_of_all = most.div_ceil(4);
+    for (far, record) in records().enumerate() {
+        if newest.len() < newest_of_all {
+            newest.push(record);
+        } else if record.at < since {
+            before.push(record);
+            if before.len() >= most / 2 && newest.len() + first.len() + before.len() >= most {
+                break;
+            }
+        } else if far < FAR {
+            first.push_back(record);
+            if newest.len() + first.len() > most {
+                first.pop_front();
+            }
+        } else {
+            // It has held for so long that what was before is not worth the way.
+            return records().take(most).collect();
+        }
+    }
+    while newest.len() + first.len() + before.len() > most && first.pop_front().is_some() {}
+    newest.into_iter().chain(first).chain(before).take(most).collect()
+}
+
 impl Engine {
     /// The last readings of the key of an alert, at most so many, oldest first, with the columns that the
-    /// rule uses; the key is as [`label_key`](crate::model::label::label_key) has it. `None` where nothing
+    /// rule uses. Where more came since its condition began to hold, they are those before, the first that came
+    /// then, and the newest. The key is as [`label_key`](crate::model::label::label_key) has it. `None` where nothing
     /// is recorded, and for a rule whose alerts are told apart by something else than the KEY of its stream.
-    pub fn evidence(&self, rule: usize, key: &[Value], most: usize) -> Option<Evidence> {
+    pub fn evidence(&self, rule: usize, key: &[Value], most: usize, since: Timestamp) -> Option<Evidence> {
         let plan = self.plan.rules.get(rule)?;
         let at = plan.stream();
         let stream = self.plan.streams.get(at)?;
@@ -318,8 +353,9 @@ impl Engine {
         });
         let used: Vec<usize> = used.into_iter().collect();
         let label = place.and_then(|place| key.get(place)).map(as_label).unwrap_or_default();
-        let records = recorder.readings(&label).take(most);
-        let mut readings: Vec<_> = records.map(|record| (record.at, record.values(&used))).collect();
+        let records = chosen(|| recorder.readings(&label), most, since);
+        let mut readings: Vec<_> =
+            records.into_iter().map(|record| (record.at, record.values(&used))).collect();
         if readings.is_empty() {
             return None;
         }

@@ -54,6 +54,12 @@ pub struct TransitionRecord {
     pub occurred_at: String,
     /// The agent's clock when it was decided, RFC 3339.
     pub recorded_at: String,
+    /// Whether the agent could not believe its clock then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub clock_doubted: bool,
+    /// The hub's clock less the agent's, as the agent estimated it then, ms; absent where it knew of none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skew_ms: Option<i64>,
     /// The hub's clock when it came, RFC 3339.
     pub received_at: String,
     /// The last readings of its key; absent where there are none.
@@ -122,6 +128,8 @@ impl TransitionRecord {
             starts_at: time(wire.starts_at),
             occurred_at: time(wire.occurred_at),
             recorded_at: time(wire.recorded_at),
+            clock_doubted: wire.clock_doubted,
+            skew_ms: wire.skew_ms,
             received_at: received.to_string(),
             evidence: wire.evidence.map(|seen| EvidenceRecord::from_wire(seen, wire.occurred_at)),
         }

@@ -27,6 +27,10 @@ pub struct LinkStatus {
     pub bytes_received: u64,
     /// The hub's clock less the node's, when the session began, ms.
     pub skew_ms: Option<i64>,
+    /// The hub's clock less the calendar that the agent carries on from its start, ms, when a session last
+    /// began. It stays what it is when the node's clock is set.
+    #[serde(skip)]
+    pub hub_ahead_ms: Option<i64>,
 }
 
 /// A periodic report to the hub.

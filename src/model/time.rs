@@ -115,6 +115,18 @@ impl Mono {
     }
 }
 
+/// Whether the time for which an agent was off counts: for the timers of alerts, for windows that silence closes,
+/// and for silence itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Downtime {
+    /// Time goes on where it stood.
+    #[default]
+    Ignored,
+    /// Time went on meanwhile, by the node's calendar.
+    Counted,
+}
+
 /// The two clocks, read together: what every pure stage takes as "now".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Now {

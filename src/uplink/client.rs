@@ -222,12 +222,14 @@ async fn session(
     backoff.connected(clock.mono());
     session.window = Window::starting(welcome.committed);
     let skew = welcome.time.saturating_sub(clock::wall().micros()) / 1_000;
+    let ahead = welcome.time.saturating_sub(clock.now().wall.micros()) / 1_000;
     port.link.send_modify(|link| {
         link.connected = true;
         link.error = None;
         link.sessions += 1;
         link.committed = welcome.committed;
         link.skew_ms = Some(skew);
+        link.hub_ahead_ms = Some(ahead);
     });
     tracing::info!(hub = %port.link.borrow().hub, version = %welcome.version, skew_ms = skew, "link to the hub stands");
     match session.go_on(welcome.committed, port).await {

@@ -4,6 +4,7 @@
 
 use prost::Message;
 
+use crate::model::time::Timestamp;
 use crate::model::transition::Transition;
 use crate::wire::v1::value::Kind;
 use crate::wire::{transition::transition_to_wire, v1};
@@ -11,10 +12,26 @@ use crate::wire::{transition::transition_to_wire, v1};
 /// Bytes of the largest body; a hub takes messages of four times that.
 const LARGEST: usize = 1 << 20;
 
+/// What a transition says of when it was recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp<'a> {
+    /// The boot of the agent.
+    pub boot_id: &'a str,
+    /// The node's calendar clock.
+    pub recorded_at: Timestamp,
+    /// Whether that can be believed: it was set, did not step since the agent's start, and is near the hub's.
+    pub clock_trusted: bool,
+    /// The hub's clock less the node's, as estimated, ms; `None` before the first session.
+    pub skew_ms: Option<i64>,
+}
+
 /// A transition as the outbox keeps it. One that is too large goes without evidence, and if that does not
 /// help, its texts are cut, and say how long they were; its identity is that of the whole texts.
-pub fn encode(boot_id: &str, transition: &Transition) -> Vec<u8> {
-    let mut wire = transition_to_wire(0, boot_id, transition);
+pub fn encode(stamp: &Stamp<'_>, transition: &Transition) -> Vec<u8> {
+    let mut wire = transition_to_wire(0, stamp.boot_id, transition);
+    wire.recorded_at = stamp.recorded_at.micros();
+    wire.clock_doubted = !stamp.clock_trusted;
+    wire.skew_ms = stamp.skew_ms;
     if wire.encoded_len() > LARGEST {
         wire.evidence = None;
     }
@@ -57,7 +74,6 @@ pub(super) fn decode(seq: u64, body: &[u8]) -> Option<v1::Transition> {
 mod tests {
     use super::*;
     use crate::model::label::{Fingerprint, Labels};
-    use crate::model::time::Timestamp;
     use crate::model::transition::State;
     use crate::model::value::Value;
 
@@ -90,7 +106,7 @@ mod tests {
             let long = "é".repeat(bytes / 2);
             let mut values = vec![Value::str(&long); texts];
             values.push(Value::Int(7));
-            let body = encode("boot", &with_values(values));
+            let body = encode(&Stamp::default(), &with_values(values));
             assert!(body.len() <= LARGEST, "{texts} texts of {bytes} bytes: {}", body.len());
             let back = decode(3, &body).unwrap();
             assert_eq!(back.labels["alertname"], "hot");
@@ -108,7 +124,7 @@ mod tests {
     #[test]
     fn what_fits_goes_as_it_is() {
         let long = "x".repeat(LARGEST - 1_000);
-        let body = encode("boot", &with_values(vec![Value::str(&long)]));
+        let body = encode(&Stamp::default(), &with_values(vec![Value::str(&long)]));
         assert_eq!(decode(1, &body).unwrap().values[0].value.as_ref().unwrap().kind, Some(Kind::Text(long)));
     }
 }

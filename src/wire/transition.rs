@@ -34,6 +34,9 @@ pub fn transition_to_wire(seq: u64, boot_id: &str, transition: &Transition) -> v
         recorded_at: transition.recorded_at.micros(),
         boot_id: boot_id.to_owned(),
         evidence: transition.evidence.as_ref().map(|seen| evidence_to_wire(seen, transition.occurred_at)),
+        // What is known of the node's clock is for who records it.
+        clock_doubted: false,
+        skew_ms: None,
     }
 }
 

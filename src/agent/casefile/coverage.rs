@@ -6,13 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::alert::Active;
 use crate::model::absence::OnSilence;
 use crate::model::alerting::{AlertSpec, RuleKind};
+use crate::model::label::Fingerprint;
 use crate::model::time::format_span;
 use crate::model::transition::{State, Transition};
 
 /// Something that can become of a rule's alerts, which a case should show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Goal {
-    /// Its name: `pending`, `firing`, `keeping`, `occurred`, or the reason of a transition.
+    /// Its name: `pending`, `brief` (pending that came to nothing), `firing`, `keeping`, `occurred`, or the
+    /// reason of a transition.
     pub name: String,
     /// What a case has to do to show it.
     pub how: String,
@@ -25,7 +27,8 @@ pub fn goals(spec: &AlertSpec) -> Vec<Goal> {
     match &spec.kind {
         RuleKind::State { for_, keep_firing_for, .. } => {
             if !for_.is_zero() {
-                goal("pending", format!("let `when` hold for less than {}", format_span(*for_)));
+                goal("pending", "let `when` hold for a while".to_owned());
+                goal("brief", format!("let `when` end before it has held for {}", format_span(*for_)));
             }
             let held = if for_.is_zero() { String::new() } else { format!(" for {}", format_span(*for_)) };
             goal("firing", format!("let `when` hold{held}"));
@@ -60,6 +63,8 @@ pub fn goals(spec: &AlertSpec) -> Vec<Goal> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exercised {
     seen: BTreeMap<String, BTreeSet<String>>,
+    /// The alerts that were pending when it was last looked.
+    waiting: BTreeMap<Fingerprint, String>,
 }
 
 impl Exercised {
@@ -82,11 +87,20 @@ impl Exercised {
         }
     }
 
-    /// Takes note of an alert that stands.
-    pub(super) fn standing(&mut self, alert: &Active) {
-        if let Some(rule) = alert.labels.get("alertname").filter(|_| alert.phase != "firing") {
+    /// Takes note of the alerts that stand. One that waited and does not stand any more came to nothing.
+    pub(super) fn standing(&mut self, alerts: &[Active]) {
+        let mut waited = std::mem::take(&mut self.waiting);
+        for alert in alerts {
+            let Some(rule) = alert.labels.get("alertname").filter(|_| alert.phase != "firing") else {
+                continue;
+            };
             self.note(rule, alert.phase);
+            if alert.phase == "pending" {
+                self.waiting.insert(alert.fingerprint, rule.to_string());
+            }
         }
+        waited.retain(|fingerprint, _| !alerts.iter().any(|alert| alert.fingerprint == *fingerprint));
+        waited.values().for_each(|rule| self.note(rule, "brief"));
     }
 
     fn note(&mut self, rule: &str, state: &str) {

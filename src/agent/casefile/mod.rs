@@ -45,7 +45,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::alert::Active;
-use crate::model::time::{Timestamp, format_span, parse_span};
+use crate::model::time::{Downtime, Timestamp, format_span, parse_span};
 use crate::model::transition::Transition;
 
 pub use compare::{Line, Mark, Mismatch, compare, found_line, is_mended_by_update};
@@ -146,8 +146,13 @@ pub enum Action {
     Swap(String),
     /// The rule set is taken away.
     Remove,
-    /// The agent goes down, and comes up again after so long. What arrives meanwhile is lost.
-    Restart(Duration),
+    /// The agent goes down, and comes up again after a while. What arrives meanwhile is lost.
+    Restart {
+        /// How long it is down.
+        down: Duration,
+        /// Whether that counts for what waits.
+        downtime: Downtime,
+    },
     /// Sources are lost or come back.
     Connected(bool),
     /// The node's calendar clock is set, to what it would show had it always been ahead by so many

@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 use serde_saphyr::Spanned;
 
 use crate::model::message::NODE_SOURCE;
-use crate::model::time::{Timestamp, parse_span};
+use crate::model::time::{Downtime, Timestamp, parse_span};
 
 use super::series::{pace, topics};
 use super::{
@@ -92,6 +92,8 @@ struct StepText {
     #[serde(default)]
     restart: bool,
     down: Option<String>,
+    #[serde(default)]
+    counted: bool,
     #[serde(default)]
     remove: bool,
     swap: Option<Json>,
@@ -299,8 +301,10 @@ fn step(step: StepText, events: &mut Vec<Event>) -> Result<(), String> {
                 .to_owned(),
         );
     }
-    if step.down.is_some() && !step.restart {
-        return Err("`down` says how long a `restart: true` takes".to_owned());
+    if (step.down.is_some() || step.counted) && !step.restart {
+        return Err(
+            "`down` says how long a `restart: true` takes, and `counted` that this time counts".to_owned()
+        );
     }
     if let Some(topic) = &step.topic {
         return messages(&step, topic, at, events);
@@ -309,7 +313,10 @@ fn step(step: StepText, events: &mut Vec<Event>) -> Result<(), String> {
         (Some(set), ..) => Action::Swap(rule_text(set.clone())),
         (_, Some(connected), _) => Action::Connected(connected),
         (_, _, Some(clock)) => Action::Clock(clock_shift(clock, at)?),
-        _ if step.restart => Action::Restart(step.down.as_deref().map_or(Ok(Duration::ZERO), parse_span)?),
+        _ if step.restart => Action::Restart {
+            down: step.down.as_deref().map_or(Ok(Duration::ZERO), parse_span)?,
+            downtime: if step.counted { Downtime::Counted } else { Downtime::Ignored },
+        },
         _ if step.remove => Action::Remove,
         _ => Action::Tick,
     };

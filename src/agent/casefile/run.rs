@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::agent::calendar::is_trusted;
 use crate::agent::core::{Core, Effects, Input, Limits};
-use crate::agent::driver::is_trusted;
 use crate::control::{self, Admitted, Running};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::kept::StateKey;
 use crate::model::message::Message;
-use crate::model::time::{Mono, Now, Timestamp};
+use crate::model::time::{Downtime, Mono, Now, Timestamp};
 use crate::plan;
 
 use super::{Action, Case, Event, Moment, Outcome, format_time};
@@ -81,6 +81,15 @@ fn events(case: &Case, rules: &Admitted) -> Result<Vec<Event>, String> {
     Ok(all)
 }
 
+/// An agent that is down.
+struct Asleep {
+    /// When it is up again.
+    until: Timestamp,
+    /// Whether that time counts.
+    downtime: Downtime,
+    snapshot: Vec<u8>,
+}
+
 /// The core, and what an agent keeps on disk beside it.
 struct Bench {
     core: Core,
@@ -89,7 +98,7 @@ struct Bench {
     connected: bool,
     kept: BTreeMap<StateKey, Vec<u8>>,
     /// While the agent is down: since when it is up again, and what it left behind.
-    asleep: Option<(Timestamp, Vec<u8>)>,
+    asleep: Option<Asleep>,
     /// How far ahead the calendar is, µs: as the agent took it when it came up, and as it is.
     ahead: (i64, i64),
     outcome: Outcome,
@@ -113,7 +122,7 @@ impl Bench {
 
     fn take(&mut self, event: &Event) -> Result<(), String> {
         let at = event.at;
-        if let Some((up, _)) = self.asleep {
+        if let Some(up) = self.asleep.as_ref().map(|asleep| asleep.until) {
             match &event.action {
                 Action::Message { .. } if at < up => return Ok(()),
                 Action::Clock(_) | Action::Tick if at < up => {}
@@ -157,9 +166,9 @@ impl Bench {
                 self.running = None;
                 self.apply(Input::Remove(self.name.clone()), at);
             }
-            Action::Restart(down) => {
+            Action::Restart { down, downtime } => {
                 self.pass(at, true);
-                self.asleep = Some((at.plus(*down), self.core.snapshot(self.now(at), true)));
+                self.fall_asleep(at, at.plus(*down), *downtime);
                 if down.is_zero() {
                     self.wake()?;
                 }
@@ -222,11 +231,10 @@ impl Bench {
 
     /// Notes in which phases alerts stand. Of very many one sees no more than of some.
     fn notice(&mut self) {
-        for (_, set) in self.core.sets() {
-            let standing: u64 = set.alert_counts().iter().map(|counts| counts.pending + counts.firing).sum();
-            if standing <= MOST_NOTICED {
-                set.active().iter().for_each(|alert| self.outcome.exercised.standing(alert));
-            }
+        let counts = self.core.sets().flat_map(|(_, set)| set.alert_counts());
+        if counts.map(|counts| counts.pending + counts.firing).sum::<u64>() <= MOST_NOTICED {
+            let active = self.moment().active;
+            self.outcome.exercised.standing(&active);
         }
     }
 
@@ -237,13 +245,18 @@ impl Bench {
 
     /// The agent goes down and comes up in the same instant.
     fn restart(&mut self, at: Timestamp) -> Result<(), String> {
-        self.asleep = Some((at, self.core.snapshot(self.now(at), true)));
+        self.fall_asleep(at, at, Downtime::Ignored);
         self.wake()
+    }
+
+    fn fall_asleep(&mut self, at: Timestamp, until: Timestamp, downtime: Downtime) {
+        let snapshot = self.core.snapshot(self.now(at), true);
+        self.asleep = Some(Asleep { until, downtime, snapshot });
     }
 
     /// What the agent does from one process to the next: rules, the snapshot, the kept states.
     fn wake(&mut self) -> Result<(), String> {
-        let Some((at, snapshot)) = self.asleep.take() else { return Ok(()) };
+        let Some(Asleep { until: at, downtime, snapshot }) = self.asleep.take() else { return Ok(()) };
         self.unheard();
         self.core = Core::new(AGENT.into(), Limits::default());
         self.ahead.0 = self.ahead.1;
@@ -251,7 +264,8 @@ impl Bench {
         if let Some(rules) = self.running.clone() {
             self.run(rules, at);
         }
-        self.core.restore(&snapshot, self.now(at)).map_err(|why| format!("restart: {why}"))?;
+        let restored = self.core.restore_across(&snapshot, self.now(at), downtime);
+        restored.map_err(|why| format!("restart: {why}"))?;
         let kept: Vec<(StateKey, Vec<u8>)> = self.kept.clone().into_iter().collect();
         let unreadable = self.core.restore_alerts(&kept, self.now(at));
         if unreadable > 0 {
@@ -301,7 +315,7 @@ impl Bench {
     }
 
     fn judge_clock(&mut self, at: Timestamp) {
-        self.core.trust_clock(is_trusted(self.now(at).wall, shifted(at, self.ahead.1)));
+        self.core.trust_clock(is_trusted(self.now(at).wall, shifted(at, self.ahead.1), None));
     }
 }
 

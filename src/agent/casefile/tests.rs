@@ -322,6 +322,7 @@ cases:
         shown,
         [
             "all pending true",
+            "all brief false",
             "all firing true",
             "all keeping true",
             "all recovered false",

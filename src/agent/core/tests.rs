@@ -3,9 +3,13 @@
 
 use proptest::prelude::*;
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::agent::casefile::admit;
+use crate::model::label::Fingerprint;
 use crate::model::message::Message;
+use crate::model::transition::State;
 
 const STREAMS: &str = "
 streams:
@@ -107,43 +111,54 @@ fn begin(rules: &str, engine: engine::Config) -> Core {
 /// All that anyone hears of it, and what the rules count.
 type Told = (Vec<Vec<Transition>>, Vec<BTreeMap<String, Option<Vec<u8>>>>, Vec<alert::Counts>);
 
+/// What a step that is no restart tells the core.
+fn input_of(step: &Step, now: &mut i64, text: &mut String) -> Input {
+    match step {
+        Step::Row { topic, v, w, back, retained } => {
+            let v = v.map_or("null".to_owned(), |v| v.to_string());
+            let ts = 1_700_000_000 + *now - back;
+            *now += i64::from(*w == 3);
+            Input::Messages(vec![Message {
+                source: "test".into(),
+                topic: (*topic).into(),
+                payload: format!(r#"{{"v":{v},"w":{w},"ts":{ts}}}"#).into(),
+                received: at(*now).wall,
+                retained: *retained,
+                dup: false,
+                qos: 0,
+                properties: Box::default(),
+                ack: None,
+            }])
+        }
+        Step::Tick(seconds) => {
+            *now += seconds;
+            Input::Tick
+        }
+        Step::Rules(rules) => {
+            text.clone_from(rules);
+            Input::Run(Box::new(admit("set", rules).unwrap()))
+        }
+        Step::Restart => unreachable!(),
+    }
+}
+
+/// The core of the next process.
+fn again(core: &Core, text: &str, now: i64, watched: bool, index: bool) -> Core {
+    let mut new = start(text, watched, index);
+    new.restore(&core.snapshot(at(now), true), at(now)).unwrap();
+    new
+}
+
 fn run(rules: &str, steps: &[Step], watched: bool, index: bool) -> (Told, Vec<engine::Account>) {
     let mut core = start(rules, watched, index);
     let (mut transitions, mut states, mut text) = (Vec::new(), Vec::new(), rules.to_owned());
     let mut now = 10;
     for step in steps {
-        let input = match step {
-            Step::Row { topic, v, w, back, retained } => {
-                let v = v.map_or("null".to_owned(), |v| v.to_string());
-                let ts = 1_700_000_000 + now - back;
-                now += i64::from(*w == 3);
-                Input::Messages(vec![Message {
-                    source: "test".into(),
-                    topic: (*topic).into(),
-                    payload: format!(r#"{{"v":{v},"w":{w},"ts":{ts}}}"#).into(),
-                    received: at(now).wall,
-                    retained: *retained,
-                    dup: false,
-                    qos: 0,
-                    properties: Box::default(),
-                    ack: None,
-                }])
-            }
-            Step::Tick(seconds) => {
-                now += seconds;
-                Input::Tick
-            }
-            Step::Rules(rules) => {
-                text.clone_from(rules);
-                Input::Run(Box::new(admit("set", rules).unwrap()))
-            }
-            Step::Restart => {
-                let snapshot = core.snapshot(at(now), true);
-                core = start(&text, watched, index);
-                core.restore(&snapshot, at(now)).unwrap();
-                continue;
-            }
-        };
+        if let Step::Restart = step {
+            core = again(&core, &text, now, watched, index);
+            continue;
+        }
+        let input = input_of(step, &mut now, &mut text);
         let effects = core.apply(input, at(now));
         transitions.push(effects.transitions);
         states.push(
@@ -341,4 +356,106 @@ proptest! {
         }
         prop_assert_eq!(&told[0], &told[1]);
     }
+}
+
+/// The transitions without their evidence, which no snapshot holds, and the fingerprints that are up then.
+fn life(rules: &str, steps: &[Step], restarts: bool) -> (Vec<Transition>, BTreeSet<Fingerprint>) {
+    let mut all = Vec::new();
+    for step in steps {
+        all.push(step.clone());
+        if restarts {
+            all.push(Step::Restart);
+        }
+    }
+    let (mut core, mut told) = (start(rules, true, true), Vec::new());
+    let (mut now, mut text) = (10, rules.to_owned());
+    for step in all {
+        if let Step::Restart = step {
+            core = again(&core, &text, now, true, true);
+            continue;
+        }
+        let effects = core.apply(input_of(&step, &mut now, &mut text), at(now));
+        told.extend(effects.transitions.into_iter().map(|t| Transition { evidence: None, ..t }));
+    }
+    // Alerts that change at the same instant do so in any order.
+    told.sort_by_key(|t| t.fingerprint);
+    let active = core.sets().flat_map(|(_, set)| set.active());
+    let up = active.filter(|alert| alert.phase != "pending").map(|alert| alert.fingerprint).collect();
+    (told, up)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn alerts_have_one_life_whatever_restarts(rules in rules(), steps in prop::collection::vec(step(), 1..60)) {
+        let (told, active) = life(&rules, &steps, false);
+        prop_assert_eq!(&(told.clone(), active.clone()), &life(&rules, &steps, true));
+        let mut up: BTreeMap<Fingerprint, Timestamp> = BTreeMap::new();
+        for t in told.iter().filter(|t| t.state != State::Occurred) {
+            match t.state {
+                State::Resolved(_) => prop_assert_eq!(up.remove(&t.fingerprint), Some(t.starts_at)),
+                // What is told of an alert that is up (a change of its severity) keeps its start.
+                _ => prop_assert_eq!(*up.entry(t.fingerprint).or_insert(t.starts_at), t.starts_at),
+            }
+        }
+        prop_assert_eq!(up.into_keys().collect::<BTreeSet<_>>(), active);
+    }
+}
+
+/// What is told at the first tick after `down` seconds between two processes: rule, state and second.
+fn after_downtime(downtime: Downtime, trusted: bool, down: i64) -> Vec<(String, String, i64)> {
+    let rules = "
+streams:
+  - CREATE STREAM a (v FLOAT) WITH (DATASOURCE='a/{device}', KEY='device')
+rules:
+  - id: window
+    sql: SELECT device, avg(v) AS m FROM a GROUP BY device, TUMBLINGWINDOW(mi, 1)
+    when: m > 5
+  - id: silent
+    sql: SELECT v FROM a
+    when: v > 50
+    no_data: {after: 5m, do: fire}
+";
+    let limits = Limits { downtime, ..Limits::default() };
+    let fresh = || {
+        let mut core = Core::new("edge".into(), limits);
+        core.apply(Input::Run(Box::new(admit("set", rules).unwrap())), at(0));
+        core.trust_clock(trusted);
+        core
+    };
+    let mut core = fresh();
+    let message = Message {
+        source: "test".into(),
+        topic: "a/x".into(),
+        payload: r#"{"v":7}"#.into(),
+        received: at(10).wall,
+        retained: false,
+        dup: false,
+        qos: 0,
+        properties: Box::default(),
+        ack: None,
+    };
+    core.apply(Input::Messages(vec![message]), at(10));
+    let snapshot = core.snapshot(at(20), false);
+    let mut core = fresh();
+    core.restore(&snapshot, at(20 + down)).unwrap();
+    let told = core.apply(Input::Tick, at(20 + down)).transitions;
+    let second = |t: &Transition| (t.occurred_at.micros() - at(0).wall.micros()) / 1_000_000;
+    told.iter().map(|t| (t.rule.to_string(), t.state.to_string(), second(t))).collect()
+}
+
+#[test]
+fn downtime_counts_where_it_is_asked_for() {
+    let fired = |rule: &str, state: &str, second| (rule.to_owned(), state.to_owned(), second);
+    assert_eq!(after_downtime(Downtime::Ignored, true, 900), []);
+    assert_eq!(after_downtime(Downtime::Counted, true, 0), []);
+    // The test's minutes begin 20 s after the full one.
+    let window = after_downtime(Downtime::Counted, true, 60);
+    assert_eq!(window.len(), 1, "{window:?}");
+    assert_eq!(window[0], fired("window", "firing", window[0].2));
+    assert!(window[0].2 > 20 && window[0].2 <= 70);
+    let both = after_downtime(Downtime::Counted, true, 900);
+    assert_eq!(both[1..], [fired("silent", "firing (no_data)", 310)]);
+    assert_eq!(after_downtime(Downtime::Counted, false, 900), [], "a clock that is wrong counts nothing");
 }

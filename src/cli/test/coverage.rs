@@ -124,4 +124,4 @@ impl Pack {
 }
 
 /// The order in which columns stand; others follow.
-const ORDER: [&str; 6] = ["pending", "firing", "keeping", "recovered", "no_data", "occurred"];
+const ORDER: [&str; 7] = ["pending", "brief", "firing", "keeping", "recovered", "no_data", "occurred"];

@@ -216,11 +216,23 @@ function showAlerts() {
   $("firing-empty").hidden = all.length > 0;
 }
 
+// A reason as people say it.
+function spoken(reason) {
+  return reason.replaceAll("_", " ");
+}
+
+// The node's clock was wrong when this was recorded.
+function clockTag(t) {
+  const off = t.skew_ms === undefined ? "" : `, ${Math.round(t.skew_ms / 1000)} s from the hub's`;
+  return el("span", { class: "tag", title: `The agent did not trust its clock${off}: its times may be wrong.` }, "clock doubted");
+}
+
 function alertCard(t) {
   const ended = t.state === "resolved";
   return el("li", { class: `card ${ended ? "ended" : "firing"}` },
     el("div", { class: "top" },
-      el("b", {}, t.rule), tag(ended ? `resolved: ${t.reason}` : t.severity || "firing", ended ? "resolved" : t.severity),
+      el("b", {}, t.rule), tag(ended ? `resolved: ${spoken(t.reason)}` : t.severity || "firing", ended ? "resolved" : t.severity),
+      !ended && t.reason ? tag(spoken(t.reason)) : null, t.clock_doubted ? clockTag(t) : null,
       el("span", { class: "soft" }, `${t.agent} · ${t.ruleset}`),
       el("span", { class: "soft push-right" }, "since ", when(t.starts_at))),
     t.annotations.summary ? el("p", {}, t.annotations.summary) : null,
@@ -233,7 +245,7 @@ function showHistory() {
   $("history-empty").hidden = state.history.length > 0;
   $("history").replaceChildren(...state.history.map((t) => el("tr", {},
     el("td", {}, when(t.occurred_at)),
-    el("td", {}, tag(t.state, t.state === "resolved" ? "resolved" : t.severity), t.state === "firing" ? null : el("div", { class: "soft" }, t.reason.replaceAll("_", " "))),
+    el("td", {}, tag(t.state, t.state === "resolved" ? "resolved" : t.severity), t.reason ? el("div", { class: "soft" }, spoken(t.reason)) : null, t.clock_doubted ? clockTag(t) : null),
     el("td", {}, t.rule, el("div", { class: "soft" }, [t.agent, ...ownLabels(t).map(([name, value]) => `${name}=${value}`)].join(" "))),
     el("td", {}, t.annotations.summary, el("div", { class: "soft mono" }, ownValues(t).join("  "))))));
 }

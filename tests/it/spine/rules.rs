@@ -77,6 +77,10 @@ async fn a_restart_offline_runs_on_with_its_rules_and_alerts() {
     assert_eq!((&all[1]["state"], &all[1]["reason"]), (&"resolved".into(), &"recovered".into()));
     assert_eq!(all[1]["starts_at"], fired[0]["starts_at"]);
     assert_eq!(all[2]["labels"]["device"], "m2");
+    // The first was recorded after a session with the hub, the others before the agent's first.
+    let skew = fired[0]["skew_ms"].as_i64().unwrap();
+    assert!(skew.abs() < 5_000, "one machine has one clock: {skew} ms");
+    assert_eq!((&all[1]["skew_ms"], &all[1]["clock_doubted"]), (&Json::Null, &Json::Null));
     super::assert_gapless(&all);
 }
 

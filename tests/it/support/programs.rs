@@ -221,10 +221,29 @@ impl AgentProgram {
                 if let Some(status) = self.status().filter(|status| holds(status)) {
                     return status;
                 }
+                assert!(
+                    !self.has_ended(),
+                    "the agent ended while this was waited for: {what}\n{}",
+                    self.log()
+                );
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         })
         .await
+    }
+
+    /// Whether it ended by itself, or was killed by the system.
+    fn has_ended(&self) -> bool {
+        let pid = self.child.as_ref().map_or(0, Child::id);
+        // Nobody has waited for it, so that its number is still its own.
+        std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
+    }
+
+    /// What it said last.
+    fn log(&self) -> String {
+        let log = std::fs::read_to_string(self.dir.join("agent.log")).unwrap_or_default();
+        let from = log.len().saturating_sub(2_000);
+        log.get(log.ceil_char_boundary(from)..).unwrap_or_default().to_owned()
     }
 }
 
