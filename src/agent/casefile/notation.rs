@@ -16,12 +16,16 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// Reads what stands in YAML: a text in the notation, a list of values as they are, or one value.
+    /// Reads what stands in YAML: a text in the notation, a list of values as they are, or one value. A bare
+    /// number where `several` are meant is none of its author's: `0x54` is 84 to YAML.
     ///
     /// # Errors
     /// A sentence that says which item is wrong, and how to write it.
-    pub(super) fn of(json: &Json) -> Result<Self, String> {
+    pub(super) fn of(json: &Json, several: bool) -> Result<Self, String> {
         match json {
+            Json::Number(number) if several => Err(format!(
+                "one reading, {number}, where `every` asks for several. A run of zeros needs a point or quotes, as in `0.0x54` and `'0x54'`: YAML takes 0x54 for a hexadecimal number"
+            )),
             Json::String(text) => Self::parse(text),
             Json::Array(list) => Ok(Self { values: list.iter().cloned().map(Some).collect(), stale: false }),
             other => Ok(Self { values: vec![Some(other.clone())], stale: false }),

@@ -233,7 +233,7 @@ fn at(line: usize) -> impl Fn(String) -> String {
 }
 
 fn series(text: SeriesText, line: usize) -> Result<(Series, bool), String> {
-    let (readings, stale) = Series::readings(&text.values, &text.fields)?;
+    let (readings, stale) = Series::readings(&text.values, &text.fields, text.every.is_some())?;
     let span = |text: &Option<String>| text.as_deref().map(parse_span).transpose();
     let series = Series {
         line,

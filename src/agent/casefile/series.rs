@@ -20,16 +20,17 @@ type Reading = Option<Json>;
 
 impl Series {
     /// The readings of `values`, which is a notation or list for the payload as a whole, or one for each of
-    /// its fields; `fields` stand in every reading.
+    /// its fields; `fields` stand in every reading. `several` says that there is a time between two.
     ///
     /// # Errors
     /// A sentence that says what is wrong.
     pub(super) fn readings(
         values: &Json,
         fields: &Map<String, Json>,
+        several: bool,
     ) -> Result<(Vec<Reading>, bool), String> {
         let Json::Object(columns) = values else {
-            let Values { values, stale } = Values::of(values)?;
+            let Values { values, stale } = Values::of(values, several)?;
             let whole = |value: Json| match value {
                 Json::Object(own) => Ok(Json::Object(fields.clone().into_iter().chain(own).collect())),
                 value if fields.is_empty() => Ok(value),
@@ -42,7 +43,7 @@ impl Series {
         };
         let mut all = Vec::with_capacity(columns.len());
         for (name, values) in columns {
-            all.push((name, Values::of(values).map_err(|why| format!("{name}: {why}"))?));
+            all.push((name, Values::of(values, several).map_err(|why| format!("{name}: {why}"))?));
         }
         let n = all.first().map_or(0, |(_, values)| values.values.len());
         if let Some((other, values)) = all.iter().find(|(_, values)| values.values.len() != n) {

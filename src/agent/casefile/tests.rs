@@ -214,9 +214,10 @@ fn a_series_that_cannot_be_says_why() {
         ("{topic: s/a, every: 1s, values: {v: 1 2, door: open}}", "`door` has 1 readings and `v` 2"),
         ("{topic: s/a, every: 1s, values: {v: 1 2 stale}}", "add `until: 1h`"),
         ("{topic: s/a, every: 1s, values: {v: 20+5}}", "v: `20+5`: how many readings?"),
+        ("{topic: s/a, every: 1s, values: {v: 0x54}}", "v: one reading, 84, where `every` asks for several"),
         ("{topic: s/a, every: 1s, values: 5x2, fields: {door: open}}", "beside named values"),
-        ("{topic: s/a/b, every: 1s, values: {v: 1}}", "no stream of the rules reads the topic `s/a/b`"),
-        ("{topic: odd, every: 1s, values: {v: 1}}", "follows a pattern"),
+        ("{topic: s/a/b, values: {v: 1}}", "no stream of the rules reads the topic `s/a/b`"),
+        ("{topic: odd, values: {v: 1}}", "follows a pattern"),
         ("{topic: 's/{x}', values: {v: 1}}", "braces in a topic"),
     ] {
         let found = series(body).unwrap_err();
