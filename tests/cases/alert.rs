@@ -169,7 +169,7 @@ cases:
     let right = cases.replace(
         "      - {at: 1s, firing: hot, values: {v: 4}}\n      - {resolved: hot}\n",
         "      - {at: 0s, firing: hot, values: {v: 4.0}}
-      - {at: 1s, resolved: hot, reason: recovered, values: {v: -1.0}}
+      - {resolved: hot}
       - {at: 1s, firing: cold, values: {v: -1.0}}\n",
     );
     let found = std::fs::read_to_string(&path)?;

@@ -225,13 +225,18 @@ pub(super) fn align<'a>(expected: &'a [Expected], found: &'a [Transition]) -> Ve
             };
         }
     }
+    // Of two that stand alone, the earlier one is told first.
+    let comes_first = |i: usize, j: usize| {
+        let earlier = found.get(j).is_some_and(|t| expected[i].at.is_some_and(|at| t.occurred_at < at));
+        earlier && cost[i][j] == cost[i][j + 1] + 3
+    };
     let (mut i, mut j) = (0, 0);
     let mut pairs = Vec::with_capacity(n.max(m));
     while i < n || j < m {
         if i < n && j < m && cost[i][j] == cost[i + 1][j + 1] + pair_cost(i, j) {
             pairs.push(Pair::Both(&expected[i], &found[j]));
             (i, j) = (i + 1, j + 1);
-        } else if i < n && cost[i][j] == cost[i + 1][j] + 3 {
+        } else if i < n && cost[i][j] == cost[i + 1][j] + 3 && !comes_first(i, j) {
             pairs.push(Pair::Missing(&expected[i]));
             i += 1;
         } else {
