@@ -76,7 +76,11 @@ fn coverage_that_is_missed_fails_where_it_is_asked_for() {
     let (ok, said) = run("--coverage=85");
     assert!(ok, "{said}");
     let (ok, said) = run("--coverage=full");
-    assert!(!ok && said.contains("never: freezer-too-warm no_data: let a device that was heard of be silent for 15m"), "{said}");
+    assert!(
+        !ok && said
+            .contains("never: freezer-too-warm no_data: let a device that was heard of be silent for 15m"),
+        "{said}"
+    );
     let (_, said) = run("--coverage=full --json");
     let all: Json = serde_json::from_str(&said).unwrap();
     let coverage = &all["coverage"][0];

@@ -158,6 +158,8 @@ pub enum Action {
     /// The node's calendar clock is set, to what it would show had it always been ahead by so many
     /// microseconds (behind, where negative).
     Clock(i64),
+    /// Somebody resolves this alert by hand.
+    Resolve(Standing),
     /// Somebody looks which alerts stand: the check at this place.
     Check(usize),
 }

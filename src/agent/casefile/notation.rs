@@ -173,6 +173,9 @@ impl Number {
 
     /// Without a point an integer; beyond what an integer holds exactly, a float.
     fn json(self) -> Json {
+        if self.digits > 12 {
+            return Json::from(self.value);
+        }
         let scale = 10_f64.powi(self.digits.cast_signed());
         let rounded = (self.value * scale).round() / scale;
         let written = if self.digits == 0 { format!("{rounded:.0}") } else { String::new() };

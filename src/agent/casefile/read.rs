@@ -18,6 +18,9 @@ use super::{
 /// A step or a series may stand for this many messages; more is taken for a slip of the pen.
 pub(super) const MAX_REPEAT: u32 = 100_000;
 
+/// The same of the readings of all topics of a series.
+const MAX_READINGS: usize = 1_000_000;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SuiteText {
@@ -99,6 +102,7 @@ struct StepText {
     swap: Option<Json>,
     connected: Option<bool>,
     clock: Option<String>,
+    resolve: Option<Spanned<Json>>,
 }
 
 #[derive(Deserialize)]
@@ -234,10 +238,14 @@ fn at(line: usize) -> impl Fn(String) -> String {
 
 fn series(text: SeriesText, line: usize) -> Result<(Series, bool), String> {
     let (readings, stale) = Series::readings(&text.values, &text.fields, text.every.is_some())?;
+    let topics = topics(&text.topic)?;
+    if topics.len().saturating_mul(readings.len()) > MAX_READINGS {
+        return Err(format!("the series has more than {MAX_READINGS} readings"));
+    }
     let span = |text: &Option<String>| text.as_deref().map(parse_span).transpose();
     let series = Series {
         line,
-        topics: topics(&text.topic)?,
+        topics,
         source: text.source,
         retained: text.retained,
         at: text.at.as_ref().map_or(Ok(START), time)?,
@@ -294,6 +302,7 @@ fn step(step: StepText, events: &mut Vec<Event>) -> Result<(), String> {
         step.swap.is_some(),
         step.connected.is_some(),
         step.clock.is_some(),
+        step.resolve.is_some(),
     ];
     if kinds.iter().filter(|is| **is).count() != 1 {
         return Err(
@@ -313,6 +322,7 @@ fn step(step: StepText, events: &mut Vec<Event>) -> Result<(), String> {
         (Some(set), ..) => Action::Swap(rule_text(set.clone())),
         (_, Some(connected), _) => Action::Connected(connected),
         (_, _, Some(clock)) => Action::Clock(clock_shift(clock, at)?),
+        _ if step.resolve.is_some() => resolved_by_hand(&step)?,
         _ if step.restart => Action::Restart {
             down: step.down.as_deref().map_or(Ok(Duration::ZERO), parse_span)?,
             downtime: if step.counted { Downtime::Counted } else { Downtime::Ignored },
@@ -322,6 +332,11 @@ fn step(step: StepText, events: &mut Vec<Event>) -> Result<(), String> {
     };
     events.push(Event { at, action });
     Ok(())
+}
+
+fn resolved_by_hand(step: &StepText) -> Result<Action, String> {
+    let Some(alert) = &step.resolve else { return Err("`resolve` names an alert".to_owned()) };
+    Ok(Action::Resolve(standing(alert.value.clone(), line_of(alert))?))
 }
 
 /// How far ahead of the true time the calendar is from here on: `+1h`, `-30m`, `0`, or what it shows.

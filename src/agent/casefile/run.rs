@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::agent::calendar::is_trusted;
 use crate::agent::core::{Core, Effects, Input, Limits};
+use crate::alert::Active;
 use crate::control::{self, Admitted, Running};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::kept::StateKey;
@@ -12,7 +13,7 @@ use crate::model::message::Message;
 use crate::model::time::{Downtime, Mono, Now, Timestamp};
 use crate::plan;
 
-use super::{Action, Case, Event, Moment, Outcome, format_time};
+use super::{Action, Case, Event, Moment, Outcome, format_time, scene};
 
 /// The label `agent` of all alerts in cases.
 const AGENT: &str = "test";
@@ -53,6 +54,7 @@ pub(in crate::agent) fn admit_on(
 /// # Errors
 /// A series that no stream reads, a `swap` whose rules do not compile, or a restart that lost something.
 pub fn run(case: &Case, rules: &Admitted, mode: Mode) -> Result<Outcome, String> {
+    scene::check_names(case, &rules.plan)?;
     let events = events(case, rules)?;
     let first = events.first().map_or(super::START, |event| event.at);
     let mut bench = Bench::new(rules.clone(), first);
@@ -182,6 +184,14 @@ impl Bench {
                 self.pass(at, true);
                 self.ahead.1 = *ahead;
                 self.judge_clock(at);
+            }
+            Action::Resolve(alert) => {
+                self.pass(at, true);
+                let standing = self.moment().active;
+                let Some(meant) = standing.iter().find(|one| alert.is_about(one)) else {
+                    return Err(format!("line {}: no such alert stands at {}", alert.line, format_time(at)));
+                };
+                resolve(meant).map_err(|why| format!("line {}: {why}", alert.line))?;
             }
             Action::Check(_) => {
                 self.pass(at, true);
@@ -317,6 +327,12 @@ impl Bench {
     fn judge_clock(&mut self, at: Timestamp) {
         self.core.trust_clock(is_trusted(self.now(at).wall, shifted(at, self.ahead.1), None));
     }
+}
+
+/// Where an input of the core that resolves an alert by hand belongs.
+fn resolve(alert: &Active) -> Result<(), String> {
+    let rule = alert.labels.get("alertname").map_or("", |rule| rule);
+    Err(format!("the alert of `{rule}` cannot be resolved by hand: this version has no such input"))
 }
 
 fn shifted(at: Timestamp, ahead: i64) -> Timestamp {

@@ -2,24 +2,51 @@
 
 use crate::alert::Active;
 use crate::model::transition::Transition;
+use crate::plan::logical::Plan;
 
-use super::compare::{Line, Mark, is, labels_text, values_text};
-use super::{Moment, Outcome, Scene, Standing, format_time};
+use super::compare::{Line, Mark, OWN_LABELS, is, labels_text, values_text};
+use super::{Action, Case, Moment, Outcome, Scene, Standing, format_time};
+
+/// Whether the rules and labels that scenes name are there: a slip of the pen under `quiet` would be right for
+/// ever. Of rules that come later nothing is known, nor of what the agent raises by itself.
+///
+/// # Errors
+/// The first name that is none, with its line.
+pub(super) fn check_names(case: &Case, plan: &Plan) -> Result<(), String> {
+    if case.events.iter().any(|event| matches!(event.action, Action::Swap(_))) {
+        return Ok(());
+    }
+    let scenes = case.checks.iter().map(|check| &check.scene).chain([&case.end]);
+    for one in scenes.flat_map(Scene::all).filter(|one| !one.rule.contains('/')) {
+        let Some(rule) = plan.rules.iter().find(|rule| *rule.alert.rule == *one.rule) else {
+            return Err(format!("line {}: there is no rule `{}`", one.line, one.rule));
+        };
+        let spec = &rule.alert;
+        let known = |name: &str| {
+            OWN_LABELS.contains(&name)
+                || spec.labels.contains_key(name)
+                || spec.key.iter().any(|key| **key == *name)
+        };
+        if let Some(name) = one.labels.keys().find(|name| !known(name)) {
+            let line = one.line;
+            return Err(format!("line {line}: alerts of the rule `{}` have no label `{name}`", one.rule));
+        }
+    }
+    Ok(())
+}
 
 /// How far from the scene the moment is; nothing where it is as it must be.
 pub(super) fn compare(scene: &Scene, moment: &Moment, outcome: &Outcome) -> Vec<Line> {
     let mut lines = Vec::new();
-    let phase = |is: fn(&str) -> bool| moment.active.iter().filter(|alert| is(alert.phase)).collect();
-    let exact: [(&str, &Option<Vec<Standing>>, Vec<&Active>); 3] = [
-        ("pending", &scene.pending, phase(|phase| phase == "pending")),
-        ("firing", &scene.firing, phase(|phase| phase != "pending")),
-        ("keeping", &scene.keeping, phase(|phase| phase == "keeping")),
-    ];
-    for (what, expected, found) in exact {
+    let mut exact = |what: &str, expected: &Option<Vec<Standing>>, is: fn(&str) -> bool| {
         if let Some(expected) = expected {
+            let found = moment.active.iter().filter(|alert| is(alert.phase)).collect();
             list(what, expected, found, moment, &mut lines);
         }
-    }
+    };
+    exact("pending", &scene.pending, |phase| phase == "pending");
+    exact("firing", &scene.firing, |phase| phase != "pending");
+    exact("keeping", &scene.keeping, |phase| phase == "keeping");
     for one in &scene.quiet {
         if let Some(alert) = moment.active.iter().find(|alert| one.is_about(alert)) {
             lines.push(Line::extra(found_line(alert.phase, alert), "it should be quiet").at(one.line));
@@ -68,9 +95,17 @@ fn found_line(what: &str, alert: &Active) -> String {
     format!("{what} {rule}{labels}{values} since {}", format_time(alert.since))
 }
 
+impl Scene {
+    /// All that it names.
+    fn all(&self) -> impl Iterator<Item = &Standing> {
+        let exact = [&self.pending, &self.firing, &self.keeping];
+        exact.into_iter().flatten().flatten().chain(&self.resolved).chain(&self.quiet)
+    }
+}
+
 impl Standing {
     /// Whether the alert is the one that is meant.
-    fn is_about(&self, alert: &Active) -> bool {
+    pub(super) fn is_about(&self, alert: &Active) -> bool {
         alert.labels.get("alertname").is_some_and(|rule| **rule == *self.rule)
             && self
                 .labels

@@ -218,6 +218,7 @@ fn a_series_that_cannot_be_says_why() {
         ("{topic: s/a, every: 1s, values: 5x2, fields: {door: open}}", "beside named values"),
         ("{topic: s/a/b, values: {v: 1}}", "no stream of the rules reads the topic `s/a/b`"),
         ("{topic: odd, values: {v: 1}}", "follows a pattern"),
+        ("{topic: 's/{1..1000}', every: 1s, values: {v: 1x2000}}", "more than 1000000 readings"),
         ("{topic: 's/{x}', values: {v: 1}}", "braces in a topic"),
     ] {
         let found = series(body).unwrap_err();
@@ -280,6 +281,7 @@ fn an_agent_that_is_down_hears_nothing_and_a_clock_that_steps_moves_nothing() {
             "{at: 10s, restart: true, down: 1m}\n      - {at: 20s, remove: true}",
             "at 20s the agent is down until 1m10s",
         ),
+        ("{at: 10s, resolve: cold}", "no such alert stands at 10s"),
         ("{at: 10s, clock: later}", "no setting of a clock"),
         ("{at: 10s, tick: true, down: 1m}", "how long a `restart: true` takes"),
     ] {
@@ -357,4 +359,24 @@ fn an_update_leaves_what_is_right_as_its_author_wrote_it() {
         .replace("      - {resolved: hot, at: 59s}\n", "      - {at: 1m, resolved: hot, reason: recovered}\n")
         .replace("      - {at: 9m, firing: cold}\n", "      - {at: 3m, resolved: hot, reason: recovered}\n");
     assert_eq!(updated(&before).unwrap(), after);
+}
+
+#[test]
+fn a_check_of_what_is_not_there_is_none() {
+    for (check, said) in [
+        ("quiet: [hott]", "line 7: there is no rule `hott`"),
+        (
+            "quiet: [{rule: hot, labels: {device: a}}]",
+            "line 7: alerts of the rule `hot` have no label `device`",
+        ),
+        ("quiet: [hot/limit]", ""),
+        ("quiet: [{rule: hot, labels: {d: a, agent: test}}]", ""),
+    ] {
+        let text = format!("{RULES}cases:\n  - name: x\n    checks:\n      - {{at: 1s, {check}}}\n");
+        let suite = Suite::parse(&text).unwrap();
+        let Rules::Text(rules) = &suite.rules else { panic!("the rules are in the file") };
+        let found =
+            run(&suite.cases[0], &admit("set", rules).unwrap(), Mode::Plain).err().unwrap_or_default();
+        assert_eq!(found, said, "{check}");
+    }
 }
