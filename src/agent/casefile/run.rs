@@ -303,15 +303,20 @@ impl Bench {
     fn unheard(&mut self) {
         let unmatched = self.core.counts().unmatched;
         if unmatched > 0 {
-            self.outcome.unheard.push(format!("{unmatched} messages have a topic that no stream reads"));
+            let (s, have) = if unmatched == 1 { ("", "has") } else { ("s", "have") };
+            let text = format!("{unmatched} message{s} {have} a topic that no stream reads");
+            self.outcome.unheard.push(text);
         }
         for (_, set) in self.core.sets() {
             for (stream, stats) in set.streams() {
                 let refused: u64 = stats.rejects().map(|(_, n)| n).sum();
                 if let Some(sample) = stats.samples().last() {
                     self.outcome.unheard.push(format!(
-                        "the stream `{}` refused {refused} payloads; the last, on {}: {}",
-                        stream.name, sample.topic, sample.detail
+                        "the stream `{}` refused {refused} payload{}; the last, on {}: {}",
+                        stream.name,
+                        if refused == 1 { "" } else { "s" },
+                        sample.topic,
+                        sample.detail
                     ));
                 }
             }

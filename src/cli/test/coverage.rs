@@ -90,7 +90,7 @@ impl Pack {
                 let cell = |column: &&str| match goals.iter().any(|goal| goal.name == **column) {
                     false => "",
                     true if self.seen.has(rule, column) => "yes",
-                    true => "NEVER",
+                    true => NEVER,
                 };
                 std::iter::once(rule.clone()).chain(columns.iter().map(|c| cell(c).to_owned())).collect()
             })
@@ -122,6 +122,9 @@ impl Pack {
         })
     }
 }
+
+/// What stands where a state was never shown.
+pub(super) const NEVER: &str = "NEVER";
 
 /// The order in which columns stand; others follow.
 const ORDER: [&str; 7] = ["pending", "brief", "firing", "keeping", "recovered", "no_data", "occurred"];

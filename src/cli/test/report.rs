@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use crate::agent::casefile::{self, Case, Line, Mark, Mismatch, Opened, Outcome, Refusal};
 use crate::plan::render::render;
 
-use super::coverage::{Pack, Wanted};
+use super::coverage::{NEVER, Pack, Wanted};
 use super::junit;
 
 /// Writes a line. A reader that is gone, as `head` is, wants no more; the exit code tells it all.
@@ -197,7 +197,8 @@ impl Report {
     pub(super) fn coverage(&mut self, wanted: Wanted) {
         let packs = std::mem::take(&mut self.packs);
         for pack in packs.values() {
-            self.say(pack.text().trim_end_matches('\n'));
+            let never = self.painted(RED, NEVER);
+            self.say(pack.text().trim_end_matches('\n').replace(NEVER, &never).as_str());
             self.covered.push(pack.as_json());
         }
         self.say("");
