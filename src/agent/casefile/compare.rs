@@ -145,12 +145,33 @@ fn standing(case: &Case, outcome: &Outcome) -> Vec<Line> {
 /// How far the transitions are from those expected.
 fn transitions(case: &Case, outcome: &Outcome) -> Vec<Line> {
     let pairs = align(&case.expect, &outcome.transitions);
-    if pairs.iter().all(Pair::agrees) {
+    if !case.is_exact || pairs.iter().all(Pair::agrees) {
         return Vec::new();
     }
     let mut lines = Vec::new();
     pairs.iter().for_each(|pair| pair.tell(outcome, &mut lines));
-    lines
+    shortened(lines)
+}
+
+/// So many transitions that came as expected are shown before and after one that did not.
+const AROUND: usize = 3;
+
+/// Leaves out what came as expected, far from what did not.
+fn shortened(lines: Vec<Line>) -> Vec<Line> {
+    let mut short = Vec::new();
+    let runs = lines.chunk_by(|a, b| (a.mark == Mark::Same) == (b.mark == Mark::Same));
+    for run in runs {
+        let left_out = run.len().saturating_sub(2 * AROUND);
+        match run {
+            [Line { mark: Mark::Same, .. }, ..] if left_out > 1 => {
+                short.extend_from_slice(&run[..AROUND]);
+                short.push(Line::new(Mark::Same, format!("… {left_out} more, as expected")));
+                short.extend_from_slice(&run[run.len() - AROUND..]);
+            }
+            _ => short.extend_from_slice(run),
+        }
+    }
+    short
 }
 
 fn under(heading: String, found: Vec<Line>, lines: &mut Vec<Line>) {
@@ -202,15 +223,38 @@ fn pending_still(expected: &Expected, outcome: &Outcome) -> Option<String> {
     Some(format!("did not come: pending since {}, when the case ends", format_time(alert.since)))
 }
 
-/// Puts expected and found side by side, so that as few as possible stand alone or differ.
+/// Up to so many possible pairs, the best are looked for.
+const MAX_PAIRS: usize = 1_000_000;
+
+/// Puts expected and found side by side, so that as few as possible stand alone or differ. What agrees from
+/// the beginning and from the end on needs no search.
 pub(super) fn align<'a>(expected: &'a [Expected], found: &'a [Transition]) -> Vec<Pair<'a>> {
+    let agree = |(e, t): &(&'a Expected, &'a Transition)| differences(e, t).is_empty();
+    let head = expected.iter().zip(found).take_while(agree).count();
+    let (rest, came) = (&expected[head..], &found[head..]);
+    let tail = rest.iter().rev().zip(came.iter().rev()).take_while(agree).count();
+    let (rest, came) = (&rest[..rest.len() - tail], &came[..came.len() - tail]);
+    let both = |e: &'a [Expected], t: &'a [Transition]| e.iter().zip(t).map(|(e, t)| Pair::Both(e, t));
+    let mut pairs: Vec<Pair<'a>> = both(&expected[..head], found).collect();
+    if rest.len() * came.len() <= MAX_PAIRS {
+        pairs.extend(search(rest, came));
+    } else {
+        pairs.extend(both(rest, came));
+        pairs.extend(rest.iter().skip(came.len()).map(Pair::Missing));
+        pairs.extend(came.iter().skip(rest.len()).map(Pair::Extra));
+    }
+    pairs.extend(both(&expected[expected.len() - tail..], &found[found.len() - tail..]));
+    pairs
+}
+
+fn search<'a>(expected: &'a [Expected], found: &'a [Transition]) -> Vec<Pair<'a>> {
     // cost[i][j]: of aligning what follows expected[i..] and found[j..].
     let (n, m) = (expected.len(), found.len());
     let pair_cost = |i: usize, j: usize| match (&expected[i], &found[j]) {
-        (e, t) if differences(e, t).is_empty() => 0,
-        (e, t) if e.rule == *t.rule && e.state == t.state.name() => 2,
         // Two strangers are told better apart: one missing, one too many.
-        _ => 7,
+        (e, t) if e.rule != *t.rule || e.state != t.state.name() => 7,
+        (e, t) if differences(e, t).is_empty() => 0,
+        _ => 2,
     };
     let mut cost = vec![vec![0_usize; m + 1]; n + 1];
     for i in (0..=n).rev() {

@@ -103,6 +103,11 @@ impl Exercised {
         waited.values().for_each(|rule| self.note(rule, "brief"));
     }
 
+    /// The rules are others from here on: that an alert stands no more says nothing.
+    pub(super) fn rules_change(&mut self) {
+        self.waiting.clear();
+    }
+
     fn note(&mut self, rule: &str, state: &str) {
         match self.seen.get_mut(rule) {
             Some(states) if states.contains(state) => {}

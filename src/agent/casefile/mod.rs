@@ -92,6 +92,8 @@ pub struct Case {
     pub checks: Vec<Check>,
     /// The transitions, all of them and in order.
     pub expect: Vec<Expected>,
+    /// Whether transitions are looked at: not where the case has checks and says nothing of them.
+    pub is_exact: bool,
     /// What must stand at the end.
     pub end: Scene,
 }

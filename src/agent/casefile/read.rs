@@ -222,13 +222,14 @@ fn case(text: Spanned<CaseText>) -> Result<Case, String> {
         }
     }
     let series = all.into_iter().map(|(one, _)| one).collect();
+    let is_exact = expect.is_some() || checked.is_empty();
     let mut expected = Vec::new();
     for one in expect.unwrap_or_default() {
         let line = line_of(&one);
         expected.push(self::expected(one.value, line).map_err(at(line))?);
     }
     let end = scene((pending, firing, keeping), Vec::new(), quiet)?;
-    Ok(Case { name, line, events, series, checks: checked, expect: expected, end })
+    Ok(Case { name, line, events, series, checks: checked, expect: expected, is_exact, end })
 }
 
 /// Says on which line something is wrong.

@@ -166,6 +166,7 @@ impl Bench {
             Action::Remove => {
                 self.pass(at, true);
                 self.running = None;
+                self.outcome.exercised.rules_change();
                 self.apply(Input::Remove(self.name.clone()), at);
             }
             Action::Restart { down, downtime } => {
@@ -250,6 +251,7 @@ impl Bench {
 
     fn run(&mut self, rules: Admitted, at: Timestamp) {
         self.running = Some(rules.clone());
+        self.outcome.exercised.rules_change();
         self.apply(Input::Run(Box::new(rules)), at);
     }
 

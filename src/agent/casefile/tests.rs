@@ -237,11 +237,15 @@ fn a_check_tells_what_stands_and_why_it_is_not_as_expected() {
       - {{at: 90s, pending: [], quiet: [slow]}}
       - {{at: 5m, resolved: [hot, {{rule: slow, reason: no_data}}], firing: [{{rule: hot, labels: {{d: b}}}}]}}
     expect: []
+  - name: checks alone
+    series: [{{topic: t/a, every: 1m, values: {{v: 4x5 1}}}}]
+    checks: [{{at: 30s, firing: [hot]}}]
 ",
         RULES.replace("rules: [", "rules: [{id: slow, sql: SELECT v FROM s, when: v > 3, for: 2m}, ")
     );
     let (suite, outcomes) = outcomes(&text, Mode::Plain);
     let found = compare(&suite.cases[0], &outcomes[0]).to_string();
+    assert_eq!(compare(&suite.cases[1], &outcomes[1]).to_string(), "");
     let (_, standing) = found.split_once("\n  at 30s:\n").unwrap();
     assert_eq!(
         standing,
@@ -378,5 +382,26 @@ fn a_check_of_what_is_not_there_is_none() {
         let found =
             run(&suite.cases[0], &admit("set", rules).unwrap(), Mode::Plain).err().unwrap_or_default();
         assert_eq!(found, said, "{check}");
+    }
+}
+
+#[test]
+fn a_storm_is_compared_without_a_search() {
+    let expected: String =
+        (1..=2_000).map(|n| format!("      - {{firing: hot, labels: {{d: {n}}}}}\n")).collect();
+    let text = |series: &str, expected: &str| {
+        format!(
+            "{RULES}cases:\n  - name: x\n    series: [{{topic: '{series}', values: {{v: 4}}}}]\n    expect:\n{expected}"
+        )
+    };
+    for (series, lines, last) in [
+        ("t/{1..2000}", 0, ""),
+        ("t/{1..1999}", 8, "  - firing hot d=2000   <- did not come (line 2007)"),
+        ("t/{2..2001}", 4_000, "        label d: expected 2000, found 2001"),
+    ] {
+        let (suite, outcomes) = outcomes(&text(series, &expected), Mode::Plain);
+        let found = compare(&suite.cases[0], &outcomes[0]);
+        assert_eq!(found.lines.len(), lines, "{series}");
+        assert_eq!(found.to_string().lines().last().unwrap_or_default(), last);
     }
 }
