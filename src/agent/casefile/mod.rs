@@ -144,6 +144,8 @@ pub enum Action {
     },
     /// Time passes.
     Tick,
+    /// The case goes on to here, after all else that happens then.
+    End,
     /// The rule set is replaced by this text.
     Swap(String),
     /// The rule set is taken away.

@@ -188,7 +188,7 @@ fn case(text: Spanned<CaseText>) -> Result<Case, String> {
     events.sort_by_key(|event: &Event| event.at);
     if let Some(until) = until {
         let line = line_of(&until);
-        events.push(Event { at: time(&until.value).map_err(at(line))?, action: Action::Tick });
+        events.push(Event { at: time(&until.value).map_err(at(line))?, action: Action::End });
     }
     let mut checked = Vec::new();
     for check in checks {

@@ -79,7 +79,12 @@ fn events(case: &Case, rules: &Admitted) -> Result<Vec<Event>, String> {
         let messages = series.messages(&rules.plan.streams, &mut all);
         messages.map_err(|why| format!("line {}: {why}", series.line))?;
     }
-    all.sort_by_key(|event| (event.at, matches!(event.action, Action::Check(_))));
+    let rank = |action: &Action| match action {
+        Action::End => 1,
+        Action::Check(_) => 2,
+        _ => 0,
+    };
+    all.sort_by_key(|event| (event.at, rank(&event.action)));
     Ok(all)
 }
 
@@ -127,7 +132,7 @@ impl Bench {
         if let Some(up) = self.asleep.as_ref().map(|asleep| asleep.until) {
             match &event.action {
                 Action::Message { .. } if at < up => return Ok(()),
-                Action::Clock(_) | Action::Tick if at < up => {}
+                Action::Clock(_) | Action::Tick | Action::End if at < up => {}
                 _ if at < up => {
                     return Err(format!(
                         "at {} the agent is down until {}",
@@ -154,7 +159,7 @@ impl Bench {
                 };
                 self.apply(Input::Messages(vec![message]), at);
             }
-            Action::Tick => self.pass(at, true),
+            Action::Tick | Action::End => self.pass(at, true),
             Action::Swap(text) => {
                 self.pass(at, true);
                 let rules = admit_on(&self.name, text, self.running.as_ref()).map_err(|found| {

@@ -405,3 +405,18 @@ fn a_storm_is_compared_without_a_search() {
         assert_eq!(found.to_string().lines().last().unwrap_or_default(), last);
     }
 }
+
+#[test]
+fn until_comes_after_the_last_reading() {
+    let text = format!(
+        "{}cases:
+  - name: x
+    series: [{{topic: t/a, every: 1m, values: {{v: 4 4 1}}}}]
+    until: 2m
+    expect: []
+",
+        RULES.replace("when: v > 3,", "when: v > 3, for: 2m,")
+    );
+    let (suite, outcomes) = outcomes(&text, Mode::Plain);
+    assert_eq!(compare(&suite.cases[0], &outcomes[0]).to_string(), "");
+}
