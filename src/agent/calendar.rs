@@ -49,7 +49,7 @@ impl Calendar {
 }
 
 /// Whether a calendar was ever set, and still agrees with the system's and, as far as is known, with the hub's.
-fn is_trusted(carried: Timestamp, system: Timestamp, hub_ahead_ms: Option<i64>) -> bool {
+pub(super) fn is_trusted(carried: Timestamp, system: Timestamp, hub_ahead_ms: Option<i64>) -> bool {
     let apart = carried.since(system).max(system.since(carried));
     let from_hub = hub_ahead_ms.map_or(Duration::ZERO, |ahead| Duration::from_millis(ahead.unsigned_abs()));
     carried >= IS_SET && apart < APART && from_hub < APART

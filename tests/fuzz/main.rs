@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bolero::check;
+use weir::agent::casefile::Suite;
 use weir::decode::Decoder;
 use weir::engine::{Config, Engine};
 use weir::model::message::Message;
@@ -181,6 +182,21 @@ fn judge_rule_file(bytes: &[u8]) {
         let again = RuleSetDef::from_items(&items).expect("items of a set make a set");
         assert_eq!(again.items(), items);
     }
+}
+
+#[test]
+fn test_file() {
+    const CASES: &str = include_str!("../../rules/cold-chain.test.yaml");
+    check!().with_max_len(400).for_each(|bytes: &[u8]| {
+        if let Ok(text) = std::str::from_utf8(&edited(CASES.as_bytes(), bytes)) {
+            drop(Suite::parse(text));
+        }
+        // What is no text to YAML still comes to the notation of values.
+        let values = serde_json::Value::from(text(bytes));
+        let case =
+            serde_json::json!({"name": "x", "series": [{"topic": "t", "every": "1s", "values": values}]});
+        drop(Suite::parse(&serde_json::json!({"rules": "r.yaml", "cases": [case]}).to_string()));
+    });
 }
 
 #[test]

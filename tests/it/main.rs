@@ -21,6 +21,7 @@ mod replay;
 #[cfg(feature = "hub")]
 mod spine;
 mod support;
+mod testing;
 mod tidy;
 #[cfg(feature = "hub")]
 mod transcript;

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use crate::model::transition::Transition;
 use crate::model::value::Value;
 
-use super::compare::OWN_LABELS;
+use super::compare::{OWN_LABELS, Pair, align};
 use super::{Case, Expected, Outcome, format_time};
 
 /// The file's text with the `expect` of these cases as their outcomes are.
@@ -59,8 +59,51 @@ fn replace(lines: &mut Vec<String>, case: &Case, outcome: &Outcome) -> Result<()
             (at, at)
         }
     };
-    lines.splice(from..to, written(case, outcome, members));
+    let text = mended(lines, (from, to), case, outcome).unwrap_or_else(|| written(case, outcome, members));
+    lines.splice(from..to, text);
     Ok(())
+}
+
+/// The block of expectations from line to line with what differs written anew, and the rest as its
+/// author wrote it. `None` where they do not stand on lines of their own.
+fn mended(
+    lines: &[String],
+    (from, to): (usize, usize),
+    case: &Case,
+    outcome: &Outcome,
+) -> Option<Vec<String>> {
+    let starts: Vec<usize> = case.expect.iter().map(|expected| expected.line.saturating_sub(1)).collect();
+    let own_lines = starts.first().is_some_and(|first| *first > from) && starts.is_sorted_by(|a, b| a < b);
+    let dashed =
+        starts.iter().all(|at| lines.get(*at).is_some_and(|line| line.trim_start().starts_with("- ")));
+    if !own_lines || !dashed || starts.last().is_none_or(|last| *last >= to) || outcome.transitions.is_empty()
+    {
+        return None;
+    }
+    let pad = " ".repeat(indent(lines.get(*starts.first()?)?));
+    let details = Details::of(&case.expect);
+    let ends = starts.iter().skip(1).copied().chain([to]);
+    // Of each item its own lines, and the remarks that stand between it and the next.
+    let mut items = starts.iter().copied().zip(ends).map(|(at, end)| (at, last_text(lines, at, end), end));
+    let mut text = lines.get(from..*starts.first()?)?.to_vec();
+    for pair in align(&case.expect, &outcome.transitions) {
+        let fresh = |t: &Transition| format!("{pad}- {{{}}}", details.line(t));
+        let item = match pair {
+            Pair::Extra(found) => {
+                text.push(fresh(found));
+                continue;
+            }
+            Pair::Both(..) | Pair::Missing(_) => items.next()?,
+        };
+        let (at, behind, end) = item;
+        match pair {
+            Pair::Both(_, found) if !pair.agrees() => text.push(fresh(found)),
+            Pair::Both(..) => text.extend_from_slice(lines.get(at..behind)?),
+            Pair::Missing(_) | Pair::Extra(_) => {}
+        }
+        text.extend_from_slice(lines.get(behind..end)?);
+    }
+    Some(text)
 }
 
 fn indent(line: &str) -> usize {
