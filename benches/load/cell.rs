@@ -163,7 +163,7 @@ impl Bench {
         for thread in publishing {
             thread.join().unwrap();
         }
-        let published = clock.mono();
+        let published = clock.uptime();
         let behind = match self.reader.is_peer() {
             true => !self.settled(came + expected).await,
             false => !self.reader.probe(&mut last, "last", BEHIND).await,
@@ -180,7 +180,7 @@ impl Bench {
             rules: self.rules,
             service: self.service,
             load: Load { messages: count * parts, ..load },
-            publishing: published.micros() as f64 / 1e6,
+            publishing: published.as_secs_f64(),
             seconds,
             expected,
             came: self.reader.of_load() - came,
