@@ -8,9 +8,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::alert::{Book, SavedState};
-use crate::model::alerting::{AlertShape, AlertSpec, Piece, Roster, RuleKind, Template};
+use crate::model::alerting::{AlertShape, AlertSpec, Life, Piece, Roster, RuleKind, Template};
 use crate::model::key::Key;
-use crate::model::row::{Observation, Order};
+use crate::model::row::{Levels, Observation, Order};
 use crate::model::time::{Mono, Now};
 use crate::model::transition::Transition;
 use crate::model::value::Value;
@@ -68,6 +68,7 @@ impl Ceilings {
                     at: now.wall,
                     raise: Some(raise),
                     clear: Some(!raise),
+                    levels: Levels::default(),
                     retained: false,
                     order: Order::Newest,
                 };
@@ -211,6 +212,7 @@ fn companion(spec: &AlertSpec) -> AlertSpec {
         columns: vec!["refused".into()],
         cadence: None,
         no_data: None,
+        life: Life::plain(),
     };
     // No rule can be called so, as an id holds no slash.
     AlertSpec { rule: format!("{}{LIMIT}", spec.rule).into(), hash: spec.hash, shape: Arc::new(shape) }

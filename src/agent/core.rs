@@ -14,6 +14,7 @@ use crate::control::Admitted;
 use crate::decode::{self, Decoder, Fate};
 use crate::engine::{self, Engine};
 use crate::model::kept::{Seen, StateChange, StateKey};
+use crate::model::label::Fingerprint;
 use crate::model::message::{AckToken, Message, NODE_SOURCE};
 use crate::model::row::{Observation, Row, Rows};
 use crate::model::ruleset::{ContentHash, Origin, RunningSet};
@@ -40,6 +41,9 @@ pub enum Input {
     Start(Box<Admitted>, Box<Fresh>),
     /// A rule set to run no longer.
     Remove(Arc<str>),
+    /// End the alert of a fingerprint that is up, for a reason that a person gives. Nothing raises it until
+    /// it clears.
+    Resolve(Fingerprint, Arc<str>),
     /// Whether every source is connected. While one is not, silence means nothing.
     Connected(bool),
     /// Time has passed.
@@ -269,7 +273,8 @@ impl Core {
         // What changes rules, or stops the clock that windows wait for, finds nothing waiting.
         let most = match input {
             Input::Messages(_) | Input::Tick | Input::Connected(true) => self.limits.engine.spread,
-            Input::Run(_) | Input::Start(..) | Input::Remove(_) | Input::Connected(false) => usize::MAX,
+            Input::Run(_) | Input::Start(..) | Input::Remove(_) => usize::MAX,
+            Input::Resolve(..) | Input::Connected(false) => usize::MAX,
         };
         self.run_out(due, most, &mut effects);
         match input {
@@ -287,6 +292,11 @@ impl Core {
             Input::Run(admitted) => self.run(*admitted, None, now, &mut effects),
             Input::Start(admitted, fresh) => self.run(*admitted, Some(*fresh), now, &mut effects),
             Input::Remove(name) => self.remove(&name, now, &mut effects),
+            Input::Resolve(fingerprint, why) => {
+                let out = &mut effects.transitions;
+                // A fingerprint is that of one alert.
+                let _ = self.sets.values_mut().any(|set| set.resolve(fingerprint, &why, now, out));
+            }
             Input::Connected(connected) => self.idle.set(connected, now.mono),
             Input::Tick => {}
         }
@@ -817,6 +827,18 @@ impl Set {
             self.book.absent(absence, now, out);
             attach(&self.engine, &self.book, self.evidence, &mut out[from..]);
         }
+    }
+
+    /// Ends an alert by hand; says whether there was one.
+    fn resolve(&mut self, fingerprint: Fingerprint, why: &str, now: Now, out: &mut Vec<Transition>) -> bool {
+        let from = out.len();
+        if self.book.resolve(fingerprint, why, now, out) {
+            attach(&self.engine, &self.book, self.evidence, &mut out[from..]);
+            self.watch();
+            return true;
+        }
+        let companions = self.ceilings.alerts_mut();
+        companions.is_some_and(|book| book.resolve(fingerprint, why, now, out))
     }
 
     /// Tells the engine which alerts became active or quiet: of the others it gives only what raises them.

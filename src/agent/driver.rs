@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use crate::clock::Clock;
 use crate::control::{Admitted, Running};
+use crate::model::label::Fingerprint;
 use crate::model::message::{AckToken, Message};
 use crate::model::ruleset::{ContentHash, Origin};
 use crate::model::stream::StreamSpec;
@@ -48,6 +49,8 @@ pub(super) enum Command {
     Sets(oneshot::Sender<BTreeMap<Arc<str>, RunningSet>>),
     /// The texts of a set that runs, as they are kept; `None` where there is none of this name.
     Texts(Arc<str>, oneshot::Sender<Option<Vec<u8>>>),
+    /// End an alert that is up for this reason; answered when that is durable, with whether there was one.
+    Resolve(Fingerprint, Arc<str>, oneshot::Sender<bool>),
     /// Whether every source is connected.
     Connected(bool),
     /// The core's figures.
@@ -405,6 +408,16 @@ impl Driver {
                     .then(|| Journaled::link_changed(connected, now).to_bytes());
                 let effects = self.core.apply(Input::Connected(connected), now);
                 self.carry_out(effects, journal, now)?;
+            }
+            Command::Resolve(fingerprint, why, reply) => {
+                let effects = self.core.apply(Input::Resolve(fingerprint, why), now);
+                let done = effects.transitions.iter().any(|told| told.fingerprint == fingerprint);
+                // The journal does not tell of it.
+                let mut commit = self.commit_of(effects);
+                commit.snapshot = Some(self.core.snapshot(now, self.durability == Durability::Durable));
+                self.commit(commit)?;
+                // Nobody may wait for the answer any more.
+                let _ = reply.send(done);
             }
             Command::Spent(reply) => {
                 let stages = self.core.spent().collect();

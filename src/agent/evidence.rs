@@ -12,7 +12,7 @@ const AT_END: usize = 4;
 pub(super) fn attach(engine: &Engine, book: &Book, most: usize, told: &mut [Transition]) {
     for (transition, (rule, key)) in told.iter_mut().zip(book.told()) {
         let most = match transition.state {
-            State::Firing | State::Silent | State::Occurred => most,
+            State::Firing | State::Up(_) | State::Occurred => most,
             State::Resolved(_) => most.min(AT_END),
         };
         let since = match transition.state {

@@ -4,12 +4,11 @@
 use std::time::Duration;
 
 use crate::model::absence::{Absence, NoData, OnSilence};
-use crate::model::time::{Mono, Now, Timestamp};
-use crate::model::transition::{Reason, State, Transition};
-use crate::model::value::Value;
+use crate::model::time::Now;
+use crate::model::transition::Transition;
 
-use super::Book;
-use super::instance::{Instance, Phase, Step};
+use super::instance::Phase;
+use super::{Book, Stand};
 
 impl Book {
     /// Takes note that a key gave no data for as long as its rule allows.
@@ -32,50 +31,25 @@ impl Book {
         };
         let Some(instance) = self.instances.get_mut(id) else { return };
         let at = absence.at.max(instance.last_at);
-        let before = instance.phase;
+        let before = Stand::of(instance);
         let mut steps = Vec::new();
-        instance.expire_before(&spec.kind, at, &mut steps);
-        if instance.phase != before {
+        instance.expire_before(&spec, at, &mut steps);
+        if instance.changed || instance.phase != before.phase {
             // What ran out before the silence was long enough.
             self.settle(id, before, &spec, &steps, now, out);
             steps.clear();
         }
         let Some(instance) = self.instances.get_mut(id) else { return };
-        let before = instance.phase;
-        instance.silent(action, at, absence.values, now.mono, &mut steps);
+        let before = Stand::of(instance);
+        instance.silent(&spec, action == OnSilence::Fire, at, &mut steps);
+        if instance.changed || instance.phase != before.phase {
+            if before.phase == Phase::Quiet {
+                instance.values = absence.values;
+            }
+            instance.last_at = at;
+            instance.resume(Duration::ZERO, now.mono);
+        }
         self.settle(id, before, &spec, &steps, now, out);
         self.forget_if_quiet(id);
-    }
-}
-
-impl Instance {
-    fn silent(
-        &mut self,
-        action: OnSilence,
-        at: Timestamp,
-        values: Box<[Value]>,
-        mono: Mono,
-        steps: &mut Vec<Step>,
-    ) {
-        match (self.phase, action) {
-            (Phase::Quiet, OnSilence::Fire) => {
-                self.phase = Phase::Up { since: at };
-                self.values = values;
-                steps.push(Step { state: State::Silent, at, since: at });
-            }
-            (Phase::Pending { since }, OnSilence::Fire) => {
-                self.phase = Phase::Up { since };
-                steps.push(Step { state: State::Silent, at, since });
-            }
-            (Phase::Keeping { since, .. }, OnSilence::Fire) => self.phase = Phase::Up { since },
-            (Phase::Pending { .. }, OnSilence::Resolve) => self.phase = Phase::Quiet,
-            (Phase::Up { since } | Phase::Keeping { since, .. }, OnSilence::Resolve) => {
-                self.phase = Phase::Quiet;
-                steps.push(Step { state: State::Resolved(Reason::NoData), at, since });
-            }
-            _ => return,
-        }
-        self.last_at = at;
-        self.resume(Duration::ZERO, mono);
     }
 }

@@ -54,7 +54,7 @@ impl Instances {
         let is = |entry: &Entry| {
             entry.hash == hash
                 && matches!(self.places.get(entry.place as usize), Some(Some(known))
-                    if known.rule == rule && same_labels(&known.key, key))
+                    if known.rule() == rule && same_labels(&known.key, key))
         };
         let place = self.index.find(hash, is)?.place;
         let number = self.places.get(place as usize)?.as_ref()?.number;
@@ -80,7 +80,7 @@ impl Instances {
 
     /// Puts an instance back that had a number; it keeps its place in the order.
     pub(super) fn put_back(&mut self, instance: Instance) -> Id {
-        let (number, hash) = (instance.number, hash(instance.rule, &instance.key));
+        let (number, hash) = (instance.number, hash(instance.rule(), &instance.key));
         let place = match self.free.pop() {
             Some(place) => {
                 self.places[place as usize] = Some(instance);
@@ -99,7 +99,7 @@ impl Instances {
         self.get(id)?;
         let instance = self.places.get_mut(id.place as usize)?.take()?;
         self.free.push(id.place);
-        let hash = hash(instance.rule, &instance.key);
+        let hash = hash(instance.rule(), &instance.key);
         if let Ok(entry) = self.index.find_entry(hash, |entry| entry.place == id.place) {
             entry.remove();
         }

@@ -11,9 +11,14 @@
 //! [`Book::take_changes`], to be committed with the transitions it belongs to.
 
 mod absent;
+mod change;
+mod course;
 mod instance;
 mod instances;
+mod keep;
+mod lane;
 mod saved;
+mod show;
 mod template;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -22,17 +27,18 @@ use std::time::Duration;
 
 use crate::model::alerting::{AlertSpec, Roster, RuleKind};
 use crate::model::fold::BuildFold;
-use crate::model::kept::{StateChange, StateKey};
+use crate::model::kept::StateKey;
 use crate::model::key::Key;
-use crate::model::label::{Fingerprint, Labels, as_label};
-use crate::model::row::{Observation, Order};
+use crate::model::label::Fingerprint;
+use crate::model::row::{Levels, Observation, Order};
 use crate::model::time::{Mono, Now, Timestamp};
-use crate::model::transition::{Reason, State, Transition};
+use crate::model::transition::Transition;
 use crate::model::value::Value;
 
 use instance::{Instance, Phase, Step};
 use instances::{Id, Instances};
 pub use saved::{SavedState, SavedStateError};
+pub use show::{Active, Counts};
 
 /// How many keys a rule may have in memory. Beyond it a key that was quiet long and has no alert
 /// is forgotten; a key that finds none to take the place of is refused and counted.
@@ -72,6 +78,19 @@ pub struct Activity {
     pub active: bool,
 }
 
+/// How an instance stands, as others go by it.
+#[derive(Clone, Copy)]
+struct Stand {
+    phase: Phase,
+    watched: bool,
+}
+
+impl Stand {
+    fn of(instance: &Instance) -> Self {
+        Self { phase: instance.phase, watched: instance.is_watched() }
+    }
+}
+
 /// The instances of one rule.
 #[derive(Debug, Default)]
 struct Room {
@@ -80,38 +99,6 @@ struct Room {
     /// has changed since is seen to when it comes to the front, so that an observation costs
     /// nothing here and a key that is not known finds room without a look at all others.
     quiet: VecDeque<(Id, Timestamp)>,
-}
-
-/// What a rule's alerts did since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Alerts that are firing (or kept up).
-    pub firing: u64,
-    /// Alerts that wait for their `for`.
-    pub pending: u64,
-    /// Transitions made.
-    pub transitions: u64,
-    /// Observations older than one of the same key: not used.
-    pub outdated: u64,
-    /// Observations of a key that had no room: not used.
-    pub refused: u64,
-}
-
-/// One alert as it stands, for people.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Active {
-    /// `pending`, `firing` or `keeping`.
-    pub phase: &'static str,
-    /// Its identity.
-    pub labels: Labels,
-    /// Its fingerprint.
-    pub fingerprint: Fingerprint,
-    /// Its rule's severity.
-    pub severity: Arc<str>,
-    /// Since when the condition holds, in stream time.
-    pub since: Timestamp,
-    /// The newest row, by column.
-    pub values: Vec<(Arc<str>, Value)>,
 }
 
 impl Book {
@@ -153,10 +140,20 @@ impl Book {
         let rule = seen.rule;
         let Some(spec) = self.specs.get(rule).cloned() else { return };
         let occurrence = matches!(spec.kind, RuleKind::Occurrence { .. });
-        if occurrence && seen.retained {
+        let asleep = spec.life.active.as_ref().is_some_and(|active| !active.is_active(seen.at));
+        if occurrence && (seen.retained || asleep) {
             return;
         }
-        let id = match id {
+        if asleep {
+            // What would raise does not now.
+            (seen.raise, seen.clear, seen.levels) = (Some(false), Some(true), Levels::default());
+        }
+        // An alert of which only its past is remembered is as good as none.
+        let heeded = id.filter(|id| {
+            let watched = |instance: &Instance| instance.is_watched() || instance.kept;
+            seen.order == Order::Untold || self.instances.get(*id).is_some_and(watched)
+        });
+        let id = match heeded {
             Some(id) => id,
             None if seen.raise != Some(true) && seen.order != Order::Untold => return,
             // An occurrence is an event of its own, whenever it is dated.
@@ -167,7 +164,7 @@ impl Book {
             None if spec.kind == (RuleKind::Occurrence { repeat: Duration::ZERO }) => {
                 return self.occur(&spec, seen, now, out);
             }
-            None => match self.admit(rule, &seen.key) {
+            None => match id.or_else(|| self.admit(rule, &seen.key)) {
                 Some(id) => id,
                 None => {
                     self.counts.entry(rule).or_default().refused += 1;
@@ -182,23 +179,24 @@ impl Book {
             return;
         }
         instance.kept = seen.order == Order::Untold;
-        let before = instance.phase;
+        let before = Stand::of(instance);
         let mut steps = Vec::new();
-        if occurrence {
-            // `repeat` ends before its last instant: readings a minute apart are told each minute.
-            instance.expire_until(&spec.kind, seen.at, &mut steps);
+        if occurrence || asleep {
+            // `repeat` ends before its last instant: readings a minute apart are told each minute. And what ends
+            // with the rule's time has ended when that is over.
+            instance.expire_until(&spec, seen.at, &mut steps);
         } else {
-            instance.expire_before(&spec.kind, seen.at, &mut steps);
+            instance.expire_before(&spec, seen.at, &mut steps);
         }
-        if instance.phase != before {
+        if instance.changed || instance.phase != before.phase {
             // What ran out before this observation is told with the row that stood then.
             self.settle(id, before, &spec, &steps, now, out);
             steps.clear();
         }
         let Some(instance) = self.instances.get_mut(id) else { return };
-        let before = instance.phase;
-        instance.apply(&spec.kind, seen, now.mono, &mut steps);
-        instance.expire_until(&spec.kind, seen.at, &mut steps);
+        let before = Stand::of(instance);
+        instance.apply(&spec, seen, now.mono, &mut steps);
+        instance.expire_until(&spec, seen.at, &mut steps);
         self.settle(id, before, &spec, &steps, now, out);
         self.forget_if_quiet(id);
     }
@@ -207,7 +205,7 @@ impl Book {
     fn occur(&mut self, spec: &AlertSpec, seen: &mut Observation, now: Now, out: &mut Vec<Transition>) {
         let mut instance = Instance::quiet(seen.rule, Key::of_labels(&seen.key));
         let mut steps = Vec::with_capacity(1);
-        instance.apply(&spec.kind, seen, now.mono, &mut steps);
+        instance.apply(spec, seen, now.mono, &mut steps);
         out.extend(steps.iter().map(|step| self.transition(spec, &instance, *step, now)));
         self.told.extend(steps.iter().map(|_| (seen.rule, instance.key.clone())));
         self.counts.entry(seen.rule).or_default().transitions += steps.len() as u64;
@@ -220,23 +218,52 @@ impl Book {
             self.timers.pop_first();
             let Some(instance) = self.instances.get_mut(id) else { continue };
             instance.look = Instance::UNWATCHED;
-            let spec = self.specs[instance.rule].clone();
+            let spec = self.specs[instance.rule()].clone();
             let deadline = instance.deadline(&spec);
             if deadline.is_some_and(|deadline| deadline > look) {
                 // It moved on. Who is due together with others has its turn when it is due.
                 self.look_at(id, deadline);
                 continue;
             }
-            let before = instance.phase;
+            let before = Stand::of(instance);
             let mut steps = Vec::new();
             let until = instance.stream_time(now.mono);
-            instance.expire_until(&spec.kind, until, &mut steps);
+            instance.expire_until(&spec, until, &mut steps);
             // What did not expire in stream time is due later; a timer never stays in the past.
-            if instance.phase != before {
+            if instance.changed || instance.phase != before.phase {
                 self.settle(id, before, &spec, &steps, now, out);
                 self.forget_if_quiet(id);
             }
         }
+    }
+
+    /// Ends an alert by hand, and says why in its annotation `resolved_because`: nothing raises it until it
+    /// clears. Says whether there is one of this fingerprint that is up.
+    pub fn resolve(
+        &mut self,
+        fingerprint: Fingerprint,
+        why: &str,
+        now: Now,
+        out: &mut Vec<Transition>,
+    ) -> bool {
+        self.told.clear();
+        let is = |(_, instance): &(Id, &Instance)| {
+            let spec = &self.specs[instance.rule()];
+            instance.phase.is_up()
+                && Fingerprint::of(&show::labels(&self.agent, spec, &instance.key)) == fingerprint
+        };
+        let Some((id, _)) = self.instances.iter().find(is) else { return false };
+        let Some(instance) = self.instances.get_mut(id) else { return false };
+        let spec = self.specs[instance.rule()].clone();
+        let before = Stand::of(instance);
+        let mut steps = Vec::new();
+        instance.resolve(instance.stream_time(now.mono), &mut steps);
+        self.settle(id, before, &spec, &steps, now, out);
+        if let Some(told) = out.last_mut().filter(|_| !why.is_empty()) {
+            told.annotations.insert("resolved_because".into(), why.into());
+        }
+        self.forget_if_quiet(id);
+        true
     }
 
     /// Of which rule and key each transition is that the last call of [`Self::observe`] or [`Self::tick`]
@@ -253,144 +280,8 @@ impl Book {
     /// Whether a timer is due by `until` that a window decides about which ended before.
     pub fn waits_for_windows(&self, until: Mono) -> bool {
         let due = self.timers.range(..=(until, Id::LAST));
-        let mut rules = due.filter_map(|(_, id)| self.instances.get(*id)).map(|instance| instance.rule);
+        let mut rules = due.filter_map(|(_, id)| self.instances.get(*id)).map(Instance::rule);
         rules.any(|rule| self.specs.get(rule).is_some_and(|spec| spec.cadence.is_some()))
-    }
-
-    /// Goes over to other rules. A rule with the same id keeps the alerts whose identity it keeps;
-    /// the others resolve.
-    pub fn swap(&mut self, specs: Arc<dyn Roster>, now: Now, out: &mut Vec<Transition>) {
-        let old = std::mem::replace(self, Self::new(self.agent.clone(), specs.clone()));
-        let place = places(&*specs);
-        self.instances = Instances::behind(&old.instances);
-        self.gone = old.gone;
-        for (i, counts) in old.counts {
-            if let Some(&j) = place.get(&*old.specs[i].rule) {
-                self.counts.insert(j, Counts { firing: 0, pending: 0, ..counts });
-            }
-        }
-        for (id, mut instance) in old.instances.into_order() {
-            let was = &old.specs[instance.rule];
-            let target = place.get(&*was.rule).copied();
-            match target {
-                Some(rule) if keeps_identity(was, &self.specs[rule]) => {
-                    instance.rule = rule;
-                    instance.values = carried_over(&instance.values, was, &self.specs[rule]);
-                    let is = self.put_back(instance);
-                    // The kept state's rule may count differently from here on.
-                    if old.changed.contains(&id) {
-                        self.changed.insert(is);
-                    }
-                }
-                _ => {
-                    let reason = if target.is_some() { Reason::RuleChanged } else { Reason::RuleRemoved };
-                    self.end(was, &instance, reason, now, out);
-                }
-            }
-        }
-    }
-
-    /// Goes over to other rules, which are those that were but in these places, in ascending order. A rule with
-    /// the same id keeps the alerts whose identity it keeps; the others of these places resolve.
-    pub fn change(&mut self, specs: Arc<dyn Roster>, touched: &[usize], now: Now, out: &mut Vec<Transition>) {
-        let rooms = touched.iter().filter_map(|at| self.rooms.get(at));
-        let mut ids: Vec<Id> = rooms.flat_map(|room| &room.ids).copied().collect();
-        ids.sort_unstable();
-        let mut taken = Vec::with_capacity(ids.len());
-        for id in ids {
-            let unsaved = self.changed.contains(&id);
-            taken.extend(self.take(id).map(|instance| (unsaved, instance)));
-        }
-        let before = std::mem::replace(&mut self.specs, specs);
-        let id = |specs: &Arc<dyn Roster>, at: usize| specs.get(at).map(|spec| spec.rule.clone());
-        for at in touched {
-            if !self.counts.is_empty() && id(&before, *at) != id(&self.specs, *at) {
-                self.counts.remove(at);
-            }
-        }
-        for (unsaved, mut instance) in taken {
-            let (was, is) = (&before[instance.rule], &self.specs[instance.rule]);
-            let same = was.rule == is.rule;
-            if same && keeps_identity(was, is) {
-                instance.values = carried_over(&instance.values, was, is);
-                let is = self.put_back(instance);
-                // The kept state's rule may count differently from here on.
-                if unsaved {
-                    self.changed.insert(is);
-                }
-                continue;
-            }
-            let reason = if same { Reason::RuleChanged } else { Reason::RuleRemoved };
-            self.end(was, &instance, reason, now, out);
-        }
-    }
-
-    /// Ends an alert whose rule does not go on.
-    fn end(
-        &mut self,
-        was: &AlertSpec,
-        instance: &Instance,
-        reason: Reason,
-        now: Now,
-        out: &mut Vec<Transition>,
-    ) {
-        if instance.phase.is_up() {
-            let at = instance.stream_time(now.mono);
-            let step = Step { state: State::Resolved(reason), at, since: instance.since() };
-            out.push(self.transition(was, instance, step, now));
-        }
-        if instance.phase != Phase::Quiet {
-            self.gone.push(state_key(&self.agent, was, &instance.key));
-        }
-    }
-
-    /// The states that changed since the last call, to be committed with the transitions.
-    pub fn take_changes(&mut self) -> Vec<StateChange> {
-        let mut changes: Vec<StateChange> =
-            self.gone.drain(..).map(|key| StateChange { key, body: None }).collect();
-        for id in std::mem::take(&mut self.changed) {
-            let Some(instance) = self.instances.get(id) else { continue };
-            let spec = &self.specs[instance.rule];
-            let body =
-                (instance.phase != Phase::Quiet).then(|| SavedState::of(instance, instance.anchor).encode());
-            changes.push(StateChange { key: state_key(&self.agent, spec, &instance.key), body });
-        }
-        changes
-    }
-
-    /// Puts kept states back: the alerts of this book are exactly `states` afterwards. An alert
-    /// that already stands in the same phase since the same time keeps its newer details.
-    pub fn restore(&mut self, states: impl IntoIterator<Item = (Arc<str>, SavedState)>, now: Now) {
-        let specs = self.specs.clone();
-        let place = places(&*specs);
-        let mut kept = BTreeSet::new();
-        for (rule, state) in states {
-            let Some(&rule) = place.get(&*rule) else { continue };
-            let instance = state.into_instance(rule, now.mono);
-            if instance.key.len() != self.specs[rule].key.len() {
-                continue;
-            }
-            if let Some(id) = self.instances.find(rule, &instance.key) {
-                kept.insert(id);
-                let same = self.instances.get(id).is_some_and(|i| i.phase == instance.phase);
-                if same {
-                    continue;
-                }
-                self.take(id);
-            }
-            kept.insert(self.insert(instance));
-        }
-        let stray: Vec<Id> = self
-            .instances
-            .iter()
-            .filter(|(id, i)| i.phase != Phase::Quiet && !kept.contains(id))
-            .map(|(id, _)| id)
-            .collect();
-        for id in stray {
-            self.take(id);
-        }
-        self.changed.clear();
-        self.gone.clear();
     }
 
     /// The alerts that became active or quiet since the last call, in that order. Behind [`Self::swap`] it is
@@ -399,62 +290,18 @@ impl Book {
         self.activity.drain(..)
     }
 
-    /// What a snapshot holds of this book: every instance, also those without an alert, with
-    /// their timers as far as they have run by `now`.
-    pub fn snapshot(&self, now: Now) -> Vec<(Arc<str>, SavedState)> {
-        let all = self.instances.in_order().into_iter();
-        all.map(|(_, i)| ((&self.specs[i.rule].rule).into(), SavedState::of(i, now.mono))).collect()
-    }
-
     /// Whether a rule had no room for a key since this was last asked.
     pub fn take_limited(&mut self) -> bool {
         std::mem::take(&mut self.limited)
-    }
-
-    /// Whether the one alert of a rule without a key is up.
-    pub fn is_up(&self, rule: usize) -> bool {
-        let id = self.instances.find(rule, &[]);
-        id.and_then(|id| self.instances.get(id)).is_some_and(|instance| instance.phase.is_up())
-    }
-
-    /// What each rule's alerts did, in the order of the plan.
-    pub fn counts(&self) -> Vec<Counts> {
-        (0..self.specs.len()).map(|rule| self.counts.get(&rule).copied().unwrap_or_default()).collect()
-    }
-
-    /// What the alerts of the rule at a place of the plan did.
-    pub fn counts_of(&self, rule: usize) -> Counts {
-        self.counts.get(&rule).copied().unwrap_or_default()
-    }
-
-    /// Every alert that is pending or up, oldest first.
-    pub fn active(&self) -> Vec<Active> {
-        let all = self.instances.in_order().into_iter().map(|(_, instance)| instance);
-        let mut all: Vec<&Instance> = all.filter(|i| i.phase.is_up() || i.phase.is_pending()).collect();
-        all.sort_by(|a, b| {
-            (a.since(), &*self.specs[a.rule].rule).cmp(&(b.since(), &*self.specs[b.rule].rule))
-        });
-        all.into_iter()
-            .map(|i| {
-                let spec = &self.specs[i.rule];
-                let labels = labels(&self.agent, spec, &i.key);
-                Active {
-                    phase: i.phase.name(),
-                    fingerprint: Fingerprint::of(&labels),
-                    labels,
-                    severity: spec.severity.clone(),
-                    since: i.since(),
-                    values: named(spec, &i.values),
-                }
-            })
-            .collect()
     }
 
     /// Room for a key that was not seen before. `None` where there is none.
     fn admit(&mut self, rule: usize, key: &[Value]) -> Option<Id> {
         if self.rooms.get(&rule).is_some_and(|room| room.ids.len() >= MAX_KEYS) {
             let long_quiet = self.long_quiet(rule)?;
-            self.take(long_quiet);
+            if let Some(instance) = self.take(long_quiet).filter(|instance| !instance.is_blank()) {
+                self.gone.push(state_key(&self.agent, &self.specs[rule], &instance.key));
+            }
         }
         Some(self.insert(Instance::quiet(rule, Key::of_labels(key))))
     }
@@ -464,7 +311,7 @@ impl Book {
         let room = self.rooms.get_mut(&rule)?;
         while let Some((id, then)) = room.quiet.pop_front() {
             let Some(instance) = self.instances.get_mut(id) else { continue };
-            if instance.phase != Phase::Quiet {
+            if instance.is_watched() {
                 instance.queued = false;
             } else if instance.last_at > then {
                 room.quiet.push_back((id, instance.last_at));
@@ -490,18 +337,22 @@ impl Book {
     /// Books an instance that was put in.
     fn enter(&mut self, id: Id) {
         let Some(instance) = self.instances.get_mut(id) else { return };
-        let (rule, phase, key) = (instance.rule, instance.phase, instance.key.clone());
+        if let Some(spec) = self.specs.get(instance.rule()) {
+            instance.fit(spec);
+        }
+        let (rule, phase, key) = (instance.rule(), instance.phase, instance.key.clone());
+        let watched = instance.is_watched();
         instance.look = Instance::UNWATCHED;
         self.rooms.entry(rule).or_default().ids.insert(id);
         self.count_phase(rule, phase, true);
-        self.tell(rule, &key, Phase::Quiet, phase);
+        self.tell(rule, &key, false, watched);
         self.wind(id);
         self.queue_if_quiet(id);
     }
 
     fn take(&mut self, id: Id) -> Option<Instance> {
         let instance = self.instances.remove(id)?;
-        let rule = instance.rule;
+        let rule = instance.rule();
         if instance.look < Instance::UNWATCHED {
             self.timers.remove(&(instance.look, id));
         }
@@ -512,7 +363,7 @@ impl Book {
             }
         }
         self.count_phase(rule, instance.phase, false);
-        self.tell(rule, &instance.key, instance.phase, Phase::Quiet);
+        self.tell(rule, &instance.key, instance.is_watched(), false);
         self.changed.remove(&id);
         Some(instance)
     }
@@ -520,8 +371,8 @@ impl Book {
     /// Sets the timer of an instance whose phase may be another one.
     fn wind(&mut self, id: Id) {
         let Some(instance) = self.instances.get_mut(id) else { return };
-        let Some(spec) = self.specs.get(instance.rule) else { return };
-        instance.set_due(&spec.kind);
+        let Some(spec) = self.specs.get(instance.rule()) else { return };
+        instance.set_due(spec);
         let deadline = instance.deadline(spec);
         self.look_at(id, deadline);
     }
@@ -530,7 +381,7 @@ impl Book {
     fn look_in_time(&mut self, id: Id) {
         let Some(instance) = self.instances.get(id) else { return };
         if instance.look > instance.earliest() {
-            let deadline = self.specs.get(instance.rule).and_then(|spec| instance.deadline(spec));
+            let deadline = self.specs.get(instance.rule()).and_then(|spec| instance.deadline(spec));
             self.look_at(id, deadline);
         }
     }
@@ -553,10 +404,10 @@ impl Book {
 
     /// Lets go of an instance that has nothing to remember.
     fn forget_if_quiet(&mut self, id: Id) {
-        let quiet = |instance: &&Instance| instance.phase == Phase::Quiet && !instance.kept;
+        let quiet = |instance: &&Instance| instance.is_blank() && !instance.kept;
         let Some(instance) = self.instances.get(id).filter(quiet) else { return };
         if self.changed.contains(&id) {
-            self.gone.push(state_key(&self.agent, &self.specs[instance.rule], &instance.key));
+            self.gone.push(state_key(&self.agent, &self.specs[instance.rule()], &instance.key));
         }
         self.take(id);
     }
@@ -564,19 +415,24 @@ impl Book {
     /// Puts a quiet instance where room for others is found.
     fn queue_if_quiet(&mut self, id: Id) {
         let Some(instance) = self.instances.get_mut(id) else { return };
-        if instance.phase == Phase::Quiet && instance.kept && !instance.queued {
+        let stays = instance.kept || !instance.is_blank();
+        if instance.phase == Phase::Quiet && !instance.is_watched() && stays && !instance.queued {
             instance.queued = true;
-            let room = self.rooms.entry(instance.rule).or_default();
-            room.quiet.push_back((id, instance.last_at));
+            let (rule, last_at) = (instance.rule(), instance.last_at);
+            let room = self.rooms.entry(rule).or_default();
+            room.quiet.push_back((id, last_at));
+            if room.quiet.len() > 2 * room.ids.len() + 16 {
+                // Those that were forgotten since.
+                room.quiet.retain(|(id, _)| self.instances.get(*id).is_some());
+            }
         }
     }
 
     /// Notes that an alert became active or quiet.
-    fn tell(&mut self, rule: usize, key: &Key, before: Phase, after: Phase) {
-        let active = after != Phase::Quiet;
+    fn tell(&mut self, rule: usize, key: &Key, before: bool, active: bool) {
         let stateful =
             || self.specs.get(rule).is_some_and(|spec| matches!(spec.kind, RuleKind::State { .. }));
-        if (before != Phase::Quiet) != active && stateful() {
+        if before != active && stateful() {
             self.activity.push(Activity { rule, key: key.clone(), active });
         }
     }
@@ -594,60 +450,34 @@ impl Book {
     fn settle(
         &mut self,
         id: Id,
-        before: Phase,
+        before: Stand,
         spec: &AlertSpec,
         steps: &[Step],
         now: Now,
         out: &mut Vec<Transition>,
     ) {
+        let Some(instance) = self.instances.get_mut(id) else { return };
+        let changed = std::mem::take(&mut instance.changed) || instance.phase != before.phase;
         let Some(instance) = self.instances.get(id) else { return };
-        let (rule, after) = (instance.rule, instance.phase);
+        let (rule, after, key) = (instance.rule(), Stand::of(instance), instance.key.clone());
         for step in steps {
             out.push(self.transition(spec, instance, *step, now));
-            self.told.push((rule, instance.key.clone()));
+            self.told.push((rule, key.clone()));
         }
         if !steps.is_empty() {
             self.counts.entry(rule).or_default().transitions += steps.len() as u64;
         }
-        if before != after {
-            self.count_phase(rule, before, false);
-            self.count_phase(rule, after, true);
+        if changed {
+            self.count_phase(rule, before.phase, false);
+            self.count_phase(rule, after.phase, true);
             self.changed.insert(id);
-            if (before == Phase::Quiet) != (after == Phase::Quiet)
-                && let Some(key) = self.instances.get(id).map(|instance| instance.key.clone())
-            {
-                self.tell(rule, &key, before, after);
-            }
+            self.tell(rule, &key, before.watched, after.watched);
         }
         if let Some(instance) = self.instances.get_mut(id) {
             instance.forget_row();
         }
         self.wind(id);
         self.queue_if_quiet(id);
-    }
-
-    fn transition(&self, spec: &AlertSpec, instance: &Instance, step: Step, now: Now) -> Transition {
-        let labels = labels(&self.agent, spec, &instance.key);
-        let annotations = spec
-            .annotations
-            .iter()
-            .map(|(name, text)| (name.clone(), template::render(text, &instance.values, &labels).into()))
-            .collect();
-        Transition {
-            state: step.state,
-            ruleset: spec.ruleset.clone(),
-            rule: (&spec.rule).into(),
-            rule_hash: spec.hash,
-            fingerprint: Fingerprint::of(&labels),
-            labels,
-            severity: spec.severity.clone(),
-            annotations,
-            values: named(spec, &instance.values),
-            starts_at: step.since,
-            occurred_at: step.at,
-            recorded_at: now.wall,
-            evidence: None,
-        }
     }
 }
 
@@ -656,58 +486,11 @@ fn places(specs: &dyn Roster) -> HashMap<&str, usize> {
     (0..specs.len()).filter_map(|at| Some((&*specs.get(at)?.rule, at))).collect()
 }
 
-/// Whether alerts of `old` go on as alerts of `new`.
-fn keeps_identity(old: &AlertSpec, new: &AlertSpec) -> bool {
-    std::mem::discriminant(&old.kind) == std::mem::discriminant(&new.kind)
-        && old.key == new.key
-        && old.labels == new.labels
-}
-
-/// The values of a row under the columns of another text of the rule; what is new there is NULL
-/// until the next row.
-fn carried_over(values: &[Value], was: &AlertSpec, now: &AlertSpec) -> Box<[Value]> {
-    if was.columns == now.columns || values.is_empty() {
-        return values.into();
-    }
-    let old = |name: &Arc<str>| was.columns.iter().position(|column| column == name);
-    now.columns
-        .iter()
-        .map(|name| old(name).and_then(|i| values.get(i)).cloned().unwrap_or_default())
-        .collect()
-}
-
-fn named(spec: &AlertSpec, values: &[Value]) -> Vec<(Arc<str>, Value)> {
-    spec.columns.iter().cloned().zip(values.iter().cloned()).collect()
-}
-
-/// The identity of the alert of one key. A NULL in the key leaves its label out, as an absent and
-/// an empty label are the same to Alertmanager.
-fn labels(agent: &Arc<str>, spec: &AlertSpec, key: &[Value]) -> Labels {
-    let mut labels = spec.labels.clone();
-    for (name, value) in spec.key.iter().zip(key) {
-        match value {
-            Value::Str(text) if !text.is_empty() => {
-                labels.insert(name.clone(), text.clone());
-            }
-            other => {
-                let text = as_label(other);
-                if !text.is_empty() {
-                    labels.insert(name.clone(), text.into());
-                }
-            }
-        }
-    }
-    labels.insert("agent".into(), agent.clone());
-    labels.insert("ruleset".into(), spec.ruleset.clone());
-    labels.insert("alertname".into(), (&spec.rule).into());
-    labels
-}
-
 fn state_key(agent: &Arc<str>, spec: &AlertSpec, key: &[Value]) -> StateKey {
     StateKey {
         ruleset: spec.ruleset.clone(),
         rule: (&spec.rule).into(),
-        fingerprint: Fingerprint::of(&labels(agent, spec, key)),
+        fingerprint: Fingerprint::of(&show::labels(agent, spec, key)),
     }
 }
 

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::model::time::{Mono, Timestamp};
 use crate::model::value::Value;
 
+use super::course::Course;
 use super::instance::{Instance, Phase};
+use super::lane::Lane;
 
 /// One alert's state, as it is kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +24,27 @@ pub struct SavedState {
     carried: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     values: Vec<SavedValue>,
+    /// What most alerts do not have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    course: Option<Box<SavedCourse>>,
+}
+
+/// A [`Course`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct SavedCourse {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lanes: Vec<(SavedPhase, u16)>,
+    #[serde(skip_serializing_if = "is_none")]
+    level: u8,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fired: Vec<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flapping: Option<i64>,
+    #[serde(skip_serializing_if = "is_not")]
+    held: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    silent: Option<i64>,
 }
 
 /// A kept state that cannot be read.
@@ -57,48 +80,98 @@ fn is_zero(micros: &u64) -> bool {
     *micros == 0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_none(level: &u8) -> bool {
+    *level == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_not(held: &bool) -> bool {
+    !*held
+}
+
+impl SavedPhase {
+    const fn of(phase: Phase) -> Self {
+        match phase {
+            Phase::Quiet => Self::Quiet,
+            Phase::Pending { since } => Self::Pending { since: since.micros() },
+            Phase::Up { since } => Self::Firing { since: since.micros() },
+            Phase::Keeping { since, cleared } => {
+                Self::Keeping { since: since.micros(), cleared: cleared.micros() }
+            }
+            Phase::Sent { at } => Self::Sent { at: at.micros() },
+        }
+    }
+
+    const fn into_phase(self) -> Phase {
+        const fn at(micros: i64) -> Timestamp {
+            Timestamp::from_micros(micros)
+        }
+        match self {
+            Self::Quiet => Phase::Quiet,
+            Self::Pending { since } => Phase::Pending { since: at(since) },
+            Self::Firing { since } => Phase::Up { since: at(since) },
+            Self::Keeping { since, cleared } => Phase::Keeping { since: at(since), cleared: at(cleared) },
+            Self::Sent { at: sent } => Phase::Sent { at: at(sent) },
+        }
+    }
+}
+
+impl SavedCourse {
+    fn of(course: &Course) -> Self {
+        Self {
+            lanes: course.lanes.iter().map(|lane| (SavedPhase::of(lane.phase), lane.run)).collect(),
+            level: course.level,
+            fired: course.fired.iter().map(|at| at.micros()).collect(),
+            flapping: course.flapping.map(Timestamp::micros),
+            held: course.held,
+            silent: course.silent.map(Timestamp::micros),
+        }
+    }
+
+    fn into_course(self) -> Course {
+        let at = Timestamp::from_micros;
+        Course {
+            lanes: self
+                .lanes
+                .into_iter()
+                .map(|(phase, run)| Lane { phase: phase.into_phase(), run })
+                .collect(),
+            level: self.level,
+            fired: self.fired.into_iter().map(at).collect(),
+            flapping: self.flapping.map(at),
+            held: self.held,
+            silent: self.silent.map(at),
+        }
+    }
+}
+
 impl SavedState {
     /// The instance as it stands at `mono`.
     pub(super) fn of(instance: &Instance, mono: Mono) -> Self {
         let carried = instance.stream_time(mono).since(instance.last_at);
-        let phase = match instance.phase {
-            Phase::Quiet => SavedPhase::Quiet,
-            Phase::Pending { since } => SavedPhase::Pending { since: since.micros() },
-            Phase::Up { since } => SavedPhase::Firing { since: since.micros() },
-            Phase::Keeping { since, cleared } => {
-                SavedPhase::Keeping { since: since.micros(), cleared: cleared.micros() }
-            }
-            Phase::Sent { at } => SavedPhase::Sent { at: at.micros() },
-        };
         Self {
-            phase,
+            phase: SavedPhase::of(instance.phase),
             key: instance.key.iter().map(SavedValue::of).collect(),
             last_at: instance.last_at.micros(),
             carried: u64::try_from(carried.as_micros()).unwrap_or(u64::MAX),
             values: instance.values.iter().map(SavedValue::of).collect(),
+            course: instance.course.as_ref().map(|course| Box::new(SavedCourse::of(course))),
         }
     }
 
     /// The alert as it goes on: its stream time continues where it stood, so the time that the
     /// agent was down does not count.
     pub(super) fn into_instance(self, rule: usize, mono: Mono) -> Instance {
-        let at = Timestamp::from_micros;
         let key = self.key.into_iter().map(SavedValue::into_value).collect();
         let mut instance = Instance::quiet(rule, key);
-        instance.phase = match self.phase {
-            SavedPhase::Quiet => Phase::Quiet,
-            SavedPhase::Pending { since } => Phase::Pending { since: at(since) },
-            SavedPhase::Firing { since } => Phase::Up { since: at(since) },
-            SavedPhase::Keeping { since, cleared } => {
-                Phase::Keeping { since: at(since), cleared: at(cleared) }
-            }
-            SavedPhase::Sent { at: sent } => Phase::Sent { at: at(sent) },
-        };
-        instance.last_at = at(self.last_at);
+        instance.phase = self.phase.into_phase();
+        instance.course = self.course.map(|course| Box::new(course.into_course()));
+        instance.last_at = Timestamp::from_micros(self.last_at);
         instance.resume(Duration::from_micros(self.carried), mono);
         instance.values = self.values.into_iter().map(SavedValue::into_value).collect();
         // Only those are saved quiet that are kept so.
-        instance.kept = self.phase == SavedPhase::Quiet;
+        instance.kept = instance.is_blank();
         instance
     }
 

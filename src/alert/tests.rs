@@ -1,7 +1,8 @@
 //! The bound on keys.
 
 use super::*;
-use crate::model::alerting::AlertShape;
+use crate::model::alerting::{AlertShape, Life};
+use crate::model::label::Labels;
 
 fn book(for_: Duration) -> Book {
     let shape = AlertShape {
@@ -14,6 +15,7 @@ fn book(for_: Duration) -> Book {
         kind: RuleKind::State { for_, keep_firing_for: Duration::ZERO },
         cadence: None,
         no_data: None,
+        life: Life::plain(),
     };
     let spec = AlertSpec { rule: "hot".into(), hash: 1, shape: Arc::new(shape) };
     Book::new("gw".into(), Arc::new(vec![spec]))
@@ -29,6 +31,7 @@ fn see(book: &mut Book, device: usize, at: i64, hot: bool) -> usize {
         at,
         raise: Some(hot),
         clear: Some(!hot),
+        levels: Levels::default(),
         retained: false,
         order: Order::Untold,
     };
@@ -88,7 +91,7 @@ fn tell(book: &mut Book, at: i64, hot: bool, order: Order) -> usize {
     let at = Timestamp::from_millis(at);
     let (raise, clear) = (Some(hot), Some(!hot));
     let mut seen =
-        Observation { rule: 0, values: key.to_vec(), key, at, raise, clear, retained: false, order };
+        Observation { rule: 0, values: key.to_vec(), key, at, raise, clear, order, ..Observation::default() };
     let mut out = Vec::new();
     book.observe(&mut seen, Now { wall: at, mono: Mono::default() }, &mut out);
     out.len()

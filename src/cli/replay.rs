@@ -266,7 +266,7 @@ pub(super) fn as_text(t: &Transition) -> String {
         ToString::to_string,
     );
     let state = match t.state {
-        State::Firing | State::Silent => "FIRING",
+        State::Firing | State::Up(_) => "FIRING",
         State::Occurred => "OCCURRED",
         State::Resolved(_) => "resolved",
     };

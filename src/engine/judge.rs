@@ -5,10 +5,10 @@ use super::expr::{Env, Scope, eval, holds, truth, value};
 use super::work::Work;
 use crate::model::alerting::RuleKind;
 use crate::model::key::Key;
-use crate::model::row::Observation;
+use crate::model::row::{Levels, Observation};
 use crate::model::time::Timestamp;
 use crate::model::value::Value;
-use crate::plan::logical::Expr;
+use crate::plan::logical::{Expr, RulePlan};
 
 /// One output row.
 #[derive(Clone, Debug)]
@@ -45,6 +45,17 @@ fn line(ctx: Context<'_>, scope: Scope<'_>) -> Option<Line> {
     Some(Line { columns, key, order })
 }
 
+/// What the levels of a rule say, where it has any.
+pub(super) fn levels(rule: &RulePlan, says: impl Fn(&Expr) -> Option<bool>) -> Levels {
+    let mut found = Levels::default();
+    for (at, level) in rule.levels.iter().enumerate() {
+        let raise = says(&level.when);
+        let clear = level.clear.as_ref().map_or(raise.map(|raise| !raise), &says);
+        found.set(at, raise, clear);
+    }
+    found
+}
+
 /// Judges an output row and hands it out, unless it changes nothing.
 pub(super) fn observe(work: &mut Work<'_>, line: Line, env: &Env, at: Timestamp, retained: bool) {
     let rule = work.ctx.rule;
@@ -61,8 +72,9 @@ pub(super) fn observe(work: &mut Work<'_>, line: Line, env: &Env, at: Timestamp,
         Some(clear) => says(clear),
         None => raise.map(|raise| !raise),
     };
+    let levels = levels(rule, says);
     let mut values = line.columns.into_vec();
     values.truncate(rule.visible);
     let (rule, key, order) = (work.ctx.index, line.key, work.order);
-    work.out.push(Observation { rule, key, values, at, raise, clear, retained, order });
+    work.out.push(Observation { rule, key, values, at, raise, clear, levels, retained, order });
 }

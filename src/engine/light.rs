@@ -106,6 +106,7 @@ impl Light<'_> {
             Some(clear) => says(clear, &seen.values),
             None => seen.raise.map(|raise| !raise),
         };
+        seen.levels = super::judge::levels(rule, |expr| says(expr, &seen.values));
         seen.values.truncate(rule.visible);
         (seen.at, seen.retained) = (row.time, row.retained);
         true

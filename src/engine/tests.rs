@@ -16,7 +16,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::alerting::{AlertShape, AlertSpec, RuleKind};
+use crate::model::alerting::{AlertShape, AlertSpec, Life, RuleKind};
 use crate::model::stream::{Field, FieldSource, Format, TimeUnit};
 use crate::model::time::Timestamp;
 use crate::model::topic::TopicPattern;
@@ -84,6 +84,7 @@ impl RulePlan {
             arrange: self.arrange,
             key: self.key,
             when: self.when,
+            levels: Vec::new(),
             clear: self.clear,
         };
         logical::RulePlan::new(self.state, self.alert, shape)
@@ -101,6 +102,7 @@ fn alert(rule: &str, hash: u64, kind: RuleKind) -> AlertSpec {
         columns: vec!["n".into()],
         cadence: None,
         no_data: None,
+        life: Life::plain(),
     };
     AlertSpec { rule: rule.into(), hash, shape: Arc::new(shape) }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::absence::NoData;
 use super::label::Labels;
 use super::name::Name;
+use super::schedule::{Flapping, Schedule};
 
 /// The alert side of one rule, resolved: what is its own, and what it may share with others.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,6 +91,44 @@ pub struct AlertShape {
     pub cadence: Option<Cadence>,
     /// What happens where a key gives no data; only where the key is that of the rule's stream.
     pub no_data: Option<NoData>,
+    /// What it asks for beyond that.
+    pub life: Life,
+}
+
+impl AlertShape {
+    /// The severity of the level at a place; the rule's own where it has no levels.
+    pub fn severity_at(&self, level: u8) -> &Arc<str> {
+        self.life.levels.get(usize::from(level)).unwrap_or(&self.severity)
+    }
+}
+
+/// What a rule asks of the lives of its alerts that most do not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Life {
+    /// How many observations in a row raise an alert, and how many clear it; at least 1.
+    pub times: u16,
+    /// From when on an alert is told as flapping; `None`: never.
+    pub flapping: Option<Flapping>,
+    /// When the rule is in force; `None`: always.
+    pub active: Option<Arc<Schedule>>,
+    /// The severities of the levels, in ascending order; empty where the rule has none.
+    pub levels: Box<[Arc<str>]>,
+}
+
+impl Default for Life {
+    fn default() -> Self {
+        Self { times: 1, flapping: Some(Flapping::default()), active: None, levels: Box::default() }
+    }
+}
+
+impl Life {
+    /// The most levels that a rule may have.
+    pub const MOST_LEVELS: usize = 8;
+
+    /// One without anything.
+    pub fn plain() -> Self {
+        Self { flapping: None, ..Self::default() }
+    }
 }
 
 /// How the observations of a windowed rule come. A timer that the next one could still decide

@@ -23,6 +23,7 @@ pub mod node;
 pub mod pattern;
 pub mod row;
 pub mod ruleset;
+pub mod schedule;
 pub mod stream;
 pub mod time;
 pub mod topic;

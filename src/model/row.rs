@@ -107,10 +107,50 @@ pub struct Observation {
     pub raise: Option<bool>,
     /// `clear` over the row; where a rule has none, the negation of `raise`.
     pub clear: Option<bool>,
+    /// What each level of the rule says, where it has levels.
+    pub levels: Levels,
     /// From a retained message: may set the state of a stateful rule, is never an occurrence.
     pub retained: bool,
     /// How it stands to what came before.
     pub order: Order,
+}
+
+/// What the levels of a rule say of a row, a bit for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Levels {
+    raised: u8,
+    not_raised: u8,
+    cleared: u8,
+    not_cleared: u8,
+}
+
+impl Levels {
+    /// Notes what a level says: `when` and `clear` over the row.
+    pub const fn set(&mut self, level: usize, raise: Option<bool>, clear: Option<bool>) {
+        let bit = 1 << (level & 7);
+        match raise {
+            Some(true) => self.raised |= bit,
+            Some(false) => self.not_raised |= bit,
+            None => {}
+        }
+        match clear {
+            Some(true) => self.cleared |= bit,
+            Some(false) => self.not_cleared |= bit,
+            None => {}
+        }
+    }
+
+    /// What was noted of a level.
+    pub const fn get(self, level: usize) -> (Option<bool>, Option<bool>) {
+        const fn said(yes: u8, no: u8, bit: u8) -> Option<bool> {
+            match (yes & bit, no & bit) {
+                (0, 0) => None,
+                (yes, _) => Some(yes != 0),
+            }
+        }
+        let bit = 1 << (level & 7);
+        (said(self.raised, self.not_raised, bit), said(self.cleared, self.not_cleared, bit))
+    }
 }
 
 /// How an observation stands in time to those of its key that came before.

@@ -62,15 +62,15 @@ pub struct Reading {
 pub enum State {
     /// It is up.
     Firing,
-    /// It is up since its key gave no data.
-    Silent,
+    /// It is up, and this of it is new: `no_data` (it is up since its key gave no data), `severity`, `flapping`.
+    Up(Reason),
     /// It ended, for this reason.
     Resolved(Reason),
     /// An occurrence of a rule without `when`: it ends by itself.
     Occurred,
 }
 
-/// Why an alert ended, or why it is up without that its condition holds.
+/// Why an alert ended, or what is new of one that is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// The condition cleared.
@@ -81,13 +81,21 @@ pub enum Reason {
     RuleChanged,
     /// The rule is gone.
     RuleRemoved,
+    /// The rule is not in force at this time.
+    Inactive,
+    /// A person ended it.
+    Manual,
+    /// It is worse than before, or less bad.
+    Severity,
+    /// It comes and goes so often that no more is told of that.
+    Flapping,
 }
 
 impl State {
     /// The state's name on the wire and on screens.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Firing | Self::Silent => "firing",
+            Self::Firing | Self::Up(_) => "firing",
             Self::Resolved(_) => "resolved",
             Self::Occurred => "occurred",
         }
@@ -96,8 +104,7 @@ impl State {
     /// The reason's name, empty where there is none.
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::Resolved(reason) => reason.name(),
-            Self::Silent => Reason::NoData.name(),
+            Self::Resolved(reason) | Self::Up(reason) => reason.name(),
             Self::Firing | Self::Occurred => "",
         }
     }
@@ -111,6 +118,10 @@ impl Reason {
             Self::NoData => "no_data",
             Self::RuleChanged => "rule_changed",
             Self::RuleRemoved => "rule_removed",
+            Self::Inactive => "inactive",
+            Self::Manual => "manual",
+            Self::Severity => "severity",
+            Self::Flapping => "flapping",
         }
     }
 }

@@ -11,6 +11,7 @@ use super::catalog::Catalog;
 use super::declare::declare;
 use super::definition::{RuleDef, RuleSetDef, TableBody, TableDef};
 use super::ids::Ids;
+use super::life;
 use super::logical::RulePlan;
 use super::mould::{self, Known, Moulds};
 use super::report::{Problem, Report};
@@ -303,6 +304,7 @@ impl Compiler<'_> {
         }
         let kind = rule::kind(def, &mut report);
         let no_data = silence::read(def, &mut report);
+        let life = life::read(def, &mut report);
         let labels = rule::labels(def, &mut report);
         let mut syntax = rule::read(def, self.limits, &mut report);
         let plan = self.sides(def, &syntax, &mut report).and_then(|(places, sides)| {
@@ -311,7 +313,7 @@ impl Compiler<'_> {
                 places.iter().map(|place| slots.get_mut(*place).map(std::mem::take).unwrap_or_default());
             let own = own.collect();
             let context =
-                Context { ruleset: &self.ruleset, limits: self.limits, kind, no_data, labels, hash };
+                Context { ruleset: &self.ruleset, limits: self.limits, kind, no_data, life, labels, hash };
             let (plan, own) = rule::bind(def, &mut syntax, sides, own, context, &mut report);
             for (place, own) in places.iter().zip(own) {
                 if let Some(slots) = slots.get_mut(*place) {

@@ -104,6 +104,52 @@ pub struct RuleDef {
     pub no_data: Option<NoDataDef>,
     /// After how long a silence a key is known no more.
     pub forget: Option<Text>,
+    /// The levels, in the place of `when`, `clear` and `severity`.
+    pub levels: Vec<LevelDef>,
+    /// How many observations in a row raise the alert, and clear it.
+    pub times: Option<Text>,
+    /// From when on it flaps.
+    pub flapping: Option<FlappingDef>,
+    /// When the rule is in force; empty: always.
+    pub active: Vec<ActiveDef>,
+}
+
+/// A level as written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LevelDef {
+    /// What it is called.
+    pub severity: Text,
+    /// The condition that raises.
+    pub when: Text,
+    /// The condition that lowers.
+    pub clear: Option<Text>,
+}
+
+/// `flapping` as written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FlappingDef {
+    /// A word: `off`.
+    Word(Text),
+    /// So many changes within a span.
+    Often {
+        /// `changes`.
+        changes: Option<Text>,
+        /// `within`.
+        within: Option<Text>,
+    },
+}
+
+/// A part of `active` as written.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct ActiveDef {
+    /// Days of the week, and spans of them.
+    pub days: Vec<Text>,
+    /// Spans of a day.
+    pub hours: Vec<Text>,
+    /// Dates, and spans of them.
+    pub dates: Vec<Text>,
+    /// Whose.
+    pub zone: Option<Text>,
 }
 
 /// `no_data` as written.
@@ -202,7 +248,16 @@ impl RuleDef {
             key: None,
             no_data: None,
             forget: None,
+            levels: Vec::new(),
+            times: None,
+            flapping: None,
+            active: Vec::new(),
         }
+    }
+
+    /// Whether it has a condition, and so its alerts have states.
+    pub(super) fn is_state(&self) -> bool {
+        self.when.is_some() || !self.levels.is_empty()
     }
 
     /// Reads a body as [`Self::item`] writes it; `None` where it is any other.
@@ -211,6 +266,18 @@ impl RuleDef {
         let text = |text: Cow<'_, str>| Text::own(text);
         let pairs = |pairs: BTreeMap<Cow<'_, str>, Cow<'_, str>>| {
             pairs.into_iter().map(|(name, value)| (text(name), text(value))).collect()
+        };
+        let level = |level: Level<'_>| LevelDef {
+            severity: text(level.severity),
+            when: text(level.when),
+            clear: level.clear.map(text),
+        };
+        let texts = |texts: Vec<Cow<'_, str>>| texts.into_iter().map(text).collect();
+        let active = |part: Active<'_>| ActiveDef {
+            days: texts(part.days),
+            hours: texts(part.hours),
+            dates: texts(part.dates),
+            zone: part.zone.map(text),
         };
         Some(Self {
             id: text(read.id),
@@ -228,6 +295,15 @@ impl RuleDef {
                 .no_data
                 .map(|said| NoDataDef { after: text(said.after), action: text(said.action) }),
             forget: read.forget.map(text),
+            levels: read.levels.into_iter().map(level).collect(),
+            times: read.times.map(text),
+            flapping: read.flapping.map(|flapping| match flapping {
+                Often::Word(word) => FlappingDef::Word(text(word)),
+                Often::Set { changes, within } => {
+                    FlappingDef::Often { changes: changes.map(text), within: within.map(text) }
+                }
+            }),
+            active: read.active.into_iter().map(active).collect(),
         })
     }
 
@@ -240,7 +316,32 @@ impl RuleDef {
         fn pairs(pairs: &[(Text, Text)]) -> BTreeMap<&str, &str> {
             pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect()
         }
+        fn own(text: &Text) -> Cow<'_, str> {
+            text.as_str().trim().into()
+        }
+        let texts =
+            |texts: &[Text]| -> Vec<String> { texts.iter().map(|text| own(text).into_owned()).collect() };
+        let level = |level: &'_ LevelDef| Level {
+            severity: own(&level.severity).into_owned().into(),
+            when: own(&level.when).into_owned().into(),
+            clear: level.clear.as_ref().map(|clear| own(clear).into_owned().into()),
+        };
+        let active = |part: &ActiveDef| Active {
+            days: texts(&part.days).into_iter().map(Into::into).collect(),
+            hours: texts(&part.hours).into_iter().map(Into::into).collect(),
+            dates: texts(&part.dates).into_iter().map(Into::into).collect(),
+            zone: part.zone.as_ref().map(|zone| own(zone).into_owned().into()),
+        };
         let body = Body {
+            active: self.active.iter().map(active).collect(),
+            flapping: self.flapping.as_ref().map(|flapping| match flapping {
+                FlappingDef::Word(word) => Often::Word(own(word)),
+                FlappingDef::Often { changes, within } => {
+                    Often::Set { changes: changes.as_ref().map(own), within: within.as_ref().map(own) }
+                }
+            }),
+            levels: self.levels.iter().map(level).collect(),
+            times: text(&self.times),
             annotations: pairs(&self.annotations),
             clear: text(&self.clear),
             for_: text(&self.for_),
@@ -267,10 +368,14 @@ impl RuleDef {
 /// The body of a rule's item; the members stand in the order of their names.
 #[derive(Serialize)]
 struct Body<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    active: Vec<Active<'a>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<&'a str, &'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     clear: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flapping: Option<Often<'a>>,
     #[serde(rename = "for", skip_serializing_if = "Option::is_none")]
     for_: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -282,6 +387,8 @@ struct Body<'a> {
     key: Option<Vec<&'a str>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     labels: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    levels: Vec<Level<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     no_data: Option<Silence<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -290,7 +397,48 @@ struct Body<'a> {
     severity: Option<&'a str>,
     sql: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    times: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     when: Option<&'a str>,
+}
+
+/// A level of a body.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Level<'a> {
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "there")]
+    clear: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    severity: Cow<'a, str>,
+    #[serde(borrow)]
+    when: Cow<'a, str>,
+}
+
+/// `flapping` of a body.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+enum Often<'a> {
+    Word(#[serde(borrow)] Cow<'a, str>),
+    Set {
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "there")]
+        changes: Option<Cow<'a, str>>,
+        #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "there")]
+        within: Option<Cow<'a, str>>,
+    },
+}
+
+/// A part of `active` of a body.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Active<'a> {
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    dates: Vec<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    days: Vec<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    hours: Vec<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "there")]
+    zone: Option<Cow<'a, str>>,
 }
 
 /// `no_data` of a body.
@@ -308,9 +456,13 @@ struct Silence<'a> {
 #[serde(deny_unknown_fields)]
 struct Read<'a> {
     #[serde(borrow, default)]
+    active: Vec<Active<'a>>,
+    #[serde(borrow, default)]
     annotations: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "there")]
     clear: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "there")]
+    flapping: Option<Often<'a>>,
     #[serde(borrow, default, rename = "for", deserialize_with = "there")]
     for_: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "there")]
@@ -323,6 +475,8 @@ struct Read<'a> {
     key: Option<Vec<Cow<'a, str>>>,
     #[serde(borrow, default)]
     labels: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
+    #[serde(borrow, default)]
+    levels: Vec<Level<'a>>,
     #[serde(borrow, default, deserialize_with = "there")]
     no_data: Option<Silence<'a>>,
     #[serde(borrow, default, deserialize_with = "there")]
@@ -331,6 +485,8 @@ struct Read<'a> {
     severity: Option<Cow<'a, str>>,
     #[serde(borrow)]
     sql: Cow<'a, str>,
+    #[serde(borrow, default, deserialize_with = "there")]
+    times: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "there")]
     when: Option<Cow<'a, str>>,
 }

@@ -11,7 +11,10 @@ use crate::model::ruleset::{Item, ItemKind};
 
 use super::Limits;
 use super::block::{self, Member, Part};
-use super::definition::{NoDataDef, RowDef, RowsDef, RuleDef, RuleSetDef, StreamDef, TableBody, TableDef};
+use super::definition::{
+    ActiveDef, FlappingDef, LevelDef, NoDataDef, RowDef, RowsDef, RuleDef, RuleSetDef, StreamDef, TableBody,
+    TableDef,
+};
 use super::parse::created_name;
 use super::report::Problem;
 use super::text::Text;
@@ -34,11 +37,18 @@ const RULE_FIELDS: &[&str] = &[
     "key",
     "no_data",
     "forget",
+    "levels",
+    "times",
+    "flapping",
+    "active",
 ];
 const NO_DATA_FIELDS: &[&str] = &["after", "do"];
+const LEVEL_FIELDS: &[&str] = &["severity", "when", "clear"];
+const FLAPPING_FIELDS: &[&str] = &["changes", "within"];
+const ACTIVE_FIELDS: &[&str] = &["days", "hours", "dates", "zone"];
 /// Fields that the language has and this version does not: to pass over one would change what a
 /// rule means.
-const LATER_FIELDS: &[&str] = &["levels", "times", "active", "inhibited_by", "shadow"];
+const LATER_FIELDS: &[&str] = &["inhibited_by", "shadow"];
 
 /// Reads a rule file.
 ///
@@ -443,6 +453,10 @@ impl Reader {
                 "key" => found.key = self.names(&item, value),
                 "no_data" => found.no_data = self.no_data(&item, value),
                 "forget" => found.forget = self.text(&item, name, value),
+                "levels" => found.levels = self.levels(&item, value),
+                "times" => found.times = self.text(&item, name, value),
+                "flapping" => found.flapping = self.flapping(&item, value),
+                "active" => found.active = self.active(&item, value),
                 _ => self.unknown(&item, key, RULE_FIELDS),
             }
         }
@@ -476,6 +490,106 @@ impl Reader {
             }
         }
         Some(NoDataDef { after: after?, action: action? })
+    }
+
+    fn levels(&mut self, item: &str, node: &Node) -> Vec<LevelDef> {
+        let Value::List(list) = &node.value else {
+            self.wrong(item, "levels", node, "a list of levels, as in `[{severity: warning, when: t > 60}, {severity: critical, when: t > 80}]`");
+            return Vec::new();
+        };
+        if list.is_empty() {
+            let problem = Problem::new("bad-value", node.place(), "there is no level in `levels`");
+            self.error(
+                item,
+                "levels",
+                problem
+                    .hint("write `[{severity: warning, when: t > 60}, {severity: critical, when: t > 80}]`"),
+            );
+        }
+        list.iter().enumerate().filter_map(|(at, node)| self.level(item, at, node)).collect()
+    }
+
+    fn level(&mut self, item: &str, at: usize, node: &Node) -> Option<LevelDef> {
+        let Value::Map(members) = &node.value else {
+            self.wrong(item, "levels", node, "a list of mappings with `severity` and `when`");
+            return None;
+        };
+        let (mut severity, mut when, mut clear) = (None, None, None);
+        for (key, value) in members {
+            let name = key.text().unwrap_or("");
+            let field = format!("levels[{at}].{name}");
+            match name {
+                "severity" => severity = self.text(item, &field, value),
+                "when" => when = self.text(item, &field, value),
+                "clear" => clear = self.text(item, &field, value),
+                _ => self.unknown(item, key, LEVEL_FIELDS),
+            }
+        }
+        for field in ["severity", "when"] {
+            if !members.iter().any(|(key, _)| key.text() == Some(field)) {
+                let place = members.first().map_or(node.place(), |(key, _)| key.place());
+                let problem = Problem::new("missing-field", place, format!("the level has no `{field}`"));
+                self.error(item, "levels", problem.hint("write `{severity: warning, when: t > 60}`"));
+            }
+        }
+        Some(LevelDef { severity: severity?, when: when?, clear })
+    }
+
+    fn flapping(&mut self, item: &str, node: &Node) -> Option<FlappingDef> {
+        let Value::Map(members) = &node.value else {
+            if node.text().is_none() {
+                self.wrong(item, "flapping", node, "`off`, or a mapping with `changes` and `within`");
+                return None;
+            }
+            return self.text(item, "flapping", node).map(FlappingDef::Word);
+        };
+        let (mut changes, mut within) = (None, None);
+        for (key, value) in members {
+            match key.text().unwrap_or("") {
+                "changes" => changes = self.text(item, "flapping.changes", value),
+                "within" => within = self.text(item, "flapping.within", value),
+                _ => self.unknown(item, key, FLAPPING_FIELDS),
+            }
+        }
+        Some(FlappingDef::Often { changes, within })
+    }
+
+    fn active(&mut self, item: &str, node: &Node) -> Vec<ActiveDef> {
+        match &node.value {
+            Value::List(list) => list.iter().filter_map(|node| self.active_part(item, node)).collect(),
+            _ => self.active_part(item, node).into_iter().collect(),
+        }
+    }
+
+    fn active_part(&mut self, item: &str, node: &Node) -> Option<ActiveDef> {
+        let Value::Map(members) = &node.value else {
+            self.wrong(
+                item,
+                "active",
+                node,
+                "a mapping with `days`, `hours`, `dates` and `zone`, or a list of them",
+            );
+            return None;
+        };
+        let mut found = ActiveDef::default();
+        for (key, value) in members {
+            match key.text().unwrap_or("") {
+                "days" => found.days = self.texts(item, "active.days", value),
+                "hours" => found.hours = self.texts(item, "active.hours", value),
+                "dates" => found.dates = self.texts(item, "active.dates", value),
+                "zone" => found.zone = self.text(item, "active.zone", value),
+                _ => self.unknown(item, key, ACTIVE_FIELDS),
+            }
+        }
+        Some(found)
+    }
+
+    /// A text, or a list of them.
+    fn texts(&mut self, item: &str, field: &str, node: &Node) -> Vec<Text> {
+        match &node.value {
+            Value::List(list) => list.iter().filter_map(|node| self.text(item, field, node)).collect(),
+            _ => self.text(item, field, node).into_iter().collect(),
+        }
     }
 
     fn id(&mut self, item: &str, node: &Node) -> Text {

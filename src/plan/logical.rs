@@ -11,7 +11,7 @@ use crate::model::value::{DataType, Value};
 use super::function::{Compiled, Function};
 
 pub use super::rules::{Params, Rules};
-pub use super::shape::{RulePlan, Shape};
+pub use super::shape::{Level, RulePlan, Shape};
 
 /// One rule set, compiled.
 #[derive(Clone, Debug, PartialEq, Default)]

@@ -20,6 +20,7 @@ pub mod file;
 pub mod function;
 mod ids;
 mod key;
+mod life;
 pub mod logical;
 mod meta;
 mod mould;

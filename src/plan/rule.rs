@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::absence::NoData;
-use crate::model::alerting::{AlertShape, AlertSpec, RuleKind, Template};
+use crate::model::alerting::{AlertShape, AlertSpec, Life, RuleKind, Template};
 use crate::model::diagnostic::Place;
 use crate::model::label::{Labels, OWN_LABELS};
 use crate::model::time::parse_span;
@@ -14,7 +14,7 @@ use super::bind::{Binder, Clause};
 use super::cadence;
 use super::definition::RuleDef;
 use super::key::{KeyColumn, is_label, is_reserved};
-use super::logical::{Expr, RulePlan, Shape};
+use super::logical::{Expr, Level, RulePlan, Shape, UnaryOp};
 use super::parse;
 use super::report::{Problem, Report};
 use super::side::Side;
@@ -32,6 +32,8 @@ pub(super) struct Syntax {
     pub(super) select: Option<Select>,
     when: Option<Node>,
     clear: Option<Node>,
+    /// `when` and `clear` of each level.
+    levels: Vec<(Option<Node>, Option<Node>)>,
 }
 
 /// Reads the texts of a rule, and reports the first syntax error of each.
@@ -44,7 +46,12 @@ pub(super) fn read(def: &RuleDef, limits: &Limits, report: &mut Report) -> Synta
     };
     let when = condition("when", &def.when);
     let clear = condition("clear", &def.clear);
-    Syntax { select, when, clear }
+    let levels = def.levels.iter().enumerate().map(|(at, level)| {
+        let when = condition(&format!("levels[{at}].when"), &Some(level.when.clone()));
+        (when, condition(&format!("levels[{at}].clear"), &level.clear))
+    });
+    let levels = levels.collect();
+    Syntax { select, when, clear, levels }
 }
 
 /// Checks everything of a rule that needs no stream, and gives its kind.
@@ -57,7 +64,7 @@ pub(super) fn kind(def: &RuleDef, report: &mut Report) -> RuleKind {
     let for_ = span("for", &def.for_);
     let keep_firing_for = span("keep_firing_for", &def.keep_firing_for);
     let repeat = span("repeat", &def.repeat);
-    if def.when.is_some() {
+    if def.is_state() {
         if let Some(text) = &def.repeat {
             let problem = whole("field-without-when", "`repeat` is for rules without `when`");
             report.error_at_start(
@@ -125,6 +132,8 @@ pub(super) struct Context<'a> {
     pub(super) kind: RuleKind,
     /// What happens where a key gives no data.
     pub(super) no_data: Option<NoData>,
+    /// What else it asks for.
+    pub(super) life: Life,
     /// The rule's own labels.
     pub(super) labels: Labels,
     /// The hash of the rule's text.
@@ -149,12 +158,16 @@ pub(super) fn bind(
         None => binder.implied_key(),
     };
     binder.flush("sql", &def.sql, report);
-    if def.when.is_some() && def.key.is_none() && key.is_empty() && !binder.grouped && !report.failed() {
+    if def.is_state() && def.key.is_none() && key.is_empty() && !binder.grouped && !report.failed() {
         binder.doubt_key(&select);
         binder.flush("sql", &def.sql, report);
     }
-    let when = binder.judge("when", def.when.as_ref(), syntax.when.as_ref(), report);
-    let clear = binder.judge("clear", def.clear.as_ref(), syntax.clear.as_ref(), report);
+    let mut when = binder.judge("when", def.when.as_ref(), syntax.when.as_ref(), report);
+    let mut clear = binder.judge("clear", def.clear.as_ref(), syntax.clear.as_ref(), report);
+    let levels = binder.levels(def, syntax, report);
+    if !levels.is_empty() {
+        (when, clear) = any(&levels);
+    }
     if !report.failed() {
         let judges: Vec<&Expr> = when.iter().chain(&clear).collect();
         if let Some(problem) = binder.hidden_recovery(&select, &query, &key, &judges) {
@@ -185,6 +198,7 @@ pub(super) fn bind(
         key: key.into_iter().map(|column| column.expr).collect(),
         when,
         clear,
+        levels,
     };
     binder.check_silence(def, &shape, report);
     let alert = AlertSpec { rule: def.id.as_str().into(), hash, shape: Arc::new(alert) };
@@ -207,6 +221,17 @@ impl Binder<'_> {
         }
     }
 
+    fn levels(&mut self, def: &RuleDef, syntax: &Syntax, report: &mut Report) -> Vec<Level> {
+        let mut found = Vec::with_capacity(def.levels.len());
+        for (at, (level, (when, clear))) in def.levels.iter().zip(&syntax.levels).enumerate() {
+            let when = self.judge(&format!("levels[{at}].when"), Some(&level.when), when.as_ref(), report);
+            let field = format!("levels[{at}].clear");
+            let clear = self.judge(&field, level.clear.as_ref(), clear.as_ref(), report);
+            found.extend(when.map(|when| Level { when, clear }));
+        }
+        found
+    }
+
     fn judge(
         &mut self,
         field: &str,
@@ -221,6 +246,18 @@ impl Binder<'_> {
     }
 }
 
+/// What raises any of the levels, and what clears all of them; that is the negation where none says its own.
+fn any(levels: &[Level]) -> (Option<Expr>, Option<Expr>) {
+    let not = |when: &Expr| Expr::Unary(UnaryOp::Not, Box::new(when.clone()));
+    let clear = |level: &Level| level.clear.clone().unwrap_or_else(|| not(&level.when));
+    let one = |mut all: Vec<Expr>, join: fn(Vec<Expr>) -> Expr| {
+        if all.len() > 1 { Some(join(all)) } else { all.pop() }
+    };
+    let when = one(levels.iter().map(|level| level.when.clone()).collect(), Expr::Or);
+    let own = levels.iter().any(|level| level.clear.is_some());
+    (when, if own { one(levels.iter().map(clear).collect(), Expr::And) } else { None })
+}
+
 fn alert(
     def: &RuleDef,
     context: Context<'_>,
@@ -229,7 +266,7 @@ fn alert(
     visible: usize,
     report: &mut Report,
 ) -> AlertShape {
-    let Context { ruleset, kind, labels, no_data, .. } = context;
+    let Context { ruleset, kind, labels, no_data, life, .. } = context;
     let invisible = columns.split_off(visible.min(columns.len()));
     for (name, _) in &def.labels {
         if key.iter().any(|column| *column.label == *name.as_str()) {
@@ -242,7 +279,10 @@ fn alert(
             );
         }
     }
-    let severity: Arc<str> = def.severity.as_ref().map_or("warning", Text::as_str).into();
+    let severity: Arc<str> = match life.levels.first() {
+        Some(lowest) => lowest.clone(),
+        None => def.severity.as_ref().map_or("warning", Text::as_str).into(),
+    };
     let key: Vec<Arc<str>> = key.iter().map(|column| column.label.clone()).collect();
     let known: Vec<Arc<str>> = key
         .iter()
@@ -254,7 +294,7 @@ fn alert(
         template::Names { columns: &columns, invisible: &invisible, labels: &known, severity: &severity };
     let annotations = annotations(def, &names, report);
     let ruleset = ruleset.clone();
-    AlertShape { ruleset, kind, severity, labels, annotations, key, columns, cadence: None, no_data }
+    AlertShape { ruleset, kind, severity, labels, annotations, key, columns, cadence: None, no_data, life }
 }
 
 fn annotations(def: &RuleDef, names: &template::Names<'_>, report: &mut Report) -> Vec<(Arc<str>, Template)> {

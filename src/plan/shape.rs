@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::alerting::{AlertShape, AlertSpec, RuleKind};
+use crate::model::alerting::{AlertShape, AlertSpec, Life, RuleKind};
 use crate::model::label::Labels;
 use crate::model::value::Value;
 
@@ -75,6 +75,17 @@ pub struct Shape {
     pub when: Option<Expr>,
     /// `clear`, over [`Expr::Column`] only. `None`: the negation of `when`.
     pub clear: Option<Expr>,
+    /// Its levels, in ascending order; `when` and `clear` are those of all of them then.
+    pub levels: Vec<Level>,
+}
+
+/// A level of a rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Level {
+    /// As [`Shape::when`].
+    pub when: Expr,
+    /// As [`Shape::clear`].
+    pub clear: Option<Expr>,
 }
 
 /// How the alerts of a rule go with the KEY of its stream.
@@ -120,6 +131,7 @@ impl RulePlan {
             columns: Vec::new(),
             cadence: None,
             no_data: None,
+            life: Life::plain(),
         };
         let shape = Shape {
             from: From { sides: Vec::new(), joins: Vec::new(), at_close: false },
@@ -133,6 +145,7 @@ impl RulePlan {
             key: Vec::new(),
             when: None,
             clear: None,
+            levels: Vec::new(),
         };
         let alert = AlertSpec { rule: "".into(), hash: 0, shape: Arc::new(alert) };
         Self { state: 0, alert, params: Params::default(), shape: Arc::new(shape) }
@@ -260,7 +273,11 @@ impl Shape {
         }
         self.project.iter_mut().chain(&mut self.unnest).for_each(&mut *visit);
         self.arrange.iter_mut().flat_map(|arrange| &mut arrange.order).for_each(|(expr, _)| visit(expr));
-        self.key.iter_mut().chain(&mut self.when).chain(&mut self.clear).for_each(visit);
+        self.key.iter_mut().chain(&mut self.when).chain(&mut self.clear).for_each(&mut *visit);
+        self.levels
+            .iter_mut()
+            .flat_map(|level| std::iter::once(&mut level.when).chain(&mut level.clear))
+            .for_each(visit);
     }
 
     /// Visits every expression.
@@ -296,6 +313,7 @@ impl Shape {
         }
         self.project.iter().chain(&self.unnest).for_each(&mut *visit);
         self.arrange.iter().flat_map(|arrange| &arrange.order).for_each(|(expr, _)| visit(expr));
-        self.key.iter().chain(&self.when).chain(&self.clear).for_each(visit);
+        self.key.iter().chain(&self.when).chain(&self.clear).for_each(&mut *visit);
+        self.levels.iter().flat_map(|level| std::iter::once(&level.when).chain(&level.clear)).for_each(visit);
     }
 }

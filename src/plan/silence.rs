@@ -42,7 +42,7 @@ pub(super) fn read(def: &RuleDef, report: &mut Report) -> Option<NoData> {
         }
         return None;
     };
-    if def.when.is_none() {
+    if !def.is_state() {
         let problem = whole("field-without-when", "`no_data` is for rules with `when`".to_owned());
         report.error_at_start("no_data", &written.after, problem.hint("add `when`, or leave it out"));
     }

@@ -26,6 +26,11 @@ pub(super) struct Skeleton {
 
 /// The skeleton of a rule; `None` where one cannot be told for sure.
 pub(super) fn of(def: &RuleDef) -> Option<Skeleton> {
+    let rare =
+        def.times.is_some() || def.flapping.is_some() || !def.levels.is_empty() || !def.active.is_empty();
+    if rare {
+        return None;
+    }
     let mut found = Skeleton { text: String::with_capacity(256), literals: Vec::new() };
     found.scan(def.sql.as_str(), true)?;
     for condition in [&def.when, &def.clear] {

@@ -104,7 +104,7 @@ pub fn value_from_wire(value: &v1::Value) -> Value {
 
 fn state_to_wire(state: State) -> v1::transition::State {
     match state {
-        State::Firing | State::Silent => v1::transition::State::Firing,
+        State::Firing | State::Up(_) => v1::transition::State::Firing,
         State::Resolved(_) => v1::transition::State::Resolved,
         State::Occurred => v1::transition::State::Occurred,
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use crate::agent::calendar::is_trusted;
 use crate::agent::core::{Core, Effects, Input, Limits};
-use crate::alert::Active;
 use crate::control::{self, Admitted, Running};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::kept::StateKey;
@@ -197,7 +196,8 @@ impl Bench {
                 let Some(meant) = standing.iter().find(|one| alert.is_about(one)) else {
                     return Err(format!("line {}: no such alert stands at {}", alert.line, format_time(at)));
                 };
-                resolve(meant).map_err(|why| format!("line {}: {why}", alert.line))?;
+                let why = alert.reason.as_deref().unwrap_or("").into();
+                self.apply(Input::Resolve(meant.fingerprint, why), at);
             }
             Action::Check(_) => {
                 self.pass(at, true);
@@ -339,12 +339,6 @@ impl Bench {
     fn judge_clock(&mut self, at: Timestamp) {
         self.core.trust_clock(is_trusted(self.now(at).wall, shifted(at, self.ahead.1), None));
     }
-}
-
-/// Where an input of the core that resolves an alert by hand belongs.
-fn resolve(alert: &Active) -> Result<(), String> {
-    let rule = alert.labels.get("alertname").map_or("", |rule| rule);
-    Err(format!("the alert of `{rule}` cannot be resolved by hand: this version has no such input"))
 }
 
 fn shifted(at: Timestamp, ahead: i64) -> Timestamp {

@@ -187,7 +187,6 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::model::key::Key;
-    use crate::model::row::Order;
     use crate::model::time::Timestamp;
 
     fn row(values: &[Value]) -> Observation {
@@ -197,9 +196,7 @@ mod tests {
             values: values.into(),
             at: Timestamp::from_millis(1_000),
             raise: Some(true),
-            clear: None,
-            retained: false,
-            order: Order::Newest,
+            ..Observation::default()
         }
     }
 

@@ -1,0 +1,147 @@
+//! What a book tells: transitions, and for people how its alerts stand.
+
+use std::sync::Arc;
+
+use crate::model::alerting::{AlertSpec, Template};
+use crate::model::label::{Fingerprint, Labels, as_label};
+use crate::model::time::{Now, Timestamp, format_span};
+use crate::model::transition::{Reason, State, Transition};
+use crate::model::value::Value;
+
+use super::instance::{Instance, Step};
+use super::{Book, template};
+
+/// What a rule's alerts did since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Alerts that are firing (or kept up).
+    pub firing: u64,
+    /// Alerts that wait for their `for`.
+    pub pending: u64,
+    /// Transitions made.
+    pub transitions: u64,
+    /// Observations older than one of the same key: not used.
+    pub outdated: u64,
+    /// Observations of a key that had no room: not used.
+    pub refused: u64,
+}
+
+/// One alert as it stands, for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Active {
+    /// `pending`, `firing`, `keeping` or `flapping`.
+    pub phase: &'static str,
+    /// Its identity.
+    pub labels: Labels,
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
+    /// Its severity: that of its rule, or of its level.
+    pub severity: Arc<str>,
+    /// Since when the condition holds, in stream time.
+    pub since: Timestamp,
+    /// The newest row, by column.
+    pub values: Vec<(Arc<str>, Value)>,
+}
+
+impl Book {
+    /// Whether the one alert of a rule without a key is up.
+    pub fn is_up(&self, rule: usize) -> bool {
+        let id = self.instances.find(rule, &[]);
+        id.and_then(|id| self.instances.get(id)).is_some_and(|instance| instance.phase.is_up())
+    }
+
+    /// What each rule's alerts did, in the order of the plan.
+    pub fn counts(&self) -> Vec<Counts> {
+        (0..self.specs.len()).map(|rule| self.counts.get(&rule).copied().unwrap_or_default()).collect()
+    }
+
+    /// What the alerts of the rule at a place of the plan did.
+    pub fn counts_of(&self, rule: usize) -> Counts {
+        self.counts.get(&rule).copied().unwrap_or_default()
+    }
+
+    /// Every alert that is pending or up, oldest first.
+    pub fn active(&self) -> Vec<Active> {
+        let all = self.instances.in_order().into_iter().map(|(_, instance)| instance);
+        let mut all: Vec<&Instance> = all.filter(|i| i.phase.is_up() || i.phase.is_pending()).collect();
+        all.sort_by(|a, b| {
+            (a.since(), &*self.specs[a.rule()].rule).cmp(&(b.since(), &*self.specs[b.rule()].rule))
+        });
+        all.into_iter()
+            .map(|i| {
+                let spec = &self.specs[i.rule()];
+                let labels = labels(&self.agent, spec, &i.key);
+                Active {
+                    phase: i.name(),
+                    fingerprint: Fingerprint::of(&labels),
+                    labels,
+                    severity: spec.severity_at(i.level()).clone(),
+                    since: i.since(),
+                    values: named(spec, &i.values),
+                }
+            })
+            .collect()
+    }
+
+    pub(super) fn transition(
+        &self,
+        spec: &AlertSpec,
+        instance: &Instance,
+        step: Step,
+        now: Now,
+    ) -> Transition {
+        let labels = labels(&self.agent, spec, &instance.key);
+        let render = |(name, text): &(Arc<str>, Template)| {
+            (name.clone(), template::render(text, &instance.values, &labels).into())
+        };
+        let mut annotations: Labels = spec.annotations.iter().map(render).collect();
+        if step.state == State::Up(Reason::Flapping)
+            && let Some((times, span)) = instance.course.as_ref().map(|course| course.rate())
+        {
+            annotations
+                .insert("flapping".into(), format!("fired {times} times in {}", format_span(span)).into());
+        }
+        Transition {
+            state: step.state,
+            ruleset: spec.ruleset.clone(),
+            rule: (&spec.rule).into(),
+            rule_hash: spec.hash,
+            fingerprint: Fingerprint::of(&labels),
+            labels,
+            severity: spec.severity_at(step.level).clone(),
+            annotations,
+            values: named(spec, &instance.values),
+            starts_at: step.since,
+            occurred_at: step.at,
+            recorded_at: now.wall,
+            evidence: None,
+        }
+    }
+}
+
+fn named(spec: &AlertSpec, values: &[Value]) -> Vec<(Arc<str>, Value)> {
+    spec.columns.iter().cloned().zip(values.iter().cloned()).collect()
+}
+
+/// The identity of the alert of one key. A NULL in the key leaves its label out, as an absent and
+/// an empty label are the same to Alertmanager.
+pub(super) fn labels(agent: &Arc<str>, spec: &AlertSpec, key: &[Value]) -> Labels {
+    let mut labels = spec.labels.clone();
+    for (name, value) in spec.key.iter().zip(key) {
+        match value {
+            Value::Str(text) if !text.is_empty() => {
+                labels.insert(name.clone(), text.clone());
+            }
+            other => {
+                let text = as_label(other);
+                if !text.is_empty() {
+                    labels.insert(name.clone(), text.into());
+                }
+            }
+        }
+    }
+    labels.insert("agent".into(), agent.clone());
+    labels.insert("ruleset".into(), spec.ruleset.clone());
+    labels.insert("alertname".into(), (&spec.rule).into());
+    labels
+}
