@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::alert::{Book, SavedState};
-use crate::model::alerting::{AlertShape, AlertSpec, Life, Piece, Roster, RuleKind, Template};
+use crate::model::alerting::{AlertShape, AlertSpec, Life, Named, Piece, Roster, RuleKind, Template};
 use crate::model::key::Key;
 use crate::model::row::{Levels, Observation, Order};
 use crate::model::time::{Mono, Now};
@@ -198,7 +198,7 @@ fn companion(spec: &AlertSpec) -> AlertSpec {
     let summary = Template {
         pieces: vec![
             text(format!("rule {} has reached a limit of its state: ", spec.rule)),
-            Piece::Column(0),
+            Piece::Place(Named::Column(0), Vec::new()),
             text(" rows, keys or values were not used so far, and its alerts may be incomplete".to_owned()),
         ],
     };

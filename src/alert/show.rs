@@ -91,9 +91,16 @@ impl Book {
         now: Now,
     ) -> Transition {
         let labels = labels(&self.agent, spec, &instance.key);
-        let render = |(name, text): &(Arc<str>, Template)| {
-            (name.clone(), template::render(text, &instance.values, &labels).into())
+        let severity = spec.severity_at(step.level).clone();
+        let facts = template::Facts {
+            values: &instance.values,
+            labels: &labels,
+            severity: &severity,
+            starts_at: step.since,
+            occurred_at: step.at,
         };
+        let render =
+            |(name, text): &(Arc<str>, Template)| (name.clone(), template::render(text, facts).into());
         let mut annotations: Labels = spec.annotations.iter().map(render).collect();
         if step.state == State::Up(Reason::Flapping)
             && let Some((times, span)) = instance.course.as_ref().map(|course| course.rate())
@@ -108,7 +115,7 @@ impl Book {
             rule_hash: spec.hash,
             fingerprint: Fingerprint::of(&labels),
             labels,
-            severity: spec.severity_at(step.level).clone(),
+            severity,
             annotations,
             values: named(spec, &instance.values),
             starts_at: step.since,

@@ -170,8 +170,43 @@ pub struct Template {
 pub enum Piece {
     /// Text as it stands.
     Text(String),
+    /// What a name stands for, through functions in their order.
+    Place(Named, Vec<Shown>),
+}
+
+/// What a name in a template stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
     /// The value of an output column.
     Column(usize),
     /// The value of a label, by name.
     Label(Arc<str>),
+    /// The alert's severity.
+    Severity,
+    /// When the condition began to hold.
+    StartsAt,
+    /// When this change took place.
+    OccurredAt,
+}
+
+/// How a value is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// A number, with at most so many digits after the point.
+    Round(u8),
+    /// A number, with four digits and the prefix of its size: `1.235M`.
+    Humanize,
+    /// The same of powers of 1,024: `1.5Ki`.
+    Humanize1024,
+    /// A ratio, as `12.5%`.
+    Percent,
+    /// A number of seconds, as `2h5m`.
+    Duration,
+    /// A time, as how long it is before this change: `2h5m`.
+    Since,
+}
+
+impl Shown {
+    /// What each is called in a template.
+    pub const NAMES: [&str; 6] = ["round", "humanize", "humanize1024", "percent", "duration", "since"];
 }

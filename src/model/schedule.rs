@@ -1,6 +1,7 @@
 //! When a rule is in force: days, hours and dates of a place's own calendar. Judged in stream time, so that a
 //! replay says the same.
 
+use std::fmt;
 use std::time::Duration;
 
 use jiff::civil::Date;
@@ -109,6 +110,34 @@ impl Part {
     }
 }
 
+/// `mon-fri 08:00-18:00 Europe/Berlin`, `every day 22:00-06:00 2026-12-24..2026-12-26 UTC`.
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMES: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+        let mut days: Vec<String> = Vec::new();
+        let mut at = 0;
+        while at < 7 {
+            let run = self.days[at..].iter().take_while(|day| **day).count();
+            match run {
+                0 => at += 1,
+                1 => days.push(NAMES[at].to_owned()),
+                7 => days.push("every day".to_owned()),
+                _ => days.push(format!("{}-{}", NAMES[at], NAMES[at + run - 1])),
+            }
+            at += run;
+        }
+        let clock = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
+        write!(f, "{} {}-{}", days.join(","), clock(self.from), clock(self.until))?;
+        if let Some((first, last)) = self.dates {
+            write!(f, " {first}")?;
+            if last > first {
+                write!(f, "..{last}")?;
+            }
+        }
+        write!(f, " {}", self.zone.iana_name().unwrap_or("UTC"))
+    }
+}
+
 /// How often an alert may fire before it counts as flapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flapping {
@@ -156,6 +185,7 @@ mod tests {
         ] {
             assert_eq!(office.is_active(at(text)), active, "{text}");
         }
+        assert_eq!(office.parts[0].to_string(), "mon-fri 08:00-18:00 Europe/Berlin");
         assert_eq!(office.end(at("2026-01-05T07:00:00Z")), Some(at("2026-01-05T17:00:00Z")));
         assert_eq!(office.next(at("2026-01-09T17:00:00Z")), Some(at("2026-01-12T07:00:00Z")));
         assert_eq!(office.end(at("2026-01-10T12:00:00Z")), None);

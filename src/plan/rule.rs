@@ -8,9 +8,10 @@ use crate::model::alerting::{AlertShape, AlertSpec, Life, RuleKind, Template};
 use crate::model::diagnostic::Place;
 use crate::model::label::{Labels, OWN_LABELS};
 use crate::model::time::parse_span;
+use crate::model::value::DataType;
 
 use super::Limits;
-use super::bind::{Binder, Clause};
+use super::bind::{Binder, Clause, Output};
 use super::cadence;
 use super::definition::RuleDef;
 use super::key::{KeyColumn, is_label, is_reserved};
@@ -180,10 +181,22 @@ pub(super) fn bind(
     }
     let visible = binder.outputs.iter().filter(|output| !output.invisible).count();
     let columns: Vec<Arc<str>> = binder.outputs.iter().map(|output| output.name.as_str().into()).collect();
+    let numberless = |output: &Output| {
+        let ty = &output.found.ty;
+        matches!(
+            ty,
+            DataType::Boolean
+                | DataType::Datetime
+                | DataType::Bytea
+                | DataType::Array(_)
+                | DataType::Struct(_)
+        )
+    };
+    let numberless: Vec<bool> = binder.outputs.iter().map(numberless).collect();
     let project: Vec<Expr> =
         std::mem::take(&mut binder.outputs).into_iter().map(|output| output.found.expr).collect();
     let hash = context.hash;
-    let mut alert = alert(def, context, &key, columns, visible, report);
+    let mut alert = alert(def, context, &key, (columns, &numberless), visible, report);
     alert.cadence = query.window.as_ref().and_then(|window| cadence::of(window, &binder.sides));
     let state = cadence::state(def.sql.as_str(), &cadence::declared(&binder.sides));
     let shape = Shape {
@@ -262,7 +275,7 @@ fn alert(
     def: &RuleDef,
     context: Context<'_>,
     key: &[KeyColumn],
-    mut columns: Vec<Arc<str>>,
+    (mut columns, numberless): (Vec<Arc<str>>, &[bool]),
     visible: usize,
     report: &mut Report,
 ) -> AlertShape {
@@ -290,8 +303,7 @@ fn alert(
         .cloned()
         .chain(OWN_LABELS.iter().map(|name| (*name).into()))
         .collect();
-    let names =
-        template::Names { columns: &columns, invisible: &invisible, labels: &known, severity: &severity };
+    let names = template::Names { columns: &columns, invisible: &invisible, labels: &known, numberless };
     let annotations = annotations(def, &names, report);
     let ruleset = ruleset.clone();
     AlertShape { ruleset, kind, severity, labels, annotations, key, columns, cadence: None, no_data, life }

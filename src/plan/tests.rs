@@ -12,7 +12,7 @@ use super::logical::{
     Aggregate, AggregateFunction, BinaryOp, Content, Expr, Plan, RulePlan, Side, UnaryOp, WindowKind,
 };
 use super::{Limits, RuleSetDef, compile, compile_text, explain};
-use crate::model::alerting::{Piece, RuleKind};
+use crate::model::alerting::{Named, Piece, RuleKind};
 use crate::model::diagnostic::{Diagnostic, Level};
 use crate::model::message::NODE_SOURCE;
 use crate::model::stream::{FieldSource, Format, TimeUnit};
@@ -121,12 +121,14 @@ fn a_whole_rule() {
     assert_eq!(
         alert.annotations[0].1.pieces,
         [
-            Piece::Column(0),
+            Piece::Place(Named::Column(0), Vec::new()),
             Piece::Text(" at ".to_owned()),
-            Piece::Column(1),
+            Piece::Place(Named::Column(1), Vec::new()),
             Piece::Text(" (".to_owned()),
-            Piece::Label("team".into()),
-            Piece::Text(", critical)".to_owned()),
+            Piece::Place(Named::Label("team".into()), Vec::new()),
+            Piece::Text(", ".to_owned()),
+            Piece::Place(Named::Severity, Vec::new()),
+            Piece::Text(")".to_owned()),
         ]
     );
 }

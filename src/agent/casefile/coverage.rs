@@ -7,6 +7,7 @@ use crate::alert::Active;
 use crate::model::absence::OnSilence;
 use crate::model::alerting::{AlertSpec, RuleKind};
 use crate::model::label::Fingerprint;
+use crate::model::schedule::Flapping;
 use crate::model::time::format_span;
 use crate::model::transition::{State, Transition};
 
@@ -40,6 +41,20 @@ pub fn goals(spec: &AlertSpec) -> Vec<Goal> {
                 false => format!(", and stay so for {}", format_span(*keep_firing_for)),
             };
             goal("recovered", format!("let it clear while it is firing{kept}"));
+            if let Some((highest, others)) = spec.life.levels.split_last() {
+                for level in others.iter().chain([highest]) {
+                    goal(&format!("severity {level}"), format!("let `when` of the level `{level}` hold"));
+                }
+                goal("severity", "let it go from one level to another while it is firing".to_owned());
+            }
+            // That of every rule is Weir's to show.
+            if let Some(flapping) = spec.life.flapping.filter(|flapping| *flapping != Flapping::default()) {
+                let within = format_span(flapping.within);
+                goal("flapping", format!("let it fire {} times within {within}", flapping.changes));
+            }
+            if spec.life.active.is_some() {
+                goal("inactive", "let it be firing when `active` ends".to_owned());
+            }
         }
         RuleKind::Occurrence { .. } => goal("occurred", "let the query give a row".to_owned()),
     }

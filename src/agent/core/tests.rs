@@ -56,17 +56,37 @@ fn rule(kind: usize, at: i64, timers: usize) -> String {
     };
     let timer = ["", "\n    for: 3s", "\n    keep_firing_for: 4s", "\n    for: 2s\n    keep_firing_for: 2s"]
         [timers % 4];
-    let silence = match (timers / 4, kind % 12) {
+    let course = match (timers / 16, kind % 12) {
+        (1, _) => "\n    times: 2",
+        (2, _) => "\n    flapping: {changes: 2, within: 4s}",
+        // The steps begin half a minute before.
+        (3, _) => "\n    active: {hours: 22:14-22:15}",
+        (4, _) => {
+            "\n    times: 2\n    flapping: {changes: 3, within: 10s}\n    active: [{hours: 22:13-22:14}, {hours: 22:15-22:16}]"
+        }
+        _ => "",
+    };
+    let rest = match (timers / 16, kind % 12) {
+        (1.., 0 | 1) if timers % 2 == 0 => format!(
+            "levels:\n      - {{severity: info, when: v > {at}}}\n      - {{severity: page, when: v > {at} + 2, clear: v < {at} + 1}}"
+        ),
+        _ => rest,
+    };
+    let silence = match (timers / 4 % 4, kind % 12) {
         (0, _) | (_, 4 | 10) => "",
         (1, _) => "\n    no_data: {after: 5s, do: fire}",
         (2, _) => "\n    no_data: {after: 6s, do: resolve}\n    forget: 9s",
         _ => "\n    no_data: {after: 4s, do: fire}\n    forget: 20s",
     };
-    format!("  - id: r{kind}\n    sql: {sql}\n    {rest}{timer}{silence}\n")
+    format!("  - id: r{kind}\n    sql: {sql}\n    {rest}{timer}{course}{silence}\n")
 }
 
 fn rules() -> impl Strategy<Value = String> {
-    let kinds = prop::collection::btree_map(0..24_usize, (0..4_i64, 0..16_usize), 1..12);
+    let kinds = prop::collection::btree_map(
+        0..24_usize,
+        (0..4_i64, prop_oneof![2 => 0..16_usize, 3 => 16..80_usize]),
+        1..12,
+    );
     kinds.prop_map(|kinds| {
         let rules = kinds.into_iter().map(|(kind, (at, timers))| rule(kind, at, timers));
         rules.fold(STREAMS.to_owned(), |text, rule| text + &rule)
@@ -75,9 +95,17 @@ fn rules() -> impl Strategy<Value = String> {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Row { topic: &'static str, v: Option<i64>, w: i64, back: i64, retained: bool },
+    Row {
+        topic: &'static str,
+        v: Option<i64>,
+        w: i64,
+        back: i64,
+        retained: bool,
+    },
     Tick(i64),
     Rules(String),
+    /// Of the alerts that are up.
+    Resolve(usize),
     Restart,
 }
 
@@ -89,6 +117,7 @@ fn step() -> impl Strategy<Value = Step> {
         20 => row.prop_map(|(topic, v, w, back, retained)| Step::Row { topic, v, w, back, retained }),
         3 => (1..8_i64).prop_map(Step::Tick),
         1 => rules().prop_map(Step::Rules),
+        1 => (0..4_usize).prop_map(Step::Resolve),
         1 => Just(Step::Restart),
     ]
 }
@@ -112,7 +141,7 @@ fn begin(rules: &str, engine: engine::Config) -> Core {
 type Told = (Vec<Vec<Transition>>, Vec<BTreeMap<String, Option<Vec<u8>>>>, Vec<alert::Counts>);
 
 /// What a step that is no restart tells the core.
-fn input_of(step: &Step, now: &mut i64, text: &mut String) -> Input {
+fn input_of(core: &Core, step: &Step, now: &mut i64, text: &mut String) -> Input {
     match step {
         Step::Row { topic, v, w, back, retained } => {
             let v = v.map_or("null".to_owned(), |v| v.to_string());
@@ -138,6 +167,16 @@ fn input_of(step: &Step, now: &mut i64, text: &mut String) -> Input {
             text.clone_from(rules);
             Input::Run(Box::new(admit("set", rules).unwrap()))
         }
+        Step::Resolve(at) => {
+            let mut up: Vec<Fingerprint> = core
+                .sets()
+                .flat_map(|(_, set)| set.active())
+                .filter(|alert| alert.phase != "pending")
+                .map(|alert| alert.fingerprint)
+                .collect();
+            up.sort_unstable();
+            up.get(*at).map_or(Input::Tick, |fingerprint| Input::Resolve(*fingerprint, "".into()))
+        }
         Step::Restart => unreachable!(),
     }
 }
@@ -158,7 +197,7 @@ fn run(rules: &str, steps: &[Step], watched: bool, index: bool) -> (Told, Vec<en
             core = again(&core, &text, now, watched, index);
             continue;
         }
-        let input = input_of(step, &mut now, &mut text);
+        let input = input_of(&core, step, &mut now, &mut text);
         let effects = core.apply(input, at(now));
         transitions.push(effects.transitions);
         states.push(
@@ -374,7 +413,7 @@ fn life(rules: &str, steps: &[Step], restarts: bool) -> (Vec<Transition>, BTreeS
             core = again(&core, &text, now, true, true);
             continue;
         }
-        let effects = core.apply(input_of(&step, &mut now, &mut text), at(now));
+        let effects = core.apply(input_of(&core, &step, &mut now, &mut text), at(now));
         told.extend(effects.transitions.into_iter().map(|t| Transition { evidence: None, ..t }));
     }
     // Alerts that change at the same instant do so in any order.

@@ -12,9 +12,10 @@ use serde::Serialize;
 
 use crate::model::absence::{NoData, OnSilence};
 use crate::model::alerting::RuleKind;
+use crate::model::schedule::Flapping;
 use crate::model::time::format_span;
 
-use super::logical::{Direction, Expr, Gives, Plan, RulePlan};
+use super::logical::{Direction, Expr, Gives, Level, Plan, RulePlan};
 use sql::{Sql, Terms, identifier};
 
 pub use text::{shown, text};
@@ -174,19 +175,44 @@ fn alert(sql: Sql<'_>, terms: Terms) -> Step {
     let span = |span: Duration| (span > Duration::ZERO).then(|| format_span(span));
     let step = match spec.kind {
         RuleKind::State { for_, keep_firing_for } => {
-            let clear = rule.clear.as_ref().map_or_else(|| "when it is false".to_owned(), condition);
-            Step::new("alert", "a state for each key")
-                .with_some("when", rule.when.as_ref().map(condition))
-                .with("clear", clear)
+            let clear = |clear: &Option<Expr>| {
+                clear.as_ref().map_or_else(|| "when it is false".to_owned(), condition)
+            };
+            let step = Step::new("alert", "a state for each key");
+            let step = if rule.levels.is_empty() {
+                step.with_some("when", rule.when.as_ref().map(condition)).with("clear", clear(&rule.clear))
+            } else {
+                let level = |(level, severity): (&Level, &std::sync::Arc<str>)| {
+                    format!("{severity}: {}; clear: {}", condition(&level.when), clear(&level.clear))
+                };
+                step.with_all("levels", rule.levels.iter().zip(&spec.life.levels).map(level).collect())
+            };
+            step.with_some("times", (spec.life.times > 1).then(|| format!("{} in a row", spec.life.times)))
                 .with_some("for", span(for_))
                 .with_some("keep_firing_for", span(keep_firing_for))
                 .with_some("no_data", spec.no_data.map(silence))
+                .with_some("flapping", flapping(spec.life.flapping))
         }
         RuleKind::Occurrence { repeat } => Step::new("alert", "an occurrence for each row")
             .with("repeat", span(repeat).unwrap_or_else(|| "every row".to_owned())),
     };
     let labels = spec.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    step.with("key", key).with("severity", &*spec.severity).with_all("labels", labels)
+    let severity = spec.life.levels.is_empty().then(|| spec.severity.to_string());
+    let active =
+        spec.life.active.as_ref().map(|active| active.parts.iter().map(ToString::to_string).collect());
+    step.with_all("active", active.unwrap_or_default())
+        .with("key", key)
+        .with_some("severity", severity)
+        .with_all("labels", labels)
+}
+
+/// The bound on flapping, where it is not the usual one.
+fn flapping(flapping: Option<Flapping>) -> Option<String> {
+    match flapping {
+        None => Some("never".to_owned()),
+        Some(usual) if usual == Flapping::default() => None,
+        Some(Flapping { changes, within }) => Some(format!("{changes} times in {}", format_span(within))),
+    }
 }
 
 fn silence(no_data: NoData) -> String {
