@@ -49,6 +49,8 @@ pub(super) enum Command {
     Sets(oneshot::Sender<BTreeMap<Arc<str>, RunningSet>>),
     /// The texts of a set that runs, as they are kept; `None` where there is none of this name.
     Texts(Arc<str>, oneshot::Sender<Option<Vec<u8>>>),
+    /// The newest transitions, at most so many; answered with their bodies, newest first.
+    History(usize, oneshot::Sender<Past>),
     /// End an alert that is up for this reason; answered when that is durable, with whether there was one.
     Resolve(Fingerprint, Arc<str>, oneshot::Sender<bool>),
     /// Whether every source is connected.
@@ -64,6 +66,17 @@ pub(super) enum Command {
 pub(super) struct Spent {
     pub(super) messages: u64,
     pub(super) stages: Vec<(Stage, u64)>,
+}
+
+/// What was told lately.
+#[derive(Clone, Debug)]
+pub(super) struct Past {
+    /// The number space.
+    pub(super) epoch: u64,
+    /// The newest number that the hub has.
+    pub(super) acknowledged: u64,
+    /// Numbers and bodies, newest first.
+    pub(super) told: Vec<(u64, Vec<u8>)>,
 }
 
 /// One running set, as control compares it with what is pushed.
@@ -408,6 +421,12 @@ impl Driver {
                     .then(|| Journaled::link_changed(connected, now).to_bytes());
                 let effects = self.core.apply(Input::Connected(connected), now);
                 self.carry_out(effects, journal, now)?;
+            }
+            Command::History(most, reply) => {
+                let told = self.spool.newest(most)?;
+                let (epoch, acknowledged) = (self.spool.epoch(), self.spool.acknowledged());
+                // Nobody may wait for the answer any more.
+                drop(reply.send(Past { epoch, acknowledged, told }));
             }
             Command::Resolve(fingerprint, why, reply) => {
                 let effects = self.core.apply(Input::Resolve(fingerprint, why), now);

@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::time::{sleep, timeout};
 
+use crate::model::label::Fingerprint;
 use crate::tasks::{self, Stop};
 
 use super::Watcher;
@@ -27,8 +28,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A client that has not asked anything by then is answered with the status.
 const SILENCE: Duration = Duration::from_millis(500);
 
-/// Bytes of the longest question.
-const LONGEST_QUESTION: usize = 16;
+/// Bytes of the longest question: one that gives a reason.
+const LONGEST_QUESTION: usize = 1_024;
+
+/// The most transitions that one answer holds.
+const MOST_HISTORY: usize = 10_000;
 
 /// The rest after a connection that could not be taken, as when descriptors have run out.
 const REST: Duration = Duration::from_millis(200);
@@ -42,8 +46,9 @@ pub(super) fn bind_socket(path: &Path) -> io::Result<UnixListener> {
     UnixListener::bind(path)
 }
 
-/// Answers each connection: `rules` with the sets that run, as a JSON array; `profile` with the time spent, all
-/// else, nothing too, with the status, each as one JSON object.
+/// Answers each connection with JSON: `rules` with the sets that run, `profile` with the time spent, `alerts` with
+/// those that stand, `history N` with the newest N transitions, `resolve FINGERPRINT REASON` with whether there
+/// was such an alert to end; all else, nothing too, with the status.
 pub(super) async fn serve_socket(listener: UnixListener, watcher: Arc<Watcher>, stop: Stop) {
     loop {
         let accepted = tokio::select! {
@@ -58,9 +63,22 @@ pub(super) async fn serve_socket(listener: UnixListener, watcher: Arc<Watcher>, 
         let answer = async move {
             // Serialising plain figures and texts cannot fail, and a reader that went away is its
             // own affair.
-            let json = match question(&mut stream).await.as_slice() {
-                b"profile" => watcher.profile().await.map(|profile| serde_json::to_vec(&profile)),
-                b"rules" => watcher.rules().await.map(|rules| serde_json::to_vec(&rules)),
+            let asked = question(&mut stream).await;
+            let asked = String::from_utf8_lossy(&asked);
+            let mut words = asked.splitn(3, ' ');
+            let (verb, first, rest) = (words.next(), words.next().unwrap_or(""), words.next().unwrap_or(""));
+            let json = match verb {
+                Some("profile") => watcher.profile().await.map(|profile| serde_json::to_vec(&profile)),
+                Some("rules") => watcher.rules().await.map(|rules| serde_json::to_vec(&rules)),
+                Some("alerts") => watcher.alerts().await.map(|alerts| serde_json::to_vec(&alerts)),
+                Some("history") => {
+                    let most = first.parse().unwrap_or(0).min(MOST_HISTORY);
+                    watcher.history(most).await.map(|told| serde_json::to_vec(&told))
+                }
+                Some("resolve") => match Fingerprint::parse(first) {
+                    Some(alert) => watcher.resolve(alert, rest).await.map(|done| serde_json::to_vec(&done)),
+                    None => Some(serde_json::to_vec(&false)),
+                },
                 _ => watcher.status().await.map(|status| serde_json::to_vec(&status)),
             };
             let Some(json) = json.map(Result::unwrap_or_default) else { return };

@@ -34,18 +34,20 @@ use crate::config::AgentConfig;
 use crate::control::{self, Admitted, store};
 use crate::engine;
 use crate::ingest::{self, SourceStatus, mqtt::MqttSource};
+use crate::model::label::Fingerprint;
 use crate::model::link::{AgentReport, LinkStatus};
 use crate::model::message::Message;
 use crate::plan::Limits;
 use crate::spool::{self, Loaded, Spool};
 use crate::tasks::{self, Stop, StopSource};
 use crate::uplink::{self, Identity, Port, Standing};
+use crate::wire::record::TransitionRecord;
 
 use self::core::Core;
 use calendar::Calendar;
 use driver::{Command, Driver, Lines, Spent};
 use profile::Profile;
-use status::{Detail, RefusedFile, RunningRules, Source, Status};
+use status::{Detail, RefusedFile, RunningRules, Source, Status, Told};
 
 /// Batches of messages between sources and core. Few: what waits here is not yet durable, and a
 /// full channel is what tells the sources to hold back.
@@ -421,6 +423,34 @@ impl Watcher {
             rules.extend(stored.map(|stored| RunningRules::new(&name, &stored.items)));
         }
         Some(rules)
+    }
+
+    /// The alerts; `None` where the core is gone.
+    async fn alerts(&self) -> Option<status::Alerts> {
+        let core = *self.ask(|reply| Command::Status(Detail::Alerts, reply)).await?;
+        Some(status::Alerts {
+            agent: self.agent.to_string(),
+            at: clock::wall().to_string(),
+            waiting: core.spool.waiting,
+            link: self.link.borrow().clone(),
+            alerts: core.alerts,
+        })
+    }
+
+    /// The newest transitions, at most so many, newest first; `None` where the core is gone.
+    async fn history(&self, most: usize) -> Option<Vec<Told>> {
+        let past = self.ask(|reply| Command::History(most, reply)).await?;
+        let told = |(seq, body): &(u64, Vec<u8>)| {
+            let wire = uplink::decode(*seq, body)?;
+            let told = TransitionRecord::from_wire(&self.agent, past.epoch, wire, None);
+            Some(Told { acknowledged: *seq <= past.acknowledged, told })
+        };
+        Some(past.told.iter().filter_map(told).collect())
+    }
+
+    /// Ends an alert by hand; says whether there was one that is up. `None` where the core is gone.
+    async fn resolve(&self, fingerprint: Fingerprint, why: &str) -> Option<bool> {
+        self.ask(|reply| Command::Resolve(fingerprint, why.into(), reply)).await
     }
 
     /// Where the time went; `None` where the core is gone.

@@ -8,6 +8,7 @@ use crate::model::link::LinkStatus;
 use crate::model::ruleset::{Item, ItemKind};
 use crate::model::time::Mono;
 use crate::spool::{self, Spool};
+use crate::wire::record::{Members, TransitionRecord};
 
 use super::core::{Core, Set};
 
@@ -213,7 +214,7 @@ impl RunningRules {
 /// An alert.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlertStatus {
-    /// `pending`, `firing` or `keeping`.
+    /// `pending`, `firing`, `keeping` or `flapping`.
     pub phase: String,
     /// 16 hex digits.
     pub fingerprint: String,
@@ -223,8 +224,33 @@ pub struct AlertStatus {
     pub severity: String,
     /// Since when the condition holds, RFC 3339.
     pub since: String,
-    /// The row that decided its phase.
-    pub values: Map<String, Json>,
+    /// The newest row, in the order of its columns.
+    pub values: Members,
+}
+
+/// The alerts of an agent, at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Alerts {
+    /// Its id.
+    pub agent: String,
+    /// Its calendar clock, RFC 3339.
+    pub at: String,
+    /// How many transitions wait for the hub.
+    pub waiting: u64,
+    /// The link to it.
+    pub link: LinkStatus,
+    /// Those that are pending or up.
+    pub alerts: Vec<AlertStatus>,
+}
+
+/// A transition that the agent made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// Whether the hub has it.
+    pub acknowledged: bool,
+    /// The transition, with the names of the hub's API.
+    #[serde(flatten)]
+    pub told: TransitionRecord,
 }
 
 /// How much of the core's figures is asked for.
@@ -232,6 +258,8 @@ pub struct AlertStatus {
 pub(super) enum Detail {
     /// Each rule's, and the alerts.
     Rules,
+    /// The alerts alone.
+    Alerts,
     /// The sums of each set's rules, and no alerts: what is asked for again and again must not grow with the
     /// number of rules.
     Sets,
@@ -252,10 +280,14 @@ pub(super) fn of(core: &Core, spool: &Spool, now: Mono, detail: Detail) -> CoreS
     };
     for (name, set) in core.sets() {
         let idle = core.idle(now);
+        if detail == Detail::Alerts {
+            status.alerts.extend(alerts(set));
+            continue;
+        }
         let known = status.rules.len();
         let mut degraded = 0;
         match detail {
-            Detail::Rules => {
+            Detail::Rules | Detail::Alerts => {
                 status.rules.extend(rules(name, set, idle));
                 degraded += status.rules[known..].iter().filter(|rule| rule.degraded).count();
             }
@@ -281,16 +313,20 @@ pub(super) fn of(core: &Core, spool: &Spool, now: Mono, detail: Detail) -> CoreS
         if detail == Detail::Sets {
             continue;
         }
-        status.alerts.extend(set.active().into_iter().map(|alert| AlertStatus {
-            phase: alert.phase.to_owned(),
-            fingerprint: alert.fingerprint.to_string(),
-            labels: alert.labels.iter().map(|(k, v)| (k.to_string(), Json::from(&**v))).collect(),
-            severity: alert.severity.to_string(),
-            since: alert.since.to_string(),
-            values: alert.values.iter().map(|(k, v)| (k.to_string(), v.to_json())).collect(),
-        }));
+        status.alerts.extend(alerts(set));
     }
     status
+}
+
+fn alerts(set: &Set) -> impl Iterator<Item = AlertStatus> {
+    set.active().into_iter().map(|alert| AlertStatus {
+        phase: alert.phase.to_owned(),
+        fingerprint: alert.fingerprint.to_string(),
+        labels: alert.labels.iter().map(|(k, v)| (k.to_string(), Json::from(&**v))).collect(),
+        severity: alert.severity.to_string(),
+        since: alert.since.to_string(),
+        values: Members(alert.values.iter().map(|(k, v)| (k.to_string(), v.to_json())).collect()),
+    })
 }
 
 fn streams(ruleset: &str, set: &Set) -> impl Iterator<Item = StreamStatus> {

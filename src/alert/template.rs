@@ -63,9 +63,10 @@ impl Facts<'_> {
         let text = |text: String| Ok(Value::str(&text));
         match how {
             Shown::Round(digits) => {
-                // Through its text, which is exact where a product with a power of ten is not.
-                let rounded = format!("{:.*}", usize::from(digits), number(value)?);
-                Ok(rounded.parse().map_or(Value::Null, Value::float))
+                let (x, scale) = (number(value)?, 10_f64.powi(i32::from(digits)));
+                let rounded = (x * scale).round() / scale;
+                // A number that large has no digits to round.
+                Ok(Value::float(if rounded.is_finite() { rounded } else { x }))
             }
             Shown::Humanize => {
                 text(scaled(number(value)?, 1_000.0, &["", "k", "M", "G", "T", "P", "E", "Z", "Y"]))
@@ -142,13 +143,19 @@ fn scaled(x: f64, step: f64, large: &[&str]) -> String {
     format!("{}{}", digits(rest), large[at])
 }
 
-/// Seconds as people say them: whole ones from a minute on, and no more than two units.
+/// Seconds as people say them: whole ones from ten on, and no more than two units.
 fn span(seconds: f64) -> String {
     let sign = if seconds < 0.0 { "-" } else { "" };
     let seconds = seconds.abs();
-    if seconds < 60.0 {
+    if seconds < 1.0 {
         let millis = Duration::try_from_secs_f64((seconds * 1e3).round() / 1e3).unwrap_or_default();
         return format!("{sign}{}", format_span(millis));
+    }
+    if seconds < 59.5 {
+        return format!(
+            "{sign}{}s",
+            if seconds < 10.0 { short((seconds * 10.0).round() / 10.0) } else { format!("{seconds:.0}") }
+        );
     }
     let whole = Duration::try_from_secs_f64(seconds.round()).unwrap_or(Duration::MAX).as_secs();
     let unit = [86_400, 3_600, 60, 1].into_iter().find(|unit| whole >= *unit).unwrap_or(1);
@@ -213,6 +220,7 @@ mod tests {
         for (value, how, text) in [
             (number(21.46), Shown::Round(1), "21.5"),
             (number(21.04), Shown::Round(1), "21"),
+            (number(84.25), Shown::Round(1), "84.3"),
             (int(-7), Shown::Round(0), "-7"),
             (number(1_234_567.0), Shown::Humanize, "1.235M"),
             (number(0.0123), Shown::Humanize, "12.3m"),
@@ -223,6 +231,8 @@ mod tests {
             (int(12_884_901_888), Shown::Humanize1024, "12Gi"),
             (number(0.125), Shown::Percent, "12.5%"),
             (number(0.25), Shown::Duration, "250ms"),
+            (number(1.227), Shown::Duration, "1.2s"),
+            (number(59.7), Shown::Duration, "1m"),
             (int(7_500), Shown::Duration, "2h5m"),
             (number(93_784.0), Shown::Duration, "1d2h"),
             (number(-90.0), Shown::Duration, "-1m30s"),

@@ -1,6 +1,7 @@
 //! The command line of `weir`: argument types, and one file for each verb.
 
 mod accounts;
+mod alerts;
 mod check;
 mod config;
 #[cfg(feature = "demo")]
@@ -46,6 +47,8 @@ enum Verb {
     Replay(replay::Replay),
     /// Run the test cases of rule files
     Test(test::Test),
+    /// Show the alerts of the running agent, follow them, look into one, end one
+    Alerts(alerts::Alerts),
     /// Show what the running agent does
     Status(status::Status),
     /// Show where the running agent's time goes
@@ -90,6 +93,7 @@ impl Cli {
             Verb::Query(query) => query.run(),
             Verb::Replay(replay) => replay.run(),
             Verb::Test(test) => test.run(),
+            Verb::Alerts(alerts) => alerts.run(),
             Verb::Status(status) => status.run(),
             Verb::Profile(profile) => profile.run(),
             Verb::Config(config) => config.run(),

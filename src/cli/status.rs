@@ -246,7 +246,7 @@ fn alerts(core: &CoreStatus) -> String {
         .alerts
         .iter()
         .map(|a| {
-            let values: Vec<String> = a.values.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            let values: Vec<String> = a.values.0.iter().map(|(k, v)| format!("{k}={v}")).collect();
             let labels: Vec<String> = a
                 .labels
                 .iter()

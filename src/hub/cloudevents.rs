@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn an_event_names_its_transition() {
         let wire = v1::Transition { seq: 7, state: 1, occurred_at: 1_000_000, ..Default::default() };
-        let record = TransitionRecord::from_wire("gw", 1, wire, Timestamp::from_micros(0));
+        let record = TransitionRecord::from_wire("gw", 1, wire, Some(Timestamp::from_micros(0)));
         let event = Event::of(&record);
         assert_eq!(
             event.attributes(),

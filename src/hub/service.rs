@@ -246,7 +246,7 @@ impl<'a> Session<'a> {
             transitions: batch
                 .transitions
                 .into_iter()
-                .map(|wire| TransitionRecord::from_wire(&self.agent, epoch, wire, at))
+                .map(|wire| TransitionRecord::from_wire(&self.agent, epoch, wire, Some(at)))
                 .collect(),
             evicted: batch
                 .evicted

@@ -85,6 +85,11 @@ fn between(db: &Connection, after: u64, upto: u64) -> Result<(u64, u64), Error> 
 }
 
 impl Spool {
+    /// The newest number that the hub has.
+    pub const fn acknowledged(&self) -> u64 {
+        self.kept.acknowledged
+    }
+
     /// The newest transitions that are there, whether they wait or the hub has them: at most so many, newest first.
     ///
     /// # Errors

@@ -64,7 +64,7 @@ fn cut(text: &mut String, share: usize) {
 
 /// A kept transition with its number. `None` where the bytes are no transition, which only a
 /// damaged file can cause.
-pub(super) fn decode(seq: u64, body: &[u8]) -> Option<v1::Transition> {
+pub fn decode(seq: u64, body: &[u8]) -> Option<v1::Transition> {
     let mut transition = v1::Transition::decode(body).ok()?;
     transition.seq = seq;
     Some(transition)

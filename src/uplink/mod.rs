@@ -19,7 +19,7 @@ use crate::model::link::{AgentReport, LinkStatus};
 use crate::model::ruleset::{Desired, RuleReport, RunningSet};
 
 pub use client::run;
-pub use encode::{Stamp, encode};
+pub use encode::{Stamp, decode, encode};
 
 /// The hub, and how to reach it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

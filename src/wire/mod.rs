@@ -1,6 +1,7 @@
 //! The protocol's types, and their conversion from and to the model's. What both ends speak lives
 //! here, so that the model's types stay free to change.
 
+pub mod record;
 pub mod rules;
 pub mod transition;
 

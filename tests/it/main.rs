@@ -4,6 +4,8 @@
 #[cfg(feature = "hub")]
 mod accounts;
 #[cfg(feature = "hub")]
+mod alerts;
+#[cfg(feature = "hub")]
 mod config;
 #[cfg(feature = "demo")]
 mod demo;

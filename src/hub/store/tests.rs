@@ -18,7 +18,7 @@ fn transition(seq: u64, state: v1::transition::State) -> TransitionRecord {
         rule: "hot".to_owned(),
         ..Default::default()
     };
-    TransitionRecord::from_wire("gw", 9, wire, NOW)
+    TransitionRecord::from_wire("gw", 9, wire, Some(NOW))
 }
 
 fn inbound(seqs: &[u64]) -> Inbound {
