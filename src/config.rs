@@ -36,6 +36,8 @@ pub struct AgentConfig {
     pub spool: spool::Config,
     /// The readings that alerts are told with.
     pub evidence: Evidence,
+    /// What is told of alerts.
+    pub alerts: Alerts,
     /// What the agent listens on.
     pub listen: Listen,
 }
@@ -84,6 +86,21 @@ pub struct Evidence {
 impl Default for Evidence {
     fn default() -> Self {
         Self { readings: 16, max_bytes: 512 << 10 }
+    }
+}
+
+/// What is told of alerts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Alerts {
+    /// How many alerts a minute are told one by one; beyond, one summary stands for the rest. Default 600; 0: any
+    /// number.
+    pub max_per_minute: u32,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self { max_per_minute: 600 }
     }
 }
 

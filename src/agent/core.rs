@@ -13,8 +13,9 @@ use crate::alert::{self, Book, SavedState};
 use crate::control::Admitted;
 use crate::decode::{self, Decoder, Fate};
 use crate::engine::{self, Engine};
+use crate::model::alerting::AlertSpec;
 use crate::model::kept::{Seen, StateChange, StateKey};
-use crate::model::label::Fingerprint;
+use crate::model::label::{Fingerprint, Labels};
 use crate::model::message::{AckToken, Message, NODE_SOURCE};
 use crate::model::row::{Observation, Row, Rows};
 use crate::model::ruleset::{ContentHash, Origin, RunningSet};
@@ -27,6 +28,8 @@ use crate::plan::logical::Plan;
 use super::ceiling::Ceilings;
 use super::evidence::attach;
 use super::meter::{Meter, Stage};
+use super::outlet::Outlet;
+pub use super::outlet::{Why, Withheld};
 use super::redelivery::Redelivery;
 use super::snapshot::{AlertSnapshot, CoreSnapshot, SetSnapshot};
 
@@ -61,6 +64,8 @@ pub struct Effects {
     pub acks: Vec<AckToken>,
     /// What ran before a change of rules.
     pub replaced: Option<Box<Replaced>>,
+    /// How many of the transitions were let out; the others still may be withheld.
+    passed: usize,
 }
 
 /// What a set starts from. With many rules it takes a while to make, so it is made where no message waits
@@ -117,13 +122,21 @@ pub struct Limits {
     pub evidence: usize,
     /// Whether the time between one process and the next counts.
     pub downtime: Downtime,
+    /// The most alerts a minute that are told one by one; 0: any number. 600 by default.
+    pub rate: u32,
 }
 
 /// The engine is [watched](engine::Config::watched), and keeps half a megabyte of readings of each stream.
 impl Default for Limits {
     fn default() -> Self {
         let engine = engine::Config { watched: true, evidence: 512 << 10, ..engine::Config::default() };
-        Self { decode: decode::Config::default(), engine, evidence: 16, downtime: Downtime::Ignored }
+        Self {
+            decode: decode::Config::default(),
+            engine,
+            evidence: 16,
+            downtime: Downtime::Ignored,
+            rate: 600,
+        }
     }
 }
 
@@ -139,6 +152,7 @@ pub struct Core {
     clock_trusted: bool,
     seed: u64,
     meter: Meter,
+    outlet: Outlet,
 }
 
 /// What the core has taken in since the start.
@@ -225,6 +239,7 @@ impl Core {
     /// A core without rules.
     pub fn new(agent: Arc<str>, limits: Limits) -> Self {
         Self {
+            outlet: Outlet::new(agent.clone(), limits.rate),
             agent,
             limits,
             sets: BTreeMap::new(),
@@ -300,6 +315,7 @@ impl Core {
             Input::Connected(connected) => self.idle.set(connected, now.mono),
             Input::Tick => {}
         }
+        self.let_out(now, &mut effects);
         self.take_changes(&mut effects);
         effects
     }
@@ -315,7 +331,14 @@ impl Core {
         effects
     }
 
+    /// Lets out what is to be told of what came since this was last done.
+    fn let_out(&mut self, now: Now, effects: &mut Effects) {
+        self.outlet.pass(&mut self.sets, effects.passed, now, &mut effects.transitions);
+        effects.passed = effects.transitions.len();
+    }
+
     fn take_changes(&mut self, effects: &mut Effects) {
+        effects.states.extend(self.outlet.take_changes());
         for set in self.sets.values_mut() {
             effects.states.extend(set.take_changes());
         }
@@ -343,6 +366,7 @@ impl Core {
         for set in self.sets.values_mut() {
             set.evaluate(&self.idle, newest, &mut Meter::default(), &mut effects.transitions);
         }
+        self.let_out(newest, &mut effects);
         effects.transitions
     }
 
@@ -352,7 +376,7 @@ impl Core {
             let engine = set.engine.next_deadline().and_then(|idle| self.idle.when(idle));
             [engine, set.book.next_deadline(), set.ceilings.next_deadline()].into_iter().flatten().min()
         };
-        self.sets.values().filter_map(of).min()
+        self.sets.values().filter_map(of).chain(self.outlet.next_deadline()).min()
     }
 
     fn message(&mut self, message: &Message, now: Now, effects: &mut Effects) {
@@ -370,6 +394,7 @@ impl Core {
             self.meter.lap(Stage::Decode);
             set.evaluate(&self.idle, now, &mut self.meter, &mut effects.transitions);
         }
+        self.let_out(now, effects);
         match fate {
             // The node's metrics come whether or not a rule asks for them.
             Fate::Unmatched => self.counts.unmatched += u64::from(*message.source != *NODE_SOURCE),
@@ -400,7 +425,7 @@ impl Core {
     fn next_due(&self, until: Mono, most: usize) -> Option<(Mono, bool)> {
         let all = most > 0 || self.sets.values().any(|set| set.must_go_on(until));
         let dues = self.sets.values().filter_map(|set| set.next_due(&self.idle, until, most));
-        Some((dues.min()?, all))
+        Some((dues.chain(self.outlet.next_deadline()).min()?, all))
     }
 
     /// Runs out what is due in engine and alerts, on the way to `until`; says how many windows were closed
@@ -420,10 +445,14 @@ impl Core {
             set.watch();
             set.limits(now, &mut effects.transitions);
         }
+        // Timers that are due together run out in any order, and who is told first must not be a matter of chance.
+        effects.transitions[effects.passed..].sort_by_key(|told| (told.occurred_at, told.fingerprint));
+        self.let_out(now, effects);
         closed
     }
 
     fn run(&mut self, admitted: Admitted, fresh: Option<Fresh>, now: Now, effects: &mut Effects) {
+        self.outlet.look_again();
         let Admitted { name, origin, revision, hash, plan, basis, change, .. } = admitted;
         if let Some(set) = self.sets.get_mut(&name) {
             let before = set.plan.clone();
@@ -538,6 +567,7 @@ impl Core {
     /// Open windows at a point in time; with `alerts` also every key that alerts know of, which
     /// a journal that goes on from here needs.
     pub fn snapshot(&self, now: Now, alerts: bool) -> Vec<u8> {
+        let outlet = self.outlet.snapshot(alerts, now.mono);
         let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
         let sets = self.sets.iter().map(|(name, set)| SetSnapshot {
             name: name.to_string(),
@@ -549,7 +579,7 @@ impl Core {
             presence: set.engine.snapshot_presence(idle),
             recent: if alerts { set.engine.snapshot_recent() } else { Vec::new() },
         });
-        CoreSnapshot { sets: sets.collect(), at: now.wall.micros() }.to_bytes()
+        CoreSnapshot { sets: sets.collect(), at: now.wall.micros(), outlet }.to_bytes()
     }
 
     /// Puts a snapshot back into the sets that run already. What it holds of rules that changed
@@ -590,7 +620,7 @@ impl Core {
             }
             set.resume_limits(now);
         }
-        result
+        result.and(self.outlet.resume(&snapshot.outlet, &self.sets, now))
     }
 
     /// Puts the committed alert states in force: they are what the transitions that were sent
@@ -598,7 +628,7 @@ impl Core {
     pub fn restore_alerts(&mut self, states: &[(StateKey, Vec<u8>)], now: Now) -> usize {
         let mut unreadable = 0;
         for (name, set) in &mut self.sets {
-            let own = states.iter().filter(|(key, _)| key.ruleset == *name);
+            let own = states.iter().filter(|(key, _)| key.ruleset == *name && !Outlet::keeps(key));
             let decoded: Vec<(Arc<str>, SavedState)> = own
                 .filter_map(|(key, body)| match SavedState::decode(body) {
                     Ok(state) => Some((key.rule.clone(), state)),
@@ -611,7 +641,18 @@ impl Core {
             set.restore(decoded, now);
             set.resume_limits(now);
         }
-        unreadable
+        let own = states.iter().filter(|(key, _)| Outlet::keeps(key));
+        unreadable + self.outlet.restore(own.map(|(key, body)| (key, &**body)), &self.sets, now)
+    }
+
+    /// How many alerts were withheld.
+    pub fn withheld(&self) -> Withheld {
+        self.outlet.figures()
+    }
+
+    /// Why an alert that is up is not told, if it is not.
+    pub fn why_withheld(&self, alert: Fingerprint) -> Option<Why> {
+        self.outlet.why(alert)
     }
 
     /// Every source is connected from here on, and nothing else happens.
@@ -839,6 +880,38 @@ impl Set {
         }
         let companions = self.ceilings.alerts_mut();
         companions.is_some_and(|book| book.resolve(fingerprint, why, now, out))
+    }
+
+    /// The alert side of the rule at a place.
+    pub(super) fn spec(&self, place: usize) -> Option<&AlertSpec> {
+        self.plan.rules.get(place).map(|rule| &rule.alert)
+    }
+
+    /// That of the rule of this id.
+    pub(super) fn spec_named(&self, rule: &str) -> Option<AlertSpec> {
+        self.place_of(rule).and_then(|place| self.spec(place)).cloned()
+    }
+
+    fn place_of(&self, rule: &str) -> Option<usize> {
+        self.plan.rules.iter().position(|known| *known.alert.rule == *rule)
+    }
+
+    /// The labels of every alert of a rule that is up.
+    pub(super) fn up(&self, rule: &str) -> impl Iterator<Item = Labels> {
+        self.place_of(rule).into_iter().flat_map(|place| self.book.up(place))
+    }
+
+    /// Every alert that is up, with its rule; those about the rules' limits aside.
+    pub(super) fn all_up(&self) -> impl Iterator<Item = (Arc<str>, Fingerprint)> {
+        self.book.all_up()
+    }
+
+    /// Tells once more that an alert is up.
+    pub(super) fn retell(&mut self, rule: &str, labels: &Labels, now: Now, out: &mut Vec<Transition>) {
+        let Some(place) = self.place_of(rule) else { return };
+        let from = out.len();
+        self.book.retell(place, labels, now, out);
+        attach(&self.engine, &self.book, self.evidence, &mut out[from..]);
     }
 
     /// Tells the engine which alerts became active or quiet: of the others it gives only what raises them.

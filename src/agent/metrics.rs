@@ -70,6 +70,18 @@ impl Status {
             "messages not read, as by their topic no rule could care",
             self.core.skipped,
         );
+        let withheld = &self.core.withheld;
+        out.plain("weir_alerts_withheld", "alerts that are up and not told", withheld.now);
+        for (why, count) in
+            [("inhibited", withheld.inhibited), ("storm", withheld.storm), ("rate", withheld.rate)]
+        {
+            out.add(
+                "weir_alerts_withheld_total",
+                "alerts that were not told when they fired",
+                &[("reason", why)],
+                count,
+            );
+        }
         for source in &self.sources {
             out.add(
                 "weir_source_connected",

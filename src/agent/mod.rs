@@ -14,6 +14,7 @@ mod evidence;
 mod local;
 pub mod meter;
 pub mod metrics;
+mod outlet;
 pub mod profile;
 mod redelivery;
 mod rules;
@@ -216,7 +217,13 @@ fn limits(config: &AgentConfig) -> self::core::Limits {
     let kept = if evidence.readings == 0 { 0 } else { evidence.max_bytes };
     let nanos: Option<fn() -> u64> = Some(clock::nanos);
     let engine = engine::Config { nanos, evidence: kept, spread: AT_ONCE, ..limits.engine };
-    self::core::Limits { engine, evidence: evidence.readings, downtime: config.rules.downtime, ..limits }
+    self::core::Limits {
+        engine,
+        evidence: evidence.readings,
+        downtime: config.rules.downtime,
+        rate: config.alerts.max_per_minute,
+        ..limits
+    }
 }
 
 /// Everything that gives messages.

@@ -18,6 +18,9 @@ pub(super) struct CoreSnapshot {
     /// When it was made, by the calendar of the process that made it, µs; 0 where it does not say.
     #[prost(int64, tag = "2")]
     pub(super) at: i64,
+    /// What is withheld, and how much may be told at once.
+    #[prost(bytes = "vec", tag = "3")]
+    pub(super) outlet: Vec<u8>,
 }
 
 /// A snapshot of one rule set.

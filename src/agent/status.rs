@@ -10,7 +10,7 @@ use crate::model::time::Mono;
 use crate::spool::{self, Spool};
 use crate::wire::record::{Members, TransitionRecord};
 
-use super::core::{Core, Set};
+use super::core::{Core, Set, Withheld};
 
 /// Everything about a running agent, at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,6 +84,9 @@ pub struct CoreStatus {
     pub rules: Vec<RuleStatus>,
     /// Alerts that are pending or up.
     pub alerts: Vec<AlertStatus>,
+    /// How many alerts were withheld.
+    #[serde(default)]
+    pub withheld: Withheld,
     /// The outbox.
     pub spool: spool::Stats,
 }
@@ -216,6 +219,9 @@ impl RunningRules {
 pub struct AlertStatus {
     /// `pending`, `firing`, `keeping` or `flapping`.
     pub phase: String,
+    /// Why nobody was told of it, where that is so: `inhibited`, `storm`, `rate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<String>,
     /// 16 hex digits.
     pub fingerprint: String,
     /// Its identity.
@@ -276,12 +282,13 @@ pub(super) fn of(core: &Core, spool: &Spool, now: Mono, detail: Detail) -> CoreS
         skipped: counts.skipped,
         clock_trusted: core.is_clock_trusted(),
         spool: spool.stats(),
+        withheld: core.withheld(),
         ..CoreStatus::default()
     };
     for (name, set) in core.sets() {
         let idle = core.idle(now);
         if detail == Detail::Alerts {
-            status.alerts.extend(alerts(set));
+            status.alerts.extend(alerts(core, set));
             continue;
         }
         let known = status.rules.len();
@@ -313,13 +320,14 @@ pub(super) fn of(core: &Core, spool: &Spool, now: Mono, detail: Detail) -> CoreS
         if detail == Detail::Sets {
             continue;
         }
-        status.alerts.extend(alerts(set));
+        status.alerts.extend(alerts(core, set));
     }
     status
 }
 
-fn alerts(set: &Set) -> impl Iterator<Item = AlertStatus> {
+fn alerts(core: &Core, set: &Set) -> impl Iterator<Item = AlertStatus> {
     set.active().into_iter().map(|alert| AlertStatus {
+        withheld: core.why_withheld(alert.fingerprint).map(|why| why.name().to_owned()),
         phase: alert.phase.to_owned(),
         fingerprint: alert.fingerprint.to_string(),
         labels: alert.labels.iter().map(|(k, v)| (k.to_string(), Json::from(&**v))).collect(),

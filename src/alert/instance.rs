@@ -133,6 +133,15 @@ impl Instance {
         self.phase == other.phase && of(&self.course).or(plain) == of(&other.course).or(plain)
     }
 
+    /// What it is told as, while it is up.
+    pub(super) fn told_as(&self) -> State {
+        match &self.course {
+            Some(course) if course.is_flapping() => State::Up(Reason::Flapping),
+            Some(course) if course.silent.is_some() => State::Up(Reason::NoData),
+            _ => State::Firing,
+        }
+    }
+
     /// The level at which it is told.
     pub(super) fn level(&self) -> u8 {
         self.course.as_ref().map_or(0, |course| course.level)

@@ -50,6 +50,41 @@ impl Book {
         id.and_then(|id| self.instances.get(id)).is_some_and(|instance| instance.phase.is_up())
     }
 
+    /// The labels of every alert of a rule that is up.
+    pub fn up(&self, rule: usize) -> impl Iterator<Item = Labels> {
+        let ids = self.rooms.get(&rule).into_iter().flat_map(|room| &room.ids);
+        let up = ids.filter_map(|id| self.instances.get(*id)).filter(|instance| instance.phase.is_up());
+        up.filter_map(move |instance| Some(labels(&self.agent, self.specs.get(rule)?, &instance.key)))
+    }
+
+    /// Every alert that is up, with its rule.
+    pub fn all_up(&self) -> impl Iterator<Item = (Arc<str>, Fingerprint)> {
+        let up =
+            self.instances.iter().map(|(_, instance)| instance).filter(|instance| instance.phase.is_up());
+        up.map(|instance| {
+            let spec = &self.specs[instance.rule()];
+            ((&spec.rule).into(), Fingerprint::of(&labels(&self.agent, spec, &instance.key)))
+        })
+    }
+
+    /// Tells once more that an alert is up, as it stands now. `labels` are its own.
+    pub fn retell(&mut self, rule: usize, labels: &Labels, now: Now, out: &mut Vec<Transition>) {
+        self.told.clear();
+        let Some(spec) = self.specs.get(rule).cloned() else { return };
+        let text = |name: &Arc<str>| labels.get(name).map_or(Value::Null, |text| Value::Str(text.clone()));
+        let key: Vec<Value> = spec.key.iter().map(text).collect();
+        let Some(instance) = self.instances.find(rule, &key).and_then(|id| self.instances.get(id)) else {
+            return;
+        };
+        if !instance.phase.is_up() {
+            return;
+        }
+        let at = instance.stream_time(now.mono);
+        let step = Step { state: instance.told_as(), at, since: instance.since(), level: instance.level() };
+        out.push(self.transition(&spec, instance, step, now));
+        self.told.push((rule, instance.key.clone()));
+    }
+
     /// What each rule's alerts did, in the order of the plan.
     pub fn counts(&self) -> Vec<Counts> {
         (0..self.specs.len()).map(|rule| self.counts.get(&rule).copied().unwrap_or_default()).collect()
@@ -122,6 +157,7 @@ impl Book {
             occurred_at: step.at,
             recorded_at: now.wall,
             evidence: None,
+            place: instance.rule(),
         }
     }
 }

@@ -96,6 +96,13 @@ fn render(status: &AgentStatus, before: &AgentStatus) -> String {
         core.spool.newest,
         core.spool.evicted
     ));
+    let withheld = &core.withheld;
+    if withheld.inhibited + withheld.storm + withheld.rate > 0 {
+        text.push_str(&format!(
+            "told  {} alerts are withheld; {} were inhibited, {} beyond their rule's bound, {} beyond the agent's\n",
+            withheld.now, withheld.inhibited, withheld.storm, withheld.rate
+        ));
+    }
     text.push_str(&sources(&status.sources));
     text.push_str(&rulesets(core));
     text.push_str(&streams(core, &before.core));

@@ -96,6 +96,11 @@ pub struct AlertShape {
 }
 
 impl AlertShape {
+    /// Whether its alerts have states, and are no occurrences.
+    pub const fn is_state(&self) -> bool {
+        matches!(self.kind, RuleKind::State { .. })
+    }
+
     /// The severity of the level at a place; the rule's own where it has no levels.
     pub fn severity_at(&self, level: u8) -> &Arc<str> {
         self.life.levels.get(usize::from(level)).unwrap_or(&self.severity)
@@ -113,15 +118,37 @@ pub struct Life {
     pub active: Option<Arc<Schedule>>,
     /// The severities of the levels, in ascending order; empty where the rule has none.
     pub levels: Box<[Arc<str>]>,
+    /// How many of its alerts are told one by one at a time.
+    pub max_instances: u32,
+    /// The alerts that explain one of this rule.
+    pub inhibited_by: Box<[Inhibitor]>,
+}
+
+/// Alerts of another rule, while which one of this rule is not told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inhibitor {
+    /// The other rule, of the same set.
+    pub rule: Arc<str>,
+    /// The labels in which both must agree; `None`: in all that both have of their own.
+    pub on: Option<Box<[Arc<str>]>>,
 }
 
 impl Default for Life {
     fn default() -> Self {
-        Self { times: 1, flapping: Some(Flapping::default()), active: None, levels: Box::default() }
+        Self {
+            times: 1,
+            flapping: Some(Flapping::default()),
+            active: None,
+            levels: Box::default(),
+            max_instances: Self::MAX_INSTANCES,
+            inhibited_by: Box::default(),
+        }
     }
 }
 
 impl Life {
+    /// How many alerts of a rule are told one by one, where it does not say.
+    pub const MAX_INSTANCES: u32 = 1_000;
     /// The most levels that a rule may have.
     pub const MOST_LEVELS: usize = 8;
 

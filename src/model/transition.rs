@@ -36,6 +36,8 @@ pub struct Transition {
     pub recorded_at: Timestamp,
     /// The last readings of its key; `None` where there are none to show.
     pub evidence: Option<Evidence>,
+    /// The place of its rule in the plan that made it; of no worth beyond that.
+    pub place: usize,
 }
 
 /// The last readings of an alert's key, with the columns that its rule uses.

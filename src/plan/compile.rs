@@ -9,8 +9,9 @@ use super::basis::{Basis, Places, Running};
 use super::cadence;
 use super::catalog::Catalog;
 use super::declare::declare;
-use super::definition::{RuleDef, RuleSetDef, TableBody, TableDef};
+use super::definition::{InhibitorDef, RuleDef, RuleSetDef, TableBody, TableDef};
 use super::ids::Ids;
+use super::inhibition;
 use super::life;
 use super::logical::RulePlan;
 use super::mould::{self, Known, Moulds};
@@ -93,6 +94,8 @@ struct Compiler<'a> {
     moulds: Moulds,
     /// What became of each rule, where anybody asks.
     outcomes: Option<Vec<Outcome>>,
+    /// The rules whose alerts others explain, by id and in the order of the set.
+    inhibited: Vec<(String, Vec<InhibitorDef>)>,
 }
 
 impl<'a> Compiler<'a> {
@@ -105,6 +108,7 @@ impl<'a> Compiler<'a> {
             shapes: Shapes::default(),
             moulds: Moulds::default(),
             outcomes: None,
+            inhibited: Vec::new(),
         }
     }
 }
@@ -129,6 +133,9 @@ impl Compiler<'_> {
             texts.each_rule(|rule| {
                 from_file |= rule.sql.is_from_file();
                 let again = !ids.insert(rule.id.as_str());
+                if !rule.inhibited_by.is_empty() {
+                    self.inhibited.push((rule.id.as_str().to_owned(), rule.inhibited_by.clone()));
+                }
                 let hash = hashes.next().unwrap_or_default();
                 let kept = !again && places.keep(rule.id.as_str(), hash);
                 let plan = if kept { None } else { self.rule(rule, hash, again) };
@@ -150,6 +157,11 @@ impl Compiler<'_> {
         }
         let streams = self.catalog.declarations();
         let (rules, touched) = places.into_rules()?;
+        let wrong = inhibition::check(&self.inhibited, &rules);
+        if !wrong.is_empty() {
+            found.extend(wrong);
+            return Some(Compiled::refused(if from_file { sorted(found) } else { found }, outcomes));
+        }
         if before.is_some() && streams.is_none() {
             return None;
         }

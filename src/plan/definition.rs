@@ -112,6 +112,19 @@ pub struct RuleDef {
     pub flapping: Option<FlappingDef>,
     /// When the rule is in force; empty: always.
     pub active: Vec<ActiveDef>,
+    /// How many of its alerts are told one by one.
+    pub max_instances: Option<Text>,
+    /// The alerts that explain its own.
+    pub inhibited_by: Vec<InhibitorDef>,
+}
+
+/// A member of `inhibited_by` as written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InhibitorDef {
+    /// The other rule.
+    pub rule: Text,
+    /// The labels that must be the same.
+    pub on: Option<Vec<Text>>,
 }
 
 /// A level as written.
@@ -252,6 +265,8 @@ impl RuleDef {
             times: None,
             flapping: None,
             active: Vec::new(),
+            max_instances: None,
+            inhibited_by: Vec::new(),
         }
     }
 
@@ -304,6 +319,12 @@ impl RuleDef {
                 }
             }),
             active: read.active.into_iter().map(active).collect(),
+            max_instances: read.max_instances.map(text),
+            inhibited_by: read
+                .inhibited_by
+                .into_iter()
+                .map(|by| InhibitorDef { rule: text(by.rule), on: by.on.map(texts) })
+                .collect(),
         })
     }
 
@@ -332,7 +353,13 @@ impl RuleDef {
             dates: texts(&part.dates).into_iter().map(Into::into).collect(),
             zone: part.zone.as_ref().map(|zone| own(zone).into_owned().into()),
         };
+        let inhibitor = |by: &InhibitorDef| Inhibited {
+            on: by.on.as_ref().map(|on| texts(on).into_iter().map(Into::into).collect()),
+            rule: own(&by.rule).into_owned().into(),
+        };
         let body = Body {
+            inhibited_by: self.inhibited_by.iter().map(inhibitor).collect(),
+            max_instances: text(&self.max_instances),
             active: self.active.iter().map(active).collect(),
             flapping: self.flapping.as_ref().map(|flapping| match flapping {
                 FlappingDef::Word(word) => Often::Word(own(word)),
@@ -381,6 +408,8 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     forget: Option<&'a str>,
     id: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    inhibited_by: Vec<Inhibited<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     keep_firing_for: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -389,6 +418,8 @@ struct Body<'a> {
     labels: BTreeMap<&'a str, &'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     levels: Vec<Level<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_instances: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     no_data: Option<Silence<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -441,6 +472,16 @@ struct Active<'a> {
     zone: Option<Cow<'a, str>>,
 }
 
+/// A member of `inhibited_by` of a body.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Inhibited<'a> {
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "there")]
+    on: Option<Vec<Cow<'a, str>>>,
+    #[serde(borrow)]
+    rule: Cow<'a, str>,
+}
+
 /// `no_data` of a body.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -469,6 +510,8 @@ struct Read<'a> {
     forget: Option<Cow<'a, str>>,
     #[serde(borrow)]
     id: Cow<'a, str>,
+    #[serde(borrow, default)]
+    inhibited_by: Vec<Inhibited<'a>>,
     #[serde(borrow, default, deserialize_with = "there")]
     keep_firing_for: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "there")]
@@ -477,6 +520,8 @@ struct Read<'a> {
     labels: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
     #[serde(borrow, default)]
     levels: Vec<Level<'a>>,
+    #[serde(borrow, default, deserialize_with = "there")]
+    max_instances: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "there")]
     no_data: Option<Silence<'a>>,
     #[serde(borrow, default, deserialize_with = "there")]

@@ -12,8 +12,8 @@ use crate::model::ruleset::{Item, ItemKind};
 use super::Limits;
 use super::block::{self, Member, Part};
 use super::definition::{
-    ActiveDef, FlappingDef, LevelDef, NoDataDef, RowDef, RowsDef, RuleDef, RuleSetDef, StreamDef, TableBody,
-    TableDef,
+    ActiveDef, FlappingDef, InhibitorDef, LevelDef, NoDataDef, RowDef, RowsDef, RuleDef, RuleSetDef,
+    StreamDef, TableBody, TableDef,
 };
 use super::parse::created_name;
 use super::report::Problem;
@@ -41,14 +41,17 @@ const RULE_FIELDS: &[&str] = &[
     "times",
     "flapping",
     "active",
+    "max_instances",
+    "inhibited_by",
 ];
 const NO_DATA_FIELDS: &[&str] = &["after", "do"];
 const LEVEL_FIELDS: &[&str] = &["severity", "when", "clear"];
 const FLAPPING_FIELDS: &[&str] = &["changes", "within"];
+const INHIBITOR_FIELDS: &[&str] = &["rule", "on"];
 const ACTIVE_FIELDS: &[&str] = &["days", "hours", "dates", "zone"];
 /// Fields that the language has and this version does not: to pass over one would change what a
 /// rule means.
-const LATER_FIELDS: &[&str] = &["inhibited_by", "shadow"];
+const LATER_FIELDS: &[&str] = &["shadow"];
 
 /// Reads a rule file.
 ///
@@ -457,6 +460,8 @@ impl Reader {
                 "times" => found.times = self.text(&item, name, value),
                 "flapping" => found.flapping = self.flapping(&item, value),
                 "active" => found.active = self.active(&item, value),
+                "max_instances" => found.max_instances = self.text(&item, name, value),
+                "inhibited_by" => found.inhibited_by = self.inhibitors(&item, value),
                 _ => self.unknown(&item, key, RULE_FIELDS),
             }
         }
@@ -582,6 +587,43 @@ impl Reader {
             }
         }
         Some(found)
+    }
+
+    fn inhibitors(&mut self, item: &str, node: &Node) -> Vec<InhibitorDef> {
+        match &node.value {
+            Value::List(list) => list.iter().filter_map(|node| self.inhibitor(item, node)).collect(),
+            _ => self.inhibitor(item, node).into_iter().collect(),
+        }
+    }
+
+    /// A rule's id, or a mapping with it.
+    fn inhibitor(&mut self, item: &str, node: &Node) -> Option<InhibitorDef> {
+        let Value::Map(members) = &node.value else {
+            if node.text().is_none() {
+                self.wrong(
+                    item,
+                    "inhibited_by",
+                    node,
+                    "a rule, or a list of rules or of `{rule: gateway-down, on: [site]}`",
+                );
+                return None;
+            }
+            return Some(InhibitorDef { rule: self.text(item, "inhibited_by", node)?, on: None });
+        };
+        let (mut rule, mut on) = (None, None);
+        for (key, value) in members {
+            match key.text().unwrap_or("") {
+                "rule" => rule = self.text(item, "inhibited_by.rule", value),
+                "on" => on = Some(self.texts(item, "inhibited_by.on", value)),
+                _ => self.unknown(item, key, INHIBITOR_FIELDS),
+            }
+        }
+        if !members.iter().any(|(key, _)| key.text() == Some("rule")) {
+            let place = members.first().map_or(node.place(), |(key, _)| key.place());
+            let problem = Problem::new("missing-field", place, "`inhibited_by` has no `rule`");
+            self.error(item, "inhibited_by", problem.hint("write `{rule: gateway-down, on: [site]}`"));
+        }
+        Some(InhibitorDef { rule: rule?, on })
     }
 
     /// A text, or a list of them.

@@ -6,17 +6,19 @@ use std::sync::Arc;
 use jiff::civil::Date;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
-use crate::model::alerting::Life;
+use crate::model::alerting::{Inhibitor, Life};
 use crate::model::diagnostic::Place;
 use crate::model::schedule::{Flapping, Part, Schedule};
 use crate::model::time::parse_span;
 
-use super::definition::{ActiveDef, FlappingDef, RuleDef};
+use super::definition::{ActiveDef, FlappingDef, InhibitorDef, RuleDef};
 use super::report::{Problem, Report};
 use super::text::Text;
 
 /// The most observations that may be asked for in a row.
 const MOST_TIMES: u16 = 1_000;
+/// As many keys as a rule may have.
+const MOST_INSTANCES: u32 = 10_000;
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// Checks what needs no stream.
@@ -24,7 +26,10 @@ pub(super) fn read(def: &RuleDef, report: &mut Report) -> Life {
     let levels = levels(def, report);
     if !def.is_state() {
         let flapping = def.flapping.as_ref().and_then(FlappingDef::text);
-        for (field, text) in [("times", def.times.as_ref()), ("flapping", flapping)] {
+        let max_instances = def.max_instances.as_ref();
+        for (field, text) in
+            [("times", def.times.as_ref()), ("flapping", flapping), ("max_instances", max_instances)]
+        {
             if let Some(text) = text {
                 let problem = whole("field-without-when", format!("`{field}` is for rules with `when`"));
                 report.error_at_start(field, text, problem.hint("add `when`, or leave it out"));
@@ -38,7 +43,18 @@ pub(super) fn read(def: &RuleDef, report: &mut Report) -> Life {
     };
     let parts: Vec<Part> = def.active.iter().filter_map(|part| active(part, report)).flatten().collect();
     let active = (!parts.is_empty()).then(|| Arc::new(Schedule { parts }));
-    Life { times: times.unwrap_or(1), flapping: flapping.filter(|_| def.is_state()), active, levels }
+    Life {
+        times: times.unwrap_or(1),
+        flapping: flapping.filter(|_| def.is_state()),
+        active,
+        levels,
+        max_instances: def
+            .max_instances
+            .as_ref()
+            .and_then(|text| instances(text, report))
+            .unwrap_or(Life::MAX_INSTANCES),
+        inhibited_by: def.inhibited_by.iter().map(inhibitor).collect(),
+    }
 }
 
 fn whole(code: &'static str, message: impl Into<String>) -> Problem {
@@ -71,6 +87,21 @@ fn levels(def: &RuleDef, report: &mut Report) -> Box<[Arc<str>]> {
     }
     found.truncate(Life::MOST_LEVELS);
     found.into()
+}
+
+fn instances(text: &Text, report: &mut Report) -> Option<u32> {
+    let found = text.as_str().trim().parse().ok().filter(|most| (1..=MOST_INSTANCES).contains(most));
+    if found.is_none() {
+        let message = format!("`{}` is no number of alerts", text.as_str());
+        let hint = format!("write a number from 1 to {MOST_INSTANCES}");
+        report.error_at_start("max_instances", text, whole("bad-value", message).hint(hint));
+    }
+    found
+}
+
+fn inhibitor(written: &InhibitorDef) -> Inhibitor {
+    let name = |text: &Text| -> Arc<str> { text.as_str().trim().into() };
+    Inhibitor { rule: name(&written.rule), on: written.on.as_ref().map(|on| on.iter().map(name).collect()) }
 }
 
 fn times(text: &Text, report: &mut Report) -> Option<u16> {

@@ -19,6 +19,7 @@ pub mod explain;
 pub mod file;
 pub mod function;
 mod ids;
+mod inhibition;
 mod key;
 mod life;
 pub mod logical;

@@ -26,8 +26,12 @@ pub(super) struct Skeleton {
 
 /// The skeleton of a rule; `None` where one cannot be told for sure.
 pub(super) fn of(def: &RuleDef) -> Option<Skeleton> {
-    let rare =
-        def.times.is_some() || def.flapping.is_some() || !def.levels.is_empty() || !def.active.is_empty();
+    let rare = def.times.is_some()
+        || def.flapping.is_some()
+        || !def.levels.is_empty()
+        || !def.active.is_empty()
+        || def.max_instances.is_some()
+        || !def.inhibited_by.is_empty();
     if rare {
         return None;
     }

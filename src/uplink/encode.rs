@@ -97,6 +97,7 @@ mod tests {
             occurred_at: Timestamp::default(),
             recorded_at: Timestamp::default(),
             evidence: None,
+            place: 0,
         }
     }
 

@@ -165,6 +165,7 @@ mod tests {
                 starts_at: Timestamp::from_micros(1),
                 occurred_at: Timestamp::from_micros(2),
                 recorded_at: Timestamp::from_micros(3),
+                place: 0,
                 evidence: Some(Evidence {
                     columns: vec!["t".into(), "state".into()],
                     readings: vec![Reading {

@@ -10,6 +10,7 @@ use crate::agent::casefile::admit;
 use crate::model::label::Fingerprint;
 use crate::model::message::Message;
 use crate::model::transition::State;
+use crate::model::value::Value as Cell;
 
 const STREAMS: &str = "
 streams:
@@ -440,6 +441,174 @@ proptest! {
         }
         prop_assert_eq!(up.into_keys().collect::<BTreeSet<_>>(), active);
     }
+}
+
+/// Rules of which some explain others, and which may tell few alerts at a time.
+fn bounded_rules() -> impl Strategy<Value = String> {
+    let kind = prop::sample::select(vec![0_usize, 1, 2, 3, 6, 8, 9, 10, 15]);
+    let kinds = prop::collection::btree_map(kind, (0..3_i64, 0..80_usize, 0..4_usize, 0..3_usize), 1..6);
+    kinds.prop_map(|kinds| {
+        let ids: Vec<usize> = kinds.keys().copied().collect();
+        let rules = kinds.into_iter().map(|(kind, (at, timers, most, by))| {
+            let mut text = rule(kind, at, timers);
+            if most > 0 && kind != 9 {
+                text.push_str(&format!("    max_instances: {most}\n"));
+            }
+            // Only what stands before it, so that there is no cycle.
+            if let Some(by) = ids.get(by).filter(|by| **by < kind && **by != 9) {
+                text.push_str(&format!("    inhibited_by: r{by}\n"));
+            }
+            text
+        });
+        rules.fold(STREAMS.to_owned(), |text, rule| text + &rule)
+    })
+}
+
+/// The same where nothing is withheld.
+fn unbounded(rules: &str) -> String {
+    let keep = |line: &&str| !line.contains("max_instances") && !line.contains("inhibited_by");
+    rules.lines().filter(keep).map(|line| format!("{line}\n")).collect()
+}
+
+/// The transitions, and the alerts that are up then, withheld or not.
+fn told(rules: &str, steps: &[Step], rate: u32, restarts: bool) -> (Vec<Transition>, BTreeSet<Fingerprint>) {
+    let begin = |rules: &str| {
+        let mut core = Core::new("edge".into(), Limits { rate, ..Limits::default() });
+        core.apply(Input::Run(Box::new(admit("set", rules).unwrap())), at(0));
+        core
+    };
+    let (mut core, mut told) = (begin(rules), Vec::new());
+    let (mut now, mut text) = (10, rules.to_owned());
+    let mut states: BTreeMap<StateKey, Vec<u8>> = BTreeMap::new();
+    for (n, step) in steps.iter().enumerate() {
+        let again = matches!(step, Step::Restart);
+        if again || restarts {
+            let snapshot = core.snapshot(at(now), true);
+            core = begin(&text);
+            core.restore(&snapshot, at(now)).unwrap();
+            // And what is committed says the same.
+            if n % 2 == 0 {
+                let states: Vec<_> = states.clone().into_iter().collect();
+                assert_eq!(core.restore_alerts(&states, at(now)), 0);
+            }
+        }
+        if again {
+            continue;
+        }
+        let effects = core.apply(input_of(&core, step, &mut now, &mut text), at(now));
+        told.extend(effects.transitions.into_iter().map(|t| Transition { evidence: None, place: 0, ..t }));
+        for change in effects.states {
+            match change.body {
+                Some(body) => drop(states.insert(change.key, body)),
+                None => drop(states.remove(&change.key)),
+            }
+        }
+    }
+    let active = core.sets().flat_map(|(_, set)| set.active());
+    let up = active.filter(|alert| alert.phase != "pending").map(|alert| alert.fingerprint).collect();
+    (told, up)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// What is told, and what summaries account for, is what there was; whatever restarts.
+    #[test]
+    fn what_is_withheld_is_accounted_for(
+        rules in bounded_rules(),
+        steps in prop::collection::vec(step().prop_filter("rules stay", |step| !matches!(step, Step::Rules(_) | Step::Resolve(_))), 1..80),
+        rate in 0..4_u32,
+    ) {
+        let (some, up) = told(&rules, &steps, rate, false);
+        prop_assert_eq!(&(some.clone(), up.clone()), &told(&rules, &steps, rate, true));
+        let (all, truly_up) = told(&unbounded(&rules), &steps, 0, false);
+        prop_assert_eq!(&up, &truly_up, "the states are right, told or not");
+        // What happened, by alert and start.
+        let key = |t: &Transition| (t.fingerprint, t.starts_at);
+        let began: BTreeSet<_> = all.iter().filter(|t| t.state.name() == "firing").map(key).collect();
+        let ended: BTreeSet<_> = all.iter().filter(|t| t.state.name() == "resolved").map(key).collect();
+        let mut open = BTreeSet::new();
+        for t in some.iter().filter(|t| !t.rule.contains('/') && t.state != State::Occurred) {
+            prop_assert!(began.contains(&key(t)), "told of what was: {:?}", t);
+            if t.state.name() == "firing" {
+                open.insert(key(t));
+            } else {
+                prop_assert!(open.remove(&key(t)), "an end of what was told: {:?}", t);
+                prop_assert!(ended.contains(&key(t)));
+            }
+        }
+        for (still, _) in &open {
+            prop_assert!(truly_up.contains(still), "what was told to begin is told to end");
+        }
+        // Storms that are over account for all that they withheld.
+        for t in some.iter().filter(|t| t.rule.ends_with("/storm") && t.state.name() == "resolved") {
+            let figure = |name: &str| t.values.iter().find(|(known, _)| **known == *name).map(|(_, v)| v.clone());
+            let (Some(Cell::Int(withheld)), Some(Cell::Int(ended)), Some(Cell::Int(told))) =
+                (figure("withheld"), figure("ended"), figure("told")) else { panic!("{t:?}") };
+            prop_assert_eq!(withheld, ended + told);
+            prop_assert!(withheld > 0);
+        }
+        // Nothing is kept back where nothing asks for it.
+        if rate == 0 && rules == unbounded(&rules) {
+            prop_assert_eq!(some, all);
+        }
+    }
+}
+
+#[test]
+fn beyond_the_agents_rate_a_summary_stands_for_the_rest() {
+    let rules = "
+streams:
+  - CREATE STREAM a (v FLOAT) WITH (DATASOURCE='a/{device}', KEY='device')
+rules:
+  - {id: hot, sql: SELECT v FROM a, when: v > 5}
+";
+    let mut core = Core::new("edge".into(), Limits { rate: 2, ..Limits::default() });
+    core.apply(Input::Run(Box::new(admit("set", rules).unwrap())), at(0));
+    let message = |device: usize, v: usize| Message {
+        source: "test".into(),
+        topic: format!("a/d{device}").into(),
+        payload: format!(r#"{{"v":{v}}}"#).into(),
+        received: at(10).wall,
+        retained: false,
+        dup: false,
+        qos: 0,
+        properties: Box::default(),
+        ack: None,
+    };
+    let shown = |effects: Effects| {
+        let one = |t: &Transition| {
+            let device = t.labels.get("device").map_or("", |device| device);
+            let summary = t.annotations.get("summary").map_or("", |text| text);
+            format!("{} {} {device}{summary}", t.rule, t.state)
+        };
+        effects.transitions.iter().map(one).collect::<Vec<_>>()
+    };
+    let messages = Input::Messages((0..5).map(|device| message(device, 9)).collect());
+    assert_eq!(
+        shown(core.apply(messages, at(10))),
+        [
+            "hot firing d0",
+            "hot firing d1",
+            "weir/storm firing 1 alerts are withheld, as no more than 2 a minute are told (2 up besides)",
+        ]
+    );
+    assert_eq!((core.withheld().now, core.withheld().rate), (3, 3));
+    assert_eq!(
+        shown(core.apply(Input::Messages(vec![message(3, 1), message(0, 1)]), at(11))),
+        ["hot resolved (recovered) d0"]
+    );
+    // Of those that began together any may be the first.
+    let mut later = shown(core.apply(Input::Tick, at(100)));
+    later.sort();
+    assert_eq!(later[0], "hot firing d2");
+    assert_eq!(later[1], "hot firing d4");
+    assert_eq!(
+        later[2],
+        "weir/storm resolved (recovered) 3 alerts were withheld: 1 ended meanwhile, 2 were told later"
+    );
+    assert_eq!(later.len(), 3);
+    assert_eq!(core.withheld().now, 0);
 }
 
 /// What is told at the first tick after `down` seconds between two processes: rule, state and second.

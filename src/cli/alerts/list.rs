@@ -34,7 +34,7 @@ pub(super) struct Filter {
     /// Only those of this rule set
     #[arg(long, value_name = "NAME")]
     ruleset: Option<String>,
-    /// Only those in this state: `pending`, `firing`, `keeping`, `flapping`; in the history `firing`, `resolved`,
+    /// Only those in this state: `pending`, `firing`, `keeping`, `flapping`, `inhibited`, `withheld`; in the history `firing`, `resolved`,
     /// `occurred`
     #[arg(long)]
     state: Option<String>,
@@ -122,8 +122,10 @@ impl List {
     fn found(&self) -> Result<Standing> {
         let mut found = standing(&self.agent)?;
         found.alerts.retain(|alert| {
-            self.filter
-                .takes(&alert.phase, &alert.severity, |name| alert.labels.get(name).and_then(Json::as_str))
+            // A withheld alert is firing as well.
+            let shown = state(alert);
+            let state = if self.filter.state.as_ref() == Some(&shown) { &*shown } else { &*alert.phase };
+            self.filter.takes(state, &alert.severity, |name| alert.labels.get(name).and_then(Json::as_str))
         });
         found.alerts.sort_by(|a, b| {
             let key = |alert: &AlertStatus| (alert.phase == "pending", rank(&alert.severity));
@@ -141,7 +143,7 @@ impl List {
             let label = |name: &str| alert.labels.get(name).and_then(Json::as_str).unwrap_or("");
             let labels = alert.labels.iter().map(|(name, value)| (&**name, value.as_str().unwrap_or("")));
             let cells = vec![
-                alert.phase.clone(),
+                state(alert),
                 clean(&alert.severity),
                 label("alertname").to_owned(),
                 own_labels(labels),
@@ -158,10 +160,23 @@ impl List {
     }
 }
 
+/// Its phase; or that nobody was told of it.
+fn state(alert: &AlertStatus) -> String {
+    match alert.withheld.as_deref() {
+        None => alert.phase.clone(),
+        Some("inhibited") => "inhibited".to_owned(),
+        Some(_) => "withheld".to_owned(),
+    }
+}
+
 /// `gw-7 at 14:03:07: 2 firing, 1 pending; the hub has all`.
 fn head(found: &Standing, screen: Screen) -> String {
     let count = |phases: &[&str]| found.alerts.iter().filter(|a| phases.contains(&&*a.phase)).count();
     let mut counts = vec![format!("{} up", count(&["firing", "keeping", "flapping"]))];
+    match found.alerts.iter().filter(|alert| alert.withheld.is_some()).count() {
+        0 => {}
+        n => counts.push(format!("{n} of them withheld")),
+    }
     match count(&["pending"]) {
         0 => {}
         n => counts.push(format!("{n} pending")),
