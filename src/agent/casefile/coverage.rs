@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::alert::Active;
 use crate::model::absence::OnSilence;
-use crate::model::alerting::{AlertSpec, RuleKind};
+use crate::model::alerting::{AlertSpec, Life, RuleKind};
 use crate::model::label::Fingerprint;
 use crate::model::schedule::Flapping;
 use crate::model::time::format_span;
@@ -51,6 +51,10 @@ pub fn goals(spec: &AlertSpec) -> Vec<Goal> {
             if let Some(flapping) = spec.life.flapping.filter(|flapping| *flapping != Flapping::default()) {
                 let within = format_span(flapping.within);
                 goal("flapping", format!("let it fire {} times within {within}", flapping.changes));
+            }
+            if spec.life.max_instances != Life::MAX_INSTANCES {
+                let most = spec.life.max_instances;
+                goal("storm", format!("let more than {most} of its alerts be firing at a time"));
             }
             if spec.life.active.is_some() {
                 goal("inactive", "let it be firing when `active` ends".to_owned());

@@ -6,7 +6,7 @@ mod list;
 mod plot;
 mod screen;
 mod show;
-mod thresholds;
+pub(super) mod thresholds;
 
 use std::process::ExitCode;
 use std::time::Duration;

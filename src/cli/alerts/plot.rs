@@ -70,7 +70,8 @@ mod tests {
 
     #[test]
     fn readings_stand_at_their_times_and_limits_are_lines() {
-        let limit = Threshold { column: "t".to_owned(), at: 60.0, of: "when".to_owned() };
+        let limit =
+            Threshold { column: "t".to_owned(), output: "t".to_owned(), at: 60.0, of: "when".to_owned() };
         let points: Vec<(f64, f64)> =
             [58.0, 58.5, 59.0, 61.0, 62.0].into_iter().zip(0..).map(|(y, x)| (f64::from(x), y)).collect();
         let told = plot(&points, &[&limit], 40, false);

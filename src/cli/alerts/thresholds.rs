@@ -10,13 +10,15 @@ use crate::plan::{self, Limits, RuleSetDef};
 
 /// A number that a column of a stream is compared with.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Threshold {
-    /// The column, as its stream calls it.
-    pub(super) column: String,
+pub(in crate::cli) struct Threshold {
+    /// The column of the stream that it is; empty where it is made of several readings.
+    pub(in crate::cli) column: String,
+    /// The output column.
+    pub(in crate::cli) output: String,
     /// The number.
-    pub(super) at: f64,
+    pub(in crate::cli) at: f64,
     /// Which condition says so: `when`, `clear`, or the severity of a level.
-    pub(super) of: String,
+    pub(in crate::cli) of: String,
 }
 
 /// Those of a rule that the agent runs; none where it cannot be told.
@@ -30,7 +32,7 @@ pub(super) fn of_running(agent: &Agent, set: &str, rule: &str) -> Result<Vec<Thr
 }
 
 /// Those of a rule of a plan.
-pub(super) fn of(plan: &Plan, rule: &str) -> Vec<Threshold> {
+pub(in crate::cli) fn of(plan: &Plan, rule: &str) -> Vec<Threshold> {
     let Some(rule) = plan.rules.iter().find(|known| *known.alert.rule == *rule) else { return Vec::new() };
     let mut found = Vec::new();
     let mut look = |condition: &Expr, of: &str| {
@@ -63,10 +65,16 @@ fn threshold(plan: &Plan, rule: &RulePlan, part: &Expr, of: &str) -> Option<Thre
         _ => return None,
     };
     let Expr::Column(column) = **column else { return None };
-    let Some(Expr::Field(side, slot)) = rule.project.get(column) else { return None };
-    let (_, stream) = rule.streams().find(|(at, _)| at == side)?;
-    let column = plan.streams.get(stream)?.fields.get(*slot)?.name.to_string();
-    Some(Threshold { column, at, of: of.to_owned() })
+    let output = rule.alert.columns.get(column).map(ToString::to_string).unwrap_or_default();
+    let field = match rule.project.get(column)? {
+        Expr::Field(side, slot) => rule
+            .streams()
+            .find(|(at, _)| at == side)
+            .and_then(|(_, stream)| plan.streams.get(stream)?.fields.get(*slot))
+            .map(|field| field.name.to_string()),
+        _ => None,
+    };
+    Some(Threshold { column: field.unwrap_or_default(), output, at, of: of.to_owned() })
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::model::absence::{NoData, OnSilence};
-use crate::model::alerting::RuleKind;
+use crate::model::alerting::{Inhibitor, Life, RuleKind};
 use crate::model::schedule::Flapping;
 use crate::model::time::format_span;
 
@@ -200,10 +200,22 @@ fn alert(sql: Sql<'_>, terms: Terms) -> Step {
     let severity = spec.life.levels.is_empty().then(|| spec.severity.to_string());
     let active =
         spec.life.active.as_ref().map(|active| active.parts.iter().map(ToString::to_string).collect());
+    let inhibitors = spec.life.inhibited_by.iter().map(inhibitor).collect();
+    let most = spec.life.max_instances;
     step.with_all("active", active.unwrap_or_default())
+        .with_all("inhibited by", inhibitors)
+        .with_some("told at most", (most != Life::MAX_INSTANCES).then(|| format!("{most} at a time")))
         .with("key", key)
         .with_some("severity", severity)
         .with_all("labels", labels)
+}
+
+fn inhibitor(by: &Inhibitor) -> String {
+    match &by.on {
+        None => format!("{}, of the same key", by.rule),
+        Some(on) if on.is_empty() => format!("{}, whatever its labels", by.rule),
+        Some(on) => format!("{}, of the same {}", by.rule, on.join(", ")),
+    }
 }
 
 /// The bound on flapping, where it is not the usual one.
