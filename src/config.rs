@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::ingest::{self, BrokerConfig};
 use crate::model::id::valid_agent_id;
-use crate::model::time::Downtime;
+use crate::model::time::{Downtime, span_text};
 use crate::{spool, uplink};
 
 /// The commented reference file, which `weir config reference` prints.
@@ -96,11 +97,14 @@ pub struct Alerts {
     /// How many alerts a minute are told one by one; beyond, one summary stands for the rest. Default 600; 0: any
     /// number.
     pub max_per_minute: u32,
+    /// How long a broker may be lost before that is told (`weir/source`). Default 1m; 0: it never is.
+    #[serde(with = "span_text")]
+    pub source_lost_after: Duration,
 }
 
 impl Default for Alerts {
     fn default() -> Self {
-        Self { max_per_minute: 600 }
+        Self { max_per_minute: 600, source_lost_after: Duration::from_secs(60) }
     }
 }
 

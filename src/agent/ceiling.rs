@@ -9,8 +9,6 @@ use std::time::Duration;
 
 use crate::alert::{Book, SavedState};
 use crate::model::alerting::{AlertShape, AlertSpec, Life, Named, Piece, Roster, RuleKind, Template};
-use crate::model::key::Key;
-use crate::model::row::{Levels, Observation, Order};
 use crate::model::time::{Mono, Now};
 use crate::model::transition::Transition;
 use crate::model::value::Value;
@@ -61,18 +59,8 @@ impl Ceilings {
             ceiling.refused = refused;
             let raise = ceiling.until.is_some();
             if raise != up {
-                let mut seen = Observation {
-                    rule,
-                    key: Key::default(),
-                    values: vec![i64::try_from(refused).map_or(Value::Null, Value::Int)],
-                    at: now.wall,
-                    raise: Some(raise),
-                    clear: Some(!raise),
-                    levels: Levels::default(),
-                    retained: false,
-                    order: Order::Newest,
-                };
-                self.book(agent, plan).observe(&mut seen, now, out);
+                let values = vec![i64::try_from(refused).map_or(Value::Null, Value::Int)];
+                self.book(agent, plan).condition((rule, Box::default()), raise, values, now, out);
             }
         }
         self.settle();
@@ -93,7 +81,7 @@ impl Ceilings {
     }
 
     fn set(&mut self, rule: usize, refused: u64, now: Now) {
-        let up = self.book.as_ref().is_some_and(|book| book.is_up(rule));
+        let up = self.book.as_ref().is_some_and(|book| book.is_up(rule, &[]));
         if up || refused > 0 {
             self.rules.insert(rule, Ceiling { refused, until: up.then(|| now.mono.plus(CALM)) });
         } else {
@@ -103,10 +91,6 @@ impl Ceilings {
 
     fn settle(&mut self) {
         self.due = self.rules.values().filter_map(|ceiling| ceiling.until).min();
-        if let Some(book) = &mut self.book {
-            // Nobody watches companions.
-            drop(book.take_activity());
-        }
     }
 
     fn book(&mut self, agent: &Arc<str>, plan: &Arc<Plan>) -> &mut Book {

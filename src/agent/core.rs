@@ -5,33 +5,36 @@
 //! agent is a table of (time, input) → output, that a recording replays to the same alerts, and
 //! that nothing can come between a decision and its record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::alert::{self, Book, SavedState};
+use crate::alert::{self, Book, SavedState, Stale};
 use crate::control::Admitted;
 use crate::decode::{self, Decoder, Fate};
 use crate::engine::{self, Engine};
 use crate::model::alerting::AlertSpec;
 use crate::model::kept::{Seen, StateChange, StateKey};
-use crate::model::label::{Fingerprint, Labels};
+use crate::model::label::{Fingerprint, Labels, as_label};
 use crate::model::message::{AckToken, Message, NODE_SOURCE};
 use crate::model::row::{Observation, Row, Rows};
 use crate::model::ruleset::{ContentHash, Origin, RunningSet};
 use crate::model::stream::StreamSpec;
 use crate::model::time::{Downtime, Mono, Now, Timestamp};
-use crate::model::transition::Transition;
+use crate::model::transition::{Reason, Transition};
+use crate::model::value::Value;
 use crate::plan::Basis;
-use crate::plan::logical::Plan;
+use crate::plan::logical::{Plan, RulePlan};
 
 use super::ceiling::Ceilings;
+use super::condition::{self, Conditions};
 use super::evidence::attach;
 use super::meter::{Meter, Stage};
 use super::outlet::Outlet;
 pub use super::outlet::{Why, Withheld};
 use super::redelivery::Redelivery;
 use super::snapshot::{AlertSnapshot, CoreSnapshot, SetSnapshot};
+use super::source::Sources;
 
 /// What the core is told.
 #[derive(Debug)]
@@ -47,8 +50,10 @@ pub enum Input {
     /// End the alert of a fingerprint that is up, for a reason that a person gives. Nothing raises it until
     /// it clears.
     Resolve(Fingerprint, Arc<str>),
-    /// Whether every source is connected. While one is not, silence means nothing.
-    Connected(bool),
+    /// A source is connected, or is not, and why. While one is not, silence means nothing.
+    Connected(Arc<str>, bool, Option<Arc<str>>),
+    /// These are all the sources there are: alerts on readings of others end.
+    Sources(Vec<Arc<str>>),
     /// Time has passed.
     Tick,
 }
@@ -81,7 +86,7 @@ impl Fresh {
     /// That of a plan, for this agent's core.
     pub fn new(plan: &Arc<Plan>, agent: &Arc<str>, limits: Limits) -> Self {
         Self {
-            decoder: Decoder::with_config(plan.streams.clone(), limits.decode),
+            decoder: Decoder::with_config(condition::streams(plan), limits.decode),
             engine: Engine::new(plan.clone(), limits.engine),
             book: Book::new(agent.clone(), plan.clone()),
         }
@@ -124,6 +129,8 @@ pub struct Limits {
     pub downtime: Downtime,
     /// The most alerts a minute that are told one by one; 0: any number. 600 by default.
     pub rate: u32,
+    /// How long a source may be lost before that is told; zero: it never is. A minute by default.
+    pub lost_after: Duration,
 }
 
 /// The engine is [watched](engine::Config::watched), and keeps half a megabyte of readings of each stream.
@@ -136,6 +143,7 @@ impl Default for Limits {
             evidence: 16,
             downtime: Downtime::Ignored,
             rate: 600,
+            lost_after: Duration::from_secs(60),
         }
     }
 }
@@ -149,6 +157,7 @@ pub struct Core {
     redelivery: Redelivery,
     counts: Counts,
     idle: IdleClock,
+    sources: Sources,
     clock_trusted: bool,
     seed: u64,
     meter: Meter,
@@ -190,6 +199,7 @@ pub struct Set {
     agent: Arc<str>,
     book: Book,
     ceilings: Ceilings,
+    conditions: Conditions,
     /// Whether rows may come before windows are closed that ended earlier.
     ahead: bool,
     /// The most readings that an alert is told with.
@@ -240,6 +250,7 @@ impl Core {
     pub fn new(agent: Arc<str>, limits: Limits) -> Self {
         Self {
             outlet: Outlet::new(agent.clone(), limits.rate),
+            sources: Sources::new(agent.clone(), limits.lost_after),
             agent,
             limits,
             sets: BTreeMap::new(),
@@ -287,9 +298,9 @@ impl Core {
         let due = if matches!(input, Input::Messages(_)) { just_before(now) } else { now };
         // What changes rules, or stops the clock that windows wait for, finds nothing waiting.
         let most = match input {
-            Input::Messages(_) | Input::Tick | Input::Connected(true) => self.limits.engine.spread,
+            Input::Messages(_) | Input::Tick | Input::Connected(_, true, _) => self.limits.engine.spread,
             Input::Run(_) | Input::Start(..) | Input::Remove(_) => usize::MAX,
-            Input::Resolve(..) | Input::Connected(false) => usize::MAX,
+            Input::Resolve(..) | Input::Connected(..) | Input::Sources(_) => usize::MAX,
         };
         self.run_out(due, most, &mut effects);
         match input {
@@ -310,9 +321,20 @@ impl Core {
             Input::Resolve(fingerprint, why) => {
                 let out = &mut effects.transitions;
                 // A fingerprint is that of one alert.
-                let _ = self.sets.values_mut().any(|set| set.resolve(fingerprint, &why, now, out));
+                let _ = self.sets.values_mut().any(|set| set.resolve(fingerprint, &why, now, out))
+                    || self.sources.book_mut().resolve(fingerprint, &why, now, out);
             }
-            Input::Connected(connected) => self.idle.set(connected, now.mono),
+            Input::Connected(source, connected, why) => {
+                self.sources.set(&source, connected, why.as_deref(), now, &mut effects.transitions);
+                self.idle.set(!self.sources.is_any_down(), now.mono);
+            }
+            Input::Sources(sources) => {
+                for set in self.sets.values_mut() {
+                    set.lose(&sources, now, &mut effects.transitions);
+                }
+                self.sources.are(&sources, now, &mut effects.transitions);
+                self.idle.set(!self.sources.is_any_down(), now.mono);
+            }
             Input::Tick => {}
         }
         self.let_out(now, &mut effects);
@@ -339,6 +361,7 @@ impl Core {
 
     fn take_changes(&mut self, effects: &mut Effects) {
         effects.states.extend(self.outlet.take_changes());
+        effects.states.extend(self.sources.take_changes());
         for set in self.sets.values_mut() {
             effects.states.extend(set.take_changes());
         }
@@ -374,9 +397,11 @@ impl Core {
     pub fn next_deadline(&self) -> Option<Mono> {
         let of = |set: &Set| {
             let engine = set.engine.next_deadline().and_then(|idle| self.idle.when(idle));
-            [engine, set.book.next_deadline(), set.ceilings.next_deadline()].into_iter().flatten().min()
+            let own = [set.ceilings.next_deadline(), set.conditions.next_deadline()];
+            own.into_iter().chain([engine, set.book.next_deadline()]).flatten().min()
         };
-        self.sets.values().filter_map(of).chain(self.outlet.next_deadline()).min()
+        let own = [self.outlet.next_deadline(), self.sources.next_deadline()];
+        self.sets.values().filter_map(of).chain(own.into_iter().flatten()).min()
     }
 
     fn message(&mut self, message: &Message, now: Now, effects: &mut Effects) {
@@ -425,7 +450,8 @@ impl Core {
     fn next_due(&self, until: Mono, most: usize) -> Option<(Mono, bool)> {
         let all = most > 0 || self.sets.values().any(|set| set.must_go_on(until));
         let dues = self.sets.values().filter_map(|set| set.next_due(&self.idle, until, most));
-        Some((dues.chain(self.outlet.next_deadline()).min()?, all))
+        let own = [self.outlet.next_deadline(), self.sources.next_deadline()];
+        Some((dues.chain(own.into_iter().flatten()).min()?, all))
     }
 
     /// Runs out what is due in engine and alerts, on the way to `until`; says how many windows were closed
@@ -445,6 +471,7 @@ impl Core {
             set.watch();
             set.limits(now, &mut effects.transitions);
         }
+        self.sources.tick(now, &mut effects.transitions);
         // Timers that are due together run out in any order, and who is told first must not be a matter of chance.
         effects.transitions[effects.passed..].sort_by_key(|told| (told.occurred_at, told.fingerprint));
         self.let_out(now, effects);
@@ -466,7 +493,9 @@ impl Core {
             (set.origin, set.revision) = (origin, revision);
             (set.hash, set.attempted) = (hash, hash);
             // Rules that came hear of the silence there is.
+            set.engine.listen(Now { wall: now.wall, mono: self.idle.of(now.mono) });
             set.silences(Now { wall: now.wall, mono: self.idle.of(now.mono) }, now, &mut effects.transitions);
+            set.lulls(now, &mut effects.transitions);
             // A wait that is shorter from here on may be over.
             set.tick_alerts(now, &mut effects.transitions);
             set.watch();
@@ -478,6 +507,7 @@ impl Core {
         let fresh = fresh.unwrap_or_else(|| Fresh::new(&plan, &self.agent, self.limits));
         let Fresh { decoder, mut engine, book } = fresh;
         engine.seed(set_seed(self.seed, &name));
+        engine.listen(Now { wall: now.wall, mono: self.idle.of(now.mono) });
         let set = Set {
             origin,
             revision,
@@ -488,6 +518,7 @@ impl Core {
             engine,
             book,
             ceilings: Ceilings::default(),
+            conditions: Conditions::default(),
             evidence: self.limits.evidence,
             agent: self.agent.clone(),
             ahead: self.limits.engine.spread < usize::MAX,
@@ -502,6 +533,7 @@ impl Core {
         let Some(mut set) = self.sets.remove(name) else { return };
         set.book.swap(Arc::new(Plan::default()), now, &mut effects.transitions);
         set.ceilings.swap(&Arc::default(), now, &mut effects.transitions);
+        set.conditions.swap(&Arc::default(), now, &mut effects.transitions);
         effects.states.extend(set.take_changes());
     }
 
@@ -579,7 +611,9 @@ impl Core {
             presence: set.engine.snapshot_presence(idle),
             recent: if alerts { set.engine.snapshot_recent() } else { Vec::new() },
         });
-        CoreSnapshot { sets: sets.collect(), at: now.wall.micros(), outlet }.to_bytes()
+        let own = if alerts { self.sources.saved(now) } else { Vec::new() };
+        let own = own.into_iter().map(AlertSnapshot::from).collect();
+        CoreSnapshot { sets: sets.collect(), at: now.wall.micros(), outlet, own }.to_bytes()
     }
 
     /// Puts a snapshot back into the sets that run already. What it holds of rules that changed
@@ -606,10 +640,7 @@ impl Core {
             let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
             let windows = set.engine.restore(&saved.engine, idle);
             result = result.and(windows.map_err(|e| format!("rule set {}: {e}", saved.name)));
-            let states = saved.alerts.iter().filter_map(|alert| {
-                Some((Arc::from(alert.rule.as_str()), SavedState::decode(&alert.state).ok()?))
-            });
-            set.restore(states.collect(), now);
+            set.restore(read_states(&saved.alerts), now);
             if !saved.recent.is_empty() {
                 let recent = set.engine.restore_recent(&saved.recent);
                 result = result.and(recent.map_err(|e| format!("rule set {}: {e}", saved.name)));
@@ -620,6 +651,7 @@ impl Core {
             }
             set.resume_limits(now);
         }
+        self.sources.restore(read_states(&snapshot.own), now);
         result.and(self.outlet.resume(&snapshot.outlet, &self.sets, now))
     }
 
@@ -641,8 +673,34 @@ impl Core {
             set.restore(decoded, now);
             set.resume_limits(now);
         }
+        let own = states.iter().filter(|(key, _)| Sources::keeps(key));
+        let decoded = own.filter_map(|(key, body)| match SavedState::decode(body) {
+            Ok(state) => Some((key.rule.clone(), state)),
+            Err(_) => {
+                unreadable += 1;
+                None
+            }
+        });
+        let decoded: Vec<(Arc<str>, SavedState)> = decoded.collect();
+        self.sources.restore(decoded, now);
         let own = states.iter().filter(|(key, _)| Outlet::keeps(key));
         unreadable + self.outlet.restore(own.map(|(key, body)| (key, &**body)), &self.sets, now)
+    }
+
+    /// The alerts of a set that are pending or up.
+    pub fn active(&self, set: &Set) -> Vec<alert::Active> {
+        set.active(&self.sources)
+    }
+
+    /// The same of alerts that are the agent's own.
+    pub fn own_active(&self) -> Vec<alert::Active> {
+        self.sources.active()
+    }
+
+    /// Every alert that is pending or up.
+    pub fn all_active(&self) -> Vec<alert::Active> {
+        let sets = self.sets.values().flat_map(|set| self.active(set));
+        sets.chain(self.own_active()).collect()
     }
 
     /// How many alerts were withheld.
@@ -657,6 +715,7 @@ impl Core {
 
     /// Every source is connected from here on, and nothing else happens.
     pub(super) fn reconnect(&mut self, now: Now) {
+        self.sources.reconnect();
         self.idle.set(true, now.mono);
     }
 
@@ -677,7 +736,12 @@ impl Set {
     fn decode(&mut self, message: &Message) -> Fate {
         let Self { rows, decoder, engine, .. } = self;
         rows.clear();
-        decoder.decode_for(&|stream, known| engine.cares(stream, known), message, rows)
+        let plan = &self.plan;
+        // What is said of devices' connections is always of use.
+        let cares = |stream: usize, known: &[(usize, &Value)]| {
+            stream >= plan.streams.len() || engine.cares(stream, known)
+        };
+        decoder.decode_for(&cares, message, rows)
     }
 
     /// When something is due next, of what has to be done by `until`; windows that may wait do so where no more
@@ -688,7 +752,8 @@ impl Set {
             false => self.engine.next_urgent_deadline(),
         };
         let engine = engine.and_then(|due| idle.when(due));
-        [engine, self.book.next_deadline(), self.ceilings.next_deadline()].into_iter().flatten().min()
+        let own = [self.ceilings.next_deadline(), self.conditions.next_deadline()];
+        own.into_iter().chain([engine, self.book.next_deadline()]).flatten().min()
     }
 
     /// Whether windows must be closed by `until`, since they may decide what a timer of an alert would
@@ -731,6 +796,9 @@ impl Set {
     /// Sends the rows through engine and alerts. `clock` counts silence.
     fn evaluate(&mut self, clock: &IdleClock, now: Now, meter: &mut Meter, out: &mut Vec<Transition>) {
         let idle = Now { mono: clock.of(now.mono), ..now };
+        if self.rows.iter().any(|(stream, _)| stream >= self.plan.streams.len()) {
+            self.connections(idle, now, out);
+        }
         if self.ahead && self.engine.next_deadline().is_some_and(|due| due < idle.mono) {
             let rows = std::mem::take(&mut self.rows);
             for (stream, row) in rows.iter() {
@@ -766,8 +834,61 @@ impl Set {
         self.limits(now, out);
     }
 
-    /// Tells of rules that reached a ceiling, and of those that no longer do.
+    /// Takes what the rows at hand say of devices' connections. A device that comes back has said nothing so
+    /// far for a reason that is known.
+    #[cold]
+    fn connections(&mut self, idle: Now, now: Now, out: &mut Vec<Transition>) {
+        let Self { rows, engine, conditions, agent, plan, .. } = self;
+        for said in rows.iter().filter(|(stream, _)| *stream >= plan.streams.len()) {
+            if let Some((stream, key)) = conditions.said((agent, plan), said, now, out) {
+                engine.excuse(stream, key.as_deref(), idle);
+            }
+        }
+    }
+
+    /// Tells of streams that fell silent as a whole, or are heard again.
+    fn lulls(&mut self, now: Now, out: &mut Vec<Transition>) {
+        for lull in self.engine.take_lulls() {
+            if lull.silent && self.is_explained(lull.stream) {
+                continue;
+            }
+            self.conditions.lull((&self.agent, &self.plan), lull, now, out);
+        }
+    }
+
+    /// Whether it is known of every device of a stream that it is not connected.
+    fn is_explained(&self, stream: usize) -> bool {
+        let Some(spec) = self.plan.streams.get(stream).filter(|spec| spec.availability.is_some()) else {
+            return false;
+        };
+        let mut keys = self.engine.present(stream).peekable();
+        match keys.peek() {
+            None => self.conditions.explains(spec, stream, ""),
+            Some(_) => keys.all(|key| self.conditions.explains(spec, stream, key)),
+        }
+    }
+
+    /// Ends the alerts on readings of sources that are not among these.
+    fn lose(&mut self, sources: &[Arc<str>], now: Now, out: &mut Vec<Transition>) {
+        let is_lost = |stream: &StreamSpec| {
+            stream.source.as_ref().is_some_and(|source| **source != *NODE_SOURCE && !sources.contains(source))
+        };
+        let plan = self.plan.clone();
+        let lost: Vec<bool> = plan.streams.iter().map(|stream| is_lost(stream)).collect();
+        for (place, rule) in plan.rules.iter().enumerate() {
+            if rule.streams().any(|(_, stream)| lost.get(stream) == Some(&true)) {
+                self.book.end_all(place, &|_| true, Reason::SourceLost, now, out);
+            }
+        }
+        for (stream, _) in lost.iter().enumerate().filter(|(_, lost)| **lost) {
+            self.conditions.lose(stream, now, out);
+        }
+        self.watch();
+    }
+
+    /// Tells of rules that reached a ceiling, and of those that no longer do; and of silent streams.
     fn limits(&mut self, now: Now, out: &mut Vec<Transition>) {
+        self.lulls(now, out);
         let reached = self.engine.take_limited() | self.book.take_limited();
         if !reached && self.ceilings.next_deadline().is_none_or(|due| due > now.mono) {
             return;
@@ -790,10 +911,11 @@ impl Set {
 
     /// Runs another plan from here on.
     fn swap(&mut self, plan: Arc<Plan>, now: Now, out: &mut Vec<Transition>) {
-        self.decoder.swap(plan.streams.clone());
+        self.decoder.swap(condition::streams(&plan));
         self.engine.swap(plan.clone());
         self.book.swap(plan.clone(), now, out);
         self.ceilings.swap(&plan, now, out);
+        self.conditions.swap(&plan, now, out);
         self.plan = plan;
         self.watch();
         self.resume_limits(now);
@@ -811,13 +933,14 @@ impl Set {
         if was.len() == is.len() && was.iter().zip(is).all(|(was, is)| Arc::ptr_eq(was, is)) {
             self.decoder.ask_again();
         } else {
-            self.decoder.swap(is.clone());
+            self.decoder.swap(condition::streams(&plan));
         }
         let left = self.engine.change(plan.clone(), touched);
         self.book.change(plan.clone(), touched, now, out);
-        let Self { engine, book, ceilings, .. } = self;
+        let Self { engine, book, ceilings, conditions, .. } = self;
         let refused = |at| engine.account(at).refused + book.counts_of(at).refused;
         ceilings.change(&plan, touched, refused, now, out);
+        conditions.swap(&plan, now, out);
         self.plan = plan;
         self.watch();
         left
@@ -826,6 +949,7 @@ impl Set {
     /// Puts kept states back.
     fn restore(&mut self, states: Vec<(Arc<str>, SavedState)>, now: Now) {
         self.ceilings.restore((&self.agent, &self.plan), states.iter().cloned(), now);
+        self.conditions.restore((&self.agent, &self.plan), states.iter().cloned(), now);
         self.book.restore(states, now);
         self.watch();
     }
@@ -833,12 +957,14 @@ impl Set {
     /// What a snapshot holds of the alerts.
     fn saved(&self, now: Now) -> impl Iterator<Item = (Arc<str>, SavedState)> {
         let limits = self.ceilings.alerts().map(|book| book.snapshot(now)).unwrap_or_default();
-        self.book.snapshot(now).into_iter().chain(limits)
+        let conditions = self.conditions.alerts().map(|book| book.snapshot(now)).unwrap_or_default();
+        self.book.snapshot(now).into_iter().chain(limits).chain(conditions)
     }
 
     fn take_changes(&mut self) -> Vec<StateChange> {
         let mut changes = self.book.take_changes();
         changes.extend(self.ceilings.alerts_mut().map(Book::take_changes).unwrap_or_default());
+        changes.extend(self.conditions.take_changes());
         changes
     }
 
@@ -864,10 +990,45 @@ impl Set {
         let mut absent = Vec::new();
         self.engine.silences(idle, &mut absent);
         for absence in absent {
+            if self.is_offline(absence.rule, &absence.key) {
+                continue;
+            }
             let from = out.len();
             self.book.absent(absence, now, out);
             attach(&self.engine, &self.book, self.evidence, &mut out[from..]);
         }
+    }
+
+    /// Whether it is known that the device of a rule's key is not connected.
+    fn is_offline(&self, rule: usize, key: &[Value]) -> bool {
+        let Some(rule) = self.plan.rules.get(rule) else { return false };
+        let place = rule.stream();
+        let Some(stream) = self.plan.streams.get(place).filter(|stream| stream.availability.is_some()) else {
+            return false;
+        };
+        let key = rule.keyed_by(stream.key).and_then(|keyed| key.get(keyed.at?)).map(as_label);
+        self.conditions.explains(stream, place, key.as_deref().unwrap_or_default())
+    }
+
+    /// Why nothing new is heard of an alert, if that is known.
+    fn stale(&self, rule: &RulePlan, labels: &Labels, sources: &Sources) -> Option<Stale> {
+        let streams = || rule.streams().filter_map(|(_, place)| Some((place, self.plan.streams.get(place)?)));
+        let lost = |stream: &StreamSpec| match &stream.source {
+            Some(source) => sources.is_down(source),
+            None => sources.is_any_down(),
+        };
+        if streams().any(|(_, stream)| lost(stream)) {
+            return Some(Stale::Source);
+        }
+        if streams().any(|(place, _)| self.conditions.is_silent(place)) {
+            return Some(Stale::Silent);
+        }
+        let offline = streams().any(|(place, stream)| {
+            let keyed = rule.keyed_by(stream.key).and_then(|keyed| rule.alert.key.get(keyed.at?));
+            let key = keyed.and_then(|name| labels.get(name)).map_or("", |label| label);
+            self.conditions.explains(stream, place, key)
+        });
+        offline.then_some(Stale::Offline)
     }
 
     /// Ends an alert by hand; says whether there was one.
@@ -878,18 +1039,22 @@ impl Set {
             self.watch();
             return true;
         }
-        let companions = self.ceilings.alerts_mut();
-        companions.is_some_and(|book| book.resolve(fingerprint, why, now, out))
+        let mut companions = self.ceilings.alerts_mut().into_iter().chain(self.conditions.alerts_mut());
+        companions.any(|book| book.resolve(fingerprint, why, now, out))
     }
 
-    /// The alert side of the rule at a place.
-    pub(super) fn spec(&self, place: usize) -> Option<&AlertSpec> {
-        self.plan.rules.get(place).map(|rule| &rule.alert)
+    /// The alert side of the rule at a place, or of what is told of the streams.
+    pub(super) fn spec(&self, rule: &str, place: usize) -> Option<&AlertSpec> {
+        match rule.contains('/') {
+            true => self.conditions.spec(rule),
+            false => self.plan.rules.get(place).map(|rule| &rule.alert),
+        }
     }
 
     /// That of the rule of this id.
     pub(super) fn spec_named(&self, rule: &str) -> Option<AlertSpec> {
-        self.place_of(rule).and_then(|place| self.spec(place)).cloned()
+        let place = if rule.contains('/') { Some(0) } else { self.place_of(rule) };
+        place.and_then(|place| self.spec(rule, place)).cloned()
     }
 
     fn place_of(&self, rule: &str) -> Option<usize> {
@@ -901,13 +1066,16 @@ impl Set {
         self.place_of(rule).into_iter().flat_map(|place| self.book.up(place))
     }
 
-    /// Every alert that is up, with its rule; those about the rules' limits aside.
+    /// Every alert that is up, with its rule; of those about the set itself, the devices that are not connected.
     pub(super) fn all_up(&self) -> impl Iterator<Item = (Arc<str>, Fingerprint)> {
-        self.book.all_up()
+        self.book.all_up().chain(self.conditions.all_offline())
     }
 
     /// Tells once more that an alert is up.
     pub(super) fn retell(&mut self, rule: &str, labels: &Labels, now: Now, out: &mut Vec<Transition>) {
+        if rule.contains('/') {
+            return self.conditions.retell(rule, labels, now, out);
+        }
         let Some(place) = self.place_of(rule) else { return };
         let from = out.len();
         self.book.retell(place, labels, now, out);
@@ -937,12 +1105,26 @@ impl Set {
     }
 
     /// The alerts that are pending or up.
-    pub fn active(&self) -> Vec<alert::Active> {
+    fn active(&self, sources: &Sources) -> Vec<alert::Active> {
         let mut active = self.book.active();
+        let places: HashMap<&str, &RulePlan> =
+            self.plan.rules.iter().map(|rule| (&*rule.alert.rule, rule)).collect();
+        for alert in &mut active {
+            let rule = alert.labels.get("alertname").and_then(|name| places.get(&**name));
+            alert.stale = rule.and_then(|rule| self.stale(rule, &alert.labels, sources));
+        }
         active.extend(self.ceilings.alerts().map(Book::active).unwrap_or_default());
+        active.extend(self.conditions.alerts().map(Book::active).unwrap_or_default());
         active.sort_by_key(|alert| alert.since);
         active
     }
+}
+
+fn read_states(saved: &[AlertSnapshot]) -> Vec<(Arc<str>, SavedState)> {
+    let read = |alert: &AlertSnapshot| {
+        Some((Arc::from(alert.rule.as_str()), SavedState::decode(&alert.state).ok()?))
+    };
+    saved.iter().filter_map(read).collect()
 }
 
 /// Rules of one name in two sets do not give the same numbers.

@@ -53,8 +53,8 @@ pub(super) enum Command {
     History(usize, oneshot::Sender<Past>),
     /// End an alert that is up for this reason; answered when that is durable, with whether there was one.
     Resolve(Fingerprint, Arc<str>, oneshot::Sender<bool>),
-    /// Whether every source is connected.
-    Connected(bool),
+    /// Whether a source is connected, and why it is not.
+    Connected(Arc<str>, bool, Option<Arc<str>>),
     /// The core's figures.
     Status(status::Detail, oneshot::Sender<Box<CoreStatus>>),
     /// Where the time of this thread went.
@@ -179,12 +179,7 @@ impl Driver {
         let mut last = None;
         for input in inputs {
             match input {
-                Ok((at, messages, connected)) => {
-                    let input = match connected {
-                        Some(connected) => Input::Connected(connected),
-                        None if messages.is_empty() => Input::Tick,
-                        None => Input::Messages(messages),
-                    };
+                Ok((at, input)) => {
                     // What it decided was committed with it.
                     self.core.apply(input, at);
                     last = Some(at);
@@ -207,9 +202,13 @@ impl Driver {
         self.core.take_seen();
         // What is replayed gives the numbers that it gave before; what comes then, new ones.
         self.core.seed(fastrand::u64(..));
-        if self.durability == Durability::Durable {
-            let snapshot = Some(self.core.snapshot(now, true));
-            self.commit(Commit { snapshot, ..Commit::default() })?;
+        let sources = self.lines.filters.iter().map(|(name, _)| name.as_str().into()).collect();
+        let lost = self.core.apply(Input::Sources(sources), now);
+        let durable = self.durability == Durability::Durable;
+        if durable || lost.must_commit() {
+            let snapshot = durable.then(|| self.core.snapshot(now, true));
+            let commit = self.commit_of(lost);
+            self.commit(Commit { snapshot, ..commit })?;
         }
         self.subscribe();
         Ok(())
@@ -416,10 +415,10 @@ impl Driver {
                 drop(reply.send(sets.collect()));
             }
             Command::Texts(name, reply) => drop(reply.send(self.spool.ruleset(&name)?)),
-            Command::Connected(connected) => {
+            Command::Connected(source, connected, why) => {
                 let journal = (self.durability == Durability::Durable)
-                    .then(|| Journaled::link_changed(connected, now).to_bytes());
-                let effects = self.core.apply(Input::Connected(connected), now);
+                    .then(|| Journaled::link_changed(&source, connected, why.as_deref(), now).to_bytes());
+                let effects = self.core.apply(Input::Connected(source, connected, why), now);
                 self.carry_out(effects, journal, now)?;
             }
             Command::History(most, reply) => {
@@ -436,7 +435,7 @@ impl Driver {
                 commit.snapshot = Some(self.core.snapshot(now, self.durability == Durability::Durable));
                 self.commit(commit)?;
                 // Nobody may wait for the answer any more.
-                let _ = reply.send(done);
+                reply.send(done).ok();
             }
             Command::Spent(reply) => {
                 let stages = self.core.spent().collect();
@@ -474,12 +473,13 @@ impl Driver {
                 Some(source) => **source == **name,
                 None => true,
             };
-            let filters = self
-                .core
-                .sets()
-                .flat_map(|(_, set)| &set.plan.streams)
-                .filter(|spec| wanted(spec))
-                .map(|spec| spec.pattern.filter());
+            let filters =
+                self.core.sets().flat_map(|(_, set)| &set.plan.streams).filter(|spec| wanted(spec)).flat_map(
+                    |spec| {
+                        let said = spec.availability.as_ref().map(|said| said.pattern.filter());
+                        std::iter::once(spec.pattern.filter()).chain(said)
+                    },
+                );
             let filters = minimal_cover(filters);
             line.send_if_modified(|old| {
                 let changed = *old != filters;

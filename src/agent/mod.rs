@@ -8,6 +8,7 @@
 mod calendar;
 pub mod casefile;
 mod ceiling;
+mod condition;
 pub mod core;
 mod driver;
 mod evidence;
@@ -19,6 +20,7 @@ pub mod profile;
 mod redelivery;
 mod rules;
 mod snapshot;
+mod source;
 pub mod status;
 
 use std::io;
@@ -222,6 +224,7 @@ fn limits(config: &AgentConfig) -> self::core::Limits {
         evidence: evidence.readings,
         downtime: config.rules.downtime,
         rate: config.alerts.max_per_minute,
+        lost_after: config.alerts.source_lost_after,
         ..limits
     }
 }
@@ -312,20 +315,26 @@ async fn hold_open(messages: mpsc::Sender<Vec<Message>>, stop: Stop) {
     drop(messages);
 }
 
-/// Tells the core whether every broker is connected. Silence is counted in seconds, so looking a
-/// few times a second is as good as being told.
+/// Tells the core which brokers are connected. Silence is counted in seconds, so looking a few times a second is
+/// as good as being told.
 async fn watch_sources(
     sources: Vec<watch::Receiver<SourceStatus>>,
     commands: mpsc::Sender<Command>,
     stop: Stop,
 ) {
-    let mut told = true;
+    let mut told: Vec<Option<bool>> = vec![None; sources.len()];
     loop {
-        let connected = sources.iter().all(|s| s.borrow().connected);
-        if connected != told {
-            told = connected;
-            if commands.send(Command::Connected(connected)).await.is_err() {
-                return;
+        for (source, told) in sources.iter().zip(&mut told) {
+            let (name, connected, why) = {
+                let status = source.borrow();
+                let why = status.error.as_deref().filter(|_| !status.connected);
+                (Arc::from(status.name.as_str()), status.connected, why.map(Arc::from))
+            };
+            if *told != Some(connected) {
+                *told = Some(connected);
+                if commands.send(Command::Connected(name, connected, why)).await.is_err() {
+                    return;
+                }
             }
         }
         tokio::select! {

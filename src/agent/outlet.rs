@@ -9,7 +9,7 @@
 //! 4. What was told is always told to have ended.
 //!
 //! Occurrences are events: they have `repeat`, and are only inhibited. Alerts about Weir itself (a name with a
-//! slash) always go out.
+//! slash) always go out, but for those about single devices that are not connected.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use crate::model::time::{Mono, Now, Timestamp};
 use crate::model::transition::{Reason, State, Transition};
 use crate::model::value::Value;
 
+use super::condition::OFFLINE;
 use super::core::Set;
 
 /// The rule sets by name, as the core has them.
@@ -37,7 +38,7 @@ const WITHHELD: &str = "/withheld";
 const STORM: &str = "/storm";
 
 /// The rule set of alerts that are the agent's own.
-const OWN_SET: &str = "weir";
+pub(super) const OWN_SET: &str = "weir";
 
 /// How long nothing must be withheld for a storm to be over.
 const CALM: Duration = Duration::from_secs(60);
@@ -217,11 +218,11 @@ impl Outlet {
         out: &mut Vec<Transition>,
     ) {
         let alert = transition.fingerprint;
-        if transition.rule.contains('/') {
+        if transition.rule.contains('/') && !transition.rule.ends_with(OFFLINE) {
             return out.push(transition);
         }
         let rule = || (transition.ruleset.clone(), transition.rule.clone());
-        let spec = sets.get(&transition.ruleset).and_then(|set| set.spec(transition.place));
+        let spec = sets.get(&transition.ruleset).and_then(|set| set.spec(&transition.rule, transition.place));
         match transition.state {
             State::Occurred => {
                 let set = sets.get(&transition.ruleset).zip(spec);
@@ -384,7 +385,7 @@ impl Outlet {
             self.let_go(alert);
             return true;
         };
-        let spec = set.spec(held.place).filter(|spec| *spec.rule == *held.rule.1).cloned();
+        let spec = set.spec(&held.rule.1, held.place).filter(|spec| *spec.rule == *held.rule.1).cloned();
         let spec = spec.or_else(|| set.spec_named(&held.rule.1));
         let objection = spec.as_ref().and_then(|spec| self.objection(set, spec, &held.rule, &held.labels));
         if objection == Some(held.why) {

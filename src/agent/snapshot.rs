@@ -10,6 +10,8 @@ use crate::alert::SavedState;
 use crate::model::message::Message;
 use crate::model::time::{Mono, Now, Timestamp};
 
+use super::core::Input;
+
 /// A snapshot of the core.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct CoreSnapshot {
@@ -21,6 +23,9 @@ pub(super) struct CoreSnapshot {
     /// What is withheld, and how much may be told at once.
     #[prost(bytes = "vec", tag = "3")]
     pub(super) outlet: Vec<u8>,
+    /// The agent's own alerts.
+    #[prost(message, repeated, tag = "4")]
+    pub(super) own: Vec<AlertSnapshot>,
 }
 
 /// A snapshot of one rule set.
@@ -74,9 +79,15 @@ pub(super) struct Journaled {
     mono: u64,
     #[prost(message, repeated, tag = "3")]
     messages: Vec<JournaledMessage>,
-    /// Whether every source was connected.
+    /// Whether a source is connected from here on.
     #[prost(bool, optional, tag = "4")]
     connected: Option<bool>,
+    /// Which.
+    #[prost(string, tag = "5")]
+    source: String,
+    /// Why it is not.
+    #[prost(string, tag = "6")]
+    why: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -123,30 +134,26 @@ impl Journaled {
                 .map(|(name, value)| Property { name: name.clone(), value: value.clone() })
                 .collect(),
         });
-        Self {
-            wall: now.wall.micros(),
-            mono: now.mono.micros(),
-            messages: messages.collect(),
-            connected: None,
-        }
+        Self { messages: messages.collect(), ..Self::tick(now) }
     }
 
     /// A tick.
     pub(super) fn tick(now: Now) -> Self {
-        Self { wall: now.wall.micros(), mono: now.mono.micros(), messages: Vec::new(), connected: None }
+        Self { wall: now.wall.micros(), mono: now.mono.micros(), ..Self::default() }
     }
 
-    /// A change of the sources' connection.
-    pub(super) fn link_changed(connected: bool, now: Now) -> Self {
-        Self { connected: Some(connected), ..Self::tick(now) }
+    /// A change of a source's connection.
+    pub(super) fn link_changed(source: &str, connected: bool, why: Option<&str>, now: Now) -> Self {
+        let why = why.unwrap_or_default().to_owned();
+        Self { connected: Some(connected), source: source.to_owned(), why, ..Self::tick(now) }
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         self.encode_to_vec()
     }
 
-    /// The time of the input, its messages, and the change of connection.
-    pub(super) fn read(bytes: &[u8]) -> Result<(Now, Vec<Message>, Option<bool>), String> {
+    /// The time of the input, and the input.
+    pub(super) fn read(bytes: &[u8]) -> Result<(Now, Input), String> {
         let this = Self::decode(bytes).map_err(|e| format!("read the journal: {e}"))?;
         let now = Now { wall: Timestamp::from_micros(this.wall), mono: Mono::from_micros(this.mono) };
         let messages = this.messages.into_iter().map(|m| Message {
@@ -160,7 +167,14 @@ impl Journaled {
             properties: m.properties.into_iter().map(|p| (p.name, p.value)).collect(),
             ack: None,
         });
-        Ok((now, messages.collect(), this.connected))
+        let why = (!this.why.is_empty()).then(|| this.why.as_str().into());
+        let messages: Vec<Message> = messages.collect();
+        let input = match this.connected {
+            Some(connected) => Input::Connected(this.source.as_str().into(), connected, why),
+            None if messages.is_empty() => Input::Tick,
+            None => Input::Messages(messages),
+        };
+        Ok((now, input))
     }
 }
 
@@ -183,7 +197,7 @@ mod tests {
         };
         let now = Now::default();
         let bytes = Journaled::messages(std::slice::from_ref(&message), now).to_bytes();
-        let (_, back, _) = Journaled::read(&bytes).unwrap();
+        let (_, Input::Messages(back)) = Journaled::read(&bytes).unwrap() else { panic!("no messages") };
         let shown = |m: &Message| format!("{:?}", Message { dup: false, ..m.clone() });
         assert_eq!(shown(&back[0]), shown(&message));
     }

@@ -11,6 +11,7 @@ use crate::spool::{self, Spool};
 use crate::wire::record::{Members, TransitionRecord};
 
 use super::core::{Core, Set, Withheld};
+use crate::alert::Active;
 
 /// Everything about a running agent, at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -222,6 +223,9 @@ pub struct AlertStatus {
     /// Why nobody was told of it, where that is so: `inhibited`, `storm`, `rate`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withheld: Option<String>,
+    /// Why nothing new is heard of it, where that is known: `source`, `silent`, `offline`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale: Option<String>,
     /// 16 hex digits.
     pub fingerprint: String,
     /// Its identity.
@@ -288,7 +292,7 @@ pub(super) fn of(core: &Core, spool: &Spool, now: Mono, detail: Detail) -> CoreS
     for (name, set) in core.sets() {
         let idle = core.idle(now);
         if detail == Detail::Alerts {
-            status.alerts.extend(alerts(core, set));
+            status.alerts.extend(alerts(core, core.active(set)));
             continue;
         }
         let known = status.rules.len();
@@ -320,13 +324,17 @@ pub(super) fn of(core: &Core, spool: &Spool, now: Mono, detail: Detail) -> CoreS
         if detail == Detail::Sets {
             continue;
         }
-        status.alerts.extend(alerts(core, set));
+        status.alerts.extend(alerts(core, core.active(set)));
+    }
+    if detail != Detail::Sets {
+        status.alerts.extend(alerts(core, core.own_active()));
     }
     status
 }
 
-fn alerts(core: &Core, set: &Set) -> impl Iterator<Item = AlertStatus> {
-    set.active().into_iter().map(|alert| AlertStatus {
+fn alerts(core: &Core, active: Vec<Active>) -> impl Iterator<Item = AlertStatus> {
+    active.into_iter().map(|alert| AlertStatus {
+        stale: alert.stale.map(|why| why.name().to_owned()),
         withheld: core.why_withheld(alert.fingerprint).map(|why| why.name().to_owned()),
         phase: alert.phase.to_owned(),
         fingerprint: alert.fingerprint.to_string(),

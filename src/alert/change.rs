@@ -82,6 +82,28 @@ impl Book {
         }
     }
 
+    /// Ends those alerts of a rule whose keys are so.
+    pub fn end_all(
+        &mut self,
+        rule: usize,
+        is: &dyn Fn(&[Value]) -> bool,
+        reason: Reason,
+        now: Now,
+        out: &mut Vec<Transition>,
+    ) {
+        self.told.clear();
+        let Some(spec) = self.specs.get(rule).cloned() else { return };
+        let mut ids: Vec<Id> =
+            self.rooms.get(&rule).into_iter().flat_map(|room| &room.ids).copied().collect();
+        ids.retain(|id| self.instances.get(*id).is_some_and(|instance| is(&instance.key)));
+        ids.sort_unstable();
+        for id in ids {
+            if let Some(instance) = self.take(id) {
+                self.end(&spec, &instance, reason, now, out);
+            }
+        }
+    }
+
     /// Ends an alert whose rule does not go on.
     fn end(
         &mut self,

@@ -38,7 +38,7 @@ use crate::model::value::Value;
 use instance::{Instance, Phase, Step};
 use instances::{Id, Instances};
 pub use saved::{SavedState, SavedStateError};
-pub use show::{Active, Counts};
+pub use show::{Active, Counts, Stale};
 
 /// How many keys a rule may have in memory. Beyond it a key that was quiet long and has no alert
 /// is forgotten; a key that finds none to take the place of is refused and counted.
@@ -133,6 +133,38 @@ impl Book {
             Some(id) if stays => self.look_in_time(id),
             _ => self.decide(id, seen, now, out),
         }
+    }
+
+    /// Takes that a condition of the node holds or does not, at this moment by the monotonic clock: such an
+    /// alert has no readings whose times could count.
+    pub fn condition(
+        &mut self,
+        (rule, key): (usize, Box<[Value]>),
+        holds: bool,
+        values: Vec<Value>,
+        now: Now,
+        out: &mut Vec<Transition>,
+    ) {
+        let known = self.instances.find(rule, &key).and_then(|id| self.instances.get(id));
+        let at = known.map_or(now.wall, |instance| match instance.stream_time(now.mono) {
+            // What time is it where nobody counted while the agent was down: what waits goes on waiting.
+            time if instance.phase.is_pending() => time,
+            time => time.max(now.wall),
+        });
+        let mut seen = Observation {
+            rule,
+            key: Key::of_labels(&key),
+            values,
+            at,
+            raise: Some(holds),
+            clear: Some(!holds),
+            levels: Levels::default(),
+            retained: false,
+            order: Order::Newest,
+        };
+        self.observe(&mut seen, now, out);
+        // Nobody watches such alerts.
+        self.activity.clear();
     }
 
     /// Takes an observation that may change what upstream knows.

@@ -41,12 +41,36 @@ pub struct Active {
     pub since: Timestamp,
     /// The newest row, by column.
     pub values: Vec<(Arc<str>, Value)>,
+    /// Why nothing new is heard of it, where that is known.
+    pub stale: Option<Stale>,
+}
+
+/// Why nothing new is heard of an alert's device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stale {
+    /// A source is not connected.
+    Source,
+    /// The whole stream is silent.
+    Silent,
+    /// The device is not connected.
+    Offline,
+}
+
+impl Stale {
+    /// Its name on screens.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Silent => "silent",
+            Self::Offline => "offline",
+        }
+    }
 }
 
 impl Book {
-    /// Whether the one alert of a rule without a key is up.
-    pub fn is_up(&self, rule: usize) -> bool {
-        let id = self.instances.find(rule, &[]);
+    /// Whether the alert of a rule and a key is up.
+    pub fn is_up(&self, rule: usize, key: &[Value]) -> bool {
+        let id = self.instances.find(rule, key);
         id.and_then(|id| self.instances.get(id)).is_some_and(|instance| instance.phase.is_up())
     }
 
@@ -55,6 +79,16 @@ impl Book {
         let ids = self.rooms.get(&rule).into_iter().flat_map(|room| &room.ids);
         let up = ids.filter_map(|id| self.instances.get(*id)).filter(|instance| instance.phase.is_up());
         up.filter_map(move |instance| Some(labels(&self.agent, self.specs.get(rule)?, &instance.key)))
+    }
+
+    /// Where the rule of this id stands.
+    pub fn place_of(&self, rule: &str) -> Option<usize> {
+        (0..self.specs.len()).find(|place| self.specs.get(*place).is_some_and(|spec| *spec.rule == *rule))
+    }
+
+    /// The alert side of the rule at a place.
+    pub fn spec(&self, rule: usize) -> Option<&AlertSpec> {
+        self.specs.get(rule)
     }
 
     /// Every alert that is up, with its rule.
@@ -113,6 +147,7 @@ impl Book {
                     severity: spec.severity_at(i.level()).clone(),
                     since: i.since(),
                     values: named(spec, &i.values),
+                    stale: None,
                 }
             })
             .collect()

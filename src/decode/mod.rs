@@ -5,6 +5,7 @@
 //! however broken, large or deep, does more than add to a counter. Nor does it take memory for a
 //! message like those before it.
 
+mod availability;
 mod delimited;
 mod elements;
 mod json;

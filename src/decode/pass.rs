@@ -10,7 +10,7 @@ use super::reject::{Reject, RejectReason, StreamStats};
 use super::route::{self, Course, Route, Target};
 use super::scalar::Scalar;
 use super::texts::Texts;
-use super::{Config, json};
+use super::{Config, availability, json};
 use crate::model::coerce;
 use crate::model::fit::{self, Misfit};
 use crate::model::message::Message;
@@ -58,6 +58,7 @@ impl Pass<'_> {
             Ok(text) => {
                 if *others {
                     sheet.scalars(targets, text);
+                    sheet.availabilities(targets, text);
                     sheet.delimited(targets, text, lines, config);
                 }
                 if let Some(projection) = json {
@@ -122,6 +123,21 @@ impl Sheet<'_> {
                     lines.fit(line, field, strict, text, texts, slot)
                 };
                 self.row(target, payload, named);
+            }
+        }
+    }
+
+    fn availabilities(&mut self, targets: &[Target], text: &str) {
+        for target in targets {
+            if self.streams[target.stream].format == Format::Availability {
+                let payload = |_, field: &Field, _, _: &mut Texts, slot: &mut Value| {
+                    if !matches!(&field.from, FieldSource::Path(_)) {
+                        return Ok(false);
+                    }
+                    *slot = Value::Bool(availability::read(text)?);
+                    Ok(true)
+                };
+                self.row(target, payload, |reject| reject);
             }
         }
     }

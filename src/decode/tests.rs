@@ -38,6 +38,8 @@ fn stream(name: &str, pattern: &str, format: Format, fields: Vec<Field>) -> Stre
         lateness: Duration::ZERO,
         idle: None,
         max_future: None,
+        silence: None,
+        availability: None,
     }
 }
 

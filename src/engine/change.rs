@@ -256,7 +256,7 @@ impl Engine {
         for (at, stream) in self.plan.streams.iter().enumerate() {
             match self.feeds.get_mut(at) {
                 Some(feed) => feed.reads(stream),
-                None => self.feeds.push(Feed::new(stream)),
+                None => self.feeds.push(Feed::new(stream, &self.config)),
             }
         }
         self.fed.resize_with(self.plan.streams.len(), Vec::new);

@@ -47,9 +47,12 @@ pub(super) struct Feed {
 
 impl Feed {
     /// One that nobody reads yet.
-    pub(super) fn new(stream: &StreamSpec) -> Self {
+    pub(super) fn new(stream: &StreamSpec, config: &Config) -> Self {
+        let early: Vec<bool> = stream.fields.iter().map(is_early).collect();
+        let listens = stream.silence.is_some();
         Self {
-            index: Index::new(stream.fields.iter().map(is_early).collect()),
+            presence: listens.then(|| Box::new(Presence::new(early.clone(), stream.silence, config))),
+            index: Index::new(early),
             all: None,
             awake: Awake::default(),
             unsettled: 0,
@@ -57,7 +60,6 @@ impl Feed {
             followers: 0,
             recorder: None,
             witnesses: 0,
-            presence: None,
             rows: 0,
             future: 0,
             retained: 0,
@@ -116,7 +118,7 @@ pub(super) fn is_early(field: &Field) -> bool {
 
 /// The streams of a plan, with the rules that rows come to.
 pub(super) fn feeds(plan: &Plan, config: &Config, gates: &Gates, units: &Units) -> Vec<Feed> {
-    let mut feeds: Vec<Feed> = plan.streams.iter().map(|stream| Feed::new(stream)).collect();
+    let mut feeds: Vec<Feed> = plan.streams.iter().map(|stream| Feed::new(stream, config)).collect();
     for (at, rule) in plan.rules.iter().enumerate() {
         if let Some(feed) = feeds.get_mut(rule.stream()).filter(|_| gates[at].is_by_stream()) {
             feed.followers += 1;

@@ -66,6 +66,7 @@ use self::work::{MAX_LINES, Peers, Work};
 pub use self::account::Account;
 pub use self::change::Leftover;
 pub use self::placement::{Open, Placement, Way};
+pub use self::presence::Lull;
 pub use self::snapshot::SnapshotError;
 
 /// The ceilings of one rule's state, and how its cost is measured. What finds no room is counted as
@@ -144,6 +145,8 @@ pub struct Engine {
     clock_trusted: bool,
     /// When a key has been silent for long enough at the earliest, µs of the monotonic clock.
     silence_due: Option<i64>,
+    /// Streams that fell silent as a whole, or are heard again.
+    lulls: Vec<Lull>,
     /// Whether state changed since somebody asked.
     changed: bool,
     /// Whether a rule reached a ceiling since somebody asked.
@@ -267,6 +270,7 @@ impl Engine {
             config,
             clock_trusted: true,
             silence_due: None,
+            lulls: Vec::new(),
             changed: false,
             limited: false,
             seed: 0,
@@ -324,6 +328,9 @@ impl Engine {
             self.silence_due = self.silence_due.into_iter().chain(noted.due).min();
             self.changed |= noted.changed;
             self.limited |= noted.refused;
+            if noted.woke {
+                self.lulls.push(Lull { stream, silent: false });
+            }
         }
         let older = feed.is_older(spec, row);
         let from = out.len();

@@ -4,6 +4,11 @@
 //!
 //! A reading only moves the time of its key: the queue holds one deadline a key, which is never too late,
 //! and is set right when it comes to the front.
+//!
+//! One cause, one alert: where a stream of several keys fell silent as a whole, that is told once, and not
+//! of each key. A key that was among the last that were heard, by half of the time that a rule allows it, waits:
+//! the next reading of the stream shows that its silence is its own, and a silence of all that lasts as long as
+//! the rule allows is the stream's.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
@@ -29,7 +34,7 @@ use crate::model::value::Value;
 use crate::plan::logical::{Expr, Plan, RulePlan};
 
 /// The first byte of what [`Engine::snapshot_presence`] writes.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 /// Times that are no further apart are the same moment.
 const MOMENT: Duration = Duration::from_secs(1);
 
@@ -53,6 +58,14 @@ pub(super) struct Presence {
     budget: Budget,
     /// Whether rules came that have not heard of any silence.
     fresh: bool,
+    /// How long the whole stream may be silent, where it says.
+    silence: Option<i64>,
+    /// When any key was heard of last; `None` before anybody listened.
+    heard: Option<i64>,
+    /// Whether the whole stream is silent, which was told; who is silent since is not asked then.
+    silent: bool,
+    /// Keys whose silence may be that of the stream.
+    waiting: Vec<u32>,
     /// Readings of keys that found no room.
     pub(super) refused: u64,
 }
@@ -71,6 +84,17 @@ struct Known {
     told: i64,
     /// Its deadline in the queue.
     due: i64,
+    /// Whether it is known that its silence is its own.
+    own: bool,
+}
+
+/// What is heard of the whole of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lull {
+    /// The stream, by its place.
+    pub stream: usize,
+    /// Whether it fell silent; else it gives readings again.
+    pub silent: bool,
 }
 
 /// What came of a reading.
@@ -82,6 +106,16 @@ pub(super) struct Noted {
     pub(super) changed: bool,
     /// Whether there was no room.
     pub(super) refused: bool,
+    /// Whether this ended a silence of the whole stream.
+    pub(super) woke: bool,
+}
+
+/// What is due.
+enum Due {
+    /// A key is silent.
+    Key(Silence),
+    /// The whole stream is.
+    All,
 }
 
 /// A key whose silence has lasted longer than one span, and as long as another.
@@ -105,7 +139,7 @@ pub(super) fn expects(rule: &RulePlan) -> Option<NoData> {
 }
 
 impl Presence {
-    fn new(early: Vec<bool>, config: &Config) -> Self {
+    pub(super) fn new(early: Vec<bool>, silence: Option<Duration>, config: &Config) -> Self {
         Self {
             most: config.max_groups.max(1),
             index: Index::new(early),
@@ -118,18 +152,83 @@ impl Presence {
             queue: BinaryHeap::new(),
             budget: Budget::new(config.max_bytes),
             fresh: false,
+            silence: silence.map(micros),
+            heard: None,
+            silent: false,
+            waiting: Vec::new(),
             refused: 0,
         }
     }
 
+    /// Whether nobody goes by it.
+    fn is_idle(&self) -> bool {
+        self.readers.is_empty() && self.silence.is_none()
+    }
+
+    /// Notes that the stream gave a reading: whoever waited for that is silent by himself, and after a silence
+    /// of all that of each begins anew.
+    fn hear(&mut self, now: Now) -> Noted {
+        self.heard = Some(mark(now.mono));
+        if !self.silent {
+            if self.waiting.is_empty() {
+                return Noted::default();
+            }
+            for at in std::mem::take(&mut self.waiting) {
+                if let Some(Some(known)) = self.keys.get_mut(at as usize) {
+                    known.own = true;
+                    known.due = mark(now.mono);
+                    self.queue.push(Reverse((known.due, at)));
+                }
+            }
+            return Noted { due: self.due(), changed: true, ..Noted::default() };
+        }
+        self.silent = false;
+        self.waiting.clear();
+        self.queue.clear();
+        for at in 0..u32::try_from(self.keys.len()).unwrap_or(u32::MAX) {
+            let Some(Some(known)) = self.keys.get_mut(at as usize) else { continue };
+            if known.told == 0 {
+                known.seen = mark(now.mono);
+            }
+            self.expect(at);
+        }
+        Noted { due: self.due(), changed: true, woke: true, ..Noted::default() }
+    }
+
+    /// Whether a key may be silent with the whole stream, as its last reading was among the last there were: when
+    /// this is known.
+    fn unsure_until(&self, at: u32, reached: i64) -> Option<i64> {
+        let heard = self.heard?;
+        let among = |known: &Known| heard.saturating_sub(known.seen) < reached / 2;
+        let known = self.keys.get(at as usize)?.as_ref()?;
+        let mut others = self.keys.iter().enumerate().filter(|(place, _)| *place != at as usize);
+        let with = among(known) && others.any(|(_, other)| other.as_ref().is_some_and(among));
+        with.then(|| heard.saturating_add(reached))
+    }
+
     /// Takes note of a reading. A key is learned from one that a rule can care for.
     pub(super) fn note(&mut self, key: Option<usize>, row: &Row, now: Now) -> Noted {
+        let heard = self.hear(now);
+        let noted = self.note_key(key, row, now);
+        Noted {
+            due: heard.due.into_iter().chain(noted.due).min(),
+            changed: heard.changed | noted.changed,
+            woke: heard.woke,
+            ..noted
+        }
+    }
+
+    fn note_key(&mut self, key: Option<usize>, row: &Row, now: Now) -> Noted {
+        if self.readers.is_empty() {
+            return Noted::default();
+        }
         let label = as_label(key.and_then(|slot| row.slots.get(slot)).unwrap_or(&Value::Null));
         let hash = fold(label.as_bytes());
         let known = self.places.find(hash, |at| is(&self.keys, *at, &label)).copied();
         let Some(at) = known else { return self.learn(&label, hash, row, now) };
         let Some(Some(known)) = self.keys.get_mut(at as usize) else { return Noted::default() };
         (known.seen, known.wall) = (mark(now.mono), now.wall);
+        known.own = false;
         let mut noted = Noted::default();
         if row.time >= known.time {
             known.time = row.time;
@@ -164,9 +263,10 @@ impl Presence {
             row: row.slots.clone(),
             told: 0,
             due: i64::MAX,
+            own: false,
         };
         match self.put(known, hash) {
-            Some(at) => Noted { due: self.expect(at), changed: true, refused: false },
+            Some(at) => Noted { due: self.expect(at), changed: true, ..Noted::default() },
             None => {
                 self.refused += 1;
                 Noted { refused: true, ..Noted::default() }
@@ -232,13 +332,38 @@ impl Presence {
 
     /// When there is something to do. It may turn out that there is not.
     fn due(&self) -> Option<i64> {
-        self.queue.peek().map(|Reverse((due, _))| *due)
+        if self.silent {
+            return None;
+        }
+        let key = self.queue.peek().map(|Reverse((due, _))| *due);
+        key.into_iter().chain(self.all_due()).min()
     }
 
-    /// The next key that was silent for long enough by now.
-    fn pop(&mut self, now: i64) -> Option<Silence> {
-        while let Some(Reverse((due, at))) =
-            self.queue.peek().copied().filter(|Reverse((due, _))| *due <= now)
+    /// When the whole stream will have been silent for longer than it may.
+    fn all_due(&self) -> Option<i64> {
+        Some(self.heard?.saturating_add(self.silence?))
+    }
+
+    /// The next of what is due by now.
+    fn pop(&mut self, now: i64) -> Option<Due> {
+        if self.silent {
+            return None;
+        }
+        // Keys that were silent for as long before are told of first.
+        let all = self.all_due().filter(|due| *due <= now);
+        match self.pop_key(all.map_or(now, |due| due.min(now)), now) {
+            Some(due) => Some(due),
+            None if all.is_some() => {
+                self.silent = true;
+                Some(Due::All)
+            }
+            None => None,
+        }
+    }
+
+    /// The next key that was due by a time, and was silent for long enough by now.
+    fn pop_key(&mut self, by: i64, now: i64) -> Option<Due> {
+        while let Some(Reverse((due, at))) = self.queue.peek().copied().filter(|Reverse((due, _))| *due <= by)
         {
             self.queue.pop();
             let Some(known) = self.keys.get_mut(at as usize).and_then(Option::as_mut) else { continue };
@@ -248,14 +373,28 @@ impl Presence {
             let (told, lasts) = (known.told, now.saturating_sub(known.seen));
             let reached = self.afters.range((Excluded(told), Included(lasts.max(told)))).next_back();
             let reached = reached.map(|(span, _)| *span);
+            let own = known.own;
+            if let Some(until) = reached.filter(|_| !own).and_then(|span| self.unsure_until(at, span)) {
+                if until <= now {
+                    self.silent = true;
+                    return Some(Due::All);
+                }
+                self.waiting.push(at);
+                if let Some(Some(known)) = self.keys.get_mut(at as usize) {
+                    known.due = until;
+                    self.queue.push(Reverse((until, at)));
+                }
+                continue;
+            }
+            let Some(known) = self.keys.get_mut(at as usize).and_then(Option::as_mut) else { continue };
             known.told = reached.unwrap_or(told);
             if reached.is_none() && self.forgets.last_key_value().is_some_and(|(span, _)| *span <= lasts) {
                 self.forget(at);
-                return Some(Silence { key: at, told, lasts: told });
+                return Some(Due::Key(Silence { key: at, told, lasts: told }));
             }
             self.expect(at);
             if reached.is_some() {
-                return Some(Silence { key: at, told, lasts });
+                return Some(Due::Key(Silence { key: at, told, lasts }));
             }
         }
         None
@@ -265,6 +404,7 @@ impl Presence {
     /// nothing new.
     fn tell_again(&mut self) {
         self.fresh = false;
+        self.waiting.clear();
         self.queue.clear();
         for at in 0..u32::try_from(self.keys.len()).unwrap_or(u32::MAX) {
             if let Some(Some(known)) = self.keys.get_mut(at as usize) {
@@ -321,12 +461,35 @@ impl Presence {
 
     /// Whether a row of which only some slots are known can be one to learn a key from.
     pub(super) fn cares(&self, known: &[(usize, &Value)]) -> bool {
-        self.index.cares(known)
+        self.silence.is_some() || self.index.cares(known)
+    }
+
+    /// Lets the silence of a key begin anew, or of all: that nothing is heard has a reason that is known.
+    fn excuse(&mut self, label: Option<&str>, now: Now) {
+        let ats: Vec<u32> = match label {
+            Some(label) => {
+                let at = self.places.find(fold(label.as_bytes()), |at| is(&self.keys, *at, label));
+                at.copied().into_iter().collect()
+            }
+            None => self.places.iter().copied().collect(),
+        };
+        for at in ats {
+            if let Some(Some(known)) = self.keys.get_mut(at as usize) {
+                known.seen = mark(now.mono);
+                (known.told, known.own) = (0, false);
+                self.expect(at);
+            }
+        }
+    }
+
+    /// The keys that are known.
+    fn labels(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().flatten().map(|known| &*known.label)
     }
 
     /// Knows these keys and no others.
     fn start_with(&mut self, keys: Vec<Known>, most: usize, now: i64) {
-        (self.keys, self.free) = (Vec::new(), Vec::new());
+        (self.keys, self.free, self.waiting) = (Vec::new(), Vec::new(), Vec::new());
         self.places.clear();
         self.queue.clear();
         self.budget = Budget::new(most);
@@ -342,6 +505,8 @@ impl Presence {
 
     fn write(&self, now: Now, out: &mut Writer) {
         let known = || self.keys.iter().flatten();
+        out.i64(self.heard.map_or(-1, |heard| mark(now.mono).saturating_sub(heard).max(0)));
+        out.bool(self.silent);
         out.len(known().count());
         for known in known() {
             out.run(known.label.as_bytes());
@@ -350,6 +515,7 @@ impl Presence {
             out.time(known.time);
             out.values(&known.row);
             out.i64(known.told);
+            out.bool(known.own);
         }
     }
 }
@@ -360,21 +526,31 @@ fn read(
     (was, is): (&Layout, &Layout),
     now: Now,
     at_once: bool,
-) -> Result<Vec<Known>, SnapshotError> {
+) -> Result<Kept, SnapshotError> {
     let remap = is.from(was);
     let mut keys = Vec::new();
+    let silent_for = Some(from.i64()?).filter(|span| *span >= 0);
+    let silent = from.bool()?;
+    let heard =
+        silent_for.map(|span| mark(now.mono).saturating_sub(if at_once || silent { span } else { 0 }));
     for _ in 0..from.len()? {
         let label = from.text()?.into();
         let (silent, wall, time) = (from.i64()?, from.time()?, from.time()?);
         let row = remap.row(&from.values()?.into()).to_vec();
-        let told = from.i64()?;
+        let (told, own) = (from.i64()?, from.bool()?);
         // What came while nobody listened is not known: a silence that was not told of begins anew.
-        let silent = if at_once || told != 0 { silent } else { 0 };
+        let (silent, wall) = if at_once || told != 0 { (silent, wall) } else { (0, now.wall) };
         let seen = mark(now.mono).saturating_sub(silent);
-        let wall = if silent == 0 { now.wall } else { wall };
-        keys.push(Known { label, seen, wall, time, row, told, due: i64::MAX });
+        keys.push(Known { label, seen, wall, time, row, told, due: i64::MAX, own: own && at_once });
     }
-    Ok(keys)
+    Ok(Kept { keys, heard, silent })
+}
+
+/// What is known of a stream's keys, to go on with.
+struct Kept {
+    keys: Vec<Known>,
+    heard: Option<i64>,
+    silent: bool,
 }
 
 impl Known {
@@ -414,7 +590,8 @@ pub(super) fn enlist(feeds: &mut [Feed], plan: &Plan, config: &Config, (at, gate
         return;
     };
     let early = || stream.fields.iter().map(is_early).collect();
-    let presence = feed.presence.get_or_insert_with(|| Box::new(Presence::new(early(), config)));
+    let presence =
+        feed.presence.get_or_insert_with(|| Box::new(Presence::new(early(), stream.silence, config)));
     if presence.index.slots() != stream.fields.len() {
         presence.index.reads(early());
     }
@@ -433,7 +610,7 @@ impl Feed {
     /// Goes on with the keys that are known, for the rules that go by them by now.
     pub(super) fn expect(&mut self) {
         match &mut self.presence {
-            Some(presence) if presence.readers.is_empty() => self.presence = None,
+            Some(presence) if presence.is_idle() => self.presence = None,
             Some(presence) if presence.fresh => presence.tell_again(),
             _ => {}
         }
@@ -452,8 +629,12 @@ impl Engine {
         for stream in 0..self.feeds.len() {
             let Some(mut presence) = self.feeds[stream].presence.take() else { continue };
             let mut candidates = std::mem::take(&mut self.candidates);
-            while let Some(silence) = presence.pop(due) {
+            while let Some(found) = presence.pop(due) {
                 self.changed = true;
+                let Due::Key(silence) = found else {
+                    self.lulls.push(Lull { stream, silent: true });
+                    continue;
+                };
                 presence.candidates(&silence, !self.config.index, &mut candidates);
                 let Some(Some(known)) = presence.keys.get(silence.key as usize) else { continue };
                 let absent = |candidate: &Candidate| self.absence(candidate.reader() as usize, known, now);
@@ -462,6 +643,39 @@ impl Engine {
             self.candidates = candidates;
             self.feeds[stream].presence = Some(presence);
         }
+        self.look_for_silence();
+    }
+
+    /// Streams that fell silent as a whole, or are heard again, since this was last asked.
+    pub fn take_lulls(&mut self) -> Vec<Lull> {
+        std::mem::take(&mut self.lulls)
+    }
+
+    /// The keys of a stream whose silence is noticed.
+    pub fn present(&self, stream: usize) -> impl Iterator<Item = &str> {
+        let presence = self.feeds.get(stream).and_then(|feed| feed.presence.as_ref());
+        presence.into_iter().flat_map(|presence| presence.labels())
+    }
+
+    /// From now on it is listened to streams of which nothing was heard so far.
+    pub fn listen(&mut self, now: Now) {
+        for presence in self.feeds.iter_mut().filter_map(|feed| feed.presence.as_mut()) {
+            presence.heard.get_or_insert(mark(now.mono));
+        }
+        self.look_for_silence();
+    }
+
+    /// Lets the silence of a key of a stream begin anew, or of all: why nothing is heard is known.
+    pub fn excuse(&mut self, stream: usize, key: Option<&str>, now: Now) {
+        let Some(presence) = self.feeds.get_mut(stream).and_then(|feed| feed.presence.as_mut()) else {
+            return;
+        };
+        // Whoever says of himself that he is there was heard.
+        if presence.hear(now).woke {
+            self.lulls.push(Lull { stream, silent: false });
+        }
+        presence.excuse(key, now);
+        self.changed = true;
         self.look_for_silence();
     }
 
@@ -509,13 +723,18 @@ impl Engine {
     pub(super) fn take_over_presences(&mut self, feeds: &mut [Feed], plan: &Plan) {
         let before = plan.streams.iter().zip(feeds);
         let before = before.filter_map(|(stream, feed)| {
-            let keys: Vec<Known> = feed.presence.take()?.keys.into_iter().flatten().collect();
-            Some((stream.signature(), (Layout::of(stream), keys)))
+            let presence = feed.presence.take()?;
+            let (heard, silent) = (presence.heard, presence.silent);
+            let keys: Vec<Known> = presence.keys.into_iter().flatten().collect();
+            Some((stream.signature(), (Layout::of(stream), Kept { keys, heard, silent })))
         });
-        let mut before: HashMap<String, (Layout, Vec<Known>)> = before.collect();
+        let mut before: HashMap<String, (Layout, Kept)> = before.collect();
         for (stream, feed) in self.plan.streams.iter().zip(&mut self.feeds) {
             let Some(presence) = &mut feed.presence else { continue };
-            let Some((was, keys)) = before.remove(&stream.signature()) else { continue };
+            let Some((was, Kept { keys, heard, silent })) = before.remove(&stream.signature()) else {
+                continue;
+            };
+            (presence.heard, presence.silent) = (heard, silent);
             let remap = Layout::of(stream).from(&was);
             for known in keys {
                 let row = remap.row(&known.row.into()).to_vec();
@@ -579,11 +798,12 @@ impl Engine {
                 return Err(part.damaged());
             }
         }
-        for (at, keys) in restored {
+        for (at, Kept { keys, heard, silent }) in restored {
             let Some(presence) = self.feeds.get_mut(at).and_then(|feed| feed.presence.as_mut()) else {
                 continue;
             };
             presence.start_with(keys, self.config.max_bytes, mark(now.mono));
+            (presence.heard, presence.silent) = (heard, silent);
         }
         self.look_for_silence();
         Ok(())

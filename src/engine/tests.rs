@@ -49,6 +49,8 @@ fn stream() -> StreamSpec {
         lateness: Duration::ZERO,
         idle: None,
         max_future: None,
+        silence: None,
+        availability: None,
     }
 }
 

@@ -35,6 +35,19 @@ pub struct StreamSpec {
     pub idle: Option<Duration>,
     /// Rows dated further ahead of the node's clock are counted and not used. `None`: no bound.
     pub max_future: Option<Duration>,
+    /// How long none of its keys may give a reading before that is told.
+    pub silence: Option<Duration>,
+    /// The topics on which it is said whether its devices are connected.
+    pub availability: Option<Availability>,
+}
+
+/// Topics on which it is said whether devices are connected, by themselves or as their last will.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Availability {
+    /// The topics.
+    pub pattern: TopicPattern,
+    /// The capture that is the stream's key; `None`: all of the stream's devices are meant.
+    pub key: Option<Field>,
 }
 
 /// The least silence that closes a window, where the stream does not say.
@@ -49,6 +62,34 @@ impl StreamSpec {
         let (time, key) = (slot(self.timestamp), slot(self.key));
         let reads = (&self.name, self.pattern.to_string(), &self.source, self.format, time, key);
         format!("{reads:?} {} {:?}", self.strict, (self.lateness, self.idle, self.max_future))
+    }
+
+    /// What is said of its devices' connections, as a stream: the key where there is one, and whether it is
+    /// connected.
+    pub fn availability(&self) -> Option<Self> {
+        let Availability { pattern, key } = self.availability.clone()?;
+        let online = Field {
+            name: "online".into(),
+            from: FieldSource::Path(Vec::new()),
+            ty: DataType::Boolean,
+            default: Value::Null,
+            unit: TimeUnit::Auto,
+        };
+        Some(Self {
+            name: format!("{}/availability", self.name).into(),
+            pattern,
+            source: self.source.clone(),
+            format: Format::Availability,
+            strict: true,
+            key: key.is_some().then_some(1),
+            fields: std::iter::once(online).chain(key).collect(),
+            timestamp: None,
+            lateness: Duration::ZERO,
+            idle: None,
+            max_future: None,
+            silence: None,
+            availability: None,
+        })
     }
 
     /// The silence after which a key's open windows of this length close. The default is the
@@ -80,6 +121,8 @@ pub enum Format {
     },
     /// The payload is one BYTEA.
     Binary,
+    /// The payload says whether a device is connected: `online`, `{"state": "offline"}`, `1`.
+    Availability,
 }
 
 /// One slot of a stream's rows.

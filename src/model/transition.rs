@@ -83,6 +83,8 @@ pub enum Reason {
     RuleChanged,
     /// The rule is gone.
     RuleRemoved,
+    /// The source that its readings came from is no longer configured.
+    SourceLost,
     /// The rule is not in force at this time.
     Inactive,
     /// A person ended it.
@@ -120,6 +122,7 @@ impl Reason {
             Self::NoData => "no_data",
             Self::RuleChanged => "rule_changed",
             Self::RuleRemoved => "rule_removed",
+            Self::SourceLost => "source_lost",
             Self::Inactive => "inactive",
             Self::Manual => "manual",
             Self::Severity => "severity",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::model::fit;
 use crate::model::node::NODE_STREAMS;
 use crate::model::pattern::TimePattern;
-use crate::model::stream::{Field, FieldSource, Format, TimeUnit};
+use crate::model::stream::{Availability, Field, FieldSource, Format, TimeUnit};
 use crate::model::time::parse_span;
 use crate::model::topic::TopicPattern;
 use crate::model::value::{DataType, Value};
@@ -28,6 +28,8 @@ const OPTIONS: &[&str] = &[
     "LATENESS",
     "IDLE",
     "MAX_FUTURE",
+    "SILENCE",
+    "AVAILABILITY",
     "TYPE",
     "SHARED",
     "KIND",
@@ -82,6 +84,7 @@ pub(super) fn declare(create: &Create, table: bool, problems: &mut Vec<Problem>)
     options.of_tables(table, problems);
     options.timestamp(&mut schema, problems);
     options.key(&mut schema, problems);
+    options.watch(&mut schema, problems);
     (problems.len() == before).then_some(schema)
 }
 
@@ -157,7 +160,7 @@ fn declared(
                 FieldSource::Capture(n)
             }
             (None, Format::Json) => FieldSource::Path(vec![name.text.as_str().into()]),
-            (None, Format::Scalar | Format::Binary) => {
+            (None, Format::Scalar | Format::Binary | Format::Availability) => {
                 whole(name, ty, (format, payload), problems);
                 FieldSource::Path(Vec::new())
             }
@@ -352,6 +355,49 @@ impl<'a> Options<'a> {
     fn span(&self, key: &str, problems: &mut Vec<Problem>) -> Option<Duration> {
         let value = self.get(key)?;
         parse_span(&value.text).map_err(|e| problems.push(Problem::new("bad-value", value.place, e))).ok()
+    }
+
+    /// What is watched of the stream beside its readings.
+    fn watch(&self, schema: &mut Schema, problems: &mut Vec<Problem>) {
+        for key in ["SILENCE", "AVAILABILITY"] {
+            if let Some(value) = self.get(key).filter(|_| schema.table) {
+                let problem = Problem::new("bad-option", value.place, format!("{key} is for streams"));
+                problems.push(problem.hint("leave it out, or add it to a stream of the same topic"));
+                return;
+            }
+        }
+        if let Some(value) = self.get("SILENCE") {
+            schema.silence = self.span("SILENCE", problems);
+            if schema.silence == Some(Duration::ZERO) {
+                let problem = Problem::new("bad-value", value.place, "a silence of nothing is always over");
+                problems.push(problem.hint("write how long no reading may come, as in '5m'"));
+            }
+        }
+        let Some(topic) = self.get("AVAILABILITY") else { return };
+        let Some(pattern) = pattern(topic, problems) else { return };
+        let captures: Vec<Arc<str>> = pattern.captures().cloned().collect();
+        let key = match (captures.as_slice(), &schema.key) {
+            ([], _) => None,
+            ([capture], Some(key)) if *capture == key.name => {
+                let given = Field { from: FieldSource::Capture(0), default: Value::Null, ..key.clone() };
+                Some(Field { ty: DataType::String, unit: TimeUnit::Auto, ..given })
+            }
+            (_, key) => {
+                let hint = match key {
+                    Some(key) => format!(
+                        "capture `{{{}}}` alone, the KEY of `{}`; other levels can be `+`",
+                        key.name, schema.name
+                    ),
+                    None => format!(
+                        "give `{}` a KEY of this name, or write `+` where the whole stream is meant",
+                        schema.name
+                    ),
+                };
+                let message = "the topic must tell whose availability it is";
+                return problems.push(Problem::new("bad-value", topic.place, message).hint(hint));
+            }
+        };
+        schema.availability = Some(Availability { pattern, key });
     }
 
     fn unit(&self, problems: &mut Vec<Problem>) -> Option<TimeUnit> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::model::diagnostic::Place;
 use crate::model::message::NODE_SOURCE;
 use crate::model::node::NodeStream;
-use crate::model::stream::{Field, FieldSource, Format, StreamSpec, TimeUnit};
+use crate::model::stream::{Availability, Field, FieldSource, Format, StreamSpec, TimeUnit};
 use crate::model::topic::TopicPattern;
 use crate::model::value::{DataType, Value};
 
@@ -35,6 +35,8 @@ pub(super) struct Schema {
     pub(super) lateness: Duration,
     pub(super) idle: Option<Duration>,
     pub(super) max_future: Option<Duration>,
+    pub(super) silence: Option<Duration>,
+    pub(super) availability: Option<Availability>,
 }
 
 /// One column that a stream declares or captures.
@@ -81,6 +83,8 @@ impl Schema {
             lateness: Duration::ZERO,
             idle: None,
             max_future: None,
+            silence: None,
+            availability: None,
         }
     }
 
@@ -142,7 +146,8 @@ impl Schema {
     pub(super) fn definition(&self) -> String {
         let reads = (&self.name, &self.pattern, &self.source, self.format, self.strict, self.open);
         let time = (&self.timestamp, &self.key, self.lateness, self.idle, self.max_future);
-        format!("{} {reads:?} {:?} {time:?}", self.table, self.columns)
+        let watched = (self.silence, &self.availability);
+        format!("{} {reads:?} {:?} {time:?} {watched:?}", self.table, self.columns)
     }
 
     /// Its slots before any rule: event time and key.
@@ -167,6 +172,8 @@ impl Schema {
             lateness: self.lateness,
             idle: self.idle,
             max_future: self.max_future,
+            silence: self.silence,
+            availability: self.availability.clone(),
         }
     }
 }

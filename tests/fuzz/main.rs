@@ -269,6 +269,8 @@ fn some_stream(bytes: [u8; 4]) -> StreamSpec {
         lateness: Duration::ZERO,
         idle: None,
         max_future: None,
+        silence: None,
+        availability: None,
     }
 }
 

@@ -29,7 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "agent",
         &[
             "model", "clock", "tasks", "config", "ingest", "decode", "plan", "engine", "alert", "spool",
-            "uplink", "control",
+            "uplink", "control", "wire",
         ],
     ),
     ("hub", &["model", "plan", "wire", "clock", "tasks"]),
@@ -49,6 +49,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "alert",
             "spool",
             "control",
+            "wire",
             "agent",
             "hub",
             "demo",

@@ -15,7 +15,7 @@
 //!       - {at: 0s, every: 30s, repeat: 6, topic: env/lab, payload: {temp: 31.0, ts: $t}}
 //!       - {at: 4m, event: 1m, topic: env/lab, payload: {temp: 99.0, ts: $t}}   # `$t` is `event`
 //!       - {at: 5m, topic: env/lab, text: "not json", retained: true, source: b1}
-//!       - {at: 10m, tick: true}    # or `restart`, `connected: false`, `clock: +1h`, `remove`, `swap: |`
+//!       - {at: 10m, tick: true}    # or `restart`, `connected: false`, `sources: [b1]`, `clock: +1h`, `remove`, `swap: |`
 //!     until: 1h                    # how long it goes on
 //!     checks:                      # what stands at a time; also `keeping`, `resolved`, `quiet`
 //!       - {at: 1m, pending: [hot], firing: []}
@@ -58,6 +58,9 @@ pub use update::update;
 
 /// The time that an offset such as `30s` counts from: 2026-01-01T00:00:00Z.
 pub const START: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+/// The source that messages come from where nothing else is said.
+const SOURCE: &str = "test";
 
 /// A test file.
 #[derive(Clone, Debug)]
@@ -157,8 +160,10 @@ pub enum Action {
         /// Whether that counts for what waits.
         downtime: Downtime,
     },
-    /// Sources are lost or come back.
-    Connected(bool),
+    /// A source is lost or comes back; without a name, every one that the rules read.
+    Connected(Option<String>, bool),
+    /// The agent is configured with these sources from here on.
+    Sources(Vec<String>),
     /// The node's calendar clock is set, to what it would show had it always been ahead by so many
     /// microseconds (behind, where negative).
     Clock(i64),

@@ -100,9 +100,18 @@ struct StepText {
     #[serde(default)]
     remove: bool,
     swap: Option<Json>,
-    connected: Option<bool>,
+    connected: Option<ConnectedText>,
+    sources: Option<Vec<String>>,
     clock: Option<String>,
     resolve: Option<Spanned<Json>>,
+}
+
+/// Whether every source is connected, or some by name.
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+enum ConnectedText {
+    All(bool),
+    Some(BTreeMap<String, bool>),
 }
 
 #[derive(Deserialize)]
@@ -302,12 +311,13 @@ fn step(step: StepText, events: &mut Vec<Event>) -> Result<(), String> {
         step.remove,
         step.swap.is_some(),
         step.connected.is_some(),
+        step.sources.is_some(),
         step.clock.is_some(),
         step.resolve.is_some(),
     ];
     if kinds.iter().filter(|is| **is).count() != 1 {
         return Err(
-            "a step is one of `topic` with a payload, `tick`, `swap`, `remove`, `restart`, `connected`, `clock`"
+            "a step is one of `topic` with a payload, `tick`, `swap`, `remove`, `restart`, `connected`, `sources`, `clock`, `resolve`"
                 .to_owned(),
         );
     }
@@ -319,9 +329,15 @@ fn step(step: StepText, events: &mut Vec<Event>) -> Result<(), String> {
     if let Some(topic) = &step.topic {
         return messages(&step, topic, at, events);
     }
-    let action = match (&step.swap, step.connected, &step.clock) {
+    if let Some(ConnectedText::Some(sources)) = &step.connected {
+        let each = sources.iter().map(|(name, is)| Action::Connected(Some(name.clone()), *is));
+        events.extend(each.map(|action| Event { at, action }));
+        return Ok(());
+    }
+    let action = match (&step.swap, &step.connected, &step.clock) {
         (Some(set), ..) => Action::Swap(rule_text(set.clone())),
-        (_, Some(connected), _) => Action::Connected(connected),
+        (_, Some(ConnectedText::All(connected)), _) => Action::Connected(None, *connected),
+        _ if step.sources.is_some() => Action::Sources(step.sources.unwrap_or_default()),
         (_, _, Some(clock)) => Action::Clock(clock_shift(clock, at)?),
         _ if step.resolve.is_some() => resolved_by_hand(&step)?,
         _ if step.restart => Action::Restart {
@@ -376,7 +392,7 @@ fn messages(step: &StepText, topic: &str, at: Timestamp, events: &mut Vec<Event>
     let source = match &step.source {
         Some(source) => source.clone(),
         None if topic.starts_with("$node/") => NODE_SOURCE.to_owned(),
-        None => "test".to_owned(),
+        None => super::SOURCE.to_owned(),
     };
     let mut offset = Duration::ZERO;
     for _ in 0..repeat {

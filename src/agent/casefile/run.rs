@@ -1,6 +1,6 @@
 //! Runs one case: a core with its rules, driven by the case's events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::agent::calendar::is_trusted;
@@ -8,11 +8,11 @@ use crate::agent::core::{Core, Effects, Input, Limits};
 use crate::control::{self, Admitted, Running};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::kept::StateKey;
-use crate::model::message::Message;
+use crate::model::message::{Message, NODE_SOURCE};
 use crate::model::time::{Downtime, Mono, Now, Timestamp};
 use crate::plan;
 
-use super::{Action, Case, Event, Moment, Outcome, format_time, scene};
+use super::{Action, Case, Event, Moment, Outcome, SOURCE, format_time, scene};
 
 /// The label `agent` of all alerts in cases.
 const AGENT: &str = "test";
@@ -101,7 +101,8 @@ struct Bench {
     core: Core,
     running: Option<Admitted>,
     name: Arc<str>,
-    connected: bool,
+    /// The sources that are not connected.
+    down: BTreeSet<Arc<str>>,
     kept: BTreeMap<StateKey, Vec<u8>>,
     /// While the agent is down: since when it is up again, and what it left behind.
     asleep: Option<Asleep>,
@@ -116,7 +117,7 @@ impl Bench {
             core: Core::new(AGENT.into(), Limits::default()),
             name: rules.name.clone(),
             running: None,
-            connected: true,
+            down: BTreeSet::new(),
             kept: BTreeMap::new(),
             asleep: None,
             ahead: (0, 0),
@@ -180,10 +181,25 @@ impl Bench {
                     self.wake()?;
                 }
             }
-            Action::Connected(connected) => {
+            Action::Connected(source, connected) => {
                 self.pass(at, true);
-                self.connected = *connected;
-                self.apply(Input::Connected(*connected), at);
+                let sources = match source {
+                    Some(source) => vec![Arc::from(source.as_str())],
+                    None => self.sources(),
+                };
+                for source in sources {
+                    match connected {
+                        true => self.down.remove(&source),
+                        false => self.down.insert(source.clone()),
+                    };
+                    self.apply(Input::Connected(source, *connected, None), at);
+                }
+            }
+            Action::Sources(sources) => {
+                self.pass(at, true);
+                let sources: Vec<Arc<str>> = sources.iter().map(|source| source.as_str().into()).collect();
+                self.down.retain(|source| sources.contains(source));
+                self.apply(Input::Sources(sources), at);
             }
             Action::Clock(ahead) => {
                 self.pass(at, true);
@@ -288,14 +304,22 @@ impl Bench {
         if unreadable > 0 {
             return Err(format!("restart: {unreadable} kept states cannot be read"));
         }
-        if !self.connected {
-            self.apply(Input::Connected(false), at);
+        for source in self.down.clone() {
+            self.apply(Input::Connected(source, false, None), at);
         }
         Ok(())
     }
 
+    /// The sources that the streams name; where none does, the one that messages come from.
+    fn sources(&self) -> Vec<Arc<str>> {
+        let streams = self.running.iter().flat_map(|set| &set.plan.streams);
+        let named: BTreeSet<Arc<str>> =
+            streams.map(|stream| stream.source.clone().unwrap_or_else(|| SOURCE.into())).collect();
+        named.into_iter().filter(|source| **source != *NODE_SOURCE).collect()
+    }
+
     fn moment(&self) -> Moment {
-        let active = self.core.sets().flat_map(|(_, set)| set.active()).collect();
+        let active = self.core.all_active();
         Moment { active, told: self.outcome.transitions.len() }
     }
 

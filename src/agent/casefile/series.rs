@@ -151,7 +151,7 @@ fn text(mut payload: Json, stream: &StreamSpec, time: Timestamp) -> Result<Strin
             Json::Object(values) => line(&values, stream, (delimiter, columns), time),
             other => Ok(plain(&other)),
         },
-        Format::Scalar | Format::Binary => Ok(plain(&payload)),
+        Format::Scalar | Format::Binary | Format::Availability => Ok(plain(&payload)),
     }
 }
 

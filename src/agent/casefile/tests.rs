@@ -388,15 +388,17 @@ fn a_check_of_what_is_not_there_is_none() {
 #[test]
 fn a_storm_is_compared_without_a_search() {
     let expected: String =
-        (1..=2_000).map(|n| format!("      - {{firing: hot, labels: {{d: {n}}}}}\n")).collect();
+        (1..=2_000).map(|n| format!("      - {{occurred: hot, labels: {{d: {n}}}}}\n")).collect();
+    // Of occurrences as many are told as there are.
+    let rules = RULES.replace("when: v > 3,", "");
     let text = |series: &str, expected: &str| {
         format!(
-            "{RULES}cases:\n  - name: x\n    series: [{{topic: '{series}', values: {{v: 4}}}}]\n    expect:\n{expected}"
+            "{rules}cases:\n  - name: x\n    series: [{{topic: '{series}', values: {{v: 4}}}}]\n    expect:\n{expected}"
         )
     };
     for (series, lines, last) in [
         ("t/{1..2000}", 0, ""),
-        ("t/{1..1999}", 8, "  - firing hot d=2000   <- did not come (line 2007)"),
+        ("t/{1..1999}", 8, "  - occurred hot d=2000   <- did not come (line 2007)"),
         ("t/{2..2001}", 4_000, "        label d: expected 2000, found 2001"),
     ] {
         let (suite, outcomes) = outcomes(&text(series, &expected), Mode::Plain);

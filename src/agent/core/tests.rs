@@ -68,7 +68,7 @@ fn rule(kind: usize, at: i64, timers: usize) -> String {
         _ => "",
     };
     let rest = match (timers / 16, kind % 12) {
-        (1.., 0 | 1) if timers % 2 == 0 => format!(
+        (1.., 0 | 1) if timers.is_multiple_of(2) => format!(
             "levels:\n      - {{severity: info, when: v > {at}}}\n      - {{severity: page, when: v > {at} + 2, clear: v < {at} + 1}}"
         ),
         _ => rest,
@@ -171,7 +171,7 @@ fn input_of(core: &Core, step: &Step, now: &mut i64, text: &mut String) -> Input
         Step::Resolve(at) => {
             let mut up: Vec<Fingerprint> = core
                 .sets()
-                .flat_map(|(_, set)| set.active())
+                .flat_map(|(_, set)| core.active(set))
                 .filter(|alert| alert.phase != "pending")
                 .map(|alert| alert.fingerprint)
                 .collect();
@@ -291,7 +291,7 @@ fn run_spread(rules: &str, steps: &[(usize, i64, i64, usize)], spread: usize) ->
             1 => tell(core.apply(Input::Tick, at(now))),
             2 => {
                 connected = !connected;
-                tell(core.apply(Input::Connected(connected), at(now)));
+                tell(core.apply(Input::Connected("test".into(), connected, None), at(now)));
             }
             _ => {}
         }
@@ -313,7 +313,7 @@ fn run_spread(rules: &str, steps: &[(usize, i64, i64, usize)], spread: usize) ->
             tell(core.apply(Input::Messages(messages), at(now)));
         }
     }
-    tell(core.apply(Input::Connected(true), at(now)));
+    tell(core.apply(Input::Connected("test".into(), true, None), at(now)));
     for _ in 0..400 {
         now += 7;
         tell(core.apply(Input::Tick, at(now)));
@@ -419,7 +419,7 @@ fn life(rules: &str, steps: &[Step], restarts: bool) -> (Vec<Transition>, BTreeS
     }
     // Alerts that change at the same instant do so in any order.
     told.sort_by_key(|t| t.fingerprint);
-    let active = core.sets().flat_map(|(_, set)| set.active());
+    let active = core.sets().flat_map(|(_, set)| core.active(set));
     let up = active.filter(|alert| alert.phase != "pending").map(|alert| alert.fingerprint).collect();
     (told, up)
 }
@@ -504,7 +504,7 @@ fn told(rules: &str, steps: &[Step], rate: u32, restarts: bool) -> (Vec<Transiti
             }
         }
     }
-    let active = core.sets().flat_map(|(_, set)| set.active());
+    let active = core.sets().flat_map(|(_, set)| core.active(set));
     let up = active.filter(|alert| alert.phase != "pending").map(|alert| alert.fingerprint).collect();
     (told, up)
 }

@@ -108,7 +108,7 @@ fn the_one<'a>(prefix: &str, all: impl Iterator<Item = &'a str>) -> Result<Strin
     match found.as_slice() {
         [one] => Ok((*one).to_owned()),
         [] => bail!("no alert has a fingerprint that begins with `{prefix}`"),
-        [several @ ..] => {
+        several => {
             let some: Vec<&str> = several.iter().take(5).copied().collect();
             let more = if several.len() > some.len() { ", …" } else { "" };
             bail!("`{prefix}` is the beginning of {}: {}{more}", several.len(), some.join(", "))

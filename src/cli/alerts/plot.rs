@@ -76,16 +76,16 @@ mod tests {
             [58.0, 58.5, 59.0, 61.0, 62.0].into_iter().zip(0..).map(|(y, x)| (f64::from(x), y)).collect();
         let told = plot(&points, &[&limit], 40, false);
         let expected = "
-62 |                         *
-   |                   *
+62 |                          *
    |
+   |                    *
    |
-   |-------------------------- when 60
+   |--------------------------- when 60
    |
-   |            *
-   |      *
+   |             *
+   |       *
 58 |*
-   +--------------------------
+   +---------------------------
 ";
         assert_eq!(format!("\n{told}"), expected);
         assert_eq!(plot(&points[..1], &[], 40, true), "");

@@ -83,15 +83,18 @@ mod tests {
 
     #[test]
     fn columns_that_are_compared_with_numbers_are_told() {
-        let rules = "
-streams: [CREATE STREAM s (t FLOAT, door STRING) WITH (DATASOURCE='t/{device}', KEY='device')]
+        let rules = r#"
+streams:
+  - CREATE STREAM s (t FLOAT, door STRING) WITH (DATASOURCE='t/{device}', KEY='device')
 rules:
-  - {id: a, sql: 'SELECT t AS temp, door FROM s', when: temp > 60 AND door = 'open', clear: 55 > temp}
+  - {id: a, sql: "SELECT t AS temp, door FROM s", when: "temp > 60 AND door = 'open'", clear: 55 > temp}
   - id: b
     sql: SELECT t FROM s
     levels: [{severity: warning, when: t > 60}, {severity: critical, when: t >= 80}]
-";
-        let plan = plan::compile_text("set", rules, &Limits::default()).plan.unwrap();
+"#;
+        let compiled = plan::compile_text("set", rules, &Limits::default());
+        assert!(compiled.plan.is_some(), "{:?}", compiled.diagnostics);
+        let plan = compiled.plan.unwrap();
         let told =
             |rule: &str| of(&plan, rule).into_iter().map(|t| (t.column, t.at, t.of)).collect::<Vec<_>>();
         let line = |at: f64, of: &str| ("t".to_owned(), at, of.to_owned());

@@ -62,41 +62,44 @@ pub(super) fn series(
         let (above, below) = (top + 18.0, top + 18.0 + HEIGHT);
         for (from, until) in &panel.bands {
             let width = (x(*until) - x(*from)).max(1.0);
-            let _ = writeln!(
+            writeln!(
                 svg,
                 r#"<rect class="band" x="{:.1}" y="{above:.1}" width="{width:.1}" height="{HEIGHT}"/>"#,
                 x(*from)
-            );
+            )
+            .ok();
         }
         for (from, until) in incidents {
             let (from, until) = (x(*from).max(LEFT), x(*until).min(LEFT + room));
             if until > from {
-                let _ = writeln!(
+                writeln!(
                     svg,
                     r#"<rect class="incident" x="{from:.1}" y="{:.1}" width="{:.1}" height="6"/>"#,
                     below - 6.0,
                     until - from
-                );
+                )
+                .ok();
             }
         }
         for (at, name) in &panel.limits {
             let y = scale.y(*at);
-            let _ = writeln!(
+            writeln!(
                 svg,
                 r#"<line class="limit" x1="{LEFT}" x2="{:.1}" y1="{y:.1}" y2="{y:.1}"/>"#,
                 LEFT + room
-            );
+            )
+            .ok();
             text(&mut svg, LEFT + room + 4.0, y + 4.0, "start", "quiet", &format!("{name} {}", number(*at)));
         }
-        let _ =
-            writeln!(svg, r#"<polyline class="line" points="{}"/>"#, decimated(&panel.points, &x, &scale));
+        writeln!(svg, r#"<polyline class="line" points="{}"/>"#, decimated(&panel.points, &x, &scale)).ok();
         for (at, label) in ticks(span) {
-            let _ = writeln!(
+            writeln!(
                 svg,
                 r#"<line class="axis" x1="{0:.1}" x2="{0:.1}" y1="{below:.1}" y2="{1:.1}"/>"#,
                 x(at),
                 below + 4.0
-            );
+            )
+            .ok();
             text(&mut svg, x(at), below + 17.0, "middle", "quiet", &label);
         }
         top += HEIGHT + FOOT + 18.0;
@@ -116,11 +119,10 @@ pub(super) fn curve(title: &str, values: &[String], alerts: &[f64], falsely: Opt
     let mut line = |ys: &[f64], class: &str, name: &str| {
         let points: Vec<String> =
             ys.iter().enumerate().map(|(n, y)| format!("{:.1},{:.1}", x(n), scale.y(*y))).collect();
-        let _ = writeln!(svg, r#"<polyline class="{class}" points="{}"/>"#, points.join(" "));
+        writeln!(svg, r#"<polyline class="{class}" points="{}"/>"#, points.join(" ")).ok();
         let dot = if class == "line" { "dot" } else { "otherdot" };
         for (n, y) in ys.iter().enumerate() {
-            let _ =
-                writeln!(svg, r#"<circle class="{dot}" cx="{:.1}" cy="{:.1}" r="2.5"/>"#, x(n), scale.y(*y));
+            writeln!(svg, r#"<circle class="{dot}" cx="{:.1}" cy="{:.1}" r="2.5"/>"#, x(n), scale.y(*y)).ok();
         }
         // The name of the lower line stands below it, so that two that are close can be read.
         let below = if class == "line" { 0.0 } else { 12.0 };
@@ -161,11 +163,12 @@ fn begin(height: f64, title: &str) -> String {
 }
 
 fn text(svg: &mut String, x: f64, y: f64, anchor: &str, class: &str, said: &str) {
-    let _ = writeln!(
+    writeln!(
         svg,
         r#"<text x="{x:.1}" y="{y:.1}" text-anchor="{anchor}" class="{class}">{}</text>"#,
         escape(said)
-    );
+    )
+    .ok();
 }
 
 fn escape(text: &str) -> String {
@@ -214,11 +217,12 @@ impl Scale {
         let mut at = self.low;
         while at <= self.high + self.step / 2.0 {
             let y = self.y(at);
-            let _ = writeln!(
+            writeln!(
                 svg,
                 r#"<line class="axis" x1="{LEFT}" x2="{:.1}" y1="{y:.1}" y2="{y:.1}"/>"#,
                 WIDTH - RIGHT
-            );
+            )
+            .ok();
             text(svg, LEFT - 6.0, y + 4.0, "end", "quiet", &number(at));
             at += self.step;
         }

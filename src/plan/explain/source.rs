@@ -139,6 +139,7 @@ fn format_name(format: Format) -> &'static str {
         Format::Scalar => "scalar",
         Format::Delimited { .. } => "delimited",
         Format::Binary => "binary",
+        Format::Availability => "availability",
     }
 }
 

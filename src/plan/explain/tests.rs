@@ -141,6 +141,8 @@ fn stream(name: &str) -> Arc<StreamSpec> {
         lateness: Duration::from_secs(5),
         idle: None,
         max_future: None,
+        silence: None,
+        availability: None,
     })
 }
 
