@@ -52,7 +52,7 @@ impl Sources {
             self.down.insert(source.clone());
         }
         if self.tells || connected {
-            let values = vec![why.map_or(Value::Null, Value::str)];
+            let values = vec![Value::str(why.unwrap_or("it is not connected"))];
             self.book.condition((0, [Value::Str(source.clone())].into()), !connected, values, now, out);
         }
     }

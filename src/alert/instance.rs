@@ -385,7 +385,8 @@ impl Instance {
     /// there, and the next window's row, which may be dated before it, would have come.
     pub(super) fn deadline(&self, spec: &AlertSpec) -> Option<Mono> {
         let due = self.find_due(spec)?;
-        let open = |cadence: &Cadence| due >= self.last_at.plus(cadence.every);
+        // Of what is quiet no window decides what happens by itself.
+        let open = |cadence: &Cadence| self.phase != Phase::Quiet && due >= self.last_at.plus(cadence.every);
         let slack = spec.cadence.filter(open).map_or(Duration::ZERO, |cadence| cadence.slack);
         Some(self.anchor.plus(due.since(self.last_at.plus(self.carried())) + slack))
     }

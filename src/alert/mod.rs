@@ -146,6 +146,10 @@ impl Book {
         out: &mut Vec<Transition>,
     ) {
         let known = self.instances.find(rule, &key).and_then(|id| self.instances.get(id));
+        let stands = |instance: &Instance| matches!(instance.phase, Phase::Pending { .. } | Phase::Up { .. });
+        if holds && known.is_some_and(stands) {
+            return;
+        }
         let at = known.map_or(now.wall, |instance| match instance.stream_time(now.mono) {
             // What time is it where nobody counted while the agent was down: what waits goes on waiting.
             time if instance.phase.is_pending() => time,

@@ -84,7 +84,7 @@ struct Known {
     told: i64,
     /// Its deadline in the queue.
     due: i64,
-    /// Whether it is known that its silence is its own.
+    /// Whether it is known that its silence is its own, and not that of the whole stream.
     own: bool,
 }
 
@@ -190,7 +190,7 @@ impl Presence {
             if known.told == 0 {
                 known.seen = mark(now.mono);
             }
-            self.expect(at);
+            self.expect_from(at, mark(now.mono));
         }
         Noted { due: self.due(), changed: true, woke: true, ..Noted::default() }
     }
@@ -388,6 +388,7 @@ impl Presence {
             }
             let Some(known) = self.keys.get_mut(at as usize).and_then(Option::as_mut) else { continue };
             known.told = reached.unwrap_or(told);
+            known.own |= reached.is_some();
             if reached.is_none() && self.forgets.last_key_value().is_some_and(|(span, _)| *span <= lasts) {
                 self.forget(at);
                 return Some(Due::Key(Silence { key: at, told, lasts: told }));
@@ -541,7 +542,16 @@ fn read(
         // What came while nobody listened is not known: a silence that was not told of begins anew.
         let (silent, wall) = if at_once || told != 0 { (silent, wall) } else { (0, now.wall) };
         let seen = mark(now.mono).saturating_sub(silent);
-        keys.push(Known { label, seen, wall, time, row, told, due: i64::MAX, own: own && at_once });
+        keys.push(Known {
+            label,
+            seen,
+            wall,
+            time,
+            row,
+            told,
+            due: i64::MAX,
+            own: own && (at_once || told != 0),
+        });
     }
     Ok(Kept { keys, heard, silent })
 }
