@@ -13,7 +13,7 @@ use crate::model::kept::StateChange;
 use crate::model::label::{Fingerprint, Labels, as_label};
 use crate::model::row::Row;
 use crate::model::stream::StreamSpec;
-use crate::model::time::{Mono, Now};
+use crate::model::time::{Mono, Now, Timestamp};
 use crate::model::transition::{Reason, Transition};
 use crate::model::value::Value;
 use crate::plan::logical::Plan;
@@ -117,8 +117,8 @@ impl Conditions {
     }
 
     /// What changed of the alerts, to be kept.
-    pub(super) fn take_changes(&mut self) -> Vec<StateChange> {
-        self.alerts_mut().map(Book::take_changes).unwrap_or_default()
+    pub(super) fn take_changes(&mut self, now: Now) -> Vec<StateChange> {
+        self.alerts_mut().map(|book| book.take_changes(now)).unwrap_or_default()
     }
 
     /// Puts kept states back, of those that are of conditions.
@@ -164,11 +164,17 @@ impl Conditions {
     }
 
     /// Tells once more that an alert is up.
-    pub(super) fn retell(&mut self, name: &str, labels: &Labels, now: Now, out: &mut Vec<Transition>) {
+    pub(super) fn retell(
+        &mut self,
+        name: &str,
+        labels: &Labels,
+        at: (Option<Timestamp>, Now),
+        out: &mut Vec<Transition>,
+    ) {
         if let Some(book) = &mut self.book
             && let Some(place) = book.place_of(name)
         {
-            book.retell(place, labels, now, out);
+            book.retell(place, labels, at, out);
         }
     }
 }

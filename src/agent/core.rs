@@ -338,7 +338,7 @@ impl Core {
             Input::Tick => {}
         }
         self.let_out(now, &mut effects);
-        self.take_changes(&mut effects);
+        self.take_changes(now, &mut effects);
         effects
     }
 
@@ -348,7 +348,7 @@ impl Core {
         let mut effects = Effects::default();
         if self.next_deadline().is_some_and(|due| due < now.mono) {
             self.run_out(just_before(now), usize::MAX, &mut effects);
-            self.take_changes(&mut effects);
+            self.take_changes(now, &mut effects);
         }
         effects
     }
@@ -359,11 +359,11 @@ impl Core {
         effects.passed = effects.transitions.len();
     }
 
-    fn take_changes(&mut self, effects: &mut Effects) {
+    fn take_changes(&mut self, now: Now, effects: &mut Effects) {
         effects.states.extend(self.outlet.take_changes());
-        effects.states.extend(self.sources.take_changes());
+        effects.states.extend(self.sources.take_changes(now));
         for set in self.sets.values_mut() {
-            effects.states.extend(set.take_changes());
+            effects.states.extend(set.take_changes(now));
         }
     }
 
@@ -534,7 +534,7 @@ impl Core {
         set.book.swap(Arc::new(Plan::default()), now, &mut effects.transitions);
         set.ceilings.swap(&Arc::default(), now, &mut effects.transitions);
         set.conditions.swap(&Arc::default(), now, &mut effects.transitions);
-        effects.states.extend(set.take_changes());
+        effects.states.extend(set.take_changes(now));
     }
 
     /// Notes that a set was refused in the place of the one of its name.
@@ -659,10 +659,15 @@ impl Core {
     /// came from. Returns how many could not be read.
     pub fn restore_alerts(&mut self, states: &[(StateKey, Vec<u8>)], now: Now) -> usize {
         let mut unreadable = 0;
+        let counted = self.clock_trusted && self.limits.downtime == Downtime::Counted;
+        let read = |body: &[u8]| {
+            let state = SavedState::decode(body);
+            if counted { state.map(|state| state.carried_on(now.wall)) } else { state }
+        };
         for (name, set) in &mut self.sets {
             let own = states.iter().filter(|(key, _)| key.ruleset == *name && !Outlet::keeps(key));
             let decoded: Vec<(Arc<str>, SavedState)> = own
-                .filter_map(|(key, body)| match SavedState::decode(body) {
+                .filter_map(|(key, body)| match read(body) {
                     Ok(state) => Some((key.rule.clone(), state)),
                     Err(_) => {
                         unreadable += 1;
@@ -674,7 +679,7 @@ impl Core {
             set.resume_limits(now);
         }
         let own = states.iter().filter(|(key, _)| Sources::keeps(key));
-        let decoded = own.filter_map(|(key, body)| match SavedState::decode(body) {
+        let decoded = own.filter_map(|(key, body)| match read(body) {
             Ok(state) => Some((key.rule.clone(), state)),
             Err(_) => {
                 unreadable += 1;
@@ -692,9 +697,10 @@ impl Core {
         set.active(&self.sources)
     }
 
-    /// The same of alerts that are the agent's own.
+    /// The same of alerts that are the agent's own, and up.
     pub fn own_active(&self) -> Vec<alert::Active> {
-        self.sources.active()
+        // Each start begins with brokers that are not connected yet.
+        self.sources.active().into_iter().filter(|alert| alert.phase != "pending").collect()
     }
 
     /// Every alert that is pending or up.
@@ -961,10 +967,10 @@ impl Set {
         self.book.snapshot(now).into_iter().chain(limits).chain(conditions)
     }
 
-    fn take_changes(&mut self) -> Vec<StateChange> {
-        let mut changes = self.book.take_changes();
-        changes.extend(self.ceilings.alerts_mut().map(Book::take_changes).unwrap_or_default());
-        changes.extend(self.conditions.take_changes());
+    fn take_changes(&mut self, now: Now) -> Vec<StateChange> {
+        let mut changes = self.book.take_changes(now);
+        changes.extend(self.ceilings.alerts_mut().map(|book| book.take_changes(now)).unwrap_or_default());
+        changes.extend(self.conditions.take_changes(now));
         changes
     }
 
@@ -1072,13 +1078,19 @@ impl Set {
     }
 
     /// Tells once more that an alert is up.
-    pub(super) fn retell(&mut self, rule: &str, labels: &Labels, now: Now, out: &mut Vec<Transition>) {
+    pub(super) fn retell(
+        &mut self,
+        rule: &str,
+        labels: &Labels,
+        at: (Option<Timestamp>, Now),
+        out: &mut Vec<Transition>,
+    ) {
         if rule.contains('/') {
-            return self.conditions.retell(rule, labels, now, out);
+            return self.conditions.retell(rule, labels, at, out);
         }
         let Some(place) = self.place_of(rule) else { return };
         let from = out.len();
-        self.book.retell(place, labels, now, out);
+        self.book.retell(place, labels, at, out);
         attach(&self.engine, &self.book, self.evidence, &mut out[from..]);
     }
 

@@ -178,6 +178,9 @@ impl Outlet {
         self.fill(now);
         let made: Vec<Transition> = out.drain(from..).collect();
         let mut freed = BTreeSet::new();
+        // When what was up ended, in the time of the readings: others are told from then on.
+        let ended = made.iter().filter(|told| matches!(told.state, State::Resolved(_)));
+        let at = ended.map(|told| told.occurred_at).max();
         for transition in made {
             self.take(sets, transition, now, &mut freed, out);
         }
@@ -185,7 +188,7 @@ impl Outlet {
         if again {
             freed.extend(self.stormy.keys().cloned());
         }
-        self.release(sets, &freed, again, now, out);
+        self.release(sets, (&freed, at), again, now, out);
         self.tell_storms(now, out);
     }
 
@@ -355,31 +358,37 @@ impl Outlet {
     fn release(
         &mut self,
         sets: &mut Sets,
-        freed: &BTreeSet<Rule>,
+        (freed, at): (&BTreeSet<Rule>, Option<Timestamp>),
         again: bool,
         now: Now,
         out: &mut Vec<Transition>,
     ) {
         if again || !freed.is_empty() {
             for (_, alert) in self.inhibited.clone() {
-                self.try_out(sets, alert, now, out);
+                self.try_out(sets, alert, (at, now), out);
             }
         }
         for rule in freed {
             while let Some(&(_, alert)) = self.stormy.get(rule).and_then(BTreeSet::first) {
-                if !self.try_out(sets, alert, now, out) {
+                if !self.try_out(sets, alert, (at, now), out) {
                     break;
                 }
             }
         }
         while let Some(&(_, alert)) = self.hasty.first().filter(|_| self.left >= MINUTE) {
-            self.try_out(sets, alert, now, out);
+            self.try_out(sets, alert, (None, now), out);
         }
     }
 
     /// Tells an alert that is withheld, or withholds it for another reason. Says whether it is withheld for this one
     /// no longer.
-    fn try_out(&mut self, sets: &mut Sets, alert: Fingerprint, now: Now, out: &mut Vec<Transition>) -> bool {
+    fn try_out(
+        &mut self,
+        sets: &mut Sets,
+        alert: Fingerprint,
+        (at, now): (Option<Timestamp>, Now),
+        out: &mut Vec<Transition>,
+    ) -> bool {
         let Some(held) = self.held.get(&alert).cloned() else { return true };
         let Some(set) = sets.get_mut(&held.rule.0) else {
             self.let_go(alert);
@@ -393,7 +402,7 @@ impl Outlet {
         }
         let from = out.len();
         if objection.is_none() {
-            set.retell(&held.rule.1, &held.labels, now, out);
+            set.retell(&held.rule.1, &held.labels, (at, now), out);
         }
         self.let_go(alert);
         if let Some(storm) = self.storm_of(&held) {

@@ -97,8 +97,8 @@ impl Sources {
         self.book.active()
     }
 
-    pub(super) fn take_changes(&mut self) -> Vec<StateChange> {
-        self.book.take_changes()
+    pub(super) fn take_changes(&mut self, now: Now) -> Vec<StateChange> {
+        self.book.take_changes(now)
     }
 
     /// Whether a kept state is one of these.

@@ -12,13 +12,14 @@ use super::{Book, places, state_key};
 
 impl Book {
     /// The states that changed since the last call, to be committed with the transitions.
-    pub fn take_changes(&mut self) -> Vec<StateChange> {
+    pub fn take_changes(&mut self, now: Now) -> Vec<StateChange> {
         let mut changes: Vec<StateChange> =
             self.gone.drain(..).map(|key| StateChange { key, body: None }).collect();
         for id in std::mem::take(&mut self.changed) {
             let Some(instance) = self.instances.get(id) else { continue };
             let spec = &self.specs[instance.rule()];
-            let body = (!instance.is_blank()).then(|| SavedState::of(instance, instance.anchor).encode());
+            let body =
+                (!instance.is_blank()).then(|| SavedState::of(instance, instance.anchor, now).encode());
             changes.push(StateChange { key: state_key(&self.agent, spec, &instance.key), body });
         }
         changes
@@ -63,6 +64,6 @@ impl Book {
     /// their timers as far as they have run by `now`.
     pub fn snapshot(&self, now: Now) -> Vec<(Arc<str>, SavedState)> {
         let all = self.instances.in_order().into_iter();
-        all.map(|(_, i)| ((&self.specs[i.rule()].rule).into(), SavedState::of(i, now.mono))).collect()
+        all.map(|(_, i)| ((&self.specs[i.rule()].rule).into(), SavedState::of(i, now.mono, now))).collect()
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::time::{Mono, Timestamp};
+use crate::model::time::{Mono, Now, Timestamp};
 use crate::model::value::Value;
 
 use super::course::Course;
@@ -22,6 +22,9 @@ pub struct SavedState {
     /// How far stream time had come beyond it, µs.
     #[serde(default, skip_serializing_if = "is_zero")]
     carried: u64,
+    /// When that was, by the node's calendar, µs; 0 where it does not say.
+    #[serde(default, skip_serializing_if = "is_never")]
+    at: i64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     values: Vec<SavedValue>,
     /// What most alerts do not have.
@@ -78,6 +81,11 @@ enum SavedValue {
 
 fn is_zero(micros: &u64) -> bool {
     *micros == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_never(at: &i64) -> bool {
+    *at == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -147,14 +155,15 @@ impl SavedCourse {
 }
 
 impl SavedState {
-    /// The instance as it stands at `mono`.
-    pub(super) fn of(instance: &Instance, mono: Mono) -> Self {
+    /// The instance as it stands at `mono`, where it is `now`.
+    pub(super) fn of(instance: &Instance, mono: Mono, now: Now) -> Self {
         let carried = instance.stream_time(mono).since(instance.last_at);
         Self {
             phase: SavedPhase::of(instance.phase),
             key: instance.key.iter().map(SavedValue::of).collect(),
             last_at: instance.last_at.micros(),
             carried: u64::try_from(carried.as_micros()).unwrap_or(u64::MAX),
+            at: now.wall.minus(now.mono.since(mono)).micros(),
             values: instance.values.iter().map(SavedValue::of).collect(),
             course: instance.course.as_ref().map(|course| Box::new(SavedCourse::of(course))),
         }
@@ -173,6 +182,14 @@ impl SavedState {
         // Only those are saved quiet that are kept so.
         instance.kept = instance.is_blank();
         instance
+    }
+
+    /// Lets the time count that has passed since, by the node's calendar.
+    #[must_use]
+    pub fn carried_on(self, wall: Timestamp) -> Self {
+        let since = if self.at == 0 { Duration::ZERO } else { wall.since(Timestamp::from_micros(self.at)) };
+        let carried = self.carried.saturating_add(u64::try_from(since.as_micros()).unwrap_or(u64::MAX));
+        Self { carried, at: wall.micros(), ..self }
     }
 
     /// The bytes to keep.

@@ -101,8 +101,15 @@ impl Book {
         })
     }
 
-    /// Tells once more that an alert is up, as it stands now. `labels` are its own.
-    pub fn retell(&mut self, rule: usize, labels: &Labels, now: Now, out: &mut Vec<Transition>) {
+    /// Tells once more that an alert is up, as it stands now. `labels` are its own; `at` is when there was reason
+    /// to, in stream time, where that is known.
+    pub fn retell(
+        &mut self,
+        rule: usize,
+        labels: &Labels,
+        (at, now): (Option<Timestamp>, Now),
+        out: &mut Vec<Transition>,
+    ) {
         self.told.clear();
         let Some(spec) = self.specs.get(rule).cloned() else { return };
         let text = |name: &Arc<str>| labels.get(name).map_or(Value::Null, |text| Value::Str(text.clone()));
@@ -113,7 +120,7 @@ impl Book {
         if !instance.phase.is_up() {
             return;
         }
-        let at = instance.stream_time(now.mono);
+        let at = at.map_or_else(|| instance.stream_time(now.mono), |at| at.max(instance.last_at));
         let step = Step { state: instance.told_as(), at, since: instance.since(), level: instance.level() };
         out.push(self.transition(&spec, instance, step, now));
         self.told.push((rule, instance.key.clone()));

@@ -113,6 +113,6 @@ fn what_is_quiet_is_not_kept_where_others_know_what_is_newest() {
     assert_eq!(told(&mut book), [("1".to_owned(), false)]);
     assert!(book.instances.is_empty() && book.rooms.is_empty());
     // What is kept of it goes with it.
-    let changes = book.take_changes();
+    let changes = book.take_changes(Now::default());
     assert_eq!(changes.iter().map(|change| change.body.is_some()).collect::<Vec<_>>(), [false]);
 }

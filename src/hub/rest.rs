@@ -26,6 +26,7 @@ use super::{events, metrics, overview};
 use crate::clock;
 use crate::model::diagnostic::Diagnostic;
 use crate::tasks;
+use crate::wire::record::TransitionRecord;
 
 /// The largest body that is read: a rule file as large as an agent takes one.
 const LARGEST_BODY: usize = 16 << 20;
@@ -288,7 +289,23 @@ async fn list_alerts(State(core): Shared, query: Result<Query<AlertQuery>, Query
         rule: query.rule,
         limit: query.limit.unwrap_or(DEFAULT_LIMIT).min(LARGEST_LIMIT),
     };
-    Ok(Json(core.store.call(move |db| transitions::alerts(db, &filter)).await?).into_response())
+    let found = core.store.call(move |db| transitions::alerts(db, &filter)).await?;
+    let connected = core.sessions.connected();
+    let shown = |alert: TransitionRecord| {
+        let away = alert.state == "firing" && !connected.contains(&alert.agent);
+        AlertView { stale: away.then_some("agent"), alert }
+    };
+    Ok(Json(found.into_iter().map(shown).collect::<Vec<_>>()).into_response())
+}
+
+/// An alert as it was told last.
+#[derive(Serialize)]
+struct AlertView {
+    #[serde(flatten)]
+    alert: TransitionRecord,
+    /// Why nothing new would be heard of it: its agent is not connected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stale: Option<&'static str>,
 }
 
 #[derive(Debug, Deserialize)]

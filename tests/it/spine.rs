@@ -28,6 +28,7 @@ rules:
     sql: SELECT device, v FROM t
     when: v > 60
     severity: critical
+    flapping: off
     annotations: {summary: '{{ device }} at {{ v }}'}
 ";
 

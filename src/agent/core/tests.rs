@@ -654,6 +654,10 @@ rules:
     sql: SELECT v FROM a
     when: v > 50
     no_data: {after: 5m, do: fire}
+  - id: waits
+    sql: SELECT v FROM a
+    when: v > 5
+    for: 4m
 ";
     let limits = Limits { downtime, ..Limits::default() };
     let fresh = || {
@@ -674,10 +678,12 @@ rules:
         properties: Box::default(),
         ack: None,
     };
-    core.apply(Input::Messages(vec![message]), at(10));
+    let states = core.apply(Input::Messages(vec![message]), at(10)).states;
+    let states: Vec<_> = states.into_iter().filter_map(|kept| Some((kept.key, kept.body?))).collect();
     let snapshot = core.snapshot(at(20), false);
     let mut core = fresh();
     core.restore(&snapshot, at(20 + down)).unwrap();
+    core.restore_alerts(&states, at(20 + down));
     let told = core.apply(Input::Tick, at(20 + down)).transitions;
     let second = |t: &Transition| (t.occurred_at.micros() - at(0).wall.micros()) / 1_000_000;
     told.iter().map(|t| (t.rule.to_string(), t.state.to_string(), second(t))).collect()
@@ -694,6 +700,6 @@ fn downtime_counts_where_it_is_asked_for() {
     assert_eq!(window[0], fired("window", "firing", window[0].2));
     assert!(window[0].2 > 20 && window[0].2 <= 70);
     let both = after_downtime(Downtime::Counted, true, 900);
-    assert_eq!(both[1..], [fired("silent", "firing (no_data)", 310)]);
+    assert_eq!(both[1..], [fired("silent", "firing (no_data)", 310), fired("waits", "firing", 250)]);
     assert_eq!(after_downtime(Downtime::Counted, false, 900), [], "a clock that is wrong counts nothing");
 }

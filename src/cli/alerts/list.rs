@@ -34,8 +34,8 @@ pub(super) struct Filter {
     /// Only those of this rule set
     #[arg(long, value_name = "NAME")]
     ruleset: Option<String>,
-    /// Only those in this state: `pending`, `firing`, `keeping`, `flapping`, `inhibited`, `withheld`; in the history `firing`, `resolved`,
-    /// `occurred`
+    /// Only those in this state: `pending`, `firing`, `keeping`, `flapping`, `inhibited`, `withheld`, `stale`; in the history
+    /// `firing`, `resolved`, `occurred`
     #[arg(long)]
     state: Option<String>,
     /// Only those of this severity
@@ -122,7 +122,7 @@ impl List {
     fn found(&self) -> Result<Standing> {
         let mut found = standing(&self.agent)?;
         found.alerts.retain(|alert| {
-            // A withheld alert is firing as well.
+            // A withheld or stale alert is firing as well.
             let shown = state(alert);
             let state = if self.filter.state.as_ref() == Some(&shown) { &*shown } else { &*alert.phase };
             self.filter.takes(state, &alert.severity, |name| alert.labels.get(name).and_then(Json::as_str))
@@ -151,7 +151,11 @@ impl List {
                 alert.fingerprint[..alert.fingerprint.len().min(8)].to_owned(),
                 values(&alert.values.0, |name| alert.labels.get(name).and_then(Json::as_str)),
             ];
-            let color = if alert.phase == "pending" { "2" } else { color_of(&alert.severity) };
+            let color = if alert.phase == "pending" || alert.stale.is_some() {
+                "2"
+            } else {
+                color_of(&alert.severity)
+            };
             (cells, color)
         };
         let rows: Vec<_> = found.alerts.iter().map(row).collect();
@@ -160,9 +164,10 @@ impl List {
     }
 }
 
-/// Its phase; or that nobody was told of it.
+/// Its phase; or that nobody was told of it, or that nothing new is heard of it.
 fn state(alert: &AlertStatus) -> String {
     match alert.withheld.as_deref() {
+        None if alert.stale.is_some() && alert.phase != "pending" => "stale".to_owned(),
         None => alert.phase.clone(),
         Some("inhibited") => "inhibited".to_owned(),
         Some(_) => "withheld".to_owned(),
@@ -176,6 +181,10 @@ fn head(found: &Standing, screen: Screen) -> String {
     match found.alerts.iter().filter(|alert| alert.withheld.is_some()).count() {
         0 => {}
         n => counts.push(format!("{n} of them withheld")),
+    }
+    match found.alerts.iter().filter(|alert| state(alert) == "stale").count() {
+        0 => {}
+        n => counts.push(format!("{n} of them stale")),
     }
     match count(&["pending"]) {
         0 => {}

@@ -104,6 +104,12 @@ fn text(
     if let Some(since) = since {
         line("since", &format!("{} ({} ago), {since}", local(since, now), ago(since, now)));
     }
+    let stale = alert.and_then(|alert| alert.stale.as_deref()).map(|why| match why {
+        "source" => "nothing new is heard of it: no connection to its broker",
+        "silent" => "nothing new is heard of it: its whole stream is silent",
+        _ => "nothing new is heard of it: its device is offline",
+    });
+    line("stale", stale.unwrap_or_default());
     if let Some(over) = newest.filter(|told| alert.is_none() && told.state == "resolved") {
         line("until", &format!("{} ({} ago)", local(&over.occurred_at, now), ago(&over.occurred_at, now)));
     }

@@ -202,7 +202,7 @@ function calm(work, ms) {
 
 const drawAlerts = calm(() => showAlerts(), 50);
 const drawHistory = calm(() => showHistory(), 100);
-const refreshAgents = calm(async () => { state.agents = await read("/agents"); showAgents(); showRollout(); }, 250);
+const refreshAgents = calm(async () => { state.agents = await read("/agents"); showAgents(); showRollout(); showAlerts(); }, 250);
 const refreshSets = calm(async () => { state.sets = await read("/rulesets"); showSets(); await loadRollout(); }, 150);
 
 // --- alerts -------------------------------------------------------------------------------------
@@ -229,10 +229,13 @@ function clockTag(t) {
 
 function alertCard(t) {
   const ended = t.state === "resolved";
-  return el("li", { class: `card ${ended ? "ended" : "firing"}` },
+  // Nothing new can be heard of it while its agent is away.
+  const away = !ended && state.agents.some((agent) => agent.agent === t.agent && !agent.connected);
+  return el("li", { class: `card ${ended ? "ended" : away ? "stale" : "firing"}` },
     el("div", { class: "top" },
       el("b", {}, t.rule), tag(ended ? `resolved: ${spoken(t.reason)}` : t.severity || "firing", ended ? "resolved" : t.severity),
       !ended && t.reason ? tag(spoken(t.reason)) : null, t.clock_doubted ? clockTag(t) : null,
+      away ? el("span", { class: "tag pending", title: "Its agent is not connected: nothing new is heard of it." }, "stale") : null,
       el("span", { class: "soft" }, `${t.agent} · ${t.ruleset}`),
       el("span", { class: "soft push-right" }, "since ", when(t.starts_at))),
     t.annotations.summary ? el("p", {}, t.annotations.summary) : null,

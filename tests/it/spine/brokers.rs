@@ -39,7 +39,7 @@ const BURST: &str = "
 streams:
   - CREATE STREAM t (id BIGINT, v FLOAT) WITH (DATASOURCE='plant/t', KEY='id')
 rules:
-  - {id: hot, sql: 'SELECT id, v FROM t', when: v > 60}
+  - {id: hot, sql: 'SELECT id, v FROM t', when: v > 60, max_instances: 10000}
 ";
 
 fn burst(ids: std::ops::Range<u32>) -> Vec<String> {

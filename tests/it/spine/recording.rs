@@ -27,15 +27,16 @@ fn recording(dir: &std::path::Path) -> (PathBuf, Vec<String>) {
     (file, text.lines().map(str::to_owned).collect())
 }
 
-/// What `weir replay` makes of it.
+/// What `weir replay` makes of it, but for what silence raises: live, hours pass in seconds.
 fn replayed(file: &std::path::Path) -> Vec<String> {
     let topic = "site/lab/env/{device}";
     let file = file.to_str().unwrap();
     let (ok, out, err) =
         weir(&["replay", "--json", "--agent", "gw-1", "--rules", RULES, "--topic", topic, file]);
     assert!(ok, "{err}");
-    let mut all: Vec<String> =
-        out.lines().map(|line| essence(&serde_json::from_str::<Json>(line).unwrap())).collect();
+    let of_silence = |t: &Json| t["rule"] == "rooms/silent" || t["rule"] == "sensor-out-of-range";
+    let all = out.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
+    let mut all: Vec<String> = all.filter(|t| !of_silence(t)).map(|t| essence(&t)).collect();
     all.sort();
     all
 }
