@@ -213,7 +213,8 @@ impl Roster for Watched {
     fn at(&self, place: usize) -> &AlertSpec {
         self.made[place].get_or_init(|| {
             let stream = &self.plan.streams[place / 2];
-            let ruleset = self.plan.rules.first().map(|rule| rule.alert.ruleset.clone()).unwrap_or_default();
+            let ruleset = self.plan.rules.iter().find(|rule| !rule.is_vacant());
+            let ruleset = ruleset.map(|rule| rule.alert.ruleset.clone()).unwrap_or_default();
             Box::new(if place.is_multiple_of(2) { silent(stream, ruleset) } else { offline(stream, ruleset) })
         })
     }

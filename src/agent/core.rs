@@ -956,6 +956,10 @@ impl Set {
     fn restore(&mut self, states: Vec<(Arc<str>, SavedState)>, now: Now) {
         self.ceilings.restore((&self.agent, &self.plan), states.iter().cloned(), now);
         self.conditions.restore((&self.agent, &self.plan), states.iter().cloned(), now);
+        // What was told may be newer than what the engine's own state was restored from.
+        for stream in (0..self.plan.streams.len()).filter(|stream| self.conditions.is_silent(*stream)) {
+            self.engine.hush(stream);
+        }
         self.book.restore(states, now);
         self.watch();
     }

@@ -110,19 +110,13 @@ pub(super) struct Noted {
     pub(super) woke: bool,
 }
 
-/// What is due.
-enum Due {
-    /// A key is silent.
-    Key(Silence),
-    /// The whole stream is.
-    All,
-}
-
 /// A key whose silence has lasted longer than one span, and as long as another.
 struct Silence {
     key: u32,
     told: i64,
     lasts: i64,
+    /// The longest of those that rules allow which it has reached.
+    reached: i64,
 }
 
 fn micros(span: Duration) -> i64 {
@@ -187,8 +181,13 @@ impl Presence {
         self.queue.clear();
         for at in 0..u32::try_from(self.keys.len()).unwrap_or(u32::MAX) {
             let Some(Some(known)) = self.keys.get_mut(at as usize) else { continue };
-            if known.told == 0 {
-                known.seen = mark(now.mono);
+            let silent = mark(now.mono).saturating_sub(known.seen);
+            if self.forgets.last_key_value().is_some_and(|(span, _)| *span <= silent) {
+                self.forget(at);
+                continue;
+            }
+            if !known.own {
+                (known.seen, known.told) = (mark(now.mono), 0);
             }
             self.expect_from(at, mark(now.mono));
         }
@@ -199,6 +198,9 @@ impl Presence {
     /// this is known.
     fn unsure_until(&self, at: u32, reached: i64) -> Option<i64> {
         let heard = self.heard?;
+        if self.keys.get(at as usize)?.as_ref()?.own {
+            return None;
+        }
         let among = |known: &Known| heard.saturating_sub(known.seen) < reached / 2;
         let known = self.keys.get(at as usize)?.as_ref()?;
         let mut others = self.keys.iter().enumerate().filter(|(place, _)| *place != at as usize);
@@ -344,61 +346,46 @@ impl Presence {
         Some(self.heard?.saturating_add(self.silence?))
     }
 
-    /// The next of what is due by now.
-    fn pop(&mut self, now: i64) -> Option<Due> {
-        if self.silent {
-            return None;
-        }
-        // Keys that were silent for as long before are told of first.
-        let all = self.all_due().filter(|due| *due <= now);
-        match self.pop_key(all.map_or(now, |due| due.min(now)), now) {
-            Some(due) => Some(due),
-            None if all.is_some() => {
-                self.silent = true;
-                Some(Due::All)
-            }
-            None => None,
-        }
-    }
-
-    /// The next key that was due by a time, and was silent for long enough by now.
-    fn pop_key(&mut self, by: i64, now: i64) -> Option<Due> {
-        while let Some(Reverse((due, at))) = self.queue.peek().copied().filter(|Reverse((due, _))| *due <= by)
+    /// The next key that was due by a time, and has been silent for long enough by now.
+    fn pop(&mut self, by: i64, now: i64) -> Option<Silence> {
+        while let Some(Reverse((due, at))) =
+            self.queue.peek().copied().filter(|Reverse((due, _))| *due <= by && !self.silent)
         {
             self.queue.pop();
-            let Some(known) = self.keys.get_mut(at as usize).and_then(Option::as_mut) else { continue };
+            let Some(Some(known)) = self.keys.get(at as usize) else { continue };
             if known.due != due {
                 continue;
             }
             let (told, lasts) = (known.told, now.saturating_sub(known.seen));
             let reached = self.afters.range((Excluded(told), Included(lasts.max(told)))).next_back();
-            let reached = reached.map(|(span, _)| *span);
-            let own = known.own;
-            if let Some(until) = reached.filter(|_| !own).and_then(|span| self.unsure_until(at, span)) {
-                if until <= now {
-                    self.silent = true;
-                    return Some(Due::All);
-                }
-                self.waiting.push(at);
-                if let Some(Some(known)) = self.keys.get_mut(at as usize) {
-                    known.due = until;
-                    self.queue.push(Reverse((until, at)));
-                }
-                continue;
+            if let Some((reached, _)) = reached {
+                return Some(Silence { key: at, told, lasts, reached: *reached });
             }
-            let Some(known) = self.keys.get_mut(at as usize).and_then(Option::as_mut) else { continue };
-            known.told = reached.unwrap_or(told);
-            known.own |= reached.is_some();
-            if reached.is_none() && self.forgets.last_key_value().is_some_and(|(span, _)| *span <= lasts) {
+            if self.forgets.last_key_value().is_some_and(|(span, _)| *span <= lasts) {
                 self.forget(at);
-                return Some(Due::Key(Silence { key: at, told, lasts: told }));
-            }
-            self.expect(at);
-            if reached.is_some() {
-                return Some(Due::Key(Silence { key: at, told, lasts }));
+            } else {
+                self.expect(at);
             }
         }
         None
+    }
+
+    /// Notes that whoever is concerned was told of a silence.
+    fn tell(&mut self, silence: &Silence, concerned: bool) {
+        if let Some(Some(known)) = self.keys.get_mut(silence.key as usize) {
+            known.told = silence.reached;
+            known.own |= concerned;
+            self.expect(silence.key);
+        }
+    }
+
+    /// Asks again at this time whether a silence is that of the whole stream.
+    fn wait(&mut self, silence: &Silence, until: i64) {
+        if let Some(Some(known)) = self.keys.get_mut(silence.key as usize) {
+            known.due = until;
+            self.queue.push(Reverse((until, silence.key)));
+            self.waiting.push(silence.key);
+        }
     }
 
     /// Lets every key begin as one of which nothing was told: the rules are others. Who was told before hears
@@ -458,6 +445,11 @@ impl Presence {
                 .get(&candidate.reader())
                 .is_some_and(|after| silence.told < *after && *after <= silence.lasts)
         });
+    }
+
+    /// The silence that a rule allows, µs.
+    fn allows(&self, rule: usize) -> Option<i64> {
+        self.readers.get(&u32::try_from(rule).ok()?).copied()
     }
 
     /// Whether a row of which only some slots are known can be one to learn a key from.
@@ -639,16 +631,35 @@ impl Engine {
         for stream in 0..self.feeds.len() {
             let Some(mut presence) = self.feeds[stream].presence.take() else { continue };
             let mut candidates = std::mem::take(&mut self.candidates);
-            while let Some(found) = presence.pop(due) {
+            // Keys that were silent for long enough before are told of first.
+            let mut all = presence.all_due().is_some_and(|all| all <= due) && !presence.silent;
+            let by = presence.all_due().map_or(due, |all| all.min(due));
+            while let Some(silence) = presence.pop(by, due) {
                 self.changed = true;
-                let Due::Key(silence) = found else {
-                    self.lulls.push(Lull { stream, silent: true });
-                    continue;
-                };
                 presence.candidates(&silence, !self.config.index, &mut candidates);
                 let Some(Some(known)) = presence.keys.get(silence.key as usize) else { continue };
                 let absent = |candidate: &Candidate| self.absence(candidate.reader() as usize, known, now);
+                let from = out.len();
                 out.extend(candidates.iter().filter_map(absent));
+                let allowed = |absence: &Absence| presence.allows(absence.rule);
+                let longest = out.iter().skip(from).filter_map(allowed).max();
+                match longest.and_then(|longest| presence.unsure_until(silence.key, longest)) {
+                    None => presence.tell(&silence, longest.is_some()),
+                    Some(until) if until > due => {
+                        out.truncate(from);
+                        presence.wait(&silence, until);
+                    }
+                    // Its turn comes when any of them is heard.
+                    Some(_) => {
+                        out.truncate(from);
+                        all = true;
+                    }
+                }
+            }
+            if all {
+                self.changed = true;
+                presence.silent = true;
+                self.lulls.push(Lull { stream, silent: true });
             }
             self.candidates = candidates;
             self.feeds[stream].presence = Some(presence);
@@ -665,6 +676,14 @@ impl Engine {
     pub fn present(&self, stream: usize) -> impl Iterator<Item = &str> {
         let presence = self.feeds.get(stream).and_then(|feed| feed.presence.as_ref());
         presence.into_iter().flat_map(|presence| presence.labels())
+    }
+
+    /// Goes on where it was told that the whole of a stream is silent.
+    pub fn hush(&mut self, stream: usize) {
+        if let Some(presence) = self.feeds.get_mut(stream).and_then(|feed| feed.presence.as_mut()) {
+            presence.silent = true;
+            self.look_for_silence();
+        }
     }
 
     /// From now on it is listened to streams of which nothing was heard so far.
@@ -813,7 +832,7 @@ impl Engine {
                 continue;
             };
             presence.start_with(keys, self.config.max_bytes, mark(now.mono));
-            (presence.heard, presence.silent) = (heard, silent);
+            (presence.heard, presence.silent) = (heard.or(presence.heard), silent);
         }
         self.look_for_silence();
         Ok(())

@@ -703,3 +703,26 @@ fn downtime_counts_where_it_is_asked_for() {
     assert_eq!(both[1..], [fired("silent", "firing (no_data)", 310), fired("waits", "firing", 250)]);
     assert_eq!(after_downtime(Downtime::Counted, false, 900), [], "a clock that is wrong counts nothing");
 }
+
+#[test]
+fn what_was_told_of_a_stream_ends_though_the_snapshot_is_older() {
+    let rules = "
+streams:
+  - CREATE STREAM a (v FLOAT) WITH (DATASOURCE='a/{device}', KEY='device', SILENCE='1m')
+rules: [{id: hot, sql: SELECT v FROM a, when: v > 5}]
+";
+    let mut core = start(rules, true, true);
+    let reading = |now: i64| Input::Messages(vec![message("a/x", r#"{"v":1}"#.to_owned(), now, false)]);
+    core.apply(reading(10), at(10));
+    let snapshot = core.snapshot(at(20), false);
+    let told = core.apply(Input::Tick, at(100));
+    assert_eq!(told.transitions.len(), 1);
+    let states: Vec<_> = told.states.into_iter().filter_map(|kept| Some((kept.key, kept.body?))).collect();
+    // The process dies here.
+    let mut core = start(rules, true, true);
+    core.restore(&snapshot, at(110)).unwrap();
+    assert_eq!(core.restore_alerts(&states, at(110)), 0);
+    assert_eq!(core.apply(Input::Tick, at(300)).transitions, []);
+    let told = core.apply(reading(310), at(310)).transitions;
+    assert_eq!(told.iter().map(|t| t.state.to_string()).collect::<Vec<_>>(), ["resolved (recovered)"]);
+}
