@@ -282,7 +282,7 @@ fn site(setup: &Setup<'_>, tls: bool) -> Site {
     let broker = setup.broker;
     let (scheme, extra, port) = (if tls { "s" } else { "" }, file("ca.pem"), broker.port());
     let mut config = format!(
-        "rules.directory = {:?}\n[hub]\nurl = \"http{scheme}://localhost:{}\"\ntoken_file = {:?}\n",
+        "rules.directory = {:?}\n[alerts]\nmax_per_minute = 0\n[hub]\nurl = \"http{scheme}://localhost:{}\"\ntoken_file = {:?}\n",
         rules.display().to_string(),
         hub.grpc.port(),
         hub.token("load").display().to_string(),

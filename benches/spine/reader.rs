@@ -27,6 +27,7 @@ rules:
     sql: SELECT device, v FROM probes
     when: v > 50
     severity: critical
+    flapping: off
 ";
 
 /// Who is measured.
@@ -166,7 +167,7 @@ impl Site {
             assert_eq!(code, 200, "{said}");
         }
         let config = format!(
-            "[hub]\nurl = \"http://{}\"\ntoken_file = {:?}\n[[broker]]\nname = \"plant\"\nurl = {:?}\n",
+            "[alerts]\nmax_per_minute = 0\n[hub]\nurl = \"http://{}\"\ntoken_file = {:?}\n[[broker]]\nname = \"plant\"\nurl = {:?}\n",
             hub.grpc,
             hub.token("bench").display().to_string(),
             broker.url(),

@@ -40,6 +40,8 @@ fn stream_of(plan: &Plan, place: usize) -> Option<usize> {
 pub(super) struct Conditions {
     /// The alerts, once there is one: of each stream its silence, and its devices' connections.
     book: Option<Box<Book>>,
+    /// What they are about.
+    plan: Arc<Plan>,
 }
 
 impl Conditions {
@@ -69,13 +71,13 @@ impl Conditions {
         let stream = stream_of(plan, place)?;
         let (online, key) = row.slots.split_first()?;
         let online = *online == Value::Bool(true);
-        let was = !self.is_offline(stream, key);
-        if was && online {
-            return None;
+        let was_offline = self.is_offline(stream, key);
+        if !online || self.book.is_some() {
+            // One that a person ended is told again when it is online in between.
+            let of = (2 * stream + 1, key.into());
+            self.book(agent, plan).condition(of, !online, Vec::new(), now, out);
         }
-        let of = (2 * stream + 1, key.into());
-        self.book(agent, plan).condition(of, !online, Vec::new(), now, out);
-        online.then(|| (stream, key.first().map(|key| as_label(key).into_owned())))
+        (online && was_offline).then(|| (stream, key.first().map(|key| as_label(key).into_owned())))
     }
 
     fn is_offline(&self, stream: usize, key: &[Value]) -> bool {
@@ -98,7 +100,10 @@ impl Conditions {
     }
 
     fn book(&mut self, agent: &Arc<str>, plan: &Arc<Plan>) -> &mut Book {
-        self.book.get_or_insert_with(|| Box::new(Book::new(agent.clone(), Watched::of(plan))))
+        self.book.get_or_insert_with(|| {
+            self.plan = plan.clone();
+            Box::new(Book::new(agent.clone(), Watched::of(plan)))
+        })
     }
 
     /// The alerts, if there ever was one.
@@ -137,9 +142,17 @@ impl Conditions {
 
     /// Goes over to another plan. What nobody watches any more ends.
     pub(super) fn swap(&mut self, plan: &Arc<Plan>, now: Now, out: &mut Vec<Transition>) {
-        if let Some(book) = &mut self.book {
-            book.swap(Watched::of(plan), now, out);
+        let Some(book) = &mut self.book else { return };
+        let said = |stream: &StreamSpec| (stream.availability.clone(), stream.source.clone());
+        for (place, stream) in self.plan.streams.iter().enumerate() {
+            let new = plan.streams.iter().find(|new| new.name == stream.name);
+            if new.is_some_and(|new| said(new) != said(stream)) {
+                // Nobody would say elsewhere that these are online again.
+                book.end_all(2 * place + 1, &|_| true, Reason::RuleChanged, now, out);
+            }
         }
+        book.swap(Watched::of(plan), now, out);
+        self.plan = plan.clone();
     }
 
     /// The source of a stream is gone.
@@ -183,31 +196,34 @@ impl Conditions {
 #[derive(Debug)]
 struct Watched {
     plan: Arc<Plan>,
-    /// Whether anybody asks for the silence of a stream.
-    listens: Vec<bool>,
+    /// Whether any rule reads a stream, and whether anybody asks for its silence.
+    reads: Vec<(bool, bool)>,
     made: Vec<OnceLock<Box<AlertSpec>>>,
 }
 
 impl Watched {
     fn of(plan: &Arc<Plan>) -> Arc<Self> {
-        let mut listens: Vec<bool> = plan.streams.iter().map(|stream| stream.silence.is_some()).collect();
-        for rule in plan.rules.iter() {
+        let mut reads: Vec<(bool, bool)> =
+            plan.streams.iter().map(|stream| (false, stream.silence.is_some())).collect();
+        for rule in plan.rules.iter().filter(|rule| !rule.is_vacant()) {
             let expects = rule.alert.no_data.is_some_and(|no_data| no_data.action != OnSilence::Keep);
-            if let Some(listens) = listens.get_mut(rule.stream()).filter(|_| expects) {
-                *listens = true;
+            for (_, stream) in rule.streams() {
+                if let Some((read, listens)) = reads.get_mut(stream) {
+                    (*read, *listens) = (true, *listens || expects);
+                }
             }
         }
         let made = (0..2 * plan.streams.len()).map(|_| OnceLock::new()).collect();
-        Arc::new(Self { plan: plan.clone(), listens, made })
+        Arc::new(Self { plan: plan.clone(), reads, made })
     }
 }
 
 impl Roster for Watched {
     fn get(&self, place: usize) -> Option<&AlertSpec> {
         let stream = self.plan.streams.get(place / 2)?;
-        let is =
-            if place.is_multiple_of(2) { self.listens[place / 2] } else { stream.availability.is_some() };
-        is.then(|| self.at(place))
+        let (read, listens) = self.reads[place / 2];
+        let is = if place.is_multiple_of(2) { listens } else { stream.availability.is_some() };
+        (read && is).then(|| self.at(place))
     }
 
     fn at(&self, place: usize) -> &AlertSpec {

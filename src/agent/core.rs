@@ -200,6 +200,8 @@ pub struct Set {
     book: Book,
     ceilings: Ceilings,
     conditions: Conditions,
+    /// The sources there are, where that is known.
+    sources: Option<Arc<[Arc<str>]>>,
     /// Whether rows may come before windows are closed that ended earlier.
     ahead: bool,
     /// The most readings that an alert is told with.
@@ -329,10 +331,12 @@ impl Core {
                 self.idle.set(!self.sources.is_any_down(), now.mono);
             }
             Input::Sources(sources) => {
+                let sources: Arc<[Arc<str>]> = sources.into();
                 for set in self.sets.values_mut() {
-                    set.lose(&sources, now, &mut effects.transitions);
+                    set.sources = Some(sources.clone());
+                    set.lose(now, &mut effects.transitions);
                 }
-                self.sources.are(&sources, now, &mut effects.transitions);
+                self.sources.are(sources, now, &mut effects.transitions);
                 self.idle.set(!self.sources.is_any_down(), now.mono);
             }
             Input::Tick => {}
@@ -380,6 +384,10 @@ impl Core {
             newest = set.rows.iter().fold(newest, |newest, (_, row)| newest.max(row.time));
         }
         if newest > *clock {
+            if *clock == Timestamp::MIN {
+                // It is listened from the beginning of the recording on.
+                self.sets.values_mut().for_each(|set| set.engine.listen_from(recorded(newest)));
+            }
             *clock = newest;
             // What is due at the very instant of the message is due after it.
             let just_before = recorded(Timestamp::from_micros(newest.micros() - 1));
@@ -493,8 +501,10 @@ impl Core {
             (set.origin, set.revision) = (origin, revision);
             (set.hash, set.attempted) = (hash, hash);
             // Rules that came hear of the silence there is.
-            set.engine.listen(Now { wall: now.wall, mono: self.idle.of(now.mono) });
-            set.silences(Now { wall: now.wall, mono: self.idle.of(now.mono) }, now, &mut effects.transitions);
+            let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
+            set.engine.listen(idle);
+            set.agree(idle);
+            set.silences(idle, now, &mut effects.transitions);
             set.lulls(now, &mut effects.transitions);
             // A wait that is shorter from here on may be over.
             set.tick_alerts(now, &mut effects.transitions);
@@ -519,6 +529,7 @@ impl Core {
             book,
             ceilings: Ceilings::default(),
             conditions: Conditions::default(),
+            sources: self.sources.known(),
             evidence: self.limits.evidence,
             agent: self.agent.clone(),
             ahead: self.limits.engine.spread < usize::MAX,
@@ -613,7 +624,8 @@ impl Core {
         });
         let own = if alerts { self.sources.saved(now) } else { Vec::new() };
         let own = own.into_iter().map(AlertSnapshot::from).collect();
-        CoreSnapshot { sets: sets.collect(), at: now.wall.micros(), outlet, own }.to_bytes()
+        let down = self.sources.down().map(ToString::to_string).collect();
+        CoreSnapshot { sets: sets.collect(), at: now.wall.micros(), outlet, own, down }.to_bytes()
     }
 
     /// Puts a snapshot back into the sets that run already. What it holds of rules that changed
@@ -633,6 +645,7 @@ impl Core {
     /// A sentence for the log.
     pub fn restore_across(&mut self, bytes: &[u8], now: Now, downtime: Downtime) -> Result<(), String> {
         let snapshot = CoreSnapshot::from_bytes(bytes)?;
+        let truly = now;
         let now = stood(snapshot.at, now, downtime);
         let mut result = Ok(());
         for saved in snapshot.sets {
@@ -651,7 +664,10 @@ impl Core {
             }
             set.resume_limits(now);
         }
-        self.sources.restore(read_states(&snapshot.own), now);
+        // Nobody tried to connect meanwhile: that time never counts.
+        self.sources.restore(read_states(&snapshot.own), truly);
+        self.sources.lost(snapshot.down.iter().map(|source| source.as_str().into()));
+        self.idle.set(!self.sources.is_any_down(), truly.mono);
         result.and(self.outlet.resume(&snapshot.outlet, &self.sets, now))
     }
 
@@ -676,10 +692,12 @@ impl Core {
                 })
                 .collect();
             set.restore(decoded, now);
+            set.agree(Now { wall: now.wall, mono: self.idle.of(now.mono) });
             set.resume_limits(now);
         }
         let own = states.iter().filter(|(key, _)| Sources::keeps(key));
-        let decoded = own.filter_map(|(key, body)| match read(body) {
+        // Nobody tried to connect meanwhile: that time never counts.
+        let decoded = own.filter_map(|(key, body)| match SavedState::decode(body) {
             Ok(state) => Some((key.rule.clone(), state)),
             Err(_) => {
                 unreadable += 1;
@@ -799,9 +817,20 @@ impl Set {
         }
     }
 
+    /// Notes that those streams were heard of which a message was not read.
+    #[inline]
+    fn heard(&mut self, idle: Now) {
+        if self.engine.listens() {
+            for stream in self.decoder.skipped() {
+                self.engine.heard(*stream, idle);
+            }
+        }
+    }
+
     /// Sends the rows through engine and alerts. `clock` counts silence.
     fn evaluate(&mut self, clock: &IdleClock, now: Now, meter: &mut Meter, out: &mut Vec<Transition>) {
         let idle = Now { mono: clock.of(now.mono), ..now };
+        self.heard(idle);
         if self.rows.iter().any(|(stream, _)| stream >= self.plan.streams.len()) {
             self.connections(idle, now, out);
         }
@@ -855,7 +884,7 @@ impl Set {
     /// Tells of streams that fell silent as a whole, or are heard again.
     fn lulls(&mut self, now: Now, out: &mut Vec<Transition>) {
         for lull in self.engine.take_lulls() {
-            if lull.silent && self.is_explained(lull.stream) {
+            if lull.silent && (self.is_explained(lull.stream) || self.is_lost(lull.stream)) {
                 continue;
             }
             self.conditions.lull((&self.agent, &self.plan), lull, now, out);
@@ -874,13 +903,18 @@ impl Set {
         }
     }
 
-    /// Ends the alerts on readings of sources that are not among these.
-    fn lose(&mut self, sources: &[Arc<str>], now: Now, out: &mut Vec<Transition>) {
-        let is_lost = |stream: &StreamSpec| {
-            stream.source.as_ref().is_some_and(|source| **source != *NODE_SOURCE && !sources.contains(source))
-        };
+    /// Whether nothing can come on a stream, as the source that it names is not configured.
+    fn is_lost(&self, stream: usize) -> bool {
+        let named = self.plan.streams.get(stream).and_then(|stream| stream.source.as_ref());
+        named
+            .zip(self.sources.as_ref())
+            .is_some_and(|(source, sources)| **source != *NODE_SOURCE && !sources.contains(source))
+    }
+
+    /// Ends the alerts on readings of sources that are no longer configured.
+    fn lose(&mut self, now: Now, out: &mut Vec<Transition>) {
         let plan = self.plan.clone();
-        let lost: Vec<bool> = plan.streams.iter().map(|stream| is_lost(stream)).collect();
+        let lost: Vec<bool> = (0..plan.streams.len()).map(|stream| self.is_lost(stream)).collect();
         for (place, rule) in plan.rules.iter().enumerate() {
             if rule.streams().any(|(_, stream)| lost.get(stream) == Some(&true)) {
                 self.book.end_all(place, &|_| true, Reason::SourceLost, now, out);
@@ -956,12 +990,19 @@ impl Set {
     fn restore(&mut self, states: Vec<(Arc<str>, SavedState)>, now: Now) {
         self.ceilings.restore((&self.agent, &self.plan), states.iter().cloned(), now);
         self.conditions.restore((&self.agent, &self.plan), states.iter().cloned(), now);
-        // What was told may be newer than what the engine's own state was restored from.
-        for stream in (0..self.plan.streams.len()).filter(|stream| self.conditions.is_silent(*stream)) {
-            self.engine.hush(stream);
-        }
         self.book.restore(states, now);
         self.watch();
+    }
+
+    /// Lets the engine hold those streams for silent of which that was told: its own state may be older, or that
+    /// of other streams.
+    fn agree(&mut self, idle: Now) {
+        for stream in 0..self.plan.streams.len() {
+            let silent = self.conditions.is_silent(stream);
+            if silent || !self.is_explained(stream) {
+                self.engine.hush(stream, silent, idle);
+            }
+        }
     }
 
     /// What a snapshot holds of the alerts.
@@ -1000,13 +1041,18 @@ impl Set {
         let mut absent = Vec::new();
         self.engine.silences(idle, &mut absent);
         for absence in absent {
-            if self.is_offline(absence.rule, &absence.key) {
+            if self.is_offline(absence.rule, &absence.key) || self.is_lost(self.stream_of(absence.rule)) {
                 continue;
             }
             let from = out.len();
             self.book.absent(absence, now, out);
             attach(&self.engine, &self.book, self.evidence, &mut out[from..]);
         }
+    }
+
+    /// The stream that a rule reads, or the first of several.
+    fn stream_of(&self, rule: usize) -> usize {
+        self.plan.rules.get(rule).map_or(0, |rule| rule.stream())
     }
 
     /// Whether it is known that the device of a rule's key is not connected.

@@ -179,8 +179,11 @@ impl Outlet {
         let made: Vec<Transition> = out.drain(from..).collect();
         let mut freed = BTreeSet::new();
         // When what was up ended, in the time of the readings: others are told from then on.
-        let ended = made.iter().filter(|told| matches!(told.state, State::Resolved(_)));
-        let at = ended.map(|told| told.occurred_at).max();
+        let mut ended: BTreeMap<Rule, Timestamp> = BTreeMap::new();
+        for told in made.iter().filter(|told| matches!(told.state, State::Resolved(_))) {
+            let at = ended.entry((told.ruleset.clone(), told.rule.clone())).or_insert(told.occurred_at);
+            *at = told.occurred_at.max(*at);
+        }
         for transition in made {
             self.take(sets, transition, now, &mut freed, out);
         }
@@ -188,7 +191,7 @@ impl Outlet {
         if again {
             freed.extend(self.stormy.keys().cloned());
         }
-        self.release(sets, (&freed, at), again, now, out);
+        self.release(sets, (&freed, &ended), again, now, out);
         self.tell_storms(now, out);
     }
 
@@ -358,25 +361,25 @@ impl Outlet {
     fn release(
         &mut self,
         sets: &mut Sets,
-        (freed, at): (&BTreeSet<Rule>, Option<Timestamp>),
+        (freed, ended): (&BTreeSet<Rule>, &BTreeMap<Rule, Timestamp>),
         again: bool,
         now: Now,
         out: &mut Vec<Transition>,
     ) {
         if again || !freed.is_empty() {
             for (_, alert) in self.inhibited.clone() {
-                self.try_out(sets, alert, (at, now), out);
+                self.try_out(sets, alert, (ended, now), out);
             }
         }
         for rule in freed {
             while let Some(&(_, alert)) = self.stormy.get(rule).and_then(BTreeSet::first) {
-                if !self.try_out(sets, alert, (at, now), out) {
+                if !self.try_out(sets, alert, (ended, now), out) {
                     break;
                 }
             }
         }
         while let Some(&(_, alert)) = self.hasty.first().filter(|_| self.left >= MINUTE) {
-            self.try_out(sets, alert, (None, now), out);
+            self.try_out(sets, alert, (ended, now), out);
         }
     }
 
@@ -386,7 +389,7 @@ impl Outlet {
         &mut self,
         sets: &mut Sets,
         alert: Fingerprint,
-        (at, now): (Option<Timestamp>, Now),
+        (ended, now): (&BTreeMap<Rule, Timestamp>, Now),
         out: &mut Vec<Transition>,
     ) -> bool {
         let Some(held) = self.held.get(&alert).cloned() else { return true };
@@ -402,6 +405,16 @@ impl Outlet {
         }
         let from = out.len();
         if objection.is_none() {
+            let explains = |rule: &Rule| {
+                let inhibitors = spec.iter().flat_map(|spec| &spec.life.inhibited_by);
+                rule.0 == held.rule.0 && inhibitors.into_iter().any(|by| by.rule == rule.1)
+            };
+            let freed = ended.iter().filter(|(rule, _)| match held.why {
+                Why::Inhibited => explains(rule),
+                Why::Storm => **rule == held.rule,
+                Why::Rate => false,
+            });
+            let at = freed.map(|(_, at)| *at).max();
             set.retell(&held.rule.1, &held.labels, (at, now), out);
         }
         self.let_go(alert);

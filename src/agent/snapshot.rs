@@ -26,6 +26,9 @@ pub(super) struct CoreSnapshot {
     /// The agent's own alerts.
     #[prost(message, repeated, tag = "4")]
     pub(super) own: Vec<AlertSnapshot>,
+    /// The sources that were not connected.
+    #[prost(string, repeated, tag = "5")]
+    pub(super) down: Vec<String>,
 }
 
 /// A snapshot of one rule set.

@@ -22,6 +22,8 @@ const LOST: &str = "weir/source";
 pub(super) struct Sources {
     /// Those that are not connected.
     down: BTreeSet<Arc<str>>,
+    /// All there are, where that is known.
+    known: Option<Arc<[Arc<str>]>>,
     /// Whether a loss is told at all.
     tells: bool,
     book: Book,
@@ -32,6 +34,7 @@ impl Sources {
     pub(super) fn new(agent: Arc<str>, after: Duration) -> Self {
         Self {
             down: BTreeSet::new(),
+            known: None,
             tells: !after.is_zero(),
             book: Book::new(agent, Arc::new(vec![lost(after)])),
         }
@@ -73,10 +76,26 @@ impl Sources {
     }
 
     /// These are the sources there are: what is told of others ends.
-    pub(super) fn are(&mut self, sources: &[Arc<str>], now: Now, out: &mut Vec<Transition>) {
+    pub(super) fn are(&mut self, sources: Arc<[Arc<str>]>, now: Now, out: &mut Vec<Transition>) {
         self.down.retain(|source| sources.contains(source));
         let is = |key: &[Value]| matches!(key, [Value::Str(source)] if !sources.contains(source));
         self.book.end_all(0, &is, Reason::SourceLost, now, out);
+        self.known = Some(sources);
+    }
+
+    /// The sources there are, where that is known.
+    pub(super) fn known(&self) -> Option<Arc<[Arc<str>]>> {
+        self.known.clone()
+    }
+
+    /// Those that are not connected.
+    pub(super) fn down(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.down.iter()
+    }
+
+    /// These are not connected until something else is said.
+    pub(super) fn lost(&mut self, sources: impl Iterator<Item = Arc<str>>) {
+        self.down.extend(sources);
     }
 
     pub(super) fn next_deadline(&self) -> Option<Mono> {
@@ -123,7 +142,10 @@ fn lost(after: Duration) -> AlertSpec {
     let annotations = [("summary", summary), ("error", vec![place(Named::Column(0))])];
     let shape = AlertShape {
         ruleset: OWN_SET.into(),
-        kind: RuleKind::State { for_: after, keep_firing_for: Duration::ZERO },
+        kind: RuleKind::State {
+            for_: if after.is_zero() { Duration::MAX } else { after },
+            keep_firing_for: Duration::ZERO,
+        },
         severity: "critical".into(),
         labels: [].into_iter().collect(),
         annotations: annotations.map(|(name, pieces)| (name.into(), Template { pieces })).into(),

@@ -86,6 +86,8 @@ pub struct Decoder {
     elements: Elements,
     lines: Lines,
     unmatched: u64,
+    /// The course of the last message.
+    course: u32,
 }
 
 impl Decoder {
@@ -106,6 +108,7 @@ impl Decoder {
             elements: Elements::default(),
             lines: Lines::default(),
             unmatched: 0,
+            course: 0,
         }
     }
 
@@ -134,8 +137,9 @@ impl Decoder {
     /// [`Self::swap`] or [`Self::ask_again`], so what it says must hold that long. Where it says no, the stream only counts the
     /// message.
     pub fn decode_for(&mut self, cares: &Cares<'_>, message: &Message, out: &mut Rows) -> Fate {
-        let Self { config, streams, router, stats, texts, elements, lines, unmatched } = self;
+        let Self { config, streams, router, stats, texts, elements, lines, unmatched, course: last } = self;
         let (route, course) = router.route(streams, message, config.max_topics, texts, cares);
+        *last = route.course();
         for stream in &course.skipped {
             stats[*stream].messages += 1;
             stats[*stream].skipped += 1;
@@ -152,6 +156,11 @@ impl Decoder {
                 Fate::Unmatched
             }
         }
+    }
+
+    /// The streams for which the last message was not read.
+    pub fn skipped(&self) -> &[usize] {
+        self.router.skipped(self.course)
     }
 
     /// Looks at what some messages that come next will need, to make use of the time that memory takes to answer.

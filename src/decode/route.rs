@@ -217,6 +217,11 @@ impl Router {
         std::hint::black_box(seen);
     }
 
+    /// The streams for which a message of this course is not read.
+    pub(super) fn skipped(&self, course: u32) -> &[usize] {
+        self.courses.get(course as usize).map_or(&[], |course| &course.skipped)
+    }
+
     /// Finds each route anew when a message comes for it.
     pub(super) fn ask_again(&mut self) {
         self.round = self.round.wrapping_add(1);
@@ -311,6 +316,12 @@ impl Router {
 }
 
 impl Route {
+    /// Which course it takes.
+    #[inline]
+    pub(super) const fn course(&self) -> u32 {
+        self.course
+    }
+
     #[inline]
     fn is_of(&self, message: &Message, source: u32, round: u32) -> bool {
         self.round == round && self.source == source && self.topic.bytes() == message.topic.as_bytes()

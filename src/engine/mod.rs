@@ -145,6 +145,8 @@ pub struct Engine {
     clock_trusted: bool,
     /// When a key has been silent for long enough at the earliest, µs of the monotonic clock.
     silence_due: Option<i64>,
+    /// Whether the silence of any stream is noticed.
+    listens: bool,
     /// Streams that fell silent as a whole, or are heard again.
     lulls: Vec<Lull>,
     /// Whether state changed since somebody asked.
@@ -270,6 +272,7 @@ impl Engine {
             config,
             clock_trusted: true,
             silence_due: None,
+            listens: false,
             lulls: Vec::new(),
             changed: false,
             limited: false,

@@ -678,12 +678,43 @@ impl Engine {
         presence.into_iter().flat_map(|presence| presence.labels())
     }
 
-    /// Goes on where it was told that the whole of a stream is silent.
-    pub fn hush(&mut self, stream: usize) {
-        if let Some(presence) = self.feeds.get_mut(stream).and_then(|feed| feed.presence.as_mut()) {
-            presence.silent = true;
+    /// Holds a stream for silent as a whole, or not.
+    pub fn hush(&mut self, stream: usize, silent: bool, now: Now) {
+        let presence = self.feeds.get_mut(stream).and_then(|feed| feed.presence.as_mut());
+        if let Some(presence) = presence.filter(|presence| presence.silent != silent) {
+            if !silent {
+                presence.hear(now);
+            }
+            presence.silent = silent;
             self.look_for_silence();
         }
+    }
+
+    /// Whether the silence of any stream is noticed.
+    #[inline]
+    pub fn listens(&self) -> bool {
+        self.listens
+    }
+
+    /// A stream was heard of by a message of which nobody needs the contents.
+    pub fn heard(&mut self, stream: usize, now: Now) {
+        let Some(presence) = self.feeds.get_mut(stream).and_then(|feed| feed.presence.as_mut()) else {
+            return;
+        };
+        let noted = presence.hear(now);
+        self.silence_due = self.silence_due.into_iter().chain(noted.due).min();
+        self.changed |= noted.changed;
+        if noted.woke {
+            self.lulls.push(Lull { stream, silent: false });
+        }
+    }
+
+    /// It is listened from here on, whatever was before.
+    pub fn listen_from(&mut self, now: Now) {
+        for presence in self.feeds.iter_mut().filter_map(|feed| feed.presence.as_mut()) {
+            presence.heard = Some(mark(now.mono));
+        }
+        self.look_for_silence();
     }
 
     /// From now on it is listened to streams of which nothing was heard so far.
@@ -715,6 +746,7 @@ impl Engine {
 
     /// Notes when a key is silent for long enough at the earliest.
     pub(super) fn look_for_silence(&mut self) {
+        self.listens = self.feeds.iter().any(|feed| feed.presence.is_some());
         let presences = self.feeds.iter().filter_map(|feed| feed.presence.as_ref());
         self.silence_due = presences.filter_map(|presence| presence.due()).min();
     }

@@ -103,6 +103,8 @@ struct Bench {
     name: Arc<str>,
     /// The sources that are not connected.
     down: BTreeSet<Arc<str>>,
+    /// Those that are configured, where the case says.
+    configured: Option<Vec<Arc<str>>>,
     kept: BTreeMap<StateKey, Vec<u8>>,
     /// While the agent is down: since when it is up again, and what it left behind.
     asleep: Option<Asleep>,
@@ -118,6 +120,7 @@ impl Bench {
             name: rules.name.clone(),
             running: None,
             down: BTreeSet::new(),
+            configured: None,
             kept: BTreeMap::new(),
             asleep: None,
             ahead: (0, 0),
@@ -199,6 +202,7 @@ impl Bench {
                 self.pass(at, true);
                 let sources: Vec<Arc<str>> = sources.iter().map(|source| source.as_str().into()).collect();
                 self.down.retain(|source| sources.contains(source));
+                self.configured = Some(sources.clone());
                 self.apply(Input::Sources(sources), at);
             }
             Action::Clock(ahead) => {
@@ -303,6 +307,9 @@ impl Bench {
         let unreadable = self.core.restore_alerts(&kept, self.now(at));
         if unreadable > 0 {
             return Err(format!("restart: {unreadable} kept states cannot be read"));
+        }
+        if let Some(sources) = self.configured.clone() {
+            self.apply(Input::Sources(sources), at);
         }
         for source in self.down.clone() {
             self.apply(Input::Connected(source, false, None), at);

@@ -725,4 +725,35 @@ rules: [{id: hot, sql: SELECT v FROM a, when: v > 5}]
     assert_eq!(core.apply(Input::Tick, at(300)).transitions, []);
     let told = core.apply(reading(310), at(310)).transitions;
     assert_eq!(told.iter().map(|t| t.state.to_string()).collect::<Vec<_>>(), ["resolved (recovered)"]);
+
+    // The other way round: the snapshot is of a silence that was over when the process died.
+    core.apply(Input::Tick, at(400));
+    let snapshot = core.snapshot(at(405), false);
+    assert_eq!(core.apply(reading(406), at(406)).transitions.len(), 1);
+    let mut core = start(rules, true, true);
+    core.restore(&snapshot, at(410)).unwrap();
+    assert_eq!(core.restore_alerts(&[], at(410)), 0);
+    let told = core.apply(Input::Tick, at(500)).transitions;
+    assert_eq!(
+        told.iter().map(|t| (t.state.name(), t.occurred_at)).collect::<Vec<_>>(),
+        [("firing", at(470).wall)]
+    );
+}
+
+#[test]
+fn a_recording_begins_with_its_first_message() {
+    let rules = "
+streams:
+  - CREATE STREAM a (v FLOAT) WITH (DATASOURCE='a/{device}', KEY='device', SILENCE='1m')
+rules: [{id: hot, sql: SELECT v FROM a, when: v > 5}]
+";
+    let mut core = start(rules, true, true);
+    let mut clock = Timestamp::MIN;
+    let mut shown = Vec::new();
+    for second in [10, 20, 200] {
+        let told = core.replay(&message("a/x", r#"{"v":1}"#.to_owned(), second, false), &mut clock);
+        shown
+            .extend(told.iter().map(|t| (second, t.state.name(), t.occurred_at.since(at(0).wall).as_secs())));
+    }
+    assert_eq!(shown, [(200, "firing", 80), (200, "resolved", 200)]);
 }
