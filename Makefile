@@ -6,7 +6,7 @@ CARGO ?= cargo
 SECONDS := 600
 BENCH := $(CARGO) bench --locked --no-default-features --features hub
 # The real counterparts of the tests, as Debian names them.
-PACKAGES := chromium mosquitto mosquitto-clients valgrind
+PACKAGES := chromium mosquitto mosquitto-clients prometheus-alertmanager valgrind
 # What runs the instruction counts; of the very version that they are built with.
 GUNGRAUN := $(shell sed -n 's/^gungraun = "=\(.*\)"$$/\1/p' benches/counts/Cargo.toml)
 

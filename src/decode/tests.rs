@@ -40,6 +40,7 @@ fn stream(name: &str, pattern: &str, format: Format, fields: Vec<Field>) -> Stre
         max_future: None,
         silence: None,
         availability: None,
+        expected: Arc::default(),
     }
 }
 

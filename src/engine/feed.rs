@@ -48,11 +48,10 @@ pub(super) struct Feed {
 impl Feed {
     /// One that nobody reads yet.
     pub(super) fn new(stream: &StreamSpec, config: &Config) -> Self {
-        let early: Vec<bool> = stream.fields.iter().map(is_early).collect();
         let listens = stream.silence.is_some();
         Self {
-            presence: listens.then(|| Box::new(Presence::new(early.clone(), stream.silence, config))),
-            index: Index::new(early),
+            presence: listens.then(|| Box::new(Presence::new(stream, config))),
+            index: Index::new(stream.fields.iter().map(is_early).collect()),
             all: None,
             awake: Awake::default(),
             unsettled: 0,

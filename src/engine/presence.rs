@@ -29,6 +29,7 @@ use crate::model::absence::{Absence, NoData, OnSilence};
 use crate::model::fold::fold;
 use crate::model::label::as_label;
 use crate::model::row::Row;
+use crate::model::stream::StreamSpec;
 use crate::model::time::{Mono, Now, Timestamp};
 use crate::model::value::Value;
 use crate::plan::logical::{Expr, Plan, RulePlan};
@@ -66,6 +67,8 @@ pub(super) struct Presence {
     silent: bool,
     /// Keys whose silence may be that of the stream.
     waiting: Vec<u32>,
+    /// Keys that are never forgotten, each with a row of what is known of it.
+    expected: BTreeMap<Box<str>, Box<[Value]>>,
     /// Readings of keys that found no room.
     pub(super) refused: u64,
 }
@@ -86,6 +89,8 @@ struct Known {
     due: i64,
     /// Whether it is known that its silence is its own, and not that of the whole stream.
     own: bool,
+    /// Whether it is only expected so far: `row` says what is known of it beforehand.
+    unheard: bool,
 }
 
 /// What is heard of the whole of a stream.
@@ -133,7 +138,8 @@ pub(super) fn expects(rule: &RulePlan) -> Option<NoData> {
 }
 
 impl Presence {
-    pub(super) fn new(early: Vec<bool>, silence: Option<Duration>, config: &Config) -> Self {
+    pub(super) fn new(stream: &StreamSpec, config: &Config) -> Self {
+        let early = stream.fields.iter().map(is_early).collect();
         Self {
             most: config.max_groups.max(1),
             index: Index::new(early),
@@ -146,10 +152,11 @@ impl Presence {
             queue: BinaryHeap::new(),
             budget: Budget::new(config.max_bytes),
             fresh: false,
-            silence: silence.map(micros),
+            silence: stream.silence.map(micros),
             heard: None,
             silent: false,
             waiting: Vec::new(),
+            expected: expected(stream),
             refused: 0,
         }
     }
@@ -182,7 +189,8 @@ impl Presence {
         for at in 0..u32::try_from(self.keys.len()).unwrap_or(u32::MAX) {
             let Some(Some(known)) = self.keys.get_mut(at as usize) else { continue };
             let silent = mark(now.mono).saturating_sub(known.seen);
-            if self.forgets.last_key_value().is_some_and(|(span, _)| *span <= silent) {
+            let expected = self.expected.contains_key(&known.label);
+            if !expected && self.forgets.last_key_value().is_some_and(|(span, _)| *span <= silent) {
                 self.forget(at);
                 continue;
             }
@@ -232,7 +240,7 @@ impl Presence {
         (known.seen, known.wall) = (mark(now.mono), now.wall);
         known.own = false;
         let mut noted = Noted::default();
-        if row.time >= known.time {
+        if row.time >= known.time || std::mem::take(&mut known.unheard) {
             known.time = row.time;
             self.budget.give(weight(&known.row));
             known.row.clone_from(&row.slots);
@@ -266,12 +274,43 @@ impl Presence {
             told: 0,
             due: i64::MAX,
             own: false,
+            unheard: false,
         };
         match self.put(known, hash) {
             Some(at) => Noted { due: self.expect(at), changed: true, ..Noted::default() },
             None => {
                 self.refused += 1;
                 Noted { refused: true, ..Noted::default() }
+            }
+        }
+    }
+
+    /// Takes up the keys that are expected and not known, as if they had been heard of now.
+    fn expect_all(&mut self, now: Now) {
+        if self.readers.is_empty() {
+            return;
+        }
+        for (label, row) in self.expected.clone() {
+            let hash = fold(label.as_bytes());
+            if self.places.find(hash, |at| is(&self.keys, *at, &label)).is_some() {
+                continue;
+            }
+            let known = Known {
+                label,
+                seen: mark(now.mono),
+                wall: now.wall,
+                time: now.wall,
+                row: row.into(),
+                told: 0,
+                due: i64::MAX,
+                own: false,
+                unheard: true,
+            };
+            match self.put(known, hash) {
+                Some(at) => {
+                    self.expect(at);
+                }
+                None => self.refused += 1,
             }
         }
     }
@@ -362,7 +401,9 @@ impl Presence {
                 return Some(Silence { key: at, told, lasts, reached: *reached });
             }
             if self.forgets.last_key_value().is_some_and(|(span, _)| *span <= lasts) {
-                self.forget(at);
+                if !self.expected.contains_key(&known.label) {
+                    self.forget(at);
+                }
             } else {
                 self.expect(at);
             }
@@ -509,6 +550,7 @@ impl Presence {
             out.values(&known.row);
             out.i64(known.told);
             out.bool(known.own);
+            out.bool(known.unheard);
         }
     }
 }
@@ -530,7 +572,7 @@ fn read(
         let label = from.text()?.into();
         let (silent, wall, time) = (from.i64()?, from.time()?, from.time()?);
         let row = remap.row(&from.values()?.into()).to_vec();
-        let (told, own) = (from.i64()?, from.bool()?);
+        let (told, own, unheard) = (from.i64()?, from.bool()?, from.bool()?);
         // What came while nobody listened is not known: a silence that was not told of begins anew.
         let (silent, wall) = if at_once || told != 0 { (silent, wall) } else { (0, now.wall) };
         let seen = mark(now.mono).saturating_sub(silent);
@@ -543,6 +585,7 @@ fn read(
             told,
             due: i64::MAX,
             own: own && (at_once || told != 0),
+            unheard,
         });
     }
     Ok(Kept { keys, heard, silent })
@@ -569,6 +612,12 @@ fn is(keys: &[Option<Known>], at: u32, label: &str) -> bool {
     keys.get(at as usize).and_then(Option::as_ref).is_some_and(|known| *known.label == *label)
 }
 
+/// The keys that a stream expects, each with what is known of it.
+fn expected(stream: &StreamSpec) -> BTreeMap<Box<str>, Box<[Value]>> {
+    let key = |row: &[Value]| Some(as_label(row.get(stream.key?)?).into());
+    stream.expected.iter().filter_map(|row| Some((key(row)?, row.clone()))).collect()
+}
+
 /// Lets go of all values of a row but one.
 fn keep_only(row: &mut [Value], key: Option<usize>) {
     let others = row.iter_mut().enumerate().filter(|(slot, _)| Some(*slot) != key);
@@ -591,11 +640,10 @@ pub(super) fn enlist(feeds: &mut [Feed], plan: &Plan, config: &Config, (at, gate
     let (Some(feed), Some(stream)) = (feeds.get_mut(rule.stream()), plan.streams.get(rule.stream())) else {
         return;
     };
-    let early = || stream.fields.iter().map(is_early).collect();
-    let presence =
-        feed.presence.get_or_insert_with(|| Box::new(Presence::new(early(), stream.silence, config)));
+    let presence = feed.presence.get_or_insert_with(|| Box::new(Presence::new(stream, config)));
     if presence.index.slots() != stream.fields.len() {
-        presence.index.reads(early());
+        presence.index.reads(stream.fields.iter().map(is_early).collect());
+        presence.expected = expected(stream);
     }
     presence.add(reader, no_data, condition(rule, gate));
 }
@@ -721,6 +769,7 @@ impl Engine {
     pub fn listen(&mut self, now: Now) {
         for presence in self.feeds.iter_mut().filter_map(|feed| feed.presence.as_mut()) {
             presence.heard.get_or_insert(mark(now.mono));
+            presence.expect_all(now);
         }
         self.look_for_silence();
     }
@@ -865,6 +914,7 @@ impl Engine {
             };
             presence.start_with(keys, self.config.max_bytes, mark(now.mono));
             (presence.heard, presence.silent) = (heard.or(presence.heard), silent);
+            presence.expect_all(now);
         }
         self.look_for_silence();
         Ok(())

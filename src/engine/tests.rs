@@ -51,6 +51,7 @@ fn stream() -> StreamSpec {
         max_future: None,
         silence: None,
         availability: None,
+        expected: Arc::default(),
     }
 }
 

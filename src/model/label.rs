@@ -62,7 +62,8 @@ impl fmt::Display for Fingerprint {
 mod tests {
     use super::*;
 
-    /// The expected values are what Alertmanager 0.25 gives for these label sets.
+    /// The expected values are what Alertmanager 0.25 gives for these label sets; more of them stand in
+    /// `tests/it/fingerprint.rs`.
     #[test]
     fn equals_alertmanagers() {
         let fp = |pairs: &[(&str, &str)]| {

@@ -39,6 +39,8 @@ pub struct StreamSpec {
     pub silence: Option<Duration>,
     /// The topics on which it is said whether its devices are connected.
     pub availability: Option<Availability>,
+    /// The keys that are expected though nothing was heard of them, as rows with what is known of each.
+    pub expected: Arc<[Box<[Value]>]>,
 }
 
 /// Topics on which it is said whether devices are connected, by themselves or as their last will.
@@ -89,6 +91,7 @@ impl StreamSpec {
             max_future: None,
             silence: None,
             availability: None,
+            expected: Arc::default(),
         })
     }
 

@@ -11,7 +11,7 @@ use crate::model::value::Value;
 use super::cadence;
 use super::logical::{Content, Plan, Rules, Shape, Side, Table};
 use super::report::Problem;
-use super::stream::{Schema, Slots};
+use super::stream::{Expected, Schema, Slots};
 use super::syntax::Name;
 
 /// All streams and tables of one set, and the built-in streams. Each has a place here, which is not
@@ -81,6 +81,39 @@ impl Catalog {
             self.slots.push(schema.as_ref().map(Schema::slots).unwrap_or_default());
             self.entries.push(Entry { schema: schema.map(Arc::new), content, used: None });
         }
+    }
+
+    /// Lets a stream expect the keys that a table declares for it.
+    ///
+    /// # Errors
+    /// The problem with what it says of that.
+    pub(super) fn expect(&mut self, stream: &str) -> Result<(), Problem> {
+        let Some(place) = self.by_name.get(stream).copied() else { return Ok(()) };
+        let found = self.entries.get(place).and_then(|entry| entry.schema.as_ref());
+        let named = found.and_then(|schema| Some((schema.keys.clone()?, schema.key.as_ref()?.name.clone())));
+        let Some((table, key)) = named else { return Ok(()) };
+        let problem = |message: String| Problem::new("unknown-table", table.place, message);
+        let entry = self.by_name.get(&table.text).and_then(|place| self.entries.get(*place));
+        let Some(Entry { content: Source::Fixed(rows), schema, .. }) = entry else {
+            if self.unsure {
+                return Ok(());
+            }
+            let problem = problem(format!("no table `{}` with rows", table.text));
+            return Err(problem
+                .hint(format!("add it under `tables`: `- {{name: {}, rows: [{{{key}: …}}]}}`", table.text)));
+        };
+        let Some(schema) = schema else { return Ok(()) };
+        if !schema.declares(&key) {
+            let problem =
+                problem(format!("the table `{}` has no column `{key}`, the KEY of `{stream}`", table.text));
+            return Err(problem.hint("call the column so"));
+        }
+        let columns = schema.names().map(Arc::from).collect();
+        let expected = Arc::new(Expected { columns, rows: rows.clone() });
+        if let Some(schema) = self.entries.get_mut(place).and_then(|entry| entry.schema.as_mut()) {
+            Arc::make_mut(schema).expected = Some(expected);
+        }
+        Ok(())
     }
 
     /// What was declared under this name before: `stream` or `table`.

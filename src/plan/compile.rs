@@ -117,6 +117,7 @@ impl Compiler<'_> {
     /// Plans a set, on what runs where that is given. `None` where it cannot be planned on that.
     fn run(&mut self, texts: &Texts<'_>, hashes: &[u64], before: Option<&Running<'_>>) -> Option<Compiled> {
         self.declare(texts);
+        self.expect(texts);
         if let Some(before) = before {
             let declared = before.basis.streams.as_ref()?;
             self.catalog.resume(before.plan, declared).then_some(())?;
@@ -209,6 +210,18 @@ impl Compiler<'_> {
                     self.catalog.add_rows(&table.name, found.map(|found| (found.schema, found.rows)));
                     self.found.extend(report.into_found());
                 }
+            }
+        }
+    }
+
+    /// Tells streams which keys to expect, once all tables are known.
+    fn expect(&mut self, texts: &Texts<'_>) {
+        for stream in texts.streams.iter() {
+            let name = parse::created_name(stream.sql.as_str());
+            if let Err(problem) = name.map_or(Ok(()), |name| self.catalog.expect(&name)) {
+                let mut report = Report::new(format!("stream {}", stream.name));
+                report.error("", &stream.sql, problem);
+                self.found.extend(report.into_found());
             }
         }
     }

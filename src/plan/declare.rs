@@ -28,6 +28,7 @@ const OPTIONS: &[&str] = &[
     "LATENESS",
     "IDLE",
     "MAX_FUTURE",
+    "KEYS",
     "SILENCE",
     "AVAILABILITY",
     "TYPE",
@@ -359,12 +360,19 @@ impl<'a> Options<'a> {
 
     /// What is watched of the stream beside its readings.
     fn watch(&self, schema: &mut Schema, problems: &mut Vec<Problem>) {
-        for key in ["SILENCE", "AVAILABILITY"] {
+        for key in ["KEYS", "SILENCE", "AVAILABILITY"] {
             if let Some(value) = self.get(key).filter(|_| schema.table) {
                 let problem = Problem::new("bad-option", value.place, format!("{key} is for streams"));
                 problems.push(problem.hint("leave it out, or add it to a stream of the same topic"));
                 return;
             }
+        }
+        if let Some(table) = self.get("KEYS") {
+            if schema.key.is_none() {
+                let problem = Problem::new("bad-option", table.place, "KEYS without KEY");
+                problems.push(problem.hint("name the column that tells devices apart: KEY='device'"));
+            }
+            schema.keys = Some(table.clone());
         }
         if let Some(value) = self.get("SILENCE") {
             schema.silence = self.span("SILENCE", problems);

@@ -37,6 +37,16 @@ pub(super) struct Schema {
     pub(super) max_future: Option<Duration>,
     pub(super) silence: Option<Duration>,
     pub(super) availability: Option<Availability>,
+    /// The table that declares its keys, and that table's columns and rows.
+    pub(super) keys: Option<Name>,
+    pub(super) expected: Option<Arc<Expected>>,
+}
+
+/// The columns of a table, and its rows.
+#[derive(Clone, Debug)]
+pub(super) struct Expected {
+    pub(super) columns: Vec<Arc<str>>,
+    pub(super) rows: Vec<Box<[Value]>>,
 }
 
 /// One column that a stream declares or captures.
@@ -85,6 +95,8 @@ impl Schema {
             max_future: None,
             silence: None,
             availability: None,
+            keys: None,
+            expected: None,
         }
     }
 
@@ -146,7 +158,7 @@ impl Schema {
     pub(super) fn definition(&self) -> String {
         let reads = (&self.name, &self.pattern, &self.source, self.format, self.strict, self.open);
         let time = (&self.timestamp, &self.key, self.lateness, self.idle, self.max_future);
-        let watched = (self.silence, &self.availability);
+        let watched = (self.silence, &self.availability, &self.expected);
         format!("{} {reads:?} {:?} {time:?} {watched:?}", self.table, self.columns)
     }
 
@@ -160,7 +172,16 @@ impl Schema {
 
     /// The stream as decode and engine need it, with the slots that rules took.
     pub(super) fn spec(&self, slots: Slots) -> StreamSpec {
+        // What the table says of a device stands in the place of its first reading.
+        let row = |columns: &[Arc<str>], row: &[Value]| -> Box<[Value]> {
+            let known = |field: &Field| columns.iter().position(|column| *column == field.name);
+            let value = |field: &Field| known(field).and_then(|at| row.get(at)).cloned().unwrap_or_default();
+            slots.fields.iter().map(value).collect()
+        };
+        let expected = self.expected.iter();
+        let expected = expected.flat_map(|all| all.rows.iter().map(|of| row(&all.columns, of))).collect();
         StreamSpec {
+            expected,
             name: self.name.clone(),
             pattern: self.pattern.clone(),
             source: self.source.clone(),

@@ -271,6 +271,7 @@ fn some_stream(bytes: [u8; 4]) -> StreamSpec {
         max_future: None,
         silence: None,
         availability: None,
+        expected: Arc::default(),
     }
 }
 

@@ -16,6 +16,8 @@ mod docs;
 #[cfg(feature = "hub")]
 mod explain;
 #[cfg(feature = "hub")]
+mod fingerprint;
+#[cfg(feature = "hub")]
 mod hub;
 mod ingest;
 #[cfg(feature = "hub")]

@@ -143,6 +143,7 @@ fn stream(name: &str) -> Arc<StreamSpec> {
         max_future: None,
         silence: None,
         availability: None,
+        expected: Arc::default(),
     })
 }
 
