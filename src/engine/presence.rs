@@ -847,7 +847,12 @@ impl Engine {
             (presence.heard, presence.silent) = (heard, silent);
             let remap = Layout::of(stream).from(&was);
             for known in keys {
-                let row = remap.row(&known.row.into()).to_vec();
+                let row = match presence.expected.get(&known.label).filter(|_| known.unheard) {
+                    Some(row) => row.to_vec(),
+                    // Nobody expects it any more.
+                    None if known.unheard => continue,
+                    None => remap.row(&known.row.into()).to_vec(),
+                };
                 let known = Known { row, ..known };
                 let hash = known.hash();
                 presence.put(known, hash);

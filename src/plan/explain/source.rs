@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use crate::model::stream::{Field, FieldSource, Format, StreamSpec};
+use crate::model::stream::{Availability, Field, FieldSource, Format, StreamSpec};
 use crate::model::time::format_span;
 use crate::plan::logical::{Content, Expr, Join, JoinKind, RulePlan, Side, Table};
 
@@ -129,7 +129,15 @@ fn scan(stream: &StreamSpec, used: impl Fn(usize) -> bool) -> Step {
         .with_all("reads", fields)
         .with("time", stream.timestamp.and_then(name).unwrap_or_else(|| "arrival".to_owned()))
         .with_some("key", stream.key.and_then(name));
-    step.with_some("max_future", stream.max_future.map(format_span))
+    let said = |said: &Availability| match said.key.is_some() {
+        true => format!("of each device, on {}", said.pattern),
+        false => format!("of all devices, on {}", said.pattern),
+    };
+    let count = stream.expected.len();
+    step.with_some("expects", (count > 0).then(|| format!("{count} keys that a table declares")))
+        .with_some("silence", stream.silence.map(format_span))
+        .with_some("availability", stream.availability.as_ref().map(said))
+        .with_some("max_future", stream.max_future.map(format_span))
 }
 
 /// A format under the name that CREATE STREAM gives it.
