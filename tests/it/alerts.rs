@@ -3,8 +3,8 @@
 
 use serde_json::Value as Json;
 
-use crate::support::mosquitto::Mosquitto;
-use crate::support::programs::{AgentProgram, weir};
+use crate::support::gateway::Gateway;
+use crate::support::programs::weir;
 
 const RULES: &str = "
 streams:
@@ -20,61 +20,16 @@ rules:
   - {id: tripped, sql: SELECT device FROM motors WHERE mode = 'tripped'}
 ";
 
-struct Gateway {
-    broker: Mosquitto,
-    agent: AgentProgram,
-    config: String,
-    _dir: tempfile::TempDir,
-}
-
-impl Gateway {
-    fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let rules = dir.path().join("rules");
-        std::fs::create_dir(&rules).unwrap();
-        std::fs::write(rules.join("hall.yaml"), RULES).unwrap();
-        let broker = Mosquitto::start();
-        let config = format!(
-            "rules.directory = {:?}\n[[broker]]\nname = \"site\"\nurl = \"{}\"\n",
-            rules.display().to_string(),
-            broker.url()
-        );
-        let agent = AgentProgram::start(&dir.path().join("agent"), "gw-7", &config);
-        let config = dir.path().join("agent/weir.toml").display().to_string();
-        let gateway = Self { broker, agent, config, _dir: dir };
-        gateway
-            .until("it reads", |s| s["sources"][0]["connected"] == true && s["core"]["rules"][0].is_object());
-        gateway
+/// Sends readings of one motor, and waits until the agent has them.
+async fn readings(gateway: &Gateway, motor: &str, temperatures: &[f64], mode: &str) {
+    let seen = |s: &Json| s["core"]["messages"].as_u64().unwrap();
+    let before = seen(&gateway.agent.status().unwrap());
+    for temperature in temperatures {
+        let payload = format!(r#"{{"temperature":{temperature},"mode":"{mode}"}}"#);
+        gateway.broker.publish(&format!("hall/north/motor/{motor}"), &payload, &["-q", "1"]);
     }
-
-    fn until(&self, what: &str, is_so: impl Fn(&Json) -> bool) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(self.agent.until(what, is_so));
-    }
-
-    /// Sends readings of one motor, and waits until the agent has them.
-    fn readings(&self, motor: &str, temperatures: &[f64], mode: &str) {
-        let seen = |s: &Json| s["core"]["messages"].as_u64().unwrap();
-        let before = seen(&self.agent.status().unwrap());
-        for temperature in temperatures {
-            let payload = format!(r#"{{"temperature":{temperature},"mode":"{mode}"}}"#);
-            self.broker.publish(&format!("hall/north/motor/{motor}"), &payload, &["-q", "1"]);
-        }
-        let all = before + temperatures.len() as u64;
-        self.until("the readings came", |s| seen(s) >= all);
-    }
-
-    fn alerts(&self, args: &[&str]) -> (bool, String, String) {
-        let (verb, args): (Vec<&str>, Vec<&str>) =
-            args.iter().partition(|arg| ["history", "show", "resolve"].contains(arg));
-        weir(&[&["alerts"][..], &verb, &["--config", &self.config], &args].concat())
-    }
-
-    fn json(&self, args: &[&str]) -> Json {
-        let (ok, out, err) = self.alerts(&[args, &["--json"]].concat());
-        assert!(ok, "{err}");
-        serde_json::from_str(&out).unwrap()
-    }
+    let all = before + temperatures.len() as u64;
+    gateway.agent.until("the readings came", |s| seen(s) >= all).await;
 }
 
 fn names(list: &Json) -> Vec<String> {
@@ -90,12 +45,12 @@ fn names(list: &Json) -> Vec<String> {
     list.as_array().unwrap().iter().map(name).collect()
 }
 
-#[test]
-fn a_person_at_the_gateway_sees_what_stands_and_what_was_and_ends_one() {
-    let mut gateway = Gateway::start();
-    gateway.readings("m1", &[48.0, 55.5, 61.0, 84.25], "run");
-    gateway.readings("m2", &[62.0, 54.0], "run");
-    gateway.readings("m3", &[101.0], "tripped");
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_at_the_gateway_sees_what_stands_and_what_was_and_ends_one() {
+    let mut gateway = Gateway::start(RULES, "").await;
+    readings(&gateway, "m1", &[48.0, 55.5, 61.0, 84.25], "run").await;
+    readings(&gateway, "m2", &[62.0, 54.0], "run").await;
+    readings(&gateway, "m3", &[101.0], "tripped").await;
 
     // The worst first; what only waits last.
     let all = names(&gateway.json(&[]));
@@ -158,7 +113,7 @@ fn a_person_at_the_gateway_sees_what_stands_and_what_was_and_ends_one() {
     let (ok, said, err) =
         gateway.alerts(&["resolve", &fingerprint[..9], "--reason", "the fan\nis being changed"]);
     assert!(ok && said.starts_with(&format!("resolved {fingerprint}")), "{said}{err}");
-    gateway.readings("m1", &[85.0, 86.0], "run");
+    readings(&gateway, "m1", &[85.0, 86.0], "run").await;
     assert_eq!(names(&gateway.json(&["--label", "device=m1"])), [""; 0], "nothing raises it");
     let last = &gateway.json(&["history", "-n", "1"])[0];
     assert_eq!(
@@ -169,22 +124,22 @@ fn a_person_at_the_gateway_sees_what_stands_and_what_was_and_ends_one() {
     // A restart forgets neither what was told nor that it was ended.
     gateway.agent.kill();
     gateway.agent.run();
-    gateway.until("it reads", |s| s["sources"][0]["connected"] == true);
+    gateway.agent.until("it reads", |s| s["sources"][0]["connected"] == true).await;
     assert_eq!(gateway.json(&["history"]).as_array().unwrap().len(), 7);
-    gateway.readings("m1", &[87.0], "run");
+    readings(&gateway, "m1", &[87.0], "run").await;
     assert_eq!(names(&gateway.json(&["--label", "device=m1"])), [""; 0]);
-    gateway.readings("m1", &[50.0, 88.0], "run");
+    readings(&gateway, "m1", &[50.0, 88.0], "run").await;
     assert_eq!(names(&gateway.json(&["--label", "device=m1"])), ["firing critical m1"]);
 }
 
-#[test]
-fn what_cannot_be_done_is_told_with_what_to_do() {
-    let gateway = Gateway::start();
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_done_is_told_with_what_to_do() {
+    let gateway = Gateway::start(RULES, "").await;
     let (_, none, _) = gateway.alerts(&[]);
     assert!(none.ends_with("no alert is pending or up\n"), "{none}");
     let (_, none, _) = gateway.alerts(&["history"]);
     assert_eq!(none, "nothing was told, as far as it is kept\n");
-    gateway.readings("m1", &[101.0], "run");
+    readings(&gateway, "m1", &[101.0], "run").await;
     let waits = gateway.json(&["--rule", "waits"])[0]["fingerprint"].as_str().unwrap().to_owned();
     for (args, said) in [
         (&["show", "zz"][..], "no alert has a fingerprint that begins with `zz`"),

@@ -406,17 +406,8 @@ proptest! {
                 let v = ["1", "2.5", "-3", "1e300", "1e-300", "0.1", "7", "null"][*v];
                 let ts = 1_700_000_000 + now + (*wait).min(0);
                 for stream in ["a", "e"] {
-                    let message = Message {
-                        source: "test".into(),
-                        topic: format!("{stream}/{}", ["x", "y", "z"][*device]).into(),
-                        payload: format!(r#"{{"v":{v},"w":1,"ts":{ts}}}"#).into(),
-                        received: at(now).wall,
-                        retained: false,
-                        dup: false,
-                        qos: 0,
-                        properties: Box::default(),
-                        ack: None,
-                    };
+                    let topic = format!("{stream}/{}", ["x", "y", "z"][*device]);
+                    let message = message(&topic, format!(r#"{{"v":{v},"w":1,"ts":{ts}}}"#), now, false);
                     all.extend(core.apply(Input::Messages(vec![message]), at(now)).transitions);
                 }
             }
@@ -595,17 +586,8 @@ rules:
 ";
     let mut core = Core::new("edge".into(), Limits { rate: 2, ..Limits::default() });
     core.apply(Input::Run(Box::new(admit("set", rules).unwrap())), at(0));
-    let message = |device: usize, v: usize| Message {
-        source: "test".into(),
-        topic: format!("a/d{device}").into(),
-        payload: format!(r#"{{"v":{v}}}"#).into(),
-        received: at(10).wall,
-        retained: false,
-        dup: false,
-        qos: 0,
-        properties: Box::default(),
-        ack: None,
-    };
+    let message =
+        |device: usize, v: usize| message(&format!("a/d{device}"), format!(r#"{{"v":{v}}}"#), 10, false);
     let shown = |effects: Effects| {
         let one = |t: &Transition| {
             let device = t.labels.get("device").map_or("", |device| device);
@@ -667,17 +649,7 @@ rules:
         core
     };
     let mut core = fresh();
-    let message = Message {
-        source: "test".into(),
-        topic: "a/x".into(),
-        payload: r#"{"v":7}"#.into(),
-        received: at(10).wall,
-        retained: false,
-        dup: false,
-        qos: 0,
-        properties: Box::default(),
-        ack: None,
-    };
+    let message = message("a/x", r#"{"v":7}"#.to_owned(), 10, false);
     let states = core.apply(Input::Messages(vec![message]), at(10)).states;
     let states: Vec<_> = states.into_iter().filter_map(|kept| Some((kept.key, kept.body?))).collect();
     let snapshot = core.snapshot(at(20), false);

@@ -128,7 +128,10 @@ impl List {
             self.filter.takes(state, &alert.severity, |name| alert.labels.get(name).and_then(Json::as_str))
         });
         found.alerts.sort_by(|a, b| {
-            let key = |alert: &AlertStatus| (alert.phase == "pending", rank(&alert.severity));
+            // What explains others stands before them.
+            let key = |alert: &AlertStatus| {
+                (alert.phase == "pending", rank(&alert.severity), alert.stale.is_some())
+            };
             (key(a), &a.since, &a.fingerprint).cmp(&(key(b), &b.since, &b.fingerprint))
         });
         Ok(found)
