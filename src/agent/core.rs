@@ -727,6 +727,11 @@ impl Core {
         sets.chain(self.own_active()).collect()
     }
 
+    /// The sources that are not connected.
+    pub fn lost(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.sources.down()
+    }
+
     /// How many alerts were withheld.
     pub fn withheld(&self) -> Withheld {
         self.outlet.figures()

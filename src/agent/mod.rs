@@ -324,6 +324,11 @@ async fn watch_sources(
 ) {
     let mut told: Vec<Option<bool>> = vec![None; sources.len()];
     loop {
+        // Most brokers are there soon: at the start they are given this time too.
+        tokio::select! {
+            () = sleep(Duration::from_millis(200)) => {}
+            () = stop.stopped() => return,
+        }
         for (source, told) in sources.iter().zip(&mut told) {
             let (name, connected, why) = {
                 let status = source.borrow();
@@ -336,10 +341,6 @@ async fn watch_sources(
                     return;
                 }
             }
-        }
-        tokio::select! {
-            () = sleep(Duration::from_millis(200)) => {}
-            () = stop.stopped() => return,
         }
     }
 }

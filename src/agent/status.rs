@@ -88,6 +88,9 @@ pub struct CoreStatus {
     /// How many alerts were withheld.
     #[serde(default)]
     pub withheld: Withheld,
+    /// Sources that the core knows to be lost: while there is one, no silence is counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<String>,
     /// The outbox.
     pub spool: spool::Stats,
 }
@@ -287,6 +290,7 @@ pub(super) fn of(core: &Core, spool: &Spool, now: Mono, detail: Detail) -> CoreS
         clock_trusted: core.is_clock_trusted(),
         spool: spool.stats(),
         withheld: core.withheld(),
+        lost: core.lost().map(ToString::to_string).collect(),
         ..CoreStatus::default()
     };
     for (name, set) in core.sets() {

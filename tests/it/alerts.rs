@@ -124,7 +124,10 @@ async fn a_person_at_the_gateway_sees_what_stands_and_what_was_and_ends_one() {
     // A restart forgets neither what was told nor that it was ended.
     gateway.agent.kill();
     gateway.agent.run();
-    gateway.agent.until("it reads", |s| s["sources"][0]["connected"] == true).await;
+    gateway
+        .agent
+        .until("it reads", |s| s["sources"][0]["connected"] == true && s["core"]["lost"].is_null())
+        .await;
     assert_eq!(gateway.json(&["history"]).as_array().unwrap().len(), 7);
     readings(&gateway, "m1", &[87.0], "run").await;
     assert_eq!(names(&gateway.json(&["--label", "device=m1"])), [""; 0]);

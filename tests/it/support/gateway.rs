@@ -29,7 +29,10 @@ impl Gateway {
         let agent = AgentProgram::start(&dir.path().join("agent"), "gw-7", &config);
         let config = dir.path().join("agent/weir.toml").display().to_string();
         let gateway = Self { broker, agent, config, _dir: dir };
-        let reads = |s: &Json| s["sources"][0]["connected"] == true && s["core"]["rules"][0].is_object();
+        let reads = |s: &Json| {
+            let core = &s["core"];
+            s["sources"][0]["connected"] == true && core["lost"].is_null() && core["rules"][0].is_object()
+        };
         gateway.agent.until("it reads", reads).await;
         gateway
     }
