@@ -47,7 +47,7 @@ pub(super) fn bind_socket(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Answers each connection with JSON: `rules` with the sets that run, `profile` with the time spent, `alerts` with
-/// those that stand, `history N` with the newest N transitions, `resolve FINGERPRINT REASON` with whether there
+/// those that stand, `history N` with the newest N transitions, `outbox AFTER N` with what waits for the hub, `resolve FINGERPRINT REASON` with whether there
 /// was such an alert to end; all else, nothing too, with the status.
 pub(super) async fn serve_socket(listener: UnixListener, watcher: Arc<Watcher>, stop: Stop) {
     loop {
@@ -74,6 +74,10 @@ pub(super) async fn serve_socket(listener: UnixListener, watcher: Arc<Watcher>, 
                 Some("history") => {
                     let most = first.parse().unwrap_or(0).min(MOST_HISTORY);
                     watcher.history(most).await.map(|told| serde_json::to_vec(&told))
+                }
+                Some("outbox") => {
+                    let (after, count) = (first.parse().unwrap_or(0), rest.trim().parse().unwrap_or(0));
+                    watcher.waiting(after, count).await.map(|page| serde_json::to_vec(&page))
                 }
                 Some("resolve") => match Fingerprint::parse(first) {
                     Some(alert) => watcher.resolve(alert, rest).await.map(|done| serde_json::to_vec(&done)),

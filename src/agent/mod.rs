@@ -52,6 +52,9 @@ use driver::{Command, Driver, Lines, Spent};
 use profile::Profile;
 use status::{Detail, RefusedFile, RunningRules, Source, Status, Told};
 
+/// The most bytes of transitions in a page of what waits.
+const PAGE: usize = 1 << 20;
+
 /// Batches of messages between sources and core. Few: what waits here is not yet durable, and a
 /// full channel is what tells the sources to hold back.
 const BATCHES: usize = 4;
@@ -463,6 +466,26 @@ impl Watcher {
             Some(Told { acknowledged: *seq <= past.acknowledged, told })
         };
         Some(past.told.iter().filter_map(told).collect())
+    }
+
+    /// What waits for the hub behind a number, at most so many; `None` where the core is gone.
+    async fn waiting(&self, after: u64, count: usize) -> Option<status::Waiting> {
+        let core = *self.ask(|reply| Command::Status(Detail::Sets, reply)).await?;
+        let epoch = self.standing().await?.epoch;
+        let peek = |reply| uplink::Request::Peek { after, count, bytes: PAGE, reply };
+        let found = self.ask(|reply| Command::Uplink(peek(reply))).await?;
+        let record = |(seq, body): &(u64, Vec<u8>)| {
+            Some(TransitionRecord::from_wire(&self.agent, epoch, uplink::decode(*seq, body)?, None))
+        };
+        Some(status::Waiting {
+            agent: self.agent.to_string(),
+            at: clock::wall().to_string(),
+            link: self.link.borrow().clone(),
+            spool: core.spool,
+            epoch: format!("{epoch:016x}"),
+            given_up: found.evicted,
+            page: found.rows.iter().filter_map(record).collect(),
+        })
     }
 
     /// Ends an alert by hand; says whether there was one that is up. `None` where the core is gone.

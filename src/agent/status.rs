@@ -266,6 +266,25 @@ pub struct Told {
     pub told: TransitionRecord,
 }
 
+/// A page of what waits for the hub.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The agent's id.
+    pub agent: String,
+    /// Its calendar clock, RFC 3339.
+    pub at: String,
+    /// The link to the hub.
+    pub link: LinkStatus,
+    /// The outbox as a whole.
+    pub spool: spool::Stats,
+    /// The number space, 16 hex digits.
+    pub epoch: String,
+    /// Numbers that were given up, each first and last, which the hub has not heard of.
+    pub given_up: Vec<spool::Range>,
+    /// The transitions behind a number, oldest first.
+    pub page: Vec<TransitionRecord>,
+}
+
 /// How much of the core's figures is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Detail {

@@ -14,8 +14,10 @@ mod query;
 mod replay;
 mod rulefiles;
 mod run;
+mod screen;
 mod signal;
 mod socket;
+mod spool;
 mod status;
 mod table;
 mod test;
@@ -49,6 +51,8 @@ enum Verb {
     Test(test::Test),
     /// Show the alerts of the running agent, follow them, look into one, end one
     Alerts(alerts::Alerts),
+    /// Show what waits for the hub, since when and why; look into it, write it out
+    Spool(spool::Spool),
     /// Show what the running agent does
     Status(status::Status),
     /// Show where the running agent's time goes
@@ -94,6 +98,7 @@ impl Cli {
             Verb::Replay(replay) => replay.run(),
             Verb::Test(test) => test.run(),
             Verb::Alerts(alerts) => alerts.run(),
+            Verb::Spool(spool) => spool.run(),
             Verb::Status(status) => status.run(),
             Verb::Profile(profile) => profile.run(),
             Verb::Config(config) => config.run(),

@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use super::list::Filter;
-use super::screen::{Screen, color_of, table};
 use super::{Agent, Standing, local, own_labels, standing, told, values};
 use crate::agent::status::Told;
+use crate::cli::screen::{Screen, color_of, table};
 use crate::model::time::{Timestamp, parse_span};
 
 #[derive(Debug, clap::Args)]

@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::Value as Json;
 
-use super::screen::{Screen, color_of, rank, table};
 use super::{Agent, Standing, ago, clean, own_labels, standing, values};
 use crate::agent::status::AlertStatus;
+use crate::cli::screen::{Screen, color_of, rank, table};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct List {

@@ -4,7 +4,6 @@
 mod history;
 mod list;
 mod plot;
-mod screen;
 mod show;
 pub(super) mod thresholds;
 
@@ -117,7 +116,7 @@ fn the_one<'a>(prefix: &str, all: impl Iterator<Item = &'a str>) -> Result<Strin
 }
 
 /// The labels that are not the same for every alert of a rule.
-fn own_labels<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+pub(super) fn own_labels<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let own = labels.filter(|(name, _)| !OWN_LABELS.contains(name));
     own.map(|(name, value)| format!("{name}={}", clean(value))).collect::<Vec<_>>().join(" ")
 }
@@ -147,12 +146,12 @@ fn value_text(value: &serde_json::Value) -> String {
 }
 
 /// What devices send may hold control characters; a terminal must not see them.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// How long before a time another one was, in at most two units: `2h5m`.
-fn ago(then: &str, now: &str) -> String {
+pub(super) fn ago(then: &str, now: &str) -> String {
     let Some((then, now)) = Timestamp::parse(then).zip(Timestamp::parse(now)) else { return String::new() };
     let seconds = now.since(then).as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600, seconds / 60);
@@ -165,7 +164,7 @@ fn ago(then: &str, now: &str) -> String {
 }
 
 /// A time as the clock on the wall shows it there: `14:03:07`, and the day where it is not today's.
-fn local(at: &str, now: &str) -> String {
+pub(super) fn local(at: &str, now: &str) -> String {
     let zone = jiff::tz::TimeZone::system();
     let zoned = |text: &str| text.parse::<jiff::Timestamp>().ok().map(|at| at.to_zoned(zone.clone()));
     match (zoned(at), zoned(now)) {

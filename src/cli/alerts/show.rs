@@ -7,10 +7,10 @@ use anyhow::{Context, Result};
 use serde_json::{Value as Json, json};
 
 use super::plot::plot;
-use super::screen::{Screen, color_of, table};
 use super::thresholds::{self, Threshold};
 use super::{Agent, ago, clean, history, local, standing, the_one, told, value_text, values};
 use crate::agent::status::{AlertStatus, Told};
+use crate::cli::screen::{Screen, color_of, table};
 use crate::model::time::Timestamp;
 use crate::wire::record::EvidenceRecord;
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use super::{PLAIN, Site};
+use crate::support::programs::weir;
 
 /// The copy of a spool gives numbers again that the hub has seen; also where it has given so many
 /// meanwhile that it is not behind.
@@ -82,4 +83,47 @@ async fn a_spool_over_its_bound_gives_up_the_oldest_and_the_hub_is_told_which() 
         .map(|g| (g["first"].as_u64().unwrap(), g["last"].as_u64().unwrap(), g["evicted"].as_bool().unwrap()))
         .collect();
     assert_eq!(gaps, [(1, evicted, true)], "{agent}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_sees_what_waits_since_when_and_why() {
+    let mut site = Site::start(&[], "").await;
+    site.push("plain", PLAIN).await;
+    let config = site.path().join("agent/weir.toml").display().to_string();
+    let spool = |args: &[&str]| {
+        let (verb, rest) = args.split_at(args.len().min(1));
+        weir(&[&["spool"][..], verb, &["--config", &config], rest.get(..).unwrap_or_default()].concat())
+    };
+    let (ok, shown, err) = weir(&["spool", "--config", &config]);
+    assert!(
+        ok && shown.contains("nothing waits for the hub") && shown.contains("connected to"),
+        "{shown}{err}"
+    );
+    site.hub.kill();
+    for v in [61, 50, 62] {
+        site.broker.publish("plant/m1/t", &format!(r#"{{"v": {v}}}"#), &["-q", "1"]);
+    }
+    let status = site.agent.until("all wait", |s| s["core"]["spool"]["waiting"] == 3).await;
+    assert_eq!(status["core"]["spool"]["newest"], 3);
+    site.agent.until("the loss shows", |s| s["link"]["connected"] == false).await;
+    let (_, shown, _) = weir(&["spool", "--config", &config, "--limit", "2"]);
+    for part in ["3 transitions wait for the hub", "no link to http://", "device=m1", "… 1 more"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let (_, whole, _) = spool(&["show", "2"]);
+    let whole: Json = serde_json::from_str(&whole).unwrap();
+    assert_eq!(
+        (&whole["seq"], &whole["state"], &whole["rule"]),
+        (&2.into(), &"resolved".into(), &"hot".into())
+    );
+    let (ok, _, err) = spool(&["show", "9"]);
+    assert!(!ok && err.contains("the newest is 3"), "{err}");
+    let (_, lines, said) = spool(&["export"]);
+    let seqs: Vec<u64> =
+        lines.lines().map(|l| serde_json::from_str::<Json>(l).unwrap()["seq"].as_u64().unwrap()).collect();
+    assert_eq!((seqs, said.trim()), (vec![1, 2, 3], "3 transitions"));
+    site.hub.run();
+    site.agent.until("all went", |s| super::connected(s) && s["core"]["spool"]["waiting"] == 0).await;
+    let (ok, _, err) = spool(&["show", "2"]);
+    assert!(!ok && err.contains("does not wait"), "{err}");
 }
