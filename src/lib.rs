@@ -64,6 +64,8 @@ pub mod config;
 
 pub mod clock;
 
+pub mod failpoint;
+
 pub mod tasks;
 
 pub mod telemetry;

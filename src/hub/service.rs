@@ -187,6 +187,7 @@ impl<'a> Session<'a> {
             .send(Down::Welcome(v1::Welcome {
                 protocol: PROTOCOL,
                 committed,
+                above: Vec::new(),
                 time: at.micros(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 recorded_at: last
@@ -234,7 +235,7 @@ impl<'a> Session<'a> {
             Some(Up::Status(status)) => self.status(status, at).await,
             Some(Up::Hello(_)) => Err(Status::invalid_argument("a second Hello in one session")),
             // A message that is younger than this hub.
-            None => Ok(()),
+            Some(Up::Digest(_) | Up::Active(_) | Up::Alive(_)) | None => Ok(()),
         }
     }
 
@@ -264,7 +265,7 @@ impl<'a> Session<'a> {
                 "transitions of the agent are lost"
             );
         }
-        self.send(Down::Ack(v1::Ack { epoch, committed: outcome.committed })).await
+        self.send(Down::Ack(v1::Ack { epoch, committed: outcome.committed, above: Vec::new() })).await
     }
 
     async fn report(&mut self, report: v1::RuleReport, at: Timestamp) -> Result<(), Status> {

@@ -21,6 +21,7 @@ pub mod message;
 pub mod name;
 pub mod node;
 pub mod pattern;
+pub mod ranges;
 pub mod row;
 pub mod ruleset;
 pub mod schedule;

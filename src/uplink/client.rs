@@ -355,7 +355,17 @@ impl Session {
             let transitions: Vec<v1::Transition> =
                 rows.iter().filter_map(|(seq, body)| readable(*seq, body)).collect();
             let sent = transitions.len() as u64;
-            self.send(Up::Batch(v1::Batch { epoch: self.epoch, transitions, evicted }), port).await?;
+            self.send(
+                Up::Batch(v1::Batch {
+                    epoch: self.epoch,
+                    transitions,
+                    evicted,
+                    complete: 0,
+                    series: Vec::new(),
+                }),
+                port,
+            )
+            .await?;
             self.window.send_until(last);
             port.link.send_modify(|link| link.sent += sent);
         }
@@ -387,7 +397,8 @@ impl Session {
             Some(Down::Desired(desired)) => self.rules = Some(desired_rules(desired)),
             Some(Down::RetryAfter(retry)) => return Err(retry_after(&retry)),
             // Of another epoch, a second welcome, or from a later protocol.
-            Some(Down::Ack(_) | Down::Welcome(_)) | None => {}
+            Some(Down::Ack(_) | Down::Welcome(_) | Down::Active(_) | Down::Probe(_) | Down::Notice(_))
+            | None => {}
         }
         Ok(())
     }
@@ -438,6 +449,7 @@ fn hello(identity: &Identity, standing: &Standing) -> v1::Hello {
         epoch: standing.epoch,
         newest: standing.newest,
         running: standing.running.iter().map(running_set).collect(),
+        renewed: None,
     }
 }
 

@@ -37,6 +37,7 @@ pub fn transition_to_wire(seq: u64, boot_id: &str, transition: &Transition) -> v
         // What is known of the node's clock is for who records it.
         clock_doubted: false,
         skew_ms: None,
+        series: 0,
     }
 }
 

@@ -1,0 +1,39 @@
+//! Named places where a test can end the process as a power cut would, or have it do the wrong thing on purpose.
+//!
+//! Only programs with debug assertions look at them; in a release each is nothing. `WEIR_FAILPOINT=name:5` kills the
+//! process by SIGKILL when the place of that name is reached the fifth time. `WEIR_SABOTAGE=name` switches one promise
+//! off, so that a proof of the promise can be shown to fail without it.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Where to end, and after how many times more.
+struct Armed {
+    name: String,
+    left: AtomicU64,
+}
+
+/// The place of this name is reached: ends the process where that was asked for.
+pub fn reach(name: &str) {
+    if cfg!(debug_assertions) {
+        static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
+        let Some(armed) = ARMED.get_or_init(|| read(&std::env::var("WEIR_FAILPOINT").ok()?)) else { return };
+        if armed.name == name && armed.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            let me = rustix::process::getpid();
+            // It does not return; where a system refuses, the process goes on, and the test sees that.
+            drop(rustix::process::kill_process(me, rustix::process::Signal::KILL));
+        }
+    }
+}
+
+/// Whether the promise of this name is switched off.
+pub fn sabotaged(name: &str) -> bool {
+    static SABOTAGED: OnceLock<Option<String>> = OnceLock::new();
+    cfg!(debug_assertions)
+        && SABOTAGED.get_or_init(|| std::env::var("WEIR_SABOTAGE").ok()).as_deref() == Some(name)
+}
+
+fn read(text: &str) -> Option<Armed> {
+    let (name, times) = text.split_once(':').unwrap_or((text, "1"));
+    Some(Armed { name: name.to_owned(), left: AtomicU64::new(times.parse().ok()?) })
+}
