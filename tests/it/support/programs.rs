@@ -15,7 +15,7 @@ use super::{PATIENCE, within};
 
 /// A hub with its data in a directory.
 pub(crate) struct HubProgram {
-    child: Option<Child>,
+    pub(crate) child: Option<Child>,
     dir: PathBuf,
     args: Vec<String>,
     pub(crate) grpc: SocketAddr,
@@ -25,13 +25,18 @@ pub(crate) struct HubProgram {
 impl HubProgram {
     /// Starts it on free ports, which it keeps when it is started again.
     pub(crate) fn start(dir: &Path, args: &[&str]) -> Self {
+        Self::start_on(dir, args, [0, 0])
+    }
+
+    /// The same on these ports, of gRPC and HTTP.
+    pub(crate) fn start_on(dir: &Path, args: &[&str], ports: [u16; 2]) -> Self {
         std::fs::create_dir_all(dir).unwrap();
         let mut hub = Self {
             child: None,
             dir: dir.to_owned(),
             args: args.iter().map(|a| (*a).to_owned()).collect(),
-            grpc: "127.0.0.1:0".parse().unwrap(),
-            http: "http://127.0.0.1:0".to_owned(),
+            grpc: ([127, 0, 0, 1], ports[0]).into(),
+            http: format!("http://127.0.0.1:{}", ports[1]),
         };
         hub.run();
         hub
@@ -39,7 +44,13 @@ impl HubProgram {
 
     /// Starts it, or starts it again.
     pub(crate) fn run(&mut self) {
+        self.run_with(&[]);
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn run_with(&mut self, env: &[(&str, &str)]) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_weir-hub"))
+            .envs(env.iter().copied())
             .args(["serve", "--grpc-listen", &self.grpc.to_string()])
             .args(["--http-listen", self.http.rsplit("//").next().unwrap()])
             .args(["--data-dir".as_ref(), self.dir.as_os_str()])
@@ -167,7 +178,13 @@ impl AgentProgram {
 
     /// Starts it, or starts it again.
     pub(crate) fn run(&mut self) {
+        self.run_with(&[]);
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn run_with(&mut self, env: &[(&str, &str)]) {
         let child = Command::new(&self.program)
+            .envs(env.iter().copied())
             .args(["run".as_ref(), "--config".as_ref(), self.dir.join("weir.toml").as_os_str()])
             .stdout(Stdio::null())
             .stderr(log(&self.dir.join("agent.log")))
