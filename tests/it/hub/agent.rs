@@ -55,7 +55,7 @@ impl FakeAgent {
     }
 
     pub(super) async fn batch(&self, transitions: &[v1::Transition]) {
-        let batch = v1::Batch { epoch: EPOCH, transitions: transitions.to_vec(), evicted: Vec::new() };
+        let batch = v1::Batch { epoch: EPOCH, transitions: transitions.to_vec(), ..v1::Batch::default() };
         self.send(Up::Batch(batch)).await;
     }
 
@@ -165,6 +165,7 @@ async fn open(hub: Channel, token: &str, id: &str, running: Vec<v1::RunningSet>)
         epoch: EPOCH,
         newest: 0,
         running,
+        ..v1::Hello::default()
     };
     up.send(v1::AgentMessage { message: Some(Up::Hello(hello)) }).await.unwrap();
     let mut request = Request::new(ReceiverStream::new(stream));
