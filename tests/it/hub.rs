@@ -137,7 +137,7 @@ async fn absurd_messages_of_an_agent_are_taken_or_refused_and_hurt_nobody_else()
     odd.send(v1::agent_message::Message::Batch(v1::Batch {
         epoch: 0xfeed_0000_0000_0001,
         evicted: ranges,
-        ..v1::Batch::default()
+        ..Default::default()
     }))
     .await;
     assert_eq!(odd.ack().await, 4);
