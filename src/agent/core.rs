@@ -65,6 +65,8 @@ pub struct Effects {
     pub states: Vec<StateChange>,
     /// Messages to acknowledge.
     pub acks: Vec<AckToken>,
+    /// The places of the messages that were delivered again, ascending: they were not evaluated.
+    pub repeats: Vec<usize>,
     /// What ran before a change of rules.
     pub replaced: Option<Box<Replaced>>,
     /// How many of the transitions were let out; the others still may be withheld.
@@ -306,12 +308,14 @@ impl Core {
         match input {
             Input::Messages(messages) => {
                 effects.acks.reserve(messages.iter().filter(|message| message.ack.is_some()).count());
-                for some in messages.chunks(AHEAD) {
+                for (chunk, some) in messages.chunks(AHEAD).enumerate() {
                     for set in self.sets.values_mut() {
                         set.decoder.look_ahead(some);
                     }
-                    for message in some {
-                        self.message(message, now, &mut effects);
+                    for (i, message) in some.iter().enumerate() {
+                        if !self.message(message, now, &mut effects) {
+                            effects.repeats.push(chunk * AHEAD + i);
+                        }
                     }
                 }
             }
@@ -410,11 +414,12 @@ impl Core {
         self.sets.values().filter_map(of).chain(own.into_iter().flatten()).min()
     }
 
-    fn message(&mut self, message: &Message, now: Now, effects: &mut Effects) {
+    /// Takes a message in. Gives whether it was evaluated: one that was before is not.
+    fn message(&mut self, message: &Message, now: Now, effects: &mut Effects) -> bool {
         effects.acks.extend(message.ack);
         if self.redelivery.is_repeat(message) {
             self.counts.redelivered += 1;
-            return;
+            return false;
         }
         self.counts.messages += 1;
         self.counts.bytes += message.payload.len() as u64;
@@ -432,6 +437,7 @@ impl Core {
             Fate::Skipped => self.counts.skipped += 1,
             Fate::Read => {}
         }
+        true
     }
 
     /// Runs out what is due by `until`, each at its own time: a window that a silence closed may

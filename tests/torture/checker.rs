@@ -236,7 +236,10 @@ impl Seen {
         };
         if rules::has_state(row.told.rule) && wrong {
             let was = if up { "up" } else { "quiet" };
-            let what = format!("{} {}: {} (number {}), though it was {was}", self.name, row.device, row.told, row.seq);
+            let what = format!(
+                "{} {}: {} (number {}), though it was {was}",
+                self.name, row.device, row.told, row.seq
+            );
             self.faults.push(fault(what));
         }
         self.alerts.insert(row.fingerprint.clone(), (row.seq, fires));
@@ -290,9 +293,31 @@ impl Row {
 /// The same word, as one of those that are expected.
 fn known(word: &str) -> &'static str {
     const WORDS: [&str; 25] = [
-        "", "plain", "held", "kept", "thrice", "levels", "every", "seldom", "counted", "fives", "mean", "peak", "mark",
-        "firing", "resolved", "occurred", "severity", "recovered", "info", "notice", "warning", "error", "critical",
-        "reconciled", "no_data",
+        "",
+        "plain",
+        "held",
+        "kept",
+        "thrice",
+        "levels",
+        "every",
+        "seldom",
+        "counted",
+        "fives",
+        "mean",
+        "peak",
+        "mark",
+        "firing",
+        "resolved",
+        "occurred",
+        "severity",
+        "recovered",
+        "info",
+        "notice",
+        "warning",
+        "error",
+        "critical",
+        "reconciled",
+        "no_data",
     ];
     WORDS.into_iter().find(|known| *known == word).unwrap_or("something else")
 }

@@ -89,7 +89,10 @@ impl Deed {
 impl fmt::Display for Deed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AgentKilled(which) | Self::AgentStopped(which) | Self::Cut(which) | Self::Still(which, _) => {
+            Self::AgentKilled(which)
+            | Self::AgentStopped(which)
+            | Self::Cut(which)
+            | Self::Still(which, _) => {
                 write!(f, "{} of agent {which}", self.kind())
             }
             Self::AgentAt(which, point, nth) => write!(f, "agent {which} ends at {point}:{nth}"),

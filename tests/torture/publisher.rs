@@ -139,7 +139,8 @@ impl Publisher {
         let mut board = self.board.lock().unwrap();
         board.broken += 1;
         for line in &mut board.lines {
-            let kept = line.letters.iter().position(|letter| letter.acknowledged.is_none_or(|at| at >= nanos));
+            let kept =
+                line.letters.iter().position(|letter| letter.acknowledged.is_none_or(|at| at >= nanos));
             line.next = kept.unwrap_or(line.letters.len());
             line.in_flight = false;
             for letter in &mut line.letters[line.next..] {

@@ -294,7 +294,10 @@ impl Run<'_> {
     fn is_drained(&self) -> bool {
         (0..self.site.agents.len()).all(|which| {
             self.checker.has_mark(which, self.marks)
-                && self.site.agents[which].program.status().is_some_and(|s| s["core"]["spool"]["waiting"] == 0)
+                && self.site.agents[which]
+                    .program
+                    .status()
+                    .is_some_and(|s| s["core"]["spool"]["waiting"] == 0)
         })
     }
 

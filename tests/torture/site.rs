@@ -66,8 +66,14 @@ pub(crate) struct Site {
 
 impl Site {
     /// Starts everything, and waits until the agents run the rules and the broker has their subscriptions.
-    pub(crate) fn start(dir: &Path, promises: &[Promise], rules: &str, sabotage: Option<&'static str>) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    pub(crate) fn start(
+        dir: &Path,
+        promises: &[Promise],
+        rules: &str,
+        sabotage: Option<&'static str>,
+    ) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let mut ports = Ports::default();
         let broker = Mosquitto::with(&Options {
             port: Some(ports.next()),
@@ -218,7 +224,9 @@ impl Site {
         let mut found = Vec::new();
         for log in logs {
             let text = String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).into_owned();
-            let bad = text.lines().filter(|line| line.contains("panicked at") || line.contains("the agent panicked"));
+            let bad = text
+                .lines()
+                .filter(|line| line.contains("panicked at") || line.contains("the agent panicked"));
             found.extend(bad.take(3).map(|line| format!("{}: {line}", log.display())));
         }
         found
