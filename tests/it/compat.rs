@@ -127,15 +127,26 @@ async fn goes_on(file: &Path) {
     let had = formats(&spool);
     let sets = opens(file);
     let broker = Mosquitto::start();
-    let hub = HubProgram::start(&dir.path().join("hub"), &[]);
+    let mut hub = HubProgram::start(&dir.path().join("hub"), &[]);
+    let desk = hub.desk();
+    for (set, rules) in [("compat", scene::RULES), ("later", scene::LATER)].into_iter().take(sets) {
+        let (code, said) = desk.put(&format!("/rulesets/{set}"), rules).await;
+        assert_eq!(code, 200, "{said}");
+    }
+    let token = hub.token("gw-1").display().to_string();
+    hub.kill();
     let durability = file.file_name().unwrap().to_str().unwrap().split('.').next().unwrap();
     let config = format!(
         "[spool]\ndurability = {durability:?}\n[hub]\nurl = \"http://{}\"\ntoken_file = {:?}\n[[broker]]\nname = \"plant\"\nurl = {:?}\n",
         hub.grpc,
-        hub.token("gw-1").display().to_string(),
+        token,
         broker.url(),
     );
     let mut agent = AgentProgram::start(&dir.path().join("agent"), "gw-1", &config);
+    let runs = |s: &Json| s["core"]["rulesets"].as_array().is_some_and(|all| all.len() == sets);
+    let alone = agent.until(&format!("{name}: the rules run"), runs).await;
+    assert_eq!(scene::standing(&alone), scene::STANDING, "{name}: {:#}", alone["core"]["alerts"]);
+    hub.run();
     let sent = |s: &Json| s["link"]["connected"] == true && s["core"]["spool"]["waiting"] == 0;
     let status = agent.until(&format!("{name}: all that waited is sent"), sent).await;
     assert_eq!(scene::standing(&status), scene::STANDING, "{name}: {:#}", status["core"]["alerts"]);

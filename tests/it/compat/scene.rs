@@ -94,7 +94,12 @@ pub(super) fn standing(status: &Json) -> Vec<[String; 4]> {
     let mut all: Vec<[String; 4]> = alerts
         .map(|alert| {
             let labels = &alert["labels"];
-            [text(&labels["alertname"]), text(&labels["device"]), text(&alert["phase"]), text(&alert["since"])]
+            [
+                text(&labels["alertname"]),
+                text(&labels["device"]),
+                text(&alert["phase"]),
+                text(&alert["since"]),
+            ]
         })
         .filter(|alert| STANDING.iter().any(|known| known[0] == alert[0]))
         .collect();
