@@ -43,6 +43,10 @@ struct SetSnapshot {
     engine: Vec<u8>,
 }
 
+/// The oldest format whose open windows are taken over; from older ones they begin empty. It goes up with the version of
+/// snapshots, and a change that needs it to go up needs another version.
+const WINDOWS_SINCE: Formats = Formats { schema: 3, engine: 4 };
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compat")
 }
@@ -178,8 +182,7 @@ async fn goes_on(file: &Path) {
     })
     .await;
     assert_eq!(after[0]["starts_at"], "2026-01-01T00:00:10Z", "{name}: {}", after[0]);
-    // A window whose snapshot is of an older format began empty.
-    let readings = if had.engine == present().engine { 2 } else { 1 };
+    let readings = if had >= WINDOWS_SINCE { 2 } else { 1 };
     assert_eq!(after[1]["values"]["n"], readings, "{name}: {}", after[1]);
     agent.stop();
     assert_eq!(formats(&spool), present(), "{name}: it is a file of this version from then on");
