@@ -15,6 +15,7 @@ use super::{PATIENCE, within};
 
 /// A hub with its data in a directory.
 pub(crate) struct HubProgram {
+    program: PathBuf,
     pub(crate) child: Option<Child>,
     dir: PathBuf,
     args: Vec<String>,
@@ -25,13 +26,23 @@ pub(crate) struct HubProgram {
 impl HubProgram {
     /// Starts it on free ports, which it keeps when it is started again.
     pub(crate) fn start(dir: &Path, args: &[&str]) -> Self {
-        Self::start_on(dir, args, [0, 0])
+        Self::start_program(Path::new(env!("CARGO_BIN_EXE_weir-hub")), dir, args)
     }
 
-    /// The same on these ports, of gRPC and HTTP.
+    /// The same with a `weir-hub` that was built elsewhere.
+    pub(crate) fn start_program(program: &Path, dir: &Path, args: &[&str]) -> Self {
+        Self::begin(program, dir, args, [0, 0])
+    }
+
+    /// Starts it on these ports, of gRPC and HTTP.
     pub(crate) fn start_on(dir: &Path, args: &[&str], ports: [u16; 2]) -> Self {
+        Self::begin(Path::new(env!("CARGO_BIN_EXE_weir-hub")), dir, args, ports)
+    }
+
+    fn begin(program: &Path, dir: &Path, args: &[&str], ports: [u16; 2]) -> Self {
         std::fs::create_dir_all(dir).unwrap();
         let mut hub = Self {
+            program: program.to_owned(),
             child: None,
             dir: dir.to_owned(),
             args: args.iter().map(|a| (*a).to_owned()).collect(),
@@ -49,7 +60,7 @@ impl HubProgram {
 
     /// The same with variables in its environment.
     pub(crate) fn run_with(&mut self, env: &[(&str, &str)]) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_weir-hub"))
+        let mut child = Command::new(&self.program)
             .envs(env.iter().copied())
             .args(["serve", "--grpc-listen", &self.grpc.to_string()])
             .args(["--http-listen", self.http.rsplit("//").next().unwrap()])
