@@ -4,13 +4,16 @@ SHELL := /bin/bash
 CARGO ?= cargo
 # How long each fuzz target runs.
 SECONDS := 600
+# How often something is killed or cut, and the number that decides what and when.
+ROUNDS := 500
+SEED := $(shell echo $$RANDOM)
 BENCH := $(CARGO) bench --locked --no-default-features --features hub
 # The real counterparts of the tests, as Debian names them.
 PACKAGES := chromium mosquitto mosquitto-clients prometheus-alertmanager valgrind
 # What runs the instruction counts; of the very version that they are built with.
 GUNGRAUN := $(shell sed -n 's/^gungraun = "=\(.*\)"$$/\1/p' benches/counts/Cargo.toml)
 
-.PHONY: demo test fuzz lint bench counts compat-fixture packages
+.PHONY: demo test torture fuzz lint bench counts compat-fixture packages
 
 ## demo: broker, sensors, agent and hub on this machine; ARGS="--for 30s" ends by itself
 demo:
@@ -21,6 +24,10 @@ demo:
 ## test: installs the packages that the tests need, and runs everything
 test: packages
 	$(CARGO) test --locked
+
+## torture: ROUNDS of kills, stops and cuts of agents, hub, broker and links under load, and a check of what arrived; SEED repeats
+torture: packages
+	TORTURE_ROUNDS=$(ROUNDS) TORTURE_SEED=$(SEED) $(CARGO) test --locked --test torture
 
 ## fuzz: each fuzz target for SECONDS, by default ten minutes each
 fuzz:

@@ -822,7 +822,7 @@ fn through_crashes(batches: &[(Vec<(u8, i64)>, bool)], crashes: bool) -> Vec<Tra
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 20, ..ProptestConfig::default() })]
 
     #[test]
     fn a_journal_costs_no_window_a_row_whatever_crashes(
