@@ -725,6 +725,18 @@ impl Core {
         sets.chain(self.own_active()).collect()
     }
 
+    /// Every alert that whoever heard all that was told so far believes to be up, as it would be told anew.
+    pub fn announced(&self, now: Now) -> Vec<Transition> {
+        let mut all = Vec::new();
+        for set in self.sets.values() {
+            set.announce(now, &mut all);
+        }
+        self.sources.book().announce(now, &mut all);
+        all.retain(|alert| self.outlet.why(alert.fingerprint).is_none());
+        self.outlet.announce(now, &mut all);
+        all
+    }
+
     /// The sources that are not connected.
     pub fn lost(&self) -> impl Iterator<Item = &Arc<str>> {
         self.sources.down()

@@ -19,7 +19,7 @@ use crate::model::stream::StreamSpec;
 use crate::model::time::{Downtime, Mono, Now};
 use crate::model::topic::minimal_cover;
 use crate::spool::{self, Commit, Durability, Loaded, Spool, StoredSetChange};
-use crate::uplink::{self, Outbox, Request, Standing};
+use crate::uplink::{self, Active, Outbox, Request, Standing};
 
 use super::calendar::Calendar;
 use super::core::{Core, Effects, Fresh, Input, Replaced};
@@ -58,6 +58,8 @@ pub(super) enum Command {
     Connected(Arc<str>, bool, Option<Arc<str>>),
     /// The core's figures.
     Status(status::Detail, oneshot::Sender<Box<CoreStatus>>),
+    /// Whether somebody answers at all.
+    Alive(oneshot::Sender<()>),
     /// Where the time of this thread went.
     Spent(oneshot::Sender<Spent>),
 }
@@ -447,6 +449,9 @@ impl Driver {
                 // Nobody may wait for the answer any more.
                 reply.send(done).ok();
             }
+            Command::Alive(reply) => {
+                reply.send(()).ok();
+            }
             Command::Spent(reply) => {
                 let stages = self.core.spent().collect();
                 drop(reply.send(Spent { stages, messages: self.core.counts().messages }));
@@ -519,6 +524,11 @@ impl Driver {
                 self.spool.renew_epoch()?;
                 self.lines.newest.send_replace(self.spool.stats().newest);
                 reply.send(()).ok();
+            }
+            Request::Active(reply) => {
+                let seq = self.spool.stats().newest;
+                let alerts = self.core.announced(self.clock.now());
+                drop(reply.send(Some(Active { seq, alerts })));
             }
         }
         Ok(())

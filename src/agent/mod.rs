@@ -22,6 +22,7 @@ mod rules;
 mod snapshot;
 mod source;
 pub mod status;
+mod supervisor;
 
 use std::io;
 use std::path::PathBuf;
@@ -51,6 +52,7 @@ use calendar::Calendar;
 use driver::{Command, Driver, Lines, Spent};
 use profile::Profile;
 use status::{Detail, RefusedFile, RunningRules, Source, Status, Told};
+use supervisor::Supervisor;
 
 /// The most bytes of transitions in a page of what waits.
 const PAGE: usize = 1 << 20;
@@ -62,8 +64,11 @@ const BATCHES: usize = 4;
 /// How many windows that end together are closed before messages come next: well below a millisecond of work.
 const AT_ONCE: usize = 256;
 
-/// How long a stopping agent goes on sending what waits.
+/// How long a stopping agent waits for each of its parts, and goes on sending what waits.
 const FAREWELL: Duration = Duration::from_secs(3);
+
+/// How long a stop takes at most: less than the ten seconds after which container runtimes kill by default.
+const STOPS_WITHIN: Duration = Duration::from_secs(8);
 
 /// Why the agent cannot run, or cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +122,7 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
     let (spool, loaded) = Spool::open(&config.spool_path(), &config.spool)?;
 
     let (messages, from_sources) = mpsc::channel(BATCHES);
-    let sources = start_sources(&config, &messages, clock, &stop)?;
+    let sources = start_sources(&config, &loaded, &messages, clock, &stop)?;
     let (commands, from_others) = mpsc::channel(64);
     let (newest, newest_seen) = watch::channel(0);
     let (drained, has_drained) = oneshot::channel();
@@ -188,7 +193,13 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
         tasks::spawn("open-until-stop", hold_open(messages, stop.clone())),
     ];
     others.extend(start_local(&config, &watcher, &uplink_stop).await?);
+    let supervisor = Arc::new(Supervisor::of_environment());
+    others.push(tasks::spawn(
+        "watchdog",
+        feed(supervisor.clone(), watcher.clone(), stop.clone(), uplink_stop.clone()),
+    ));
     drop((commands, watcher));
+    supervisor.tell("READY=1");
 
     let ended = tokio::select! {
         () = stop.stopped() => Ok(()),
@@ -201,17 +212,23 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
         Err(why) => return why,
     }
     tracing::info!("agent stops");
-    if timeout(FAREWELL, has_drained).await.is_err() {
+    supervisor.tell("STOPPING=1");
+    let deadline = clock.mono().plus(STOPS_WITHIN);
+    let patience = || FAREWELL.min(clock.until(deadline));
+    if timeout(patience(), has_drained).await.is_err() {
         tracing::warn!("sources still busy at the stop; what they hold is delivered again at the next start");
     }
-    farewell(&newest_seen, &link_seen).await;
+    farewell(&newest_seen, &link_seen, patience()).await;
     uplink_stops.stop();
-    drop(uplink.await);
-    for task in others {
-        drop(task.await);
-    }
-    let ended = timeout(FAREWELL, core_ended).await;
-    join(sources, core_thread).await;
+    let last = async {
+        drop(uplink.await);
+        for task in others {
+            drop(task.await);
+        }
+        core_ended.await
+    };
+    let ended = timeout(patience(), last).await;
+    join(sources, core_thread, patience()).await;
     ended.map_or(Ok(()), |ended| ended.unwrap_or(Err(Error::CoreGone)))
 }
 
@@ -240,6 +257,7 @@ struct Sources {
 
 fn start_sources(
     config: &AgentConfig,
+    loaded: &Loaded,
     messages: &mpsc::Sender<Vec<Message>>,
     clock: Clock,
     stop: &Stop,
@@ -249,7 +267,10 @@ fn start_sources(
         let mut broker = broker.clone();
         broker.client_id.get_or_insert_with(|| format!("weir-{}", config.agent.id));
         let index = u16::try_from(i).unwrap_or(u16::MAX);
-        brokers.push(ingest::mqtt::start(broker, index, Vec::new(), messages.clone(), clock, stop.clone())?);
+        // What is left of its messages is of a session that the broker should still have.
+        let resumes = loaded.seen.iter().any(|seen| *seen.source == *broker.name);
+        let of = (index, resumes);
+        brokers.push(ingest::mqtt::start(broker, of, Vec::new(), messages.clone(), clock, stop.clone())?);
     }
     let node = ingest::node::start(&config.node, messages.clone(), clock, stop.clone())?;
     Ok(Sources { brokers, node })
@@ -366,8 +387,13 @@ async fn reporting(watcher: Arc<Watcher>, report: watch::Sender<AgentReport>, ev
     }
 }
 
+/// Feeds the service manager's watchdog until the end.
+async fn feed(supervisor: Arc<Supervisor>, watcher: Arc<Watcher>, stop: Stop, end: Stop) {
+    supervisor.feed(|| watcher.lives(&stop), end).await;
+}
+
 /// Waits until the hub has everything, as long as a link stands and time is left.
-async fn farewell(newest: &watch::Receiver<u64>, link: &watch::Receiver<LinkStatus>) {
+async fn farewell(newest: &watch::Receiver<u64>, link: &watch::Receiver<LinkStatus>, patience: Duration) {
     let sent = async {
         loop {
             let (connected, committed) = {
@@ -380,13 +406,13 @@ async fn farewell(newest: &watch::Receiver<u64>, link: &watch::Receiver<LinkStat
             sleep(Duration::from_millis(20)).await;
         }
     };
-    if timeout(FAREWELL, sent).await.is_err() {
+    if timeout(patience, sent).await.is_err() {
         tracing::warn!("alerts still wait for the hub; they are sent after the next start");
     }
 }
 
 /// Waits for the threads. Their work is done; what is left is their end.
-async fn join(sources: Sources, core: JoinHandle<()>) {
+async fn join(sources: Sources, core: JoinHandle<()>, patience: Duration) {
     let threads = sources.brokers.into_iter().map(|s| s.thread).chain(sources.node).chain([core]);
     let threads: Vec<JoinHandle<()>> = threads.collect();
     let joined = tasks::spawn_blocking(move || {
@@ -395,7 +421,7 @@ async fn join(sources: Sources, core: JoinHandle<()>) {
             drop(thread.join());
         }
     });
-    if timeout(FAREWELL, joined).await.is_err() {
+    if timeout(patience, joined).await.is_err() {
         tracing::warn!("a thread does not end; leaving it");
     }
 }
@@ -497,6 +523,13 @@ impl Watcher {
     async fn profile(&self) -> Option<Profile> {
         let Spent { messages, stages } = self.ask(Command::Spent).await?;
         Some(Profile::of(self.clock, messages, &stages))
+    }
+
+    /// Whether core, sources and uplink are all there, and the core answers.
+    async fn lives(&self, stop: &Stop) -> bool {
+        // Sources go first when the agent stops.
+        let sources = stop.is_stopped() || self.sources.iter().all(|source| source.has_changed().is_ok());
+        sources && self.link.has_changed().is_ok() && self.ask(Command::Alive).await.is_some()
     }
 
     async fn standing(&self) -> Option<Standing> {

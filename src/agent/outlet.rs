@@ -170,6 +170,12 @@ impl Outlet {
         self.held.get(&alert).map(|held| held.why)
     }
 
+    /// The summaries that stand, as they would be told anew.
+    pub(super) fn announce(&self, now: Now, out: &mut Vec<Transition>) {
+        let told = self.storms.iter().filter(|(_, storm)| storm.said > 0);
+        out.extend(told.map(|(key, storm)| self.summary(key, storm, State::Firing, now)));
+    }
+
     /// Lets those of the transitions from a place on out that are to be told, and what there is to tell by now.
     pub(super) fn pass(&mut self, sets: &mut Sets, from: usize, now: Now, out: &mut Vec<Transition>) {
         if out.len() == from && !self.again && self.next_deadline().is_none_or(|due| due > now.mono) {

@@ -101,6 +101,16 @@ impl Book {
         })
     }
 
+    /// Every alert that is up, as it would be told anew: since when it is, and how severe it was told to be.
+    pub fn announce(&self, now: Now, out: &mut Vec<Transition>) {
+        let up = self.instances.in_order().into_iter().filter(|(_, instance)| instance.phase.is_up());
+        out.extend(up.map(|(_, instance)| {
+            let at = instance.last_at.max(instance.since());
+            let step = Step { state: State::Firing, at, since: instance.since(), level: instance.level() };
+            self.transition(&self.specs[instance.rule()], instance, step, now)
+        }));
+    }
+
     /// Tells once more that an alert is up, as it stands now. `labels` are its own; `at` is when there was reason
     /// to, in stream time, where that is known.
     pub fn retell(

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::model::link::{AgentReport, LinkStatus};
 use crate::model::ruleset::{Desired, RuleReport, RunningSet};
+use crate::model::transition::Transition;
 
 pub use client::run;
 pub use encode::{Stamp, decode, encode};
@@ -129,6 +130,18 @@ pub enum Request {
     Forget(u64),
     /// The hub knows numbers that the outbox never gave: start a new epoch.
     RenewEpoch(oneshot::Sender<()>),
+    /// What is announced and up as of the newest number. `None` while the agent knows more than it could make
+    /// durable, as the disk takes nothing: nothing is to be compared then.
+    Active(oneshot::Sender<Option<Active>>),
+}
+
+/// What is announced and up.
+#[derive(Clone, Debug)]
+pub struct Active {
+    /// As of this number: who heard everything up to here believes the same.
+    pub seq: u64,
+    /// As each would be announced anew.
+    pub alerts: Vec<Transition>,
 }
 
 /// Where outbox and rules stand.

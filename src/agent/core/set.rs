@@ -451,6 +451,13 @@ impl Set {
         self.book.counts()
     }
 
+    /// Every alert that is up, as it would be told anew.
+    pub(super) fn announce(&self, now: Now, out: &mut Vec<Transition>) {
+        self.book.announce(now, out);
+        let companions = self.ceilings.alerts().into_iter().chain(self.conditions.alerts());
+        companions.for_each(|book| book.announce(now, out));
+    }
+
     /// The alerts that are pending or up.
     pub(super) fn active(&self, sources: &Sources) -> Vec<alert::Active> {
         let mut active = self.book.active();

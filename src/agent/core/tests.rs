@@ -576,6 +576,92 @@ proptest! {
     }
 }
 
+/// What somebody believes who heard all transitions: of each alert its start and its severity.
+fn believe(beliefs: &mut BTreeMap<Fingerprint, (Timestamp, Arc<str>)>, told: &[Transition]) {
+    for t in told {
+        match t.state {
+            State::Firing | State::Up(_) => {
+                beliefs.insert(t.fingerprint, (t.starts_at, t.severity.clone()));
+            }
+            State::Resolved(_) => drop(beliefs.remove(&t.fingerprint)),
+            State::Occurred => {}
+        }
+    }
+}
+
+/// Runs the steps, with a restart where they say so; whole snapshots, or committed states behind one that is older.
+fn what_is_believed(rules: &str, steps: &[Step], rate: u32, whole: bool) -> Result<(), TestCaseError> {
+    let begin = |rules: &str| {
+        let mut core = Core::new("edge".into(), Limits { rate, ..Limits::default() });
+        core.apply(Input::Run(Box::new(admit("set", rules).unwrap())), at(0));
+        core
+    };
+    let (mut core, mut now, mut text) = (begin(rules), 10, rules.to_owned());
+    let mut states: BTreeMap<StateKey, Vec<u8>> = BTreeMap::new();
+    let (mut beliefs, mut older) = (BTreeMap::new(), core.snapshot(at(now), false));
+    for (n, step) in steps.iter().enumerate() {
+        if matches!(step, Step::Restart) {
+            let whole = whole.then(|| core.snapshot(at(now), true));
+            let before = std::mem::replace(&mut core, begin(&text));
+            core.restore(whole.as_ref().unwrap_or(&older), at(now)).unwrap();
+            let states: Vec<_> = states.clone().into_iter().collect();
+            prop_assert_eq!(core.restore_alerts(&states, at(now)), 0);
+            link_again(&before, &mut core, now);
+        } else {
+            let effects = core.apply(input_of(&core, step, &mut now, &mut text), at(now));
+            believe(&mut beliefs, &effects.transitions);
+            for change in effects.states {
+                match change.body {
+                    Some(body) => drop(states.insert(change.key, body)),
+                    None => drop(states.remove(&change.key)),
+                }
+            }
+            // A change of rules comes with a snapshot.
+            if n % 5 == 0 || matches!(step, Step::Rules(_)) {
+                older = core.snapshot(at(now), false);
+            }
+        }
+        let mut announced = BTreeMap::new();
+        believe(&mut announced, &core.announced(at(now)));
+        prop_assert_eq!(&announced, &beliefs, "after step {} {:?}", n, step);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 80, ..ProptestConfig::default() })]
+
+    /// The set that a hub is offered to compare with is what it believes where it heard everything.
+    #[test]
+    fn what_is_announced_is_what_was_told(
+        rules in bounded_rules(),
+        steps in prop::collection::vec(step(), 1..80),
+        rate in 0..4_u32,
+        whole: bool,
+    ) {
+        what_is_believed(&rules, &steps, rate, whole)?;
+    }
+
+    #[test]
+    fn a_rule_that_becomes_more_severe_says_so_of_alerts_that_are_up(severities in prop::collection::vec(0..3_usize, 1..5)) {
+        let rules = |severity: usize| {
+            let severity = ["info", "warning", "critical"][severity];
+            format!("{STREAMS}  - {{id: hot, sql: SELECT v FROM a, when: v > 5, severity: {severity}}}\n")
+        };
+        let mut core = start(&rules(1), true, true);
+        let reading = message("a/x", r#"{"v":7}"#.to_owned(), 10, false);
+        let mut beliefs = BTreeMap::new();
+        believe(&mut beliefs, &core.apply(Input::Messages(vec![reading]), at(10)).transitions);
+        for severity in severities {
+            let admitted = admit("set", &rules(severity)).unwrap();
+            believe(&mut beliefs, &core.apply(Input::Run(Box::new(admitted)), at(11)).transitions);
+            let mut announced = BTreeMap::new();
+            believe(&mut announced, &core.announced(at(11)));
+            prop_assert_eq!(&announced, &beliefs);
+        }
+    }
+}
+
 #[test]
 fn beyond_the_agents_rate_a_summary_stands_for_the_rest() {
     let rules = "
