@@ -81,6 +81,12 @@ impl Book {
         up.filter_map(move |instance| Some(labels(&self.agent, self.specs.get(rule)?, &instance.key)))
     }
 
+    /// Rule and key of every alert that is pending.
+    pub fn pending(&self) -> impl Iterator<Item = (usize, &[Value])> {
+        let pending = self.instances.iter().filter(|(_, instance)| instance.phase.is_pending());
+        pending.map(|(_, instance)| (instance.rule(), &*instance.key))
+    }
+
     /// Where the rule of this id stands.
     pub fn place_of(&self, rule: &str) -> Option<usize> {
         (0..self.specs.len()).find(|place| self.specs.get(*place).is_some_and(|spec| *spec.rule == *rule))

@@ -286,6 +286,17 @@ impl Set {
         self.book.snapshot(now).into_iter().chain(limits).chain(conditions)
     }
 
+    /// Every state that is kept.
+    pub(super) fn states(&self, now: Now) -> Vec<StateChange> {
+        let companions = self.ceilings.alerts().into_iter().chain(self.conditions.alerts());
+        std::iter::once(&self.book).chain(companions).flat_map(|book| book.states(now)).collect()
+    }
+
+    /// The last readings of all keys, or of those whose alerts are pending.
+    pub(super) fn snapshot_evidence(&self, all: bool) -> Vec<u8> {
+        self.engine.snapshot_evidence((!all).then(|| self.book.pending()))
+    }
+
     pub(super) fn take_changes(&mut self, now: Now) -> Vec<StateChange> {
         let mut changes = self.book.take_changes(now);
         changes.extend(self.ceilings.alerts_mut().map(|book| book.take_changes(now)).unwrap_or_default());

@@ -799,6 +799,68 @@ rules: [{id: hot, sql: SELECT v FROM a, when: v > 5}]
 }
 
 #[test]
+fn a_key_that_was_heard_once_is_missed_though_the_snapshot_is_older() {
+    let rules = "
+streams:
+  - CREATE STREAM a (v FLOAT) WITH (DATASOURCE='a/{device}', KEY='device')
+rules: [{id: hot, sql: SELECT v FROM a, when: v > 5, no_data: {after: 1m, do: fire}}]
+";
+    let mut core = start(rules, true, true);
+    let reading = |topic: &str, now: i64| {
+        let message = message(topic, r#"{"v":1}"#.to_owned(), now, false);
+        Input::Messages(vec![message])
+    };
+    core.apply(reading("a/x", 10), at(10));
+    let snapshot = core.snapshot(at(11), false);
+    let heard = core.apply(reading("a/y", 12), at(12));
+    assert!(heard.must_commit() && heard.states.is_empty(), "the key is new");
+    assert!(!core.apply(reading("a/y", 13), at(13)).must_commit(), "it is known by now");
+    // The process dies here.
+    let mut core = start(rules, true, true);
+    core.restore(&snapshot, at(20)).unwrap();
+    for (set, learned) in &heard.learned {
+        core.learn(set, learned, at(20)).unwrap();
+    }
+    core.restore_alerts(&[], at(20));
+    core.apply(reading("a/x", 79), at(79));
+    let told = core.apply(Input::Tick, at(90)).transitions;
+    let shown: Vec<_> = told.iter().map(|t| (t.state.to_string(), t.labels["device"].to_string())).collect();
+    assert_eq!(shown, [("firing (no_data)".to_owned(), "y".to_owned())]);
+}
+
+#[test]
+fn an_alert_that_waits_keeps_its_readings_across_a_restart() {
+    let rules = "
+streams:
+  - CREATE STREAM a (v FLOAT) WITH (DATASOURCE='a/{device}', KEY='device')
+rules: [{id: hot, sql: SELECT v FROM a, when: v > 5, for: 10s}]
+";
+    for whole in [false, true] {
+        let begin = || {
+            let mut core = Core::new("edge".into(), Limits::default());
+            core.apply(Input::Run(Box::new(admit("set", rules).unwrap())), at(0));
+            core
+        };
+        let mut core = begin();
+        let mut states = BTreeMap::new();
+        for (second, v) in [(1, 1), (2, 2), (3, 7), (4, 8)] {
+            let message = message("a/x", format!(r#"{{"v":{v}}}"#), second, false);
+            let effects = core.apply(Input::Messages(vec![message]), at(second));
+            states.extend(effects.states.into_iter().filter_map(|kept| Some((kept.key, kept.body?))));
+        }
+        let snapshot = core.snapshot(at(5), whole);
+        assert_eq!(core.states(at(5)).len(), states.len());
+        let mut core = begin();
+        core.restore(&snapshot, at(5)).unwrap();
+        core.restore_alerts(&states.into_iter().collect::<Vec<_>>(), at(5));
+        let told = core.apply(Input::Tick, at(20)).transitions;
+        let readings = &told[0].evidence.as_ref().unwrap().readings;
+        let values: Vec<String> = readings.iter().map(|reading| reading.values[0].to_string()).collect();
+        assert_eq!(values, ["1", "2", "7", "8"], "whole: {whole}");
+    }
+}
+
+#[test]
 fn a_recording_begins_with_its_first_message() {
     let rules = "
 streams:
