@@ -12,6 +12,7 @@ mod condition;
 pub mod core;
 mod driver;
 mod evidence;
+mod held;
 mod local;
 pub mod meter;
 pub mod metrics;
@@ -23,6 +24,7 @@ mod snapshot;
 mod source;
 pub mod status;
 mod supervisor;
+pub mod trouble;
 
 use std::io;
 use std::path::PathBuf;
@@ -38,9 +40,11 @@ use crate::config::AgentConfig;
 use crate::control::{self, Admitted, store};
 use crate::engine;
 use crate::ingest::{self, SourceStatus, mqtt::MqttSource};
+use crate::model::kept::{Lane, Waiting};
 use crate::model::label::Fingerprint;
 use crate::model::link::{AgentReport, LinkStatus};
 use crate::model::message::Message;
+use crate::model::ranges::Ranges;
 use crate::plan::Limits;
 use crate::spool::{self, Loaded, Spool};
 use crate::tasks::{self, Stop, StopSource};
@@ -119,12 +123,13 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
     let state_dir = &config.agent.state_dir;
     std::fs::create_dir_all(state_dir)
         .map_err(|source| Error::StateDir { path: state_dir.clone(), source })?;
-    let (spool, loaded) = Spool::open(&config.spool_path(), &config.spool)?;
+    let (spool, loaded) = Spool::open(&config.spool_path(), &config.spool, clock::spool_time())?;
 
     let (messages, from_sources) = mpsc::channel(BATCHES);
     let sources = start_sources(&config, &loaded, &messages, clock, &stop)?;
     let (commands, from_others) = mpsc::channel(64);
     let (newest, newest_seen) = watch::channel(0);
+    let (disk, disk_seen) = watch::channel(false);
     let (drained, has_drained) = oneshot::channel();
     let lines = Lines {
         messages: from_sources,
@@ -132,13 +137,15 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
         acks: sources.brokers.iter().map(|s| s.acks.clone()).collect(),
         filters: sources.brokers.iter().map(|s| (s.name.to_string(), s.filters.clone())).collect(),
         newest,
+        disk,
         drained: Some(drained),
     };
     let limits = limits(&config);
     let core = Core::new(agent.clone(), limits);
     let (link, link_seen) = watch::channel(LinkStatus::default());
     let calendar = Calendar::new(clock, link_seen.clone());
-    let mut driver = Driver::new(core, spool, &config.spool, (clock, calendar), boot_id.clone(), lines);
+    let settings = (&config.spool, config.hub.urgent.clone());
+    let mut driver = Driver::new(core, spool, settings, (clock, calendar), boot_id.clone(), lines);
     driver.recover(kept_rules(&loaded), loaded)?;
     let (core_thread, mut core_ended) = start_core(driver)?;
 
@@ -188,7 +195,7 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
         tasks::spawn("connected", watch_sources(watcher.sources.clone(), commands.clone(), stop.clone())),
         tasks::spawn(
             "report",
-            reporting(watcher.clone(), report, config.hub.status_interval, uplink_stop.clone()),
+            reporting(watcher.clone(), report, (config.hub.status_interval, disk_seen), uplink_stop.clone()),
         ),
         tasks::spawn("open-until-stop", hold_open(messages, stop.clone())),
     ];
@@ -369,13 +376,19 @@ async fn watch_sources(
     }
 }
 
-/// Makes the periodic report.
-async fn reporting(watcher: Arc<Watcher>, report: watch::Sender<AgentReport>, every: Duration, stop: Stop) {
+/// Makes the periodic report, and one at once where the disk begins or ceases to take nothing.
+async fn reporting(
+    watcher: Arc<Watcher>,
+    report: watch::Sender<AgentReport>,
+    (every, mut disk): (Duration, watch::Receiver<bool>),
+    stop: Stop,
+) {
     // The first one soon: the hub should not wait a whole interval for an agent's first figures.
     let mut wait = Duration::from_secs(1).min(every);
     loop {
         tokio::select! {
             () = sleep(wait) => {}
+            Ok(()) = disk.changed() => {}
             () = stop.stopped() => return,
         }
         wait = every;
@@ -489,7 +502,7 @@ impl Watcher {
         let told = |(seq, body): &(u64, Vec<u8>)| {
             let wire = uplink::decode(*seq, body)?;
             let told = TransitionRecord::from_wire(&self.agent, past.epoch, wire, None);
-            Some(Told { acknowledged: *seq <= past.acknowledged, told })
+            Some(Told { acknowledged: past.acknowledged.contains(*seq), told })
         };
         Some(past.told.iter().filter_map(told).collect())
     }
@@ -498,10 +511,11 @@ impl Watcher {
     async fn waiting(&self, after: u64, count: usize) -> Option<status::Waiting> {
         let core = *self.ask(|reply| Command::Status(Detail::Sets, reply)).await?;
         let epoch = self.standing().await?.epoch;
-        let peek = |reply| uplink::Request::Peek { after, count, bytes: PAGE, reply };
+        let (lane, skip, upto) = (Lane::Both, Ranges::up_to(after), u64::MAX);
+        let peek = |reply| uplink::Request::Peek { lane, skip, upto, count, bytes: PAGE, reply };
         let found = self.ask(|reply| Command::Uplink(peek(reply))).await?;
-        let record = |(seq, body): &(u64, Vec<u8>)| {
-            Some(TransitionRecord::from_wire(&self.agent, epoch, uplink::decode(*seq, body)?, None))
+        let record = |row: &Waiting| {
+            Some(TransitionRecord::from_wire(&self.agent, epoch, uplink::decode(row.seq, &row.body)?, None))
         };
         Some(status::Waiting {
             agent: self.agent.to_string(),
