@@ -19,7 +19,7 @@ use crate::model::message::{AckToken, Message};
 use crate::model::ranges::Ranges;
 use crate::model::ruleset::{ContentHash, Origin};
 use crate::model::stream::StreamSpec;
-use crate::model::time::{Downtime, Mono, Now};
+use crate::model::time::{Mono, Now};
 use crate::model::topic::minimal_cover;
 use crate::spool::{self, Commit, Durability, Loaded, Spool, StoredSetChange};
 use crate::uplink::{self, Active, Outbox, Request, Standing};
@@ -188,40 +188,17 @@ impl Driver {
             self.core.apply(Input::Run(Box::new(set)), now);
         }
         self.core.restore_seen(loaded.seen);
-        // The journal's clock is the dead process's: the state is carried over to this one's by a
-        // snapshot at the last journaled time.
         self.last_snapshot = loaded.snapshot.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        let (mut inputs, mut learned) = (Vec::new(), Vec::new());
-        for entry in loaded.journal.iter().map(|bytes| Journaled::read(bytes)) {
-            match entry {
-                Ok(Entry::Input(at, input)) => inputs.push((at, input)),
+        let (mut journal, mut learned) = (Vec::with_capacity(loaded.journal.len()), Vec::new());
+        for bytes in loaded.journal {
+            match Journaled::read(&bytes) {
+                Ok(Entry::Input(at, input)) => journal.push((at, input)),
                 Ok(Entry::Learned(keys)) => learned.extend(keys),
                 Err(why) => tracing::error!(why, "an input of the journal cannot be read"),
             }
         }
-        let first = inputs.first().map_or(now, |(at, _)| *at);
-        if let Some(Err(why)) = loaded.snapshot.as_deref().map(|bytes| {
-            // What the journal begins with is of the process that made the snapshot.
-            match inputs.is_empty() {
-                true => self.core.restore(bytes, first),
-                false => self.core.restore_across(bytes, first, Downtime::Counted),
-            }
-        }) {
-            tracing::error!(why, "the snapshot of open windows cannot be read; they start empty");
-        }
-        let mut last = None;
-        for (at, input) in inputs {
-            // What it decided was committed with it.
-            self.core.apply(input, at);
-            last = Some(at);
-        }
-        if let Some(last) = last {
-            self.core.reconnect(last);
-            let bytes = self.core.snapshot(last, true);
-            self.core.reset_idle();
-            if let Err(why) = self.core.restore(&bytes, now) {
-                tracing::error!(why, "the replayed state cannot be carried over");
-            }
+        for why in self.core.take_over(loaded.snapshot.as_deref(), journal, now) {
+            tracing::error!(why, "what the process before this one left cannot be taken over whole");
         }
         for (set, keys) in &learned {
             if let Err(why) = self.core.learn(set, keys, now) {
