@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use crate::clock::{self, Clock};
 use crate::control::{Admitted, Running};
+use crate::failpoint;
 use crate::model::kept::Outgoing;
 use crate::model::label::Fingerprint;
 use crate::model::message::{AckToken, Message};
@@ -275,9 +276,15 @@ impl Driver {
         let journal =
             (self.durability == Durability::Durable).then(|| Journaled::messages(&messages, now).to_bytes());
         self.core.trust_clock(self.calendar.is_trusted());
-        let effects = self.core.apply(Input::Messages(messages), now);
+        let mut effects = self.core.apply(Input::Messages(messages), now);
+        if failpoint::sabotaged("ack-before-commit") {
+            self.acknowledge(std::mem::take(&mut effects.acks)).await;
+            // They are to leave before anything else happens.
+            sleep(Duration::from_millis(20)).await;
+        }
         let acks = self.carry_out(effects, journal, now)?;
         self.acknowledge(acks).await;
+        failpoint::reach("core.acked");
         Ok(())
     }
 
@@ -337,10 +344,13 @@ impl Driver {
     fn commit(&mut self, mut commit: Commit) -> Result<(), spool::Error> {
         (commit.forget_seen, commit.seen) = self.core.take_seen();
         let before = self.spool.newest();
-        let (core, spool) = (&mut self.core, &mut self.spool);
         let time = clock::spool_time();
+        failpoint::reach("core.before_commit");
+        let (core, spool) = (&mut self.core, &mut self.spool);
         let newest = core.measured(Stage::Spool, || spool.commit(&commit, time))?;
+        failpoint::reach("core.committed");
         if commit.snapshot.is_some() {
+            failpoint::reach("core.snapshot");
             self.journaled = 0;
         }
         if newest != before {

@@ -267,6 +267,11 @@ impl Spool {
         self.figures.age.at(time)
     }
 
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The spool's figures.
     pub fn stats(&self, time: SpoolTime) -> Stats {
         // Where the file cannot be read, the next commit says so.

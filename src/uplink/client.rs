@@ -460,6 +460,7 @@ fn hello(identity: &Identity, standing: &Standing) -> v1::Hello {
         newest: standing.newest,
         running: standing.running.iter().map(running_set).collect(),
         renewed: standing.renewed.as_ref().map(renewed),
+        acknowledged: standing.acknowledged.floor(),
     }
 }
 
