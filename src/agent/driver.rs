@@ -22,10 +22,10 @@ use crate::model::stream::StreamSpec;
 use crate::model::time::{Mono, Now};
 use crate::model::topic::minimal_cover;
 use crate::spool::{self, Commit, Durability, Loaded, Spool, StoredSetChange};
-use crate::uplink::{self, Active, Outbox, Request, Standing};
+use crate::uplink::{Active, Outbox, Request, Standing};
 
 use super::calendar::Calendar;
-use super::core::{Core, Effects, Fresh, Input, Replaced};
+use super::core::{Core, Fresh, Input, Replaced};
 use super::meter::Stage;
 use super::snapshot::{Entry, Journaled};
 use super::status::{self, CoreStatus};
@@ -183,6 +183,9 @@ impl Driver {
     /// The spool's.
     pub(super) fn recover(&mut self, admitted: Vec<Admitted>, loaded: Loaded) -> Result<(), spool::Error> {
         let now = self.clock.now();
+        if let Some(error) = self.spool.away() {
+            self.begin_trouble(error, now)?;
+        }
         self.core.trust_clock(self.calendar.is_trusted());
         for set in admitted {
             self.core.apply(Input::Run(Box::new(set)), now);
@@ -480,7 +483,9 @@ impl Driver {
                 let seq = self.spool.newest();
                 // What is held has no number, so nothing can be said as of one.
                 let known = self.trouble.is_none();
-                drop(reply.send(known.then(|| Active { seq, alerts: self.core.announced(self.clock.now()) })));
+                drop(
+                    reply.send(known.then(|| Active { seq, alerts: self.core.announced(self.clock.now()) })),
+                );
             }
             Request::RenewEpoch(reply) => {
                 if let Err(error) = self.spool.renew_epoch(clock::wall()) {

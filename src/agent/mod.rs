@@ -121,9 +121,12 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
     let boot_id: Arc<str> = format!("{:032x}", fastrand::u128(..)).into();
     tracing::info!(%agent, version = env!("CARGO_PKG_VERSION"), state = %config.agent.state_dir.display(), "agent starts");
     let state_dir = &config.agent.state_dir;
-    std::fs::create_dir_all(state_dir)
-        .map_err(|source| Error::StateDir { path: state_dir.clone(), source })?;
-    let (spool, loaded) = Spool::open(&config.spool_path(), &config.spool, clock::spool_time())?;
+    if let Err(source) = std::fs::create_dir_all(state_dir)
+        && spool::Trouble::of(&source).is_none()
+    {
+        return Err(Error::StateDir { path: state_dir.clone(), source });
+    }
+    let (spool, loaded) = Spool::open_or_stand_in(&config.spool_path(), &config.spool, clock::spool_time())?;
 
     let (messages, from_sources) = mpsc::channel(BATCHES);
     let sources = start_sources(&config, &loaded, &messages, clock, &stop)?;
@@ -321,9 +324,15 @@ async fn start_local(
 ) -> Result<Vec<tokio::task::JoinHandle<()>>, Error> {
     let path = config.socket_path();
     let failed = |address: String| move |source| Error::Listen { address, source };
-    let socket = local::bind_socket(&path).map_err(failed(path.display().to_string()))?;
-    let mut started =
-        vec![tasks::spawn("status", local::serve_socket(socket, watcher.clone(), stop.clone()))];
+    let mut started = vec![match local::bind_socket(&path) {
+        Ok(socket) => tasks::spawn("status", local::serve_socket(socket, watcher.clone(), stop.clone())),
+        // It comes when the disk takes it.
+        Err(error) if spool::Trouble::of(&error).is_some() => {
+            tracing::warn!(%error, path = %path.display(), "the disk takes no socket: `weir status` has to wait");
+            tasks::spawn("status", local::serve_socket_later(path, watcher.clone(), stop.clone()))
+        }
+        Err(error) => return Err(failed(path.display().to_string())(error)),
+    }];
     if let Some(address) = config.listen.http {
         let listener = local::bind_http(address).await.map_err(failed(address.to_string()))?;
         started.push(tasks::spawn("http", local::serve_http(listener, watcher.clone(), stop.clone())));

@@ -459,8 +459,8 @@ fn hello(identity: &Identity, standing: &Standing) -> v1::Hello {
         epoch: standing.epoch,
         newest: standing.newest,
         running: standing.running.iter().map(running_set).collect(),
-        acknowledged: standing.acknowledged.floor(),
         renewed: standing.renewed.as_ref().map(renewed),
+        acknowledged: standing.acknowledged.floor(),
     }
 }
 

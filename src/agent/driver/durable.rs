@@ -52,8 +52,8 @@ impl Driver {
         }
         let learned = std::mem::take(&mut effects.learned);
         // A journal of inputs tells of new keys by itself.
-        let learned = (journal.is_none() && !learned.is_empty())
-            .then(|| Journaled::learned(&learned, now).to_bytes());
+        let learned =
+            (journal.is_none() && !learned.is_empty()).then(|| Journaled::learned(&learned, now).to_bytes());
         let mut commit = self.commit_of(effects);
         commit.journal = journal.or(learned);
         self.journaled += u32::from(commit.journal.is_some());
@@ -176,7 +176,7 @@ impl Driver {
         commit.states = self.core.states(now);
         (commit.forget_seen, commit.seen) = self.core.all_seen();
         commit.snapshot = Some(self.core.snapshot(now, self.is_durable()));
-        let result = self.spool.mend().and_then(|()| self.write(&commit));
+        let result = self.spool.mend(clock::spool_time()).and_then(|()| self.write(&commit));
         let Some(mut trouble) = self.trouble.take() else { return Ok(Vec::new()) };
         if let Err(error) = result {
             let Some(kind) = error.trouble() else { return Err(error) };

@@ -153,7 +153,9 @@ impl Engine {
         }
         for (stream, feed) in self.plan.streams.iter().zip(&mut self.feeds) {
             let Some((was, readings)) = saved.remove(&*stream.signature()) else { continue };
-            let Some(recorder) = feed.recorder.as_mut().filter(|_| was == Layout::of(stream)) else { continue };
+            let Some(recorder) = feed.recorder.as_mut().filter(|_| was == Layout::of(stream)) else {
+                continue;
+            };
             *recorder = Recorder::new(recorder.most);
             readings.into_iter().for_each(|reading| recorder.take_down(reading));
         }
