@@ -96,7 +96,11 @@ pub async fn probe(config: &Config, agent: &str, patience: Duration) -> Result<F
             Err(status) => match status.code() {
                 Code::Unauthenticated => Err(Trouble::Token(status.message().to_owned())),
                 Code::PermissionDenied => Err(Trouble::NotYours(status.message().to_owned())),
-                Code::Unimplemented => Ok(None),
+                // A web server says so too, in its own words, which the library translates.
+                Code::Unimplemented if !status.message().contains("HTTP status") => Ok(None),
+                Code::Unimplemented => {
+                    Err(Trouble::Other("what answers there is a web server, and no hub".to_owned()))
+                }
                 code => Err(Trouble::Other(format!("{code:?}: {}", status.message()))),
             },
         }

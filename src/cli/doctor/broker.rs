@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::config::{Set, expiry};
+use super::config::{Set, checked, expiry};
 use super::disk::millis;
-use super::report::{Line, ok, problem, warning};
+use super::report::{Line, ok, problem, skipped, warning};
 use crate::agent::status::Status;
 use crate::cli::table::count;
 use crate::ingest::mqtt::probe::{self, Found, Trouble};
@@ -22,6 +22,9 @@ pub(super) async fn look(
     now: Timestamp,
 ) -> Vec<Line> {
     let check = format!("broker {}", config.name);
+    if checked(&config).is_err() {
+        return vec![skipped(&check, "not tried: its configuration comes first")];
+    }
     let streams = sets.iter().flat_map(|set| &set.plan.streams);
     let filters = filters(streams, &config.name);
     let mut lines = match probe::probe(&config, &filters, patience).await {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::broker::way;
 use super::config::expiry;
 use super::disk::millis;
-use super::report::{Line, ok, problem, warning};
+use super::report::{Line, ok, problem, skipped, warning};
 use super::running::Running;
 use crate::config::AgentConfig;
 use crate::model::time::Timestamp;
@@ -73,7 +73,7 @@ pub(super) fn session(config: &AgentConfig, answer: &Answer, running: &Running) 
             let (link, ours) = (&status.link, status.boot_id == answer.boot_id);
             match (link.connected, answer.connected) {
                 (true, true) if ours => Some(ok(CHECK, "the agent's session with it stands")),
-                (false, true) if !ours => {
+                (_, true) if !ours => {
                     Some(clone(format!("another machine than this one has a session as agent `{id}`")))
                 }
                 (true, _) => None,
@@ -108,13 +108,16 @@ pub(super) fn protocol(answer: &Answer) -> Option<Line> {
 fn ill(config: &AgentConfig, trouble: &Trouble) -> Line {
     let id = &config.agent.id;
     let advice = match trouble {
+        Trouble::Config(uplink::Error::File { .. }) => {
+            return skipped(CHECK, "not tried: the files that it takes come first");
+        }
         Trouble::Config(error) => {
             // Such an error tells what to do itself.
             let text = error.to_string();
             return match text.split_once("; ").or_else(|| text.split_once(": make")) {
                 Some((found, advice)) if text.contains("; ") => problem(CHECK, found, advice),
                 Some((found, advice)) => problem(CHECK, found, format!("make{advice}")),
-                None => problem(CHECK, text, config_advice(error)),
+                None => problem(CHECK, text, "correct [hub] in the configuration"),
             };
         }
         Trouble::Reach(trouble) => way(trouble, "the hub", "`hub.url`", "`hub.ca_file`"),
@@ -135,13 +138,4 @@ fn ill(config: &AgentConfig, trouble: &Trouble) -> Line {
         other => other.to_string(),
     };
     problem(CHECK, found, advice)
-}
-
-fn config_advice(error: &uplink::Error) -> &'static str {
-    match error {
-        uplink::Error::File { .. } => {
-            "see that the file is there, holds what it should, and may be read by the agent's user"
-        }
-        _ => "correct [hub] in the configuration",
-    }
 }

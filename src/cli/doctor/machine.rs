@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 
@@ -53,6 +54,7 @@ impl Hints {
 pub(super) fn clock(now: Timestamp, hints: &Hints, hub: Option<&Answer>, running: &Running) -> Vec<Line> {
     const CHECK: &str = "clock";
     let mut lines = Vec::new();
+    let now = now.floor(Duration::from_secs(1));
     let set = "set it: `timedatectl set-ntp true`, or `date -s`; then restart the agent";
     if now < IS_SET {
         return vec![problem(CHECK, format!("it shows {now}: it was never set"), set)];
@@ -71,7 +73,7 @@ pub(super) fn clock(now: Timestamp, hints: &Hints, hub: Option<&Answer>, running
         let side = if answer.ahead_ms > 0 { "behind" } else { "ahead of" };
         let how = match apart {
             0..10_000 => format!("{apart} ms"),
-            _ => crate::model::time::format_span(std::time::Duration::from_secs(apart / 1_000)),
+            _ => crate::model::time::format_span(Duration::from_secs(apart / 1_000)),
         };
         let found = format!("it shows {now}, {how} {side} the hub's");
         match apart {
@@ -203,7 +205,7 @@ mod tests {
             version: "0.1.0".to_owned(),
             protocol: crate::wire::PROTOCOL,
             ahead_ms,
-            took: std::time::Duration::ZERO,
+            took: Duration::ZERO,
             connected: false,
             boot_id: String::new(),
         }

@@ -14,6 +14,8 @@ pub(super) enum Mark {
     Ok,
     /// It works, and may not for ever or not as well as it could.
     Warning,
+    /// It was not looked at, for a reason that another line gives.
+    Skipped,
     /// It does not work.
     Problem,
 }
@@ -23,6 +25,7 @@ impl Mark {
         match self {
             Self::Ok => "ok",
             Self::Warning => "warning",
+            Self::Skipped => "skipped",
             Self::Problem => "problem",
         }
     }
@@ -31,6 +34,7 @@ impl Mark {
         match self {
             Self::Ok => "32",
             Self::Warning => "33",
+            Self::Skipped => "2",
             Self::Problem => "31",
         }
     }
@@ -53,6 +57,11 @@ pub(super) struct Line {
 /// As it should be.
 pub(super) fn ok(check: &str, found: impl Into<String>) -> Line {
     Line { check: check.to_owned(), mark: Mark::Ok, found: found.into(), advice: None }
+}
+
+/// Not looked at, since something else must be put right before.
+pub(super) fn skipped(check: &str, found: impl Into<String>) -> Line {
+    Line { check: check.to_owned(), mark: Mark::Skipped, found: found.into(), advice: None }
 }
 
 /// Something to see to, sooner or later.
