@@ -129,6 +129,7 @@ impl Mosquitto {
     }
 
     /// Ends the broker without a warning: what it did not save is gone.
+    #[cfg(feature = "hub")]
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
