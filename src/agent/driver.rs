@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use crate::clock::Clock;
 use crate::control::{Admitted, Running};
+use crate::failpoint;
 use crate::model::label::Fingerprint;
 use crate::model::message::{AckToken, Message};
 use crate::model::ruleset::{ContentHash, Origin};
@@ -269,9 +270,15 @@ impl Driver {
         let journal =
             (self.durability == Durability::Durable).then(|| Journaled::messages(&messages, now).to_bytes());
         self.core.trust_clock(self.calendar.is_trusted());
-        let effects = self.core.apply(Input::Messages(messages), now);
+        let mut effects = self.core.apply(Input::Messages(messages), now);
+        if failpoint::sabotaged("ack-before-commit") {
+            self.acknowledge(std::mem::take(&mut effects.acks)).await;
+            // They are to leave before anything else happens.
+            sleep(Duration::from_millis(20)).await;
+        }
         let acks = self.carry_out(effects, journal, now)?;
         self.acknowledge(acks).await;
+        failpoint::reach("core.acked");
         Ok(())
     }
 
@@ -325,9 +332,12 @@ impl Driver {
     fn commit(&mut self, mut commit: Commit) -> Result<(), spool::Error> {
         (commit.forget_seen, commit.seen) = self.core.take_seen();
         let before = self.spool.stats().newest;
+        failpoint::reach("core.before_commit");
         let (core, spool) = (&mut self.core, &mut self.spool);
         let newest = core.measured(Stage::Spool, || spool.commit(&commit))?;
+        failpoint::reach("core.committed");
         if commit.snapshot.is_some() {
+            failpoint::reach("core.snapshot");
             self.journaled = 0;
         }
         if newest != before {

@@ -31,9 +31,21 @@ struct Held {
 }
 
 impl Compactor {
-    /// Takes out of a transition what its series says. A series that the receiver does not have is put into `new`,
-    /// which must reach it before the transition, or with it.
-    pub fn compact(&mut self, transition: v1::Transition, new: &mut Vec<v1::Series>) -> v1::Transition {
+    /// Takes out of the transitions of a message what their series say, and gives the series that the receiver does not
+    /// have, which go in the same message.
+    pub fn compact(&mut self, message: Vec<v1::Transition>) -> (Vec<v1::Series>, Vec<v1::Transition>) {
+        let before = self.turn;
+        let mut new = Vec::new();
+        let compact = message.into_iter().map(|whole| self.compact_one(whole, before, &mut new)).collect();
+        (new, compact)
+    }
+
+    fn compact_one(
+        &mut self,
+        transition: v1::Transition,
+        before: u64,
+        new: &mut Vec<v1::Series>,
+    ) -> v1::Transition {
         self.turn += 1;
         let turn = self.turn;
         if let Some(held) = self.held.get_mut(&transition.fingerprint) {
@@ -48,24 +60,27 @@ impl Compactor {
         if series.encoded_len() > LARGEST {
             return transition;
         }
-        series.id = self.id_for(transition.fingerprint);
-        let held = Held { id: series.id, body: series.encode_to_vec().into(), used: turn };
+        let Some(id) = self.id_for(transition.fingerprint, before) else { return transition };
+        series.id = id;
+        let held = Held { id, body: series.encode_to_vec().into(), used: turn };
         self.held.insert(transition.fingerprint, held);
         let compact = without(transition, &series);
         new.push(series);
         compact
     }
 
-    /// The id for the series of an alert: the one that it has, one that is free, or another's.
-    fn id_for(&mut self, fingerprint: u64) -> u32 {
+    /// The id for the series of an alert: the one that it has, one that is free, or another's. An id means one thing in a
+    /// message, so what was used since `before` stays: `None` where that is all.
+    fn id_for(&mut self, fingerprint: u64, before: u64) -> Option<u32> {
         if let Some(held) = self.held.get(&fingerprint) {
-            return held.id;
+            return (held.used <= before).then_some(held.id);
         }
         match u32::try_from(self.held.len()) {
-            Ok(count) if count < MOST => count + 1,
+            Ok(count) if count < MOST => Some(count + 1),
             _ => {
-                let oldest = self.held.iter().min_by_key(|(_, held)| held.used).map(|(alert, _)| *alert);
-                oldest.and_then(|alert| self.held.remove(&alert)).map_or(1, |held| held.id)
+                let (alert, oldest) = self.held.iter().min_by_key(|(_, held)| held.used)?;
+                let alert = (oldest.used <= before).then_some(*alert)?;
+                self.held.remove(&alert).map(|held| held.id)
             }
         }
     }
@@ -267,13 +282,15 @@ mod tests {
     proptest! {
         /// Whatever came before: what was compacted comes back as it was.
         #[test]
-        fn what_was_compacted_comes_back_as_it_was(all in prop::collection::vec(transition(), 0..40)) {
+        fn what_was_compacted_comes_back_as_it_was(
+            messages in prop::collection::vec(prop::collection::vec(transition(), 0..6), 0..12),
+        ) {
             let (mut compactor, mut expander) = (Compactor::default(), Expander::default());
-            for transition in all {
-                let mut new = Vec::new();
-                let compact = compactor.compact(transition.clone(), &mut new);
+            for message in messages {
+                let (new, compact) = compactor.compact(message.clone());
                 new.iter().try_for_each(|series| expander.define(series)).unwrap();
-                prop_assert_eq!(expander.expand(compact), Ok(transition));
+                let whole: Result<Vec<_>, _> = compact.into_iter().map(|each| expander.expand(each)).collect();
+                prop_assert_eq!(whole, Ok(message));
             }
         }
     }
@@ -287,11 +304,10 @@ mod tests {
     fn a_series_goes_once_and_again_after_others_took_its_place() {
         let (mut compactor, mut expander) = (Compactor::default(), Expander::default());
         let mut sent = |fingerprint: u64| {
-            let mut new = Vec::new();
-            let compact = compactor.compact(of(fingerprint, "f"), &mut new);
-            assert!(compact.labels.is_empty());
+            let (new, mut compact) = compactor.compact(vec![of(fingerprint, "f")]);
+            assert!(compact[0].labels.is_empty());
             new.iter().for_each(|series| expander.define(series).unwrap());
-            assert_eq!(expander.expand(compact), Ok(of(fingerprint, "f")));
+            assert_eq!(expander.expand(compact.remove(0)), Ok(of(fingerprint, "f")));
             new.len()
         };
         let most = u64::from(MOST);
@@ -303,11 +319,22 @@ mod tests {
     }
 
     #[test]
+    fn a_message_of_more_alerts_than_there_are_ids_comes_back_too() {
+        let (mut compactor, mut expander) = (Compactor::default(), Expander::default());
+        for round in 0..3 {
+            let message: Vec<_> = (0..300).map(|i| of(i + round * 50, "f")).collect();
+            let (new, compact) = compactor.compact(message.clone());
+            assert!(new.len() <= 128, "{}", new.len());
+            new.iter().for_each(|series| expander.define(series).unwrap());
+            let whole: Vec<_> = compact.into_iter().map(|each| expander.expand(each).unwrap()).collect();
+            assert_eq!(whole, message);
+        }
+    }
+
+    #[test]
     fn what_is_too_large_goes_in_full() {
-        let (mut compactor, mut new) = (Compactor::default(), Vec::new());
-        let large = of(1, &"x".repeat(LARGEST));
-        assert_eq!(compactor.compact(large.clone(), &mut new), large);
-        assert!(new.is_empty());
+        let large = vec![of(1, &"x".repeat(LARGEST))];
+        assert_eq!(Compactor::default().compact(large.clone()), (Vec::new(), large));
     }
 
     #[test]
