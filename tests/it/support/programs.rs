@@ -17,6 +17,8 @@ use super::{PATIENCE, within};
 pub(crate) struct HubProgram {
     child: Option<Child>,
     dir: PathBuf,
+    /// What starts it: a program that becomes it, with its arguments; none if it starts by itself.
+    through: Vec<String>,
     args: Vec<String>,
     pub(crate) grpc: SocketAddr,
     pub(crate) http: String,
@@ -25,10 +27,16 @@ pub(crate) struct HubProgram {
 impl HubProgram {
     /// Starts it on free ports, which it keeps when it is started again.
     pub(crate) fn start(dir: &Path, args: &[&str]) -> Self {
+        Self::start_through(&[], dir, args)
+    }
+
+    /// The same by a program that becomes it, as `env` does.
+    pub(crate) fn start_through(through: &[&str], dir: &Path, args: &[&str]) -> Self {
         std::fs::create_dir_all(dir).unwrap();
         let mut hub = Self {
             child: None,
             dir: dir.to_owned(),
+            through: through.iter().map(|a| (*a).to_owned()).collect(),
             args: args.iter().map(|a| (*a).to_owned()).collect(),
             grpc: "127.0.0.1:0".parse().unwrap(),
             http: "http://127.0.0.1:0".to_owned(),
@@ -39,7 +47,10 @@ impl HubProgram {
 
     /// Starts it, or starts it again.
     pub(crate) fn run(&mut self) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_weir-hub"))
+        let mut line = self.through.clone();
+        line.push(env!("CARGO_BIN_EXE_weir-hub").to_owned());
+        let mut child = Command::new(&line[0])
+            .args(&line[1..])
             .args(["serve", "--grpc-listen", &self.grpc.to_string()])
             .args(["--http-listen", self.http.rsplit("//").next().unwrap()])
             .args(["--data-dir".as_ref(), self.dir.as_os_str()])
@@ -56,6 +67,17 @@ impl HubProgram {
         self.grpc = address().rsplit('/').next().unwrap().parse().unwrap();
         self.http = address();
         self.child = Some(child);
+    }
+
+    /// Starts it again, by itself.
+    pub(crate) fn run_plain(&mut self) {
+        self.through.clear();
+        self.run();
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
     }
 
     /// Ends it without a warning.
