@@ -9,17 +9,20 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::control::{Admitted, Running};
 use crate::failpoint;
+use crate::model::kept::Outgoing;
 use crate::model::label::Fingerprint;
 use crate::model::message::{AckToken, Message};
+use crate::model::ranges::Ranges;
 use crate::model::ruleset::{ContentHash, Origin};
 use crate::model::stream::StreamSpec;
-use crate::model::time::{Downtime, Mono, Now};
+use crate::model::time::{Mono, Now};
 use crate::model::topic::minimal_cover;
+use crate::model::transition::{Transition, rank};
 use crate::spool::{self, Commit, Durability, Loaded, Spool, StoredSetChange};
-use crate::uplink::{self, Outbox, Request, Standing};
+use crate::uplink::{self, Active, Outbox, Request, Standing};
 
 use super::calendar::Calendar;
 use super::core::{Core, Effects, Fresh, Input, Replaced};
@@ -74,8 +77,8 @@ pub(super) struct Spent {
 pub(super) struct Past {
     /// The number space.
     pub(super) epoch: u64,
-    /// The newest number that the hub has.
-    pub(super) acknowledged: u64,
+    /// The numbers that the hub has.
+    pub(super) acknowledged: Ranges,
     /// Numbers and bodies, newest first.
     pub(super) told: Vec<(u64, Vec<u8>)>,
 }
@@ -113,6 +116,8 @@ pub(super) struct Driver {
     durability: Durability,
     snapshot_interval: Duration,
     boot_id: Arc<str>,
+    /// Severities that overtake others on the way to the hub.
+    urgent: Vec<String>,
     lines: Lines,
     /// When open windows are next written down; `None` while nothing changed.
     snapshot_due: Option<Mono>,
@@ -132,12 +137,12 @@ impl Driver {
     pub(super) fn new(
         core: Core,
         spool: Spool,
-        config: &spool::Config,
+        (config, urgent): (&spool::Config, Vec<String>),
         (clock, calendar): (Clock, Calendar),
         boot_id: Arc<str>,
         lines: Lines,
     ) -> Self {
-        lines.newest.send_replace(spool.stats().newest);
+        lines.newest.send_replace(spool.newest());
         Self {
             core,
             spool,
@@ -146,6 +151,7 @@ impl Driver {
             durability: config.durability,
             snapshot_interval: config.snapshot_interval,
             boot_id,
+            urgent,
             lines,
             snapshot_due: None,
             journaled: 0,
@@ -164,37 +170,15 @@ impl Driver {
             self.core.apply(Input::Run(Box::new(set)), now);
         }
         self.core.restore_seen(loaded.seen);
-        // The journal's clock is the dead process's: the state is carried over to this one's by a
-        // snapshot at the last journaled time.
-        let inputs: Vec<_> = loaded.journal.iter().map(|bytes| Journaled::read(bytes)).collect();
-        let first = inputs.iter().find_map(|i| i.as_ref().ok()).map_or(now, |(at, ..)| *at);
-        if let Some(Err(why)) = loaded.snapshot.as_deref().map(|bytes| {
-            // What the journal begins with is of the process that made the snapshot.
-            match inputs.is_empty() {
-                true => self.core.restore(bytes, first),
-                false => self.core.restore_across(bytes, first, Downtime::Counted),
-            }
-        }) {
-            tracing::error!(why, "the snapshot of open windows cannot be read; they start empty");
-        }
-        let mut last = None;
-        for input in inputs {
-            match input {
-                Ok((at, input)) => {
-                    // What it decided was committed with it.
-                    self.core.apply(input, at);
-                    last = Some(at);
-                }
+        let mut journal = Vec::with_capacity(loaded.journal.len());
+        for bytes in loaded.journal {
+            match Journaled::read(&bytes) {
+                Ok(input) => journal.push(input),
                 Err(why) => tracing::error!(why, "an input of the journal cannot be read"),
             }
         }
-        if let Some(last) = last {
-            self.core.reconnect(last);
-            let bytes = self.core.snapshot(last, true);
-            self.core.reset_idle();
-            if let Err(why) = self.core.restore(&bytes, now) {
-                tracing::error!(why, "the replayed state cannot be carried over");
-            }
+        for why in self.core.take_over(loaded.snapshot.as_deref(), journal, now) {
+            tracing::error!(why, "what the process before this one left cannot be taken over whole");
         }
         let unreadable = self.core.restore_alerts(&loaded.states, now);
         if unreadable > 0 {
@@ -322,8 +306,14 @@ impl Driver {
 
     fn commit_of(&self, effects: Effects) -> Commit {
         let stamp = self.calendar.stamp(&self.boot_id);
+        let outgoing = |told: &Transition| Outgoing {
+            body: uplink::encode(&stamp, told),
+            fingerprint: told.fingerprint,
+            rank: rank(&told.severity),
+            urgent: self.urgent.iter().any(|severity| **severity == *told.severity),
+        };
         Commit {
-            transitions: effects.transitions.iter().map(|told| uplink::encode(&stamp, told)).collect(),
+            transitions: effects.transitions.iter().map(outgoing).collect(),
             states: effects.states,
             ..Commit::default()
         }
@@ -331,10 +321,11 @@ impl Driver {
 
     fn commit(&mut self, mut commit: Commit) -> Result<(), spool::Error> {
         (commit.forget_seen, commit.seen) = self.core.take_seen();
-        let before = self.spool.stats().newest;
+        let before = self.spool.newest();
+        let time = clock::spool_time();
         failpoint::reach("core.before_commit");
         let (core, spool) = (&mut self.core, &mut self.spool);
-        let newest = core.measured(Stage::Spool, || spool.commit(&commit))?;
+        let newest = core.measured(Stage::Spool, || spool.commit(&commit, time))?;
         failpoint::reach("core.committed");
         if commit.snapshot.is_some() {
             failpoint::reach("core.snapshot");
@@ -432,8 +423,8 @@ impl Driver {
                 self.carry_out(effects, journal, now)?;
             }
             Command::History(most, reply) => {
-                let told = self.spool.newest(most)?;
-                let (epoch, acknowledged) = (self.spool.epoch(), self.spool.acknowledged());
+                let told = self.spool.told(most)?;
+                let (epoch, acknowledged) = (self.spool.epoch(), self.spool.acknowledged().clone());
                 // Nobody may wait for the answer any more.
                 drop(reply.send(Past { epoch, acknowledged, told }));
             }
@@ -505,19 +496,25 @@ impl Driver {
             Request::Standing(reply) => {
                 let standing = Standing {
                     epoch: self.spool.epoch(),
-                    newest: self.spool.stats().newest,
+                    newest: self.spool.newest(),
+                    acknowledged: self.spool.acknowledged().clone(),
+                    renewed: self.spool.renewed().cloned(),
                     running: self.core.running(),
                 };
                 drop(reply.send(standing));
             }
-            Request::Peek { after, count, bytes, reply } => {
-                let rows = self.spool.peek(after, count, bytes)?;
-                drop(reply.send(Outbox { rows, evicted: self.spool.evicted()? }));
+            Request::Peek { lane, skip, upto, count, bytes, reply } => {
+                let rows = self.spool.peek(lane, &skip, upto, count, bytes)?;
+                let evicted = self.spool.evicted(&skip, upto, count)?;
+                drop(reply.send(Outbox { rows, evicted, age: self.spool.age(clock::spool_time()) }));
             }
-            Request::Forget(seq) => self.spool.forget(seq)?,
+            Request::Forget { floor, above } => self.spool.forget(floor, &above)?,
+            Request::Active(reply) => {
+                drop(reply.send(Active { seq: self.spool.newest(), alerts: Vec::new() }));
+            }
             Request::RenewEpoch(reply) => {
-                self.spool.renew_epoch()?;
-                self.lines.newest.send_replace(self.spool.stats().newest);
+                self.spool.renew_epoch(clock::wall())?;
+                self.lines.newest.send_replace(self.spool.newest());
                 reply.send(()).ok();
             }
         }

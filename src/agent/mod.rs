@@ -37,9 +37,11 @@ use crate::config::AgentConfig;
 use crate::control::{self, Admitted, store};
 use crate::engine;
 use crate::ingest::{self, SourceStatus, mqtt::MqttSource};
+use crate::model::kept::{Lane, Waiting};
 use crate::model::label::Fingerprint;
 use crate::model::link::{AgentReport, LinkStatus};
 use crate::model::message::Message;
+use crate::model::ranges::Ranges;
 use crate::plan::Limits;
 use crate::spool::{self, Loaded, Spool};
 use crate::tasks::{self, Stop, StopSource};
@@ -114,7 +116,7 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
     let state_dir = &config.agent.state_dir;
     std::fs::create_dir_all(state_dir)
         .map_err(|source| Error::StateDir { path: state_dir.clone(), source })?;
-    let (spool, loaded) = Spool::open(&config.spool_path(), &config.spool)?;
+    let (spool, loaded) = Spool::open(&config.spool_path(), &config.spool, clock::spool_time())?;
 
     let (messages, from_sources) = mpsc::channel(BATCHES);
     let sources = start_sources(&config, &messages, clock, &stop)?;
@@ -133,7 +135,8 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
     let core = Core::new(agent.clone(), limits);
     let (link, link_seen) = watch::channel(LinkStatus::default());
     let calendar = Calendar::new(clock, link_seen.clone());
-    let mut driver = Driver::new(core, spool, &config.spool, (clock, calendar), boot_id.clone(), lines);
+    let settings = (&config.spool, config.hub.urgent.clone());
+    let mut driver = Driver::new(core, spool, settings, (clock, calendar), boot_id.clone(), lines);
     driver.recover(kept_rules(&loaded), loaded)?;
     let (core_thread, mut core_ended) = start_core(driver)?;
 
@@ -463,7 +466,7 @@ impl Watcher {
         let told = |(seq, body): &(u64, Vec<u8>)| {
             let wire = uplink::decode(*seq, body)?;
             let told = TransitionRecord::from_wire(&self.agent, past.epoch, wire, None);
-            Some(Told { acknowledged: *seq <= past.acknowledged, told })
+            Some(Told { acknowledged: past.acknowledged.contains(*seq), told })
         };
         Some(past.told.iter().filter_map(told).collect())
     }
@@ -472,10 +475,11 @@ impl Watcher {
     async fn waiting(&self, after: u64, count: usize) -> Option<status::Waiting> {
         let core = *self.ask(|reply| Command::Status(Detail::Sets, reply)).await?;
         let epoch = self.standing().await?.epoch;
-        let peek = |reply| uplink::Request::Peek { after, count, bytes: PAGE, reply };
+        let (lane, skip, upto) = (Lane::Both, Ranges::up_to(after), u64::MAX);
+        let peek = |reply| uplink::Request::Peek { lane, skip, upto, count, bytes: PAGE, reply };
         let found = self.ask(|reply| Command::Uplink(peek(reply))).await?;
-        let record = |(seq, body): &(u64, Vec<u8>)| {
-            Some(TransitionRecord::from_wire(&self.agent, epoch, uplink::decode(*seq, body)?, None))
+        let record = |row: &Waiting| {
+            Some(TransitionRecord::from_wire(&self.agent, epoch, uplink::decode(row.seq, &row.body)?, None))
         };
         Some(status::Waiting {
             agent: self.agent.to_string(),

@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
+use crate::clock;
 use crate::ingest::SourceStatus;
 use crate::model::link::LinkStatus;
+use crate::model::ranges::Range;
 use crate::model::ruleset::{Item, ItemKind};
 use crate::model::time::Mono;
 use crate::spool::{self, Spool};
@@ -280,7 +282,7 @@ pub struct Waiting {
     /// The number space, 16 hex digits.
     pub epoch: String,
     /// Numbers that were given up, each first and last, which the hub has not heard of.
-    pub given_up: Vec<spool::Range>,
+    pub given_up: Vec<Range>,
     /// The transitions behind a number, oldest first.
     pub page: Vec<TransitionRecord>,
 }
@@ -307,7 +309,7 @@ pub(super) fn of(core: &Core, spool: &Spool, now: Mono, detail: Detail) -> CoreS
         unmatched: counts.unmatched,
         skipped: counts.skipped,
         clock_trusted: core.is_clock_trusted(),
-        spool: spool.stats(),
+        spool: spool.stats(clock::spool_time()),
         withheld: core.withheld(),
         lost: core.lost().map(ToString::to_string).collect(),
         ..CoreStatus::default()

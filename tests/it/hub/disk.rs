@@ -1,6 +1,8 @@
 //! The hub's disk, and its sudden end: what was not stored is not acknowledged, and what was is not stored twice.
 
-use std::path::Path;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tonic::Code;
@@ -9,9 +11,20 @@ use weir::wire::v1::hub_message::Message as Down;
 use super::agent::{FakeAgent, hello, transition};
 use crate::support::programs::HubProgram;
 
+/// A program that becomes the hub after some lines of shell, and leaves its number in a file.
+fn through(dir: &Path, lines: &str) -> PathBuf {
+    let script = dir.join("hub.sh");
+    let hub = env!("CARGO_BIN_EXE_weir-hub");
+    let pid = dir.join("hub.pid");
+    let text = format!("#!/bin/sh\n{lines}\necho $$ > {}\nexec {hub} \"$@\"\n", pid.display());
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, Permissions::from_mode(0o700)).unwrap();
+    script
+}
+
 /// Sets how large the program's files may become.
-fn limit(program: &HubProgram, bytes: &str) {
-    let pid = program.pid().to_string();
+fn limit(dir: &Path, bytes: &str) {
+    let pid = std::fs::read_to_string(dir.join("hub.pid")).unwrap().trim().to_owned();
     let status = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={bytes}:")]).status();
     assert!(status.expect("there is prlimit, of util-linux").success());
 }
@@ -33,7 +46,7 @@ async fn a_disk_that_takes_nothing_costs_time_and_no_transition() {
         gw.offer(&[transition(seq, "a")], &[], seq).await;
         assert_eq!(gw.acked().await, (seq, vec![]));
     }
-    limit(&program, &size(&dir.path().join("hub.db-wal")).to_string());
+    limit(dir.path(), &size(&dir.path().join("hub.db-wal")).to_string());
     gw.offer(&[transition(51, "a")], &[], 51).await;
     let Down::RetryAfter(retry) = gw.next().await else { panic!("not asked to come back") };
     assert!(retry.milliseconds > 0 && retry.why.contains("database"), "{retry:?}");
@@ -47,7 +60,7 @@ async fn a_disk_that_takes_nothing_costs_time_and_no_transition() {
     }
     assert_eq!(program.desk().list("/transitions?after=0").await.len(), 50);
 
-    limit(&program, "unlimited");
+    limit(dir.path(), "unlimited");
     let mut gw = dial().await;
     assert_eq!(gw.welcome.committed, 50);
     gw.offer(&[transition(51, "a")], &[], 51).await;
@@ -62,8 +75,8 @@ async fn a_disk_that_takes_nothing_costs_time_and_no_transition() {
 async fn dies_at(place: &str, is_stored: bool) {
     let dir = tempfile::tempdir().unwrap();
     let token = weir::hub::tokens::add(&dir.path().join("agent-tokens"), "gw-1").unwrap();
-    let armed = format!("WEIR_FAILPOINT={place}:3");
-    let mut program = HubProgram::start_through(&["env", &armed], dir.path(), &[]);
+    let armed = through(dir.path(), &format!("export WEIR_FAILPOINT={place}:3"));
+    let mut program = HubProgram::start_program(&armed, dir.path(), &[]);
     let mut gw = FakeAgent::dial(program.grpc, &token, hello("gw-1", 2, "a")).await;
     for seq in 1..=2 {
         gw.offer(&[transition(seq, "a")], &[], seq).await;
@@ -75,7 +88,7 @@ async fn dies_at(place: &str, is_stored: bool) {
     assert!(!acked || is_stored, "{place}");
     program.kill();
 
-    program.run_plain();
+    let program = HubProgram::start(dir.path(), &[]);
     let mut gw = FakeAgent::dial(program.grpc, &token, hello("gw-1", 2, "a")).await;
     assert_eq!(gw.welcome.committed, if is_stored { 3 } else { 2 }, "{place}");
     assert_eq!(gw.welcome.above.len(), usize::from(is_stored));

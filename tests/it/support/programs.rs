@@ -15,10 +15,9 @@ use super::{PATIENCE, within};
 
 /// A hub with its data in a directory.
 pub(crate) struct HubProgram {
+    program: PathBuf,
     child: Option<Child>,
     dir: PathBuf,
-    /// What starts it: a program that becomes it, with its arguments; none if it starts by itself.
-    through: Vec<String>,
     args: Vec<String>,
     pub(crate) grpc: SocketAddr,
     pub(crate) http: String,
@@ -27,16 +26,16 @@ pub(crate) struct HubProgram {
 impl HubProgram {
     /// Starts it on free ports, which it keeps when it is started again.
     pub(crate) fn start(dir: &Path, args: &[&str]) -> Self {
-        Self::start_through(&[], dir, args)
+        Self::start_program(Path::new(env!("CARGO_BIN_EXE_weir-hub")), dir, args)
     }
 
-    /// The same by a program that becomes it, as `env` does.
-    pub(crate) fn start_through(through: &[&str], dir: &Path, args: &[&str]) -> Self {
+    /// The same with a `weir-hub` that was built elsewhere.
+    pub(crate) fn start_program(program: &Path, dir: &Path, args: &[&str]) -> Self {
         std::fs::create_dir_all(dir).unwrap();
         let mut hub = Self {
+            program: program.to_owned(),
             child: None,
             dir: dir.to_owned(),
-            through: through.iter().map(|a| (*a).to_owned()).collect(),
             args: args.iter().map(|a| (*a).to_owned()).collect(),
             grpc: "127.0.0.1:0".parse().unwrap(),
             http: "http://127.0.0.1:0".to_owned(),
@@ -47,10 +46,7 @@ impl HubProgram {
 
     /// Starts it, or starts it again.
     pub(crate) fn run(&mut self) {
-        let mut line = self.through.clone();
-        line.push(env!("CARGO_BIN_EXE_weir-hub").to_owned());
-        let mut child = Command::new(&line[0])
-            .args(&line[1..])
+        let mut child = Command::new(&self.program)
             .args(["serve", "--grpc-listen", &self.grpc.to_string()])
             .args(["--http-listen", self.http.rsplit("//").next().unwrap()])
             .args(["--data-dir".as_ref(), self.dir.as_os_str()])
@@ -67,17 +63,6 @@ impl HubProgram {
         self.grpc = address().rsplit('/').next().unwrap().parse().unwrap();
         self.http = address();
         self.child = Some(child);
-    }
-
-    /// Starts it again, by itself.
-    pub(crate) fn run_plain(&mut self) {
-        self.through.clear();
-        self.run();
-    }
-
-    /// Its process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.as_ref().expect("it runs").id()
     }
 
     /// Ends it without a warning.
