@@ -38,8 +38,7 @@ async fn a_disk_that_takes_nothing_costs_time_and_no_transition() {
     let dir = tempfile::tempdir().unwrap();
     let token = weir::hub::tokens::add(&dir.path().join("agent-tokens"), "gw-1").unwrap();
     // A write beyond the limit is an error then, as on a disk that is ill, and not the program's end.
-    let program =
-        HubProgram::start_through(&["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"], dir.path(), &[]);
+    let program = HubProgram::start_program(&through(dir.path(), "trap '' XFSZ"), dir.path(), &[]);
     let dial = || FakeAgent::dial(program.grpc, &token, hello("gw-1", 2, "a"));
     let mut gw = dial().await;
     for seq in 1..=50 {
