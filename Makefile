@@ -13,7 +13,7 @@ PACKAGES := chromium iproute2 mosquitto mosquitto-clients prometheus-alertmanage
 # What runs the instruction counts; of the very version that they are built with.
 GUNGRAUN := $(shell sed -n 's/^gungraun = "=\(.*\)"$$/\1/p' benches/counts/Cargo.toml)
 
-.PHONY: demo test fuzz netsim lint bench counts packages
+.PHONY: demo test fuzz netsim lint bench counts compat-fixture packages
 
 ## demo: broker, sensors, agent and hub on this machine; ARGS="--for 30s" ends by itself
 demo:
@@ -59,6 +59,11 @@ counts: packages
 	  $(CARGO) install --locked --version '=$(GUNGRAUN)' gungraun-runner
 	GUNGRAUN_HOME=$(CURDIR)/target/gungraun GUNGRAUN_SAVE_SUMMARY=json \
 	  $(CARGO) bench --locked --profile counts --package counts
+
+## compat-fixture: files of the present formats for tests/compat; PROGRAMS=directory takes other programs
+compat-fixture: packages
+	WEIR_COMPAT_PROGRAMS=$(PROGRAMS) $(CARGO) test --locked --test it -- --ignored --exact --nocapture \
+	  compat::make::make_the_files_of_this_version
 
 ## packages: what the tests need from Debian
 packages:

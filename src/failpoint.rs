@@ -1,27 +1,32 @@
 //! Named places where a test can end the process as a power cut would, or have it do the wrong thing on purpose.
 //!
 //! Only programs with debug assertions look at them; in a release each is nothing. `WEIR_FAILPOINT=name:5` kills the
-//! process by SIGKILL when the place of that name is reached the fifth time. `WEIR_SABOTAGE=name` switches one promise
-//! off, so that a proof of the promise can be shown to fail without it.
+//! process by SIGKILL when the place of that name is reached the fifth time; `WEIR_FAILPOINT=panic.name:5` panics there.
+//! `WEIR_SABOTAGE=name` switches one promise off, so that a proof of the promise can be shown to fail without it.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Where to end, and after how many times more.
+/// Where to end, how, and after how many times more.
 struct Armed {
     name: String,
+    panics: bool,
     left: AtomicU64,
 }
 
 /// The place of this name is reached: ends the process where that was asked for.
+///
+/// # Panics
+/// Where that was asked for.
 pub fn reach(name: &str) {
     if cfg!(debug_assertions) {
         static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
         let Some(armed) = ARMED.get_or_init(|| read(&std::env::var("WEIR_FAILPOINT").ok()?)) else { return };
         if armed.name == name && armed.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            assert!(!armed.panics, "failpoint {name}");
             let me = rustix::process::getpid();
             // It does not return; where a system refuses, the process goes on, and the test sees that.
-            drop(rustix::process::kill_process(me, rustix::process::Signal::KILL));
+            rustix::process::kill_process(me, rustix::process::Signal::KILL).ok();
         }
     }
 }
@@ -35,5 +40,7 @@ pub fn sabotaged(name: &str) -> bool {
 
 fn read(text: &str) -> Option<Armed> {
     let (name, times) = text.split_once(':').unwrap_or((text, "1"));
-    Some(Armed { name: name.to_owned(), left: AtomicU64::new(times.parse().ok()?) })
+    let panics = name.strip_prefix("panic.");
+    let left = AtomicU64::new(times.parse().ok()?);
+    Some(Armed { name: panics.unwrap_or(name).to_owned(), panics: panics.is_some(), left })
 }

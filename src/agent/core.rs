@@ -6,6 +6,7 @@
 //! that nothing can come between a decision and its record.
 
 mod set;
+mod takeover;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -633,8 +634,12 @@ impl Core {
     /// # Errors
     /// A sentence for the log.
     pub fn restore(&mut self, bytes: &[u8], now: Now) -> Result<(), String> {
-        let downtime = if self.clock_trusted { self.limits.downtime } else { Downtime::Ignored };
-        self.restore_across(bytes, now, downtime)
+        self.restore_across(bytes, now, self.downtime())
+    }
+
+    /// Whether the time for which the agent was off counts; by a clock that is wrong it never does.
+    fn downtime(&self) -> Downtime {
+        if self.clock_trusted { self.limits.downtime } else { Downtime::Ignored }
     }
 
     /// The same, with the time since the snapshot counted or not.
@@ -673,7 +678,7 @@ impl Core {
     /// came from. Returns how many could not be read.
     pub fn restore_alerts(&mut self, states: &[(StateKey, Vec<u8>)], now: Now) -> usize {
         let mut unreadable = 0;
-        let counted = self.clock_trusted && self.limits.downtime == Downtime::Counted;
+        let counted = self.downtime() == Downtime::Counted;
         let read = |body: &[u8]| {
             let state = SavedState::decode(body);
             if counted { state.map(|state| state.carried_on(now.wall)) } else { state }

@@ -11,11 +11,12 @@ use tokio::time::sleep;
 
 use crate::clock::Clock;
 use crate::control::{Admitted, Running};
+use crate::failpoint;
 use crate::model::label::Fingerprint;
 use crate::model::message::{AckToken, Message};
 use crate::model::ruleset::{ContentHash, Origin};
 use crate::model::stream::StreamSpec;
-use crate::model::time::{Downtime, Mono, Now};
+use crate::model::time::{Mono, Now};
 use crate::model::topic::minimal_cover;
 use crate::spool::{self, Commit, Durability, Loaded, Spool, StoredSetChange};
 use crate::uplink::{self, Outbox, Request, Standing};
@@ -163,37 +164,15 @@ impl Driver {
             self.core.apply(Input::Run(Box::new(set)), now);
         }
         self.core.restore_seen(loaded.seen);
-        // The journal's clock is the dead process's: the state is carried over to this one's by a
-        // snapshot at the last journaled time.
-        let inputs: Vec<_> = loaded.journal.iter().map(|bytes| Journaled::read(bytes)).collect();
-        let first = inputs.iter().find_map(|i| i.as_ref().ok()).map_or(now, |(at, ..)| *at);
-        if let Some(Err(why)) = loaded.snapshot.as_deref().map(|bytes| {
-            // What the journal begins with is of the process that made the snapshot.
-            match inputs.is_empty() {
-                true => self.core.restore(bytes, first),
-                false => self.core.restore_across(bytes, first, Downtime::Counted),
-            }
-        }) {
-            tracing::error!(why, "the snapshot of open windows cannot be read; they start empty");
-        }
-        let mut last = None;
-        for input in inputs {
-            match input {
-                Ok((at, input)) => {
-                    // What it decided was committed with it.
-                    self.core.apply(input, at);
-                    last = Some(at);
-                }
+        let mut journal = Vec::with_capacity(loaded.journal.len());
+        for bytes in loaded.journal {
+            match Journaled::read(&bytes) {
+                Ok(input) => journal.push(input),
                 Err(why) => tracing::error!(why, "an input of the journal cannot be read"),
             }
         }
-        if let Some(last) = last {
-            self.core.reconnect(last);
-            let bytes = self.core.snapshot(last, true);
-            self.core.reset_idle();
-            if let Err(why) = self.core.restore(&bytes, now) {
-                tracing::error!(why, "the replayed state cannot be carried over");
-            }
+        for why in self.core.take_over(loaded.snapshot.as_deref(), journal, now) {
+            tracing::error!(why, "what the process before this one left cannot be taken over whole");
         }
         let unreadable = self.core.restore_alerts(&loaded.states, now);
         if unreadable > 0 {
@@ -269,9 +248,15 @@ impl Driver {
         let journal =
             (self.durability == Durability::Durable).then(|| Journaled::messages(&messages, now).to_bytes());
         self.core.trust_clock(self.calendar.is_trusted());
-        let effects = self.core.apply(Input::Messages(messages), now);
+        let mut effects = self.core.apply(Input::Messages(messages), now);
+        if failpoint::sabotaged("ack-before-commit") {
+            self.acknowledge(std::mem::take(&mut effects.acks)).await;
+            // They are to leave before anything else happens.
+            sleep(Duration::from_millis(20)).await;
+        }
         let acks = self.carry_out(effects, journal, now)?;
         self.acknowledge(acks).await;
+        failpoint::reach("core.acked");
         Ok(())
     }
 
@@ -325,9 +310,12 @@ impl Driver {
     fn commit(&mut self, mut commit: Commit) -> Result<(), spool::Error> {
         (commit.forget_seen, commit.seen) = self.core.take_seen();
         let before = self.spool.stats().newest;
+        failpoint::reach("core.before_commit");
         let (core, spool) = (&mut self.core, &mut self.spool);
         let newest = core.measured(Stage::Spool, || spool.commit(&commit))?;
+        failpoint::reach("core.committed");
         if commit.snapshot.is_some() {
+            failpoint::reach("core.snapshot");
             self.journaled = 0;
         }
         if newest != before {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::core::{Core, Notice};
@@ -50,23 +51,42 @@ impl v1::hub_server::Hub for Service {
         &self,
         request: Request<Streaming<v1::AgentMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        let grant = match self.authenticate(&request).await {
-            Ok(grant) => grant,
-            Err(status) => {
-                self.core.counters.refused.fetch_add(1, Ordering::Relaxed);
-                return Err(status);
-            }
-        };
+        let grant = self.authenticate(request.metadata()).await?;
         let (down, stream) = mpsc::channel(OUTBOUND);
         // The task ends with its stream, which the server waits for when it stops.
         drop(tasks::spawn("hub-session", open(Arc::clone(&self.core), grant, request.into_inner(), down)));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
+
+    async fn check(&self, request: Request<v1::CheckRequest>) -> Result<Response<v1::CheckReply>, Status> {
+        let grant = self.authenticate(request.metadata()).await?;
+        let agent = request.into_inner().agent;
+        admit(&self.core, &grant, &agent)?;
+        let connected = self.core.sessions.connected().contains(&agent);
+        let known =
+            self.core.store.call(move |db| agents::list(db, Some(&agent))).await.map_err(unavailable)?;
+        Ok(Response::new(v1::CheckReply {
+            protocol: PROTOCOL,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            time: clock::wall().micros(),
+            connected,
+            boot_id: known.into_iter().next().map(|agent| agent.boot_id).unwrap_or_default(),
+        }))
+    }
 }
 
 impl Service {
-    async fn authenticate(&self, request: &Request<Streaming<v1::AgentMessage>>) -> Result<Grant, Status> {
-        let header = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
+    /// What the token of a request is good for. One that is good for nothing is counted.
+    async fn authenticate(&self, metadata: &MetadataMap) -> Result<Grant, Status> {
+        let grant = self.grant(metadata).await;
+        if grant.is_err() {
+            self.core.counters.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        grant
+    }
+
+    async fn grant(&self, metadata: &MetadataMap) -> Result<Grant, Status> {
+        let header = metadata.get("authorization").and_then(|value| value.to_str().ok());
         let Some(token) = header.and_then(tokens::bearer).map(str::to_owned) else {
             return Err(Status::unauthenticated("no token; send metadata `authorization: Bearer <token>`"));
         };
@@ -134,15 +154,18 @@ async fn greet(
     let Some(v1::AgentMessage { message: Some(Up::Hello(hello)) }) = first else {
         return Err(Status::invalid_argument("the first message of a session is Hello"));
     };
-    valid_agent_id(&hello.agent).map_err(Status::invalid_argument)?;
-    if !grant.allows(&hello.agent) {
-        core.counters.refused.fetch_add(1, Ordering::Relaxed);
-        return Err(Status::permission_denied(format!(
-            "the token is another agent's, not that of `{}`",
-            hello.agent
-        )));
-    }
+    admit(core, grant, &hello.agent)?;
     Ok(hello)
+}
+
+/// Whether a token may speak for an agent.
+fn admit(core: &Core, grant: &Grant, agent: &str) -> Result<(), Status> {
+    valid_agent_id(agent).map_err(Status::invalid_argument)?;
+    if grant.allows(agent) {
+        return Ok(());
+    }
+    core.counters.refused.fetch_add(1, Ordering::Relaxed);
+    Err(Status::permission_denied(format!("the token is another agent's, not that of `{agent}`")))
 }
 
 struct Session<'a> {

@@ -450,6 +450,7 @@ fn hello(identity: &Identity, standing: &Standing) -> v1::Hello {
         newest: standing.newest,
         running: standing.running.iter().map(running_set).collect(),
         renewed: None,
+        acknowledged: 0,
     }
 }
 

@@ -1,8 +1,10 @@
 //! The protocol's types, and their conversion from and to the model's. What both ends speak lives
 //! here, so that the model's types stay free to change.
 
+pub mod digest;
 pub mod record;
 pub mod rules;
+pub mod series;
 pub mod transition;
 
 /// The generated messages, client and (with feature `hub`) server of `proto/weir/v1`.

@@ -136,8 +136,8 @@ async fn absurd_messages_of_an_agent_are_taken_or_refused_and_hurt_nobody_else()
     let ranges = (0..1_000).map(|i| v1::SeqRange { first: u64::MAX - i, last: i }).collect();
     odd.send(v1::agent_message::Message::Batch(v1::Batch {
         epoch: 0xfeed_0000_0000_0001,
-        transitions: Vec::new(),
         evicted: ranges,
+        ..Default::default()
     }))
     .await;
     assert_eq!(odd.ack().await, 4);

@@ -6,6 +6,8 @@ mod accounts;
 #[cfg(feature = "hub")]
 mod alerts;
 #[cfg(feature = "hub")]
+mod compat;
+#[cfg(feature = "hub")]
 mod conditions;
 #[cfg(feature = "hub")]
 mod config;

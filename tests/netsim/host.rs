@@ -96,7 +96,7 @@ impl Program {
             tell.send(BufReader::new(said).lines().take(lines).filter(Result::is_ok).count())
         });
         let count = heard.recv_timeout(PATIENCE).expect("the program says that it is up");
-        drop(reader.unwrap().join().unwrap());
+        reader.unwrap().join().unwrap().unwrap();
         assert_eq!(count, lines, "{}", std::fs::read_to_string(log).unwrap_or_default());
         program
     }

@@ -110,7 +110,7 @@ impl Plan {
         let kind = |place: u64| FAULTS[usize::try_from((seed + place) % FAULTS.len() as u64).unwrap_or(0)];
         let mut at = Duration::ZERO;
         // Every other run has a cut that must be noticed; what kind of cut takes turns.
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             plan.phase(&mut at, [Fault::Loss, Fault::Slow, Fault::Far, Fault::Clear][rng.usize(..4)], 6, rng);
             let cut = [Fault::Partition, Fault::HalfUp, Fault::HalfDown]
                 [usize::try_from(seed / 2 % 3).unwrap_or(0)];

@@ -78,8 +78,8 @@ struct Site {
     readings: ChildStdin,
     publisher: Program,
     broker: Program,
-    agent_host: Host,
-    hub_host: Host,
+    /// The agent's, and the hub's.
+    hosts: [Host; 2],
     link: Link,
     /// Messages that the agent took in before the plan began.
     probes: u64,
@@ -113,8 +113,7 @@ impl Site {
             publisher,
             broker,
             link,
-            agent_host,
-            hub_host,
+            hosts: [agent_host, hub_host],
             probes: 0,
         };
         site.until("agent, broker and hub are connected", UP_WITHIN, |s| {
@@ -160,7 +159,7 @@ impl Site {
                 watch.begin(last_fault, self.is_connected());
             }
         }
-        self.hub.get_or_insert_with(|| start_hub(&self.hub_host, &self.dir));
+        self.hub.get_or_insert_with(|| start_hub(&self.hosts[1], &self.dir));
         let expected = self.probes + plan.readings.len() as u64;
         let status = self.until("everything has arrived", ARRIVED_WITHIN, |s| {
             s["core"]["messages"].as_u64() >= Some(expected) && s["core"]["spool"]["waiting"] == 0
@@ -196,7 +195,7 @@ impl Site {
                 }
             }
             Event::HubStarts => {
-                self.hub.get_or_insert_with(|| start_hub(&self.hub_host, &self.dir));
+                self.hub.get_or_insert_with(|| start_hub(&self.hosts[1], &self.dir));
             }
         }
         for (name, program) in

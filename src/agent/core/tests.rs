@@ -676,6 +676,42 @@ fn downtime_counts_where_it_is_asked_for() {
     assert_eq!(after_downtime(Downtime::Counted, false, 900), [], "a clock that is wrong counts nothing");
 }
 
+/// A process that ran for long leaves a journal to one that has just begun.
+#[test]
+fn timers_of_a_journal_run_on_whatever_the_uptime_of_the_process_that_wrote_it() {
+    let rules = "
+streams: ['CREATE STREAM a (v FLOAT) WITH (DATASOURCE=''a/{device}'', KEY=''device'')']
+rules: [{id: waits, sql: SELECT v FROM a, when: v > 5, for: 4m}]
+";
+    // The clock of each process begins far from zero, as [`crate::clock`] has it.
+    let (begin, day) = (31_536_000, 86_400);
+    for (uptime_before, uptime_after) in [(begin + 10 * day, begin + 1), (begin + 1, begin + 10 * day)] {
+        for (downtime, told) in [(Downtime::Ignored, 240), (Downtime::Counted, 140)] {
+            let fresh = || {
+                let mut core = Core::new("edge".into(), Limits { downtime, ..Limits::default() });
+                core.apply(Input::Run(Box::new(admit("set", rules).unwrap())), at(0));
+                core
+            };
+            let there = |second: i64| Now { wall: at(second).wall, mono: at(uptime_before + second).mono };
+            let mut core = fresh();
+            let snapshot = core.snapshot(there(5), true);
+            let reading = message("a/x", r#"{"v":7}"#.to_owned(), 10, false);
+            let states = core.apply(Input::Messages(vec![reading.clone()]), there(10)).states;
+            let states: Vec<_> = states.into_iter().filter_map(|kept| Some((kept.key, kept.body?))).collect();
+            // It dies at once, and is started again 100 s later.
+            let here =
+                |second: i64| Now { wall: at(second).wall, mono: at(uptime_after + second - 110).mono };
+            let mut core = fresh();
+            let journal = vec![(there(10), Input::Messages(vec![reading]))];
+            assert_eq!(core.take_over(Some(&snapshot), journal, here(110)), [String::new(); 0]);
+            assert_eq!(core.restore_alerts(&states, here(110)), 0);
+            let fires = |core: &mut Core, second| core.apply(Input::Tick, here(second)).transitions.len();
+            assert_eq!(fires(&mut core, 110 + told - 1), 0, "{uptime_before} {downtime:?}");
+            assert_eq!(fires(&mut core, 110 + told + 1), 1, "{uptime_before} {downtime:?}");
+        }
+    }
+}
+
 #[test]
 fn what_was_told_of_a_stream_ends_though_the_snapshot_is_older() {
     let rules = "

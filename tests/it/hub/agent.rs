@@ -55,7 +55,7 @@ impl FakeAgent {
     }
 
     pub(super) async fn batch(&self, transitions: &[v1::Transition]) {
-        let batch = v1::Batch { epoch: EPOCH, transitions: transitions.to_vec(), evicted: Vec::new() };
+        let batch = v1::Batch { epoch: EPOCH, transitions: transitions.to_vec(), ..Default::default() };
         self.send(Up::Batch(batch)).await;
     }
 
@@ -163,8 +163,8 @@ async fn open(hub: Channel, token: &str, id: &str, running: Vec<v1::RunningSet>)
         version: "0.1.0".to_owned(),
         labels: [("site".to_owned(), "a".to_owned())].into(),
         epoch: EPOCH,
-        newest: 0,
         running,
+        ..Default::default()
     };
     up.send(v1::AgentMessage { message: Some(Up::Hello(hello)) }).await.unwrap();
     let mut request = Request::new(ReceiverStream::new(stream));

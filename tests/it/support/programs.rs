@@ -15,6 +15,7 @@ use super::{PATIENCE, within};
 
 /// A hub with its data in a directory.
 pub(crate) struct HubProgram {
+    program: PathBuf,
     child: Option<Child>,
     dir: PathBuf,
     args: Vec<String>,
@@ -25,8 +26,14 @@ pub(crate) struct HubProgram {
 impl HubProgram {
     /// Starts it on free ports, which it keeps when it is started again.
     pub(crate) fn start(dir: &Path, args: &[&str]) -> Self {
+        Self::start_program(Path::new(env!("CARGO_BIN_EXE_weir-hub")), dir, args)
+    }
+
+    /// The same with a `weir-hub` that was built elsewhere.
+    pub(crate) fn start_program(program: &Path, dir: &Path, args: &[&str]) -> Self {
         std::fs::create_dir_all(dir).unwrap();
         let mut hub = Self {
+            program: program.to_owned(),
             child: None,
             dir: dir.to_owned(),
             args: args.iter().map(|a| (*a).to_owned()).collect(),
@@ -39,7 +46,7 @@ impl HubProgram {
 
     /// Starts it, or starts it again.
     pub(crate) fn run(&mut self) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_weir-hub"))
+        let mut child = Command::new(&self.program)
             .args(["serve", "--grpc-listen", &self.grpc.to_string()])
             .args(["--http-listen", self.http.rsplit("//").next().unwrap()])
             .args(["--data-dir".as_ref(), self.dir.as_os_str()])
