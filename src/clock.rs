@@ -4,6 +4,7 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::model::kept::SpoolTime;
 use crate::model::time::{Mono, Now, Timestamp};
 
 /// Where the monotonic side of a [`Clock`] begins: 365 days.
@@ -63,4 +64,23 @@ pub fn wall() -> Timestamp {
         Ok(after) => micros(after),
         Err(before) => -micros(before.duration()),
     })
+}
+
+/// The clocks that the spool ages by: the kernel's boot and the time since, and the calendar clock.
+pub fn spool_time() -> SpoolTime {
+    static BOOT: OnceLock<u64> = OnceLock::new();
+    let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let millis = since.tv_sec.saturating_mul(1_000).saturating_add(since.tv_nsec / 1_000_000);
+    SpoolTime {
+        boot: *BOOT.get_or_init(boot),
+        since_boot_ms: u64::try_from(millis).unwrap_or(0),
+        wall: wall(),
+    }
+}
+
+/// A number for the kernel's boot, of its random id; 0 where there is none to read.
+fn boot() -> u64 {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits: String = id.chars().filter(char::is_ascii_hexdigit).take(15).collect();
+    u64::from_str_radix(&digits, 16).unwrap_or(0)
 }

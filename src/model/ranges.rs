@@ -63,6 +63,20 @@ impl Ranges {
         holes.0
     }
 
+    /// The first run of numbers from `from` on that are not in it; it may reach up to the last number there is. `None`
+    /// where all are in it.
+    pub fn next_missing(&self, from: u64) -> Option<Range> {
+        let place = self.0.partition_point(|range| range.1 < from);
+        let rest = &self.0[place..];
+        match rest.first().filter(|range| range.0 <= from) {
+            None => Some((from, rest.first().map_or(u64::MAX, |next| next.0 - 1))),
+            Some(covering) => {
+                let first = covering.1.checked_add(1)?;
+                Some((first, rest.get(1).map_or(u64::MAX, |next| next.0 - 1)))
+            }
+        }
+    }
+
     /// How many numbers are in it.
     pub fn count(&self) -> u64 {
         self.0
@@ -122,6 +136,13 @@ mod tests {
                 prop_assert_eq!(ranges.count(), naive.len() as u64);
                 prop_assert!((1..60).all(|number| ranges.contains(number) == naive.contains(&number)));
                 prop_assert_eq!(ranges.floor(), (1..).take_while(|number| naive.contains(number)).last().unwrap_or(0));
+                let mut free = BTreeSet::new();
+                let mut from = 5;
+                while let Some((first, last)) = ranges.next_missing(from).filter(|run| run.0 <= 30) {
+                    free.extend(first..=last.min(30));
+                    from = last.min(30) + 1;
+                }
+                prop_assert_eq!(free, (5..=30).filter(|number| !naive.contains(number)).collect::<BTreeSet<u64>>());
                 let holes: BTreeSet<u64> =
                     ranges.missing(5, 30).into_iter().flat_map(|(first, last)| first..=last).collect();
                 prop_assert_eq!(holes, (5..=30).filter(|number| !naive.contains(number)).collect::<BTreeSet<u64>>());

@@ -95,6 +95,17 @@ pub enum Reason {
     Flapping,
 }
 
+/// How much a severity matters, 0 to 3: where not everything can be kept, what matters least goes first. A severity
+/// that is none of the usual ones matters as much as a warning.
+pub fn rank(severity: &str) -> u8 {
+    match severity.to_ascii_lowercase().as_str() {
+        "info" | "notice" | "debug" | "none" => 0,
+        "error" | "high" | "major" => 2,
+        "critical" | "emergency" | "page" | "fatal" => 3,
+        _ => 1,
+    }
+}
+
 impl State {
     /// The state's name on the wire and on screens.
     pub const fn name(self) -> &'static str {

@@ -1,20 +1,31 @@
 //! What the hub has committed stays for a while, so that a person at the gateway can see what was told. It
 //! stays where it lay in the outbox: to keep it costs the flash nothing, only that it goes later.
+//!
+//! What the hub has is taken down in memory at once, and in the file with the next commit, or when it has become much: to
+//! write it by itself would cost the flash more than to send it once more after a crash.
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
+use super::blocks::Blocks;
+use super::figures::Figures;
+use super::outbox::between;
+use super::spans::Spans;
 use super::{Error, Spool, schema, signed, unsigned};
+use crate::model::ranges::{Range, Ranges};
 
 /// The most bytes of transitions that are kept beyond their acknowledgement.
 const MOST_BYTES: u64 = 4 << 20;
 
+/// What the hub has is written down by itself once so many numbers are not.
+const MUCH: u64 = 512;
+
 /// What is kept of transitions that the hub has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Kept {
-    /// The newest number that the hub has.
-    pub(super) acknowledged: u64,
-    pub(super) count: u64,
-    pub(super) bytes: u64,
+    /// The hub has everything up to here, as the file knows it.
+    floor: u64,
+    count: u64,
+    bytes: u64,
     /// How many may stay.
     most: u64,
 }
@@ -22,28 +33,30 @@ pub(super) struct Kept {
 impl Kept {
     /// That of a file.
     pub(super) fn read(db: &Connection, most: usize) -> Result<Self, Error> {
-        let acknowledged = schema::meta(db, "acknowledged")?;
-        let (count, bytes) = between(db, 0, acknowledged)?;
-        Ok(Self { acknowledged, count, bytes, most: most as u64 })
+        Ok(Self {
+            floor: schema::meta(db, "acknowledged")?,
+            count: schema::meta(db, "kept")?,
+            bytes: schema::meta(db, "kept_bytes")?,
+            most: most as u64,
+        })
     }
 
-    /// How many transitions wait for the hub, and their bytes.
-    pub(super) fn waiting(&self, db: &Connection) -> Result<(u64, u64), Error> {
-        between(db, self.acknowledged, u64::MAX)
+    pub(super) fn save(&self, tx: &Connection) -> Result<(), Error> {
+        schema::set_meta(tx, "acknowledged", self.floor)?;
+        schema::set_meta(tx, "kept", self.count)?;
+        schema::set_meta(tx, "kept_bytes", self.bytes)
     }
 
-    /// The hub has everything up to `seq`: gives how many transitions waited until then, and their bytes.
-    pub(super) fn acknowledge(&mut self, tx: &Connection, seq: u64) -> Result<(u64, u64), Error> {
-        if seq <= self.acknowledged {
-            return Ok((0, 0));
+    /// The hub has everything up to `floor`.
+    fn acknowledge(&mut self, tx: &Connection, floor: u64) -> Result<(), Error> {
+        if floor <= self.floor {
+            return Ok(());
         }
-        let (count, bytes) = between(tx, self.acknowledged, seq)?;
-        self.acknowledged = seq;
-        schema::set_meta(tx, "acknowledged", seq)?;
+        let (count, bytes) = between(tx, (self.floor + 1, floor))?;
+        self.floor = floor;
         self.count += count;
         self.bytes += bytes;
-        self.trim(tx)?;
-        Ok((count, bytes))
+        self.trim(tx)
     }
 
     /// Lets the oldest go of what is beyond the bounds.
@@ -67,37 +80,103 @@ impl Kept {
 
     /// Lets all go.
     pub(super) fn clear(&mut self, tx: &Connection) -> Result<(), Error> {
-        tx.execute("DELETE FROM outbox WHERE seq <= ?1", [signed(self.acknowledged)])?;
+        tx.execute("DELETE FROM outbox WHERE seq <= ?1", [signed(self.floor)])?;
         (self.count, self.bytes) = (0, 0);
         Ok(())
     }
+
+    /// In a new number space the hub has nothing.
+    pub(super) const fn renew(&mut self) {
+        self.floor = 0;
+    }
 }
 
-/// How many transitions lie behind `after` up to `upto`, and their bytes.
-fn between(db: &Connection, after: u64, upto: u64) -> Result<(u64, u64), Error> {
-    let mut query = db.prepare_cached(
-        "SELECT count(*), coalesce(sum(length(body)), 0) FROM outbox WHERE seq > ?1 AND seq <= ?2",
-    )?;
-    let row = query.query_row(params![signed(after), signed(upto)], |row| {
-        Ok((unsigned(row.get(0)?), unsigned(row.get(1)?)))
-    })?;
-    Ok(row)
+/// What the hub has, of a file.
+pub(super) fn acknowledged(db: &Connection) -> Result<Ranges, Error> {
+    let mut all = Ranges::up_to(schema::meta(db, "acknowledged")?);
+    for (first, last) in Spans::Above.outside(db, &Ranges::default(), u64::MAX, usize::MAX)? {
+        all.insert(first, last);
+    }
+    Ok(all)
+}
+
+/// Writes down what the hub has and the file does not know.
+pub(super) fn save(
+    tx: &Connection,
+    figures: &mut Figures,
+    acknowledged: &Ranges,
+    unsaved: &Ranges,
+) -> Result<(), Error> {
+    let floor = acknowledged.floor();
+    for (first, last) in unsaved.iter() {
+        tx.prepare_cached("DELETE FROM urgent WHERE seq BETWEEN ?1 AND ?2")?
+            .execute([signed(first), signed(last)])?;
+        Spans::Evicted.remove(tx, first, last)?;
+        Spans::Above.insert(tx, first.max(floor + 1), last)?;
+    }
+    Spans::Above.remove(tx, 1, floor)?;
+    Blocks::acknowledge(tx, floor)?;
+    figures.kept.acknowledge(tx, floor)
 }
 
 impl Spool {
-    /// The newest number that the hub has.
-    pub const fn acknowledged(&self) -> u64 {
-        self.kept.acknowledged
+    /// What the hub has.
+    pub const fn acknowledged(&self) -> &Ranges {
+        &self.acknowledged
     }
 
     /// The newest transitions that are there, whether they wait or the hub has them: at most so many, newest first.
     ///
     /// # Errors
     /// SQLite's.
-    pub fn newest(&self, most: usize) -> Result<Vec<(u64, Vec<u8>)>, Error> {
+    pub fn told(&self, most: usize) -> Result<Vec<(u64, Vec<u8>)>, Error> {
         let mut query = self.db.prepare_cached("SELECT seq, body FROM outbox ORDER BY seq DESC LIMIT ?1")?;
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let rows = query.query_map([most], |row| Ok((unsigned(row.get(0)?), row.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The hub committed everything up to `floor`, and these ranges beyond it: they wait no longer. That is durable with
+    /// the next commit at the latest: what a crash brings back is sent once more, under the same numbers.
+    ///
+    /// # Errors
+    /// SQLite's. What was told counts nonetheless where it was only to be written down.
+    pub fn forget(&mut self, floor: u64, above: &[Range]) -> Result<(), Error> {
+        let mut told: Ranges = above.iter().copied().collect();
+        told.insert(1, floor);
+        told.remove(0, 0);
+        told.remove(self.newest() + 1, u64::MAX);
+        let (mut count, mut bytes, mut news) = (0, 0, Vec::new());
+        for (first, last) in told.iter() {
+            for range in self.acknowledged.missing(first, last) {
+                let (rows, their_bytes) = between(&self.db, range)?;
+                count += rows;
+                bytes += their_bytes;
+                news.push(range);
+            }
+        }
+        for (first, last) in news {
+            self.acknowledged.insert(first, last);
+            self.unsaved.insert(first, last);
+        }
+        let stats = &mut self.figures.stats;
+        stats.waiting = stats.waiting.saturating_sub(count);
+        stats.waiting_bytes = stats.waiting_bytes.saturating_sub(bytes);
+        if self.unsaved.count() >= MUCH { self.save() } else { Ok(()) }
+    }
+
+    /// Writes down what the hub has.
+    pub(super) fn save(&mut self) -> Result<(), Error> {
+        if self.unsaved.is_empty() {
+            return Ok(());
+        }
+        let mut figures = self.figures.clone();
+        let tx = super::begin(&mut self.db)?;
+        save(&tx, &mut figures, &self.acknowledged, &self.unsaved)?;
+        figures.save(&tx)?;
+        tx.commit()?;
+        self.figures = figures;
+        self.unsaved = Ranges::default();
+        Ok(())
     }
 }

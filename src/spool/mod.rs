@@ -8,7 +8,7 @@
 //! 2. Sequence numbers are gapless within an epoch, are given at the commit, and are never given
 //!    twice: the newest is kept apart from the rows, which may all be gone.
 //! 3. A transition waits in the outbox until the hub committed it ([`Spool::forget`]; it stays for people
-//!    then, see `history.rs`), or until the outbox was over its bound and gave up the oldest: then its
+//!    then, see `history.rs`), or until the outbox was over its bound and gave it up (`evict.rs`): then its
 //!    number lies in an evicted range that is told to the hub and counted.
 //! 4. Alert states are exactly those after the transitions of the same commit. A snapshot holds
 //!    the engine at a point of the journal; what was journaled after it is replayed.
@@ -17,27 +17,41 @@
 //! A crash may repeat what was sent and not yet acknowledged, under the same numbers; it loses
 //! nothing that was committed.
 
+mod age;
+mod blocks;
+mod evict;
+mod figures;
 mod history;
+mod outbox;
+mod renew;
 mod schema;
+mod spans;
 mod traces;
+mod trouble;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use crate::model::kept::{Seen, StateChange, StateKey};
+use crate::failpoint;
+use crate::model::kept::{Lane, Outgoing, Renewed, Seen, SpoolTime, StateChange, StateKey};
 use crate::model::label::Fingerprint;
+use crate::model::ranges::Ranges;
 
-use history::Kept;
+use figures::Figures;
+use spans::Spans;
+use trouble::StandIn;
+pub use trouble::Trouble;
 
 /// The outbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// How many bytes of alerts may wait for the hub. Beyond it the oldest are given up, counted,
-    /// and reported to the hub as evicted. Default 64 MiB, about 100,000 alerts.
+    /// How many bytes of alerts may wait for the hub. Beyond it some are given up, counted, and reported to the hub as
+    /// evicted: first what a newer one of the same alert supersedes, then the lowest severity, the oldest first.
+    /// Default 64 MiB, about 100,000 alerts.
     pub max_bytes: u64,
     /// `processed` (default; spares flash) or `durable`. With `processed` alert states and
     /// transitions survive any crash, and open windows up to the last snapshot. With `durable`
@@ -114,9 +128,31 @@ pub enum Error {
         /// The newest schema of this version.
         known: i64,
     },
+    /// The disk takes nothing, so another stands in for the file.
+    #[error("open the spool {path}: {}", away(*trouble))]
+    Away {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the disk.
+        trouble: Trouble,
+    },
+    /// The file is not the one that something stood in for.
+    #[error("the spool {path} is another one than at the start: the agent has to start anew")]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
     /// SQLite failed under way: a full or broken disk.
     #[error("write the spool: {0}; check the disk")]
     Sqlite(#[from] rusqlite::Error),
+}
+
+const fn away(trouble: Trouble) -> &'static str {
+    match trouble {
+        Trouble::Full => "the disk is full; make room",
+        Trouble::ReadOnly => "the disk may only be read; mount it writable, or replace it",
+        Trouble::Io => "the disk fails; check it, or replace it",
+    }
 }
 
 impl Error {
@@ -137,10 +173,15 @@ impl Error {
 /// What becomes durable together.
 #[derive(Debug, Default)]
 pub struct Commit {
-    /// Transitions for the outbox, encoded; each gets the next sequence number.
-    pub transitions: Vec<Vec<u8>>,
+    /// Transitions for the outbox; each gets the next sequence number.
+    pub transitions: Vec<Outgoing>,
     /// Alert states that changed.
     pub states: Vec<StateChange>,
+    /// Whether `states` and `seen` are all there are: what is kept besides goes.
+    pub whole: bool,
+    /// How many transitions before `transitions` were given up before they were put in: they take numbers that the hub
+    /// is told of.
+    pub given_up: u64,
     /// Traces of messages taken in.
     pub seen: Vec<Seen>,
     /// Sources whose earlier traces mean nothing any more: their broker session is another.
@@ -188,21 +229,30 @@ pub struct Stats {
     pub waiting_bytes: u64,
     /// Transitions given up since the file was made.
     pub evicted: u64,
+    /// Those of them which a newer one of the same alert superseded; the others mattered least.
+    #[serde(default)]
+    pub superseded: u64,
     /// Transactions since the start.
     pub commits: u64,
+    /// For how long the oldest of those that wait does, in milliseconds; `None` while nothing waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_ms: Option<u64>,
 }
-
-/// A range of sequence numbers, both ends included.
-pub type Range = (u64, u64);
 
 /// The open file.
 #[derive(Debug)]
 pub struct Spool {
     db: Connection,
-    max_bytes: u64,
+    path: PathBuf,
+    config: Config,
     epoch: u64,
-    stats: Stats,
-    kept: Kept,
+    renewed: Option<Renewed>,
+    figures: Figures,
+    /// What the hub has, and what of it the file does not know yet.
+    acknowledged: Ranges,
+    unsaved: Ranges,
+    /// Set where this is not the file itself.
+    stands_in: Option<StandIn>,
 }
 
 impl Spool {
@@ -210,27 +260,38 @@ impl Spool {
     ///
     /// # Errors
     /// [`Error::Open`], [`Error::Newer`], or SQLite's own while reading.
-    pub fn open(path: &Path, config: &Config) -> Result<(Self, Loaded), Error> {
-        Self::read(path, config).map_err(|error| error.at(path))
+    pub fn open(path: &Path, config: &Config, time: SpoolTime) -> Result<(Self, Loaded), Error> {
+        Self::read(path, config, time).map_err(|error| error.at(path))
     }
 
-    fn read(path: &Path, config: &Config) -> Result<(Self, Loaded), Error> {
+    fn read(path: &Path, config: &Config, time: SpoolTime) -> Result<(Self, Loaded), Error> {
         let open = |source| Error::Open { path: path.to_owned(), source };
-        let mut db = Connection::open(path).map_err(open)?;
+        let db = Connection::open(path).map_err(open)?;
         schema::prepare(&db).map_err(open)?;
+        Self::of(db, path, config, time)
+    }
+
+    /// With what a database holds.
+    fn of(
+        mut db: Connection,
+        path: &Path,
+        config: &Config,
+        time: SpoolTime,
+    ) -> Result<(Self, Loaded), Error> {
         schema::migrate(&mut db, path)?;
-        let epoch = schema::meta(&db, "epoch")?;
-        let kept = Kept::read(&db, config.history)?;
-        let (waiting, waiting_bytes) = kept.waiting(&db)?;
-        let stats = Stats {
-            newest: schema::meta(&db, "newest")?,
-            waiting,
-            waiting_bytes,
-            evicted: schema::meta(&db, "evicted")?,
-            commits: 0,
+        let spool = Self {
+            path: path.to_owned(),
+            config: config.clone(),
+            epoch: schema::meta(&db, "epoch")?,
+            renewed: renew::read(&db)?,
+            figures: Figures::read(&db, config, time)?,
+            acknowledged: history::acknowledged(&db)?,
+            unsaved: Ranges::default(),
+            stands_in: None,
+            db,
         };
-        let loaded = load(&db)?;
-        Ok((Self { db, max_bytes: config.max_bytes, epoch, stats, kept }, loaded))
+        let loaded = load(&spool.db)?;
+        Ok((spool, loaded))
     }
 
     /// The number space of this file's sequence numbers.
@@ -238,87 +299,68 @@ impl Spool {
         self.epoch
     }
 
+    /// The newest sequence number given; 0 for none.
+    pub const fn newest(&self) -> u64 {
+        self.figures.stats.newest
+    }
+
+    /// The time by which what waits ages, in milliseconds, as in [`Waiting::since`].
+    ///
+    /// [`Waiting::since`]: crate::model::kept::Waiting::since
+    pub fn age(&self, time: SpoolTime) -> u64 {
+        self.figures.age.at(time)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The spool's figures.
-    pub const fn stats(&self) -> Stats {
-        self.stats
+    pub fn stats(&self, time: SpoolTime) -> Stats {
+        // Where the file cannot be read, the next commit says so.
+        let oldest = self.peek(Lane::Both, &Ranges::default(), u64::MAX, 1, 1).unwrap_or_default();
+        let oldest_ms = oldest.first().map(|one| self.age(time).saturating_sub(one.since));
+        Stats { oldest_ms, ..self.figures.stats }
     }
 
     /// Makes everything of `commit` durable, and returns the newest sequence number.
     ///
     /// # Errors
-    /// SQLite's; nothing of the commit is durable then.
-    pub fn commit(&mut self, commit: &Commit) -> Result<u64, Error> {
-        let (mut stats, mut kept) = (self.stats, self.kept);
-        let tx = self.db.transaction()?;
-        {
-            let mut insert = tx.prepare_cached("INSERT INTO outbox (seq, body) VALUES (?1, ?2)")?;
-            for body in &commit.transitions {
-                stats.newest += 1;
-                insert.execute(params![signed(stats.newest), body])?;
-                stats.waiting += 1;
-                stats.waiting_bytes += body.len() as u64;
-            }
+    /// SQLite's; nothing of the commit is durable then, and it may be tried again.
+    pub fn commit(&mut self, commit: &Commit, time: SpoolTime) -> Result<u64, Error> {
+        if let Some(error) = self.away() {
+            return Err(error);
+        }
+        let mut figures = self.figures.clone();
+        let tx = begin(&mut self.db)?;
+        let since = figures.age.go_on(&tx, time)?;
+        let mut moved = !self.unsaved.is_empty();
+        if moved {
+            history::save(&tx, &mut figures, &self.acknowledged, &self.unsaved)?;
+        }
+        if commit.given_up > 0 {
+            let first = figures.stats.newest + 1;
+            figures.stats.newest += commit.given_up;
+            figures.stats.evicted += commit.given_up;
+            Spans::Evicted.insert(&tx, first, figures.stats.newest)?;
+            moved = true;
         }
         if !commit.transitions.is_empty() {
-            schema::set_meta(&tx, "newest", stats.newest)?;
-            evict(&tx, self.max_bytes, &mut stats, &mut kept)?;
+            outbox::insert(&tx, &mut figures, &commit.transitions, since)?;
+            outbox::promote(&tx, &figures, &commit.transitions, &self.acknowledged)?;
+            moved |= evict::evict(&tx, self.config.max_bytes, &mut figures, &self.acknowledged)?;
         }
-        write_states(&tx, &commit.states)?;
-        traces::write(&tx, &commit.forget_seen, &commit.seen)?;
-        if let Some(body) = &commit.journal {
-            tx.prepare_cached("INSERT INTO journal (body) VALUES (?1)")?.execute([body])?;
+        if moved {
+            figures.save(&tx)?;
         }
-        if let Some(body) = &commit.snapshot {
-            tx.execute("DELETE FROM journal", [])?;
-            tx.prepare_cached("INSERT OR REPLACE INTO snapshot (id, body) VALUES (0, ?1)")?
-                .execute([body])?;
-        }
-        for set in &commit.rulesets {
-            match &set.body {
-                Some(body) => tx.execute(
-                    "INSERT OR REPLACE INTO rulesets (name, body) VALUES (?1, ?2)",
-                    params![&*set.name, body],
-                )?,
-                None => tx.execute("DELETE FROM rulesets WHERE name = ?1", [&*set.name])?,
-            };
-        }
+        write_rest(&tx, commit)?;
+        failpoint::reach("spool.before_commit");
         tx.commit()?;
-        stats.commits += 1;
-        (self.stats, self.kept) = (stats, kept);
-        Ok(stats.newest)
-    }
-
-    /// The transitions that wait after `after`, oldest first: at most `count` of them, and no more than
-    /// `bytes` together (but at least one).
-    ///
-    /// # Errors
-    /// SQLite's.
-    pub fn peek(&self, after: u64, count: usize, bytes: usize) -> Result<Vec<(u64, Vec<u8>)>, Error> {
-        let mut query =
-            self.db.prepare_cached("SELECT seq, body FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        let mut rows = query.query(params![signed(after.max(self.kept.acknowledged)), count])?;
-        let mut out: Vec<(u64, Vec<u8>)> = Vec::new();
-        let mut total = 0;
-        while let Some(row) = rows.next()? {
-            let body: Vec<u8> = row.get(1)?;
-            total += body.len();
-            if total > bytes && !out.is_empty() {
-                break;
-            }
-            out.push((unsigned(row.get(0)?), body));
-        }
-        Ok(out)
-    }
-
-    /// The ranges that were given up and not yet acknowledged by the hub.
-    ///
-    /// # Errors
-    /// SQLite's.
-    pub fn evicted(&self) -> Result<Vec<Range>, Error> {
-        let mut query = self.db.prepare_cached("SELECT first, last FROM evicted ORDER BY first")?;
-        let rows = query.query_map([], |row| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?))))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        figures.stats.commits += 1;
+        self.figures = figures;
+        self.unsaved = Ranges::default();
+        Ok(self.newest())
     }
 
     /// The body of a stored rule set; `None` where there is none of this name.
@@ -329,94 +371,48 @@ impl Spool {
         let mut query = self.db.prepare_cached("SELECT body FROM rulesets WHERE name = ?1")?;
         Ok(query.query_row([name], |row| row.get(0)).optional()?)
     }
+}
 
-    /// The hub committed everything up to `seq`: it waits no longer. That is durable with the next commit, which spares
-    /// the disk a write of its own: what a crash brings back is sent once more, under the same numbers.
-    ///
-    /// # Errors
-    /// SQLite's.
-    pub fn forget(&mut self, seq: u64) -> Result<(), Error> {
-        self.db.execute_batch("PRAGMA synchronous = NORMAL")?;
-        let gone = self.acknowledge(seq);
-        // Without it no later commit would be durable either.
-        self.db.execute_batch("PRAGMA synchronous = FULL")?;
-        let (count, bytes) = gone?;
-        self.stats.waiting = self.stats.waiting.saturating_sub(count);
-        self.stats.waiting_bytes = self.stats.waiting_bytes.saturating_sub(bytes);
-        Ok(())
-    }
-
-    /// Gives how many transitions waited until then, and their bytes.
-    fn acknowledge(&mut self, seq: u64) -> Result<(u64, u64), Error> {
-        let mut kept = self.kept;
-        let tx = self.db.transaction()?;
-        let gone = kept.acknowledge(&tx, seq.min(self.stats.newest))?;
-        tx.prepare_cached("DELETE FROM evicted WHERE last <= ?1")?.execute([signed(seq)])?;
-        tx.commit()?;
-        self.kept = kept;
-        Ok(gone)
-    }
-
-    /// Starts a new number space: the hub knows numbers that this file never gave, so the file is
-    /// an older copy of itself. What waits is numbered anew from 1.
-    ///
-    /// # Errors
-    /// SQLite's.
-    pub fn renew_epoch(&mut self) -> Result<(), Error> {
-        let epoch = schema::random_epoch();
-        let mut kept = self.kept;
-        let tx = self.db.transaction()?;
-        kept.clear(&tx)?;
-        kept.acknowledged = 0;
-        schema::set_meta(&tx, "acknowledged", 0)?;
-        tx.execute_batch(
-            "CREATE TEMP TABLE renumbered AS SELECT row_number() OVER (ORDER BY seq) AS seq, body FROM outbox;
-             DELETE FROM outbox;
-             INSERT INTO outbox SELECT seq, body FROM renumbered;
-             DROP TABLE renumbered;
-             DELETE FROM evicted;",
-        )?;
-        let newest: Option<i64> =
-            tx.query_row("SELECT max(seq) FROM outbox", [], |row| row.get(0)).optional()?.flatten();
-        let newest = unsigned(newest.unwrap_or(0));
-        schema::set_meta(&tx, "epoch", epoch)?;
-        schema::set_meta(&tx, "newest", newest)?;
-        tx.commit()?;
-        self.epoch = epoch;
-        self.stats.newest = newest;
-        self.kept = kept;
-        Ok(())
+impl Drop for Spool {
+    fn drop(&mut self) {
+        // What is not written down is sent once more.
+        drop(self.save());
     }
 }
 
-/// Gives up the oldest transitions until the rest fits, leaving one range for all of them.
-fn evict(tx: &Connection, max_bytes: u64, stats: &mut Stats, kept: &mut Kept) -> Result<(), Error> {
-    if stats.waiting_bytes <= max_bytes {
-        return Ok(());
+/// Begins a transaction. One that an error left open is ended first.
+fn begin(db: &mut Connection) -> Result<Transaction<'_>, Error> {
+    if !db.is_autocommit() {
+        db.execute_batch("ROLLBACK")?;
     }
-    kept.clear(tx)?;
-    let mut gone: Option<Range> = None;
-    {
-        let mut query = tx.prepare_cached("SELECT seq, length(body) FROM outbox ORDER BY seq")?;
-        let mut rows = query.query([])?;
-        while stats.waiting_bytes > max_bytes && stats.waiting > 1 {
-            let Some(row) = rows.next()? else { break };
-            let seq = unsigned(row.get(0)?);
-            stats.waiting_bytes = stats.waiting_bytes.saturating_sub(unsigned(row.get(1)?));
-            stats.waiting -= 1;
-            stats.evicted += 1;
-            gone = Some((gone.map_or(seq, |(first, _)| first), seq));
-        }
+    Ok(db.transaction()?)
+}
+
+/// Everything of a commit but its transitions.
+fn write_rest(tx: &Connection, commit: &Commit) -> Result<(), Error> {
+    if commit.whole {
+        tx.execute("DELETE FROM states", [])?;
+        tx.execute("DELETE FROM traces", [])?;
     }
-    let Some((first, last)) = gone else { return Ok(()) };
-    tx.execute("DELETE FROM outbox WHERE seq <= ?1", [signed(last)])?;
-    // The oldest go first, so ranges only ever grow at their end.
-    let grown =
-        tx.execute("UPDATE evicted SET last = ?1 WHERE last = ?2", [signed(last), signed(first) - 1])?;
-    if grown == 0 {
-        tx.execute("INSERT INTO evicted (first, last) VALUES (?1, ?2)", [signed(first), signed(last)])?;
+    write_states(tx, &commit.states)?;
+    traces::write(tx, &commit.forget_seen, &commit.seen)?;
+    if let Some(body) = &commit.journal {
+        tx.prepare_cached("INSERT INTO journal (body) VALUES (?1)")?.execute([body])?;
     }
-    schema::set_meta(tx, "evicted", stats.evicted)
+    if let Some(body) = &commit.snapshot {
+        tx.execute("DELETE FROM journal", [])?;
+        tx.prepare_cached("INSERT OR REPLACE INTO snapshot (id, body) VALUES (0, ?1)")?.execute([body])?;
+    }
+    for set in &commit.rulesets {
+        match &set.body {
+            Some(body) => tx.execute(
+                "INSERT OR REPLACE INTO rulesets (name, body) VALUES (?1, ?2)",
+                params![&*set.name, body],
+            )?,
+            None => tx.execute("DELETE FROM rulesets WHERE name = ?1", [&*set.name])?,
+        };
+    }
+    Ok(())
 }
 
 fn write_states(tx: &Connection, states: &[StateChange]) -> Result<(), Error> {

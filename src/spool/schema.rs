@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Error, signed, unsigned};
 
@@ -43,6 +43,38 @@ const MIGRATIONS: &[&str] = &[
     -- What the hub has stays for a while, before what waits.
     INSERT INTO meta VALUES ('acknowledged', 0);
 ",
+    "
+    -- What waits is bounded by what matters, ages, and may overtake. `given` counts the bytes that were ever put in, up
+    -- to and with the row: so the figures need not be written with each commit. Of rows from before, nothing is known.
+    ALTER TABLE outbox ADD COLUMN fingerprint INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE outbox ADD COLUMN rank INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE outbox ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE outbox ADD COLUMN given INTEGER NOT NULL DEFAULT 0;
+    -- The rows that may overtake, while they wait.
+    CREATE TABLE urgent (seq INTEGER PRIMARY KEY);
+    -- What the hub has beyond `acknowledged`.
+    CREATE TABLE above (first INTEGER PRIMARY KEY, last INTEGER NOT NULL);
+    -- Which alert each row is of that waits, in blocks of 1,024 numbers, each written when it is full (`blocks.rs`).
+    CREATE TABLE alerts (
+        block INTEGER NOT NULL, fingerprint INTEGER NOT NULL, seq INTEGER NOT NULL, rank INTEGER NOT NULL,
+        PRIMARY KEY (block, fingerprint, seq)) WITHOUT ROWID;
+    INSERT INTO alerts SELECT seq >> 10, 0, seq, 1 FROM outbox
+        WHERE seq > (SELECT value FROM meta WHERE name = 'acknowledged')
+        AND seq >> 10 < ((SELECT value FROM meta WHERE name = 'newest') + 1) >> 10 ORDER BY seq;
+    INSERT INTO meta SELECT 'waiting', count(*) FROM outbox
+        WHERE seq > (SELECT value FROM meta WHERE name = 'acknowledged');
+    INSERT INTO meta SELECT 'waiting_bytes', coalesce(sum(length(body)), 0) FROM outbox
+        WHERE seq > (SELECT value FROM meta WHERE name = 'acknowledged');
+    INSERT INTO meta SELECT 'kept', count(*) FROM outbox
+        WHERE seq <= (SELECT value FROM meta WHERE name = 'acknowledged');
+    INSERT INTO meta SELECT 'kept_bytes', coalesce(sum(length(body)), 0) FROM outbox
+        WHERE seq <= (SELECT value FROM meta WHERE name = 'acknowledged');
+    INSERT INTO meta VALUES ('given', 0), ('superseded', 0), ('age', 0);
+    -- Why this number space began.
+    CREATE TABLE renewed (
+        id INTEGER PRIMARY KEY CHECK (id = 0), why INTEGER NOT NULL, before INTEGER NOT NULL,
+        at INTEGER NOT NULL, note TEXT NOT NULL);
+",
 ];
 
 /// Settings that hold for the connection.
@@ -60,6 +92,10 @@ pub(super) fn prepare(db: &Connection) -> rusqlite::Result<()> {
 
 /// Brings the file to the newest schema.
 pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), Error> {
+    migrate_to(db, path, MIGRATIONS.len())
+}
+
+pub(super) fn migrate_to(db: &mut Connection, path: &Path, version: usize) -> Result<(), Error> {
     let open = |source| Error::Open { path: path.to_owned(), source };
     let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(open)?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
@@ -67,7 +103,7 @@ pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), Error> {
         return Err(Error::Newer { path: path.to_owned(), found, known });
     }
     let done = usize::try_from(found).unwrap_or(0);
-    for (i, migration) in MIGRATIONS.iter().enumerate().skip(done) {
+    for (i, migration) in MIGRATIONS.iter().enumerate().take(version).skip(done) {
         let tx = db.transaction()?;
         tx.execute_batch(migration)?;
         if i == 0 {
@@ -84,13 +120,24 @@ pub(super) fn random_epoch() -> u64 {
     fastrand::u64(1..i64::MAX.cast_unsigned())
 }
 
+/// A figure that every file has.
 pub(super) fn meta(db: &Connection, name: &str) -> Result<u64, Error> {
     let value = db.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0))?;
     Ok(unsigned(value))
 }
 
 pub(super) fn set_meta(db: &Connection, name: &str, value: u64) -> Result<(), Error> {
+    set_signed(db, name, signed(value))
+}
+
+/// A figure that not every file has, and that may be below 0.
+pub(super) fn find_signed(db: &Connection, name: &str) -> Result<Option<i64>, Error> {
+    let mut query = db.prepare_cached("SELECT value FROM meta WHERE name = ?1")?;
+    Ok(query.query_row([name], |row| row.get(0)).optional()?)
+}
+
+pub(super) fn set_signed(db: &Connection, name: &str, value: i64) -> Result<(), Error> {
     db.prepare_cached("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)")?
-        .execute(params![name, signed(value)])?;
+        .execute(params![name, value])?;
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! The gRPC session: dial, say hello, then send and receive until it breaks, and again.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,8 +14,11 @@ use tonic::{Code, Status, Streaming};
 use crate::clock::{self, Clock};
 use crate::model::backoff::Backoff;
 use crate::model::causes::with_causes;
+use crate::model::kept::{Lane, Renewed, Waiting, Why};
 use crate::model::link::AgentReport;
+use crate::model::ranges::{Range, Ranges};
 use crate::model::ruleset::{Desired, DesiredSet, Outcome, RuleReport, RunningSet};
+use crate::reach::is_loopback;
 use crate::tasks::Stop;
 use crate::wire::rules::{diagnostic_to_wire, hash_from_wire, hash_to_wire, item_from_wire};
 use crate::wire::v1::{self, agent_message::Message as Up, hub_message::Message as Down};
@@ -53,7 +55,7 @@ pub async fn run(
         stop.stopped().await;
         return Ok(());
     }
-    let dial = Dial::new(&config, &identity)?;
+    let dial = Dial::new(&config, &identity.agent)?;
     port.link.send_modify(|link| link.hub = config.url.clone());
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
     while !stop.is_stopped() {
@@ -113,13 +115,13 @@ impl From<Status> for End {
 }
 
 /// Everything that dialling takes, read and checked once.
-struct Dial {
-    endpoint: Endpoint,
+pub(super) struct Dial {
+    pub(super) endpoint: Endpoint,
     token_file: PathBuf,
 }
 
 impl Dial {
-    fn new(config: &Config, identity: &Identity) -> Result<Self, Error> {
+    pub(super) fn new(config: &Config, agent: &str) -> Result<Self, Error> {
         let wrong = |why: String| Error::Url { url: config.url.clone(), why };
         let uri: Uri = config.url.parse().map_err(|e| wrong(format!("{e}")))?;
         let mut endpoint = Endpoint::from(uri.clone())
@@ -134,19 +136,19 @@ impl Dial {
             Some("https") => {
                 endpoint = endpoint.tls_config(tls(config)?).map_err(|e| wrong(e.to_string()))?;
             }
-            Some("http") if is_loopback(&uri) => {}
+            Some("http") if is_loopback(uri.host().unwrap_or("")) => {}
             Some("http") => return Err(Error::Plain { url: config.url.clone() }),
             _ => return Err(wrong("it has no scheme that is known here".to_owned())),
         }
         let token_file =
-            config.token_file.clone().ok_or_else(|| Error::NoToken { agent: identity.agent.to_string() })?;
+            config.token_file.clone().ok_or_else(|| Error::NoToken { agent: agent.to_owned() })?;
         let dial = Self { endpoint, token_file };
         dial.token()?;
         Ok(dial)
     }
 
     /// The token as the file has it at the moment: it may have been renewed.
-    fn token(&self) -> Result<MetadataValue<Ascii>, Error> {
+    pub(super) fn token(&self) -> Result<MetadataValue<Ascii>, Error> {
         let file = &self.token_file;
         let unusable = |why: String| Error::File { key: "hub.token_file", path: file.clone(), why };
         let token = std::fs::read_to_string(file).map_err(|e| unusable(e.to_string()))?;
@@ -170,11 +172,6 @@ fn tls(config: &Config) -> Result<ClientTlsConfig, Error> {
 
 fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(|e| Error::File { key, path: path.to_owned(), why: e.to_string() })
-}
-
-fn is_loopback(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or("").trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// What a session waits for.
@@ -247,10 +244,10 @@ async fn is_older_copy(welcome: &v1::Welcome, standing: &Standing, port: &Port) 
     if welcome.committed == 0 || welcome.boot_id.is_empty() {
         return Ok(false);
     }
-    let after = welcome.committed - 1;
-    let outbox = ask(&port.requests, |reply| Request::Peek { after, count: 1, bytes: 1, reply }).await?;
-    let own = outbox.rows.first().filter(|(seq, _)| *seq == welcome.committed);
-    let own = own.and_then(|(seq, body)| decode(*seq, body));
+    let (skip, upto) = (Ranges::up_to(welcome.committed - 1), welcome.committed);
+    let peek = |reply| Request::Peek { lane: Lane::Both, skip, upto, count: 1, bytes: 1, reply };
+    let outbox = ask(&port.requests, peek).await?;
+    let own = outbox.rows.first().and_then(|row| decode(row.seq, &row.body));
     Ok(own.is_some_and(|own| own.boot_id != welcome.boot_id || own.recorded_at != welcome.recorded_at))
 }
 
@@ -288,7 +285,7 @@ impl Session {
 
     /// Sends and receives until the session ends.
     async fn go_on(&mut self, committed: u64, port: &mut Port) -> Result<std::convert::Infallible, End> {
-        tell(&port.requests, Request::Forget(committed)).await?;
+        tell(&port.requests, Request::Forget { floor: committed, above: Vec::new() }).await?;
         // Right after the agent's start there is nothing to report yet.
         let report = port.status.borrow_and_update().clone();
         if !report.metrics.is_empty() {
@@ -340,20 +337,27 @@ impl Session {
                 return Ok(());
             }
             let after = self.window.sent();
-            let Outbox { rows, evicted } =
-                ask(&port.requests, |reply| Request::Peek { after, count, bytes: BATCH_BYTES, reply })
-                    .await?;
-            let last = rows.last().map(|(seq, _)| *seq);
+            let skip = Ranges::up_to(after);
+            let peek = |reply| Request::Peek {
+                lane: Lane::Both,
+                skip,
+                upto: newest,
+                count,
+                bytes: BATCH_BYTES,
+                reply,
+            };
+            let Outbox { rows, evicted, .. } = ask(&port.requests, peek).await?;
+            let last = rows.last().map(|row| row.seq);
+            // What was given up behind the last row is told with the next ones.
             let evicted: Vec<v1::SeqRange> = evicted
                 .into_iter()
-                .filter(|(_, last)| *last > after)
+                .filter(|range: &Range| last.is_none_or(|last| range.1 <= last))
                 .map(|(first, last)| v1::SeqRange { first, last })
                 .collect();
             let Some(last) = last.or_else(|| evicted.last().map(|range| range.last)) else {
                 return Ok(());
             };
-            let transitions: Vec<v1::Transition> =
-                rows.iter().filter_map(|(seq, body)| readable(*seq, body)).collect();
+            let transitions: Vec<v1::Transition> = rows.iter().filter_map(readable).collect();
             let sent = transitions.len() as u64;
             self.send(
                 Up::Batch(v1::Batch {
@@ -391,7 +395,8 @@ impl Session {
             Some(Down::Ack(ack)) if ack.epoch == self.epoch => {
                 if self.window.ack(ack.committed) {
                     port.link.send_modify(|link| link.committed = ack.committed);
-                    tell(&port.requests, Request::Forget(ack.committed)).await?;
+                    let above = ack.above.iter().map(|range| (range.first, range.last)).collect();
+                    tell(&port.requests, Request::Forget { floor: ack.committed, above }).await?;
                 }
             }
             Some(Down::Desired(desired)) => self.rules = Some(desired_rules(desired)),
@@ -406,10 +411,10 @@ impl Session {
 
 /// A transition of the outbox. What the file's damage has made unreadable is said, and shows on the
 /// hub as a gap.
-fn readable(seq: u64, body: &[u8]) -> Option<v1::Transition> {
-    let transition = decode(seq, body);
+fn readable(row: &Waiting) -> Option<v1::Transition> {
+    let transition = decode(row.seq, &row.body);
     if transition.is_none() {
-        tracing::error!(seq, "a transition of the spool cannot be read; the disk may be failing");
+        tracing::error!(row.seq, "a transition of the spool cannot be read; the disk may be failing");
     }
     transition
 }
@@ -449,8 +454,21 @@ fn hello(identity: &Identity, standing: &Standing) -> v1::Hello {
         epoch: standing.epoch,
         newest: standing.newest,
         running: standing.running.iter().map(running_set).collect(),
-        renewed: None,
-        acknowledged: 0,
+        renewed: standing.renewed.as_ref().map(renewed),
+        acknowledged: standing.acknowledged.floor(),
+    }
+}
+
+fn renewed(renewed: &Renewed) -> v1::Renewed {
+    let why = match renewed.why {
+        Why::Rewound => v1::renewed::Why::Rewound,
+        Why::Damaged => v1::renewed::Why::Damaged,
+    };
+    v1::Renewed {
+        why: why.into(),
+        before: renewed.before,
+        at: renewed.at.micros(),
+        note: renewed.note.clone(),
     }
 }
 

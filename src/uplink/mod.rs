@@ -6,6 +6,7 @@
 
 mod client;
 mod encode;
+pub mod probe;
 mod window;
 
 use std::path::PathBuf;
@@ -15,8 +16,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::model::kept::{Lane, Renewed, Waiting};
 use crate::model::link::{AgentReport, LinkStatus};
+use crate::model::ranges::{Range, Ranges};
 use crate::model::ruleset::{Desired, RuleReport, RunningSet};
+use crate::model::transition::Transition;
 
 pub use client::run;
 pub use encode::{Stamp, decode, encode};
@@ -44,6 +48,8 @@ pub struct Config {
     /// kilobyte.
     #[serde(with = "crate::model::time::span_text")]
     pub status_interval: Duration,
+    /// Severities whose alerts overtake others on the way to the hub. Default `critical` alone.
+    pub urgent: Vec<String>,
 }
 
 impl Default for Config {
@@ -55,6 +61,7 @@ impl Default for Config {
             server_name: None,
             keep_alive: Duration::from_secs(20),
             status_interval: Duration::from_secs(60),
+            urgent: vec!["critical".to_owned()],
         }
     }
 }
@@ -114,10 +121,14 @@ pub struct Identity {
 pub enum Request {
     /// Where the outbox and the rules stand, for `Hello`.
     Standing(oneshot::Sender<Standing>),
-    /// What waits after a sequence number.
+    /// What waits in a lane.
     Peek {
-        /// The newest number already sent.
-        after: u64,
+        /// Which.
+        lane: Lane,
+        /// Numbers that are not asked for: they were sent, or told of.
+        skip: Ranges,
+        /// Nothing behind this number.
+        upto: u64,
         /// At most so many.
         count: usize,
         /// At most so many bytes, but at least one.
@@ -125,10 +136,18 @@ pub enum Request {
         /// The answer.
         reply: oneshot::Sender<Outbox>,
     },
-    /// The hub committed everything up to this number.
-    Forget(u64),
+    /// The hub committed everything up to a number, and ranges beyond it.
+    Forget {
+        /// Everything up to here.
+        floor: u64,
+        /// And these.
+        above: Vec<Range>,
+    },
     /// The hub knows numbers that the outbox never gave: start a new epoch.
     RenewEpoch(oneshot::Sender<()>),
+    /// What is announced and up as of the newest number. `None` while the agent knows more than it could make
+    /// durable, as the disk takes nothing: nothing is to be compared then.
+    Active(oneshot::Sender<Option<Active>>),
 }
 
 /// Where outbox and rules stand.
@@ -138,6 +157,10 @@ pub struct Standing {
     pub epoch: u64,
     /// The newest number given.
     pub newest: u64,
+    /// What the hub has of it.
+    pub acknowledged: Ranges,
+    /// Why the number space began, where it is not the first.
+    pub renewed: Option<Renewed>,
     /// What runs.
     pub running: Vec<RunningSet>,
 }
@@ -145,10 +168,21 @@ pub struct Standing {
 /// A piece of the outbox.
 #[derive(Clone, Debug, Default)]
 pub struct Outbox {
-    /// Sequence numbers and bodies made by [`encode`], ascending.
-    pub rows: Vec<(u64, Vec<u8>)>,
-    /// Ranges that were given up.
-    pub evicted: Vec<(u64, u64)>,
+    /// What waits, ascending; the bodies are made by [`encode`].
+    pub rows: Vec<Waiting>,
+    /// Ranges that were given up, of either lane: at most as many as rows were asked for.
+    pub evicted: Vec<Range>,
+    /// The outbox's own time, as in [`Waiting::since`].
+    pub age: u64,
+}
+
+/// The alerts that are announced and up.
+#[derive(Clone, Debug, Default)]
+pub struct Active {
+    /// Once everything up to this number is told.
+    pub seq: u64,
+    /// Each as it would be announced anew.
+    pub alerts: Vec<Transition>,
 }
 
 /// The uplink's side of its connections to the rest of the agent.
