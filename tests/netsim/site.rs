@@ -168,7 +168,7 @@ impl Site {
         let traffic = self.link.traffic();
         self.end()?;
         let number = |name: &str| status["link"][name].as_u64().unwrap_or(0);
-        check::all_arrived(plan, &self.dir)?;
+        check::all_arrived(plan, &status["core"]["spool"], &self.dir)?;
         Ok(Outcome {
             found_after: watch.found_after()?,
             arrived_after,
