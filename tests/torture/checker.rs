@@ -76,6 +76,8 @@ pub(crate) struct Checker {
     pub(crate) agreed: u64,
     /// How many of windows were left out, as their agent ended while they were open.
     pub(crate) excused: u64,
+    /// How many of them were told a second time.
+    pub(crate) twice: u64,
 }
 
 /// What is known of the time since the last comparison.
@@ -107,6 +109,7 @@ impl Checker {
             after: 0,
             agreed: 0,
             excused: 0,
+            twice: 0,
         }
     }
 
@@ -146,12 +149,15 @@ impl Checker {
     /// What differs; where nothing does, what was compared is settled.
     pub(crate) fn compare(&mut self, since: &Since<'_>) -> Vec<Fault> {
         let mut faults = Vec::new();
-        let (mut agreed, mut excused) = (0, 0);
+        let (mut agreed, mut excused, mut twice) = (0, 0, 0);
         for (seen, ends) in self.agents.iter_mut().zip(since.ends) {
             faults.extend(seen.faults.iter().cloned());
             faults.extend(seen.gaps());
             for (device, told) in &self.expected {
                 let rows = seen.rows.get(device).map(Vec::as_slice).unwrap_or_default();
+                let mut hours = BTreeSet::new();
+                twice += rows.iter().filter(|r| r.told.rule == "counted" && !hours.insert(r.told.at)).count()
+                    as u64;
                 let difference = Difference::of(told, rows);
                 agreed += difference.agreed;
                 let bounds = Bounds { promise: seen.promise, rows, ends, since };
@@ -169,6 +175,7 @@ impl Checker {
         if faults.is_empty() {
             self.agreed += agreed;
             self.excused += excused;
+            self.twice += twice;
             self.expected.clear();
             self.agents.iter_mut().for_each(|seen| seen.rows.clear());
         }
@@ -364,14 +371,19 @@ impl Bounds<'_> {
             // At least once, still.
             return told.rule != "every" || self.rows.iter().any(|row| row.told == *told);
         }
-        self.promise == Promise::Processed && rules::has_window(told.rule) && self.was_open_at_an_end(told)
+        if self.promise == Promise::Durable || !rules::has_window(told.rule) {
+            return false;
+        }
+        // One window that lacks a reading moves the next ones of a count, and the alert that the next mean finds. A
+        // window of an hour stands for itself.
+        told.rule != "counted" || self.was_open_at_an_end(told)
     }
 
     /// Whether the agent ended while the window was open, or before it was written down that it is closed. When
     /// readings were evaluated is told by the transitions that they gave by themselves.
     fn was_open_at_an_end(&self, told: &Told) -> bool {
         let by_itself = |row: &&Row| !rules::has_window(row.told.rule);
-        let begins = told.at - 6 * 3_600;
+        let begins = told.at - 3_600;
         let opened = self.rows.iter().filter(by_itself).filter(|row| row.told.at < begins);
         let opened = opened.map(|row| row.recorded).max().unwrap_or(i64::MIN);
         let closed = self.rows.iter().filter(by_itself).filter(|row| row.told.at >= told.at);

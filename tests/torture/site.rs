@@ -25,6 +25,8 @@ pub(crate) struct Agent {
     pub(crate) program: AgentProgram,
     pub(crate) wire: Relay,
     metrics: u16,
+    /// Where its state lies.
+    pub(crate) state: PathBuf,
     /// When it ended, microseconds of the calendar.
     pub(crate) ends: Vec<i64>,
     redelivered: Tally,
@@ -124,7 +126,8 @@ impl Site {
             program.run_with(&env(self.sabotage, None));
         }
         let (redelivered, gaps) = (Tally::default(), Tally::default());
-        Agent { program, wire, metrics, ends: Vec::new(), redelivered, gaps }
+        let state = self.dir.join(&name).join("state");
+        Agent { program, wire, metrics, state, ends: Vec::new(), redelivered, gaps }
     }
 
     fn push(&mut self, rules: &str) {
