@@ -13,6 +13,7 @@ use crate::spool::{self, Spool};
 use crate::wire::record::{Members, TransitionRecord};
 
 use super::core::{Core, Set, Withheld};
+use super::trouble::Disk;
 use crate::alert::Active;
 
 /// Everything about a running agent, at one moment.
@@ -95,6 +96,15 @@ pub struct CoreStatus {
     pub lost: Vec<String>,
     /// The outbox.
     pub spool: spool::Stats,
+    /// The disk under it.
+    #[serde(default)]
+    pub disk: Disk,
+    /// Snapshots written since the start.
+    #[serde(default)]
+    pub snapshots: u64,
+    /// Bytes of them.
+    #[serde(default)]
+    pub snapshot_bytes: u64,
 }
 
 /// A rule set that runs.

@@ -6,6 +6,8 @@
 //! reads: so a reading is written without a look at any other, costs the same however many keys and rules there
 //! are, and the bytes are bounded whatever devices send. It is for people: nothing that is decided depends on it.
 
+mod saved;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -103,7 +105,12 @@ impl Recorder {
         for (slot, value) in row.slots.iter().enumerate() {
             put(record, if key == Some(slot) { &Value::Null } else { value });
         }
-        let length = record.len();
+        self.append(label);
+    }
+
+    /// Puts the reading that was written behind the others.
+    fn append(&mut self, label: &str) {
+        let length = self.record.len();
         if length > self.most / SHARE {
             return;
         }
