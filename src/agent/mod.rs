@@ -11,6 +11,7 @@ mod ceiling;
 mod condition;
 pub mod core;
 mod driver;
+pub mod drops;
 mod evidence;
 mod held;
 mod local;
@@ -528,9 +529,12 @@ impl Watcher {
         };
         Some(status::Waiting {
             agent: self.agent.to_string(),
+            running: true,
             at: clock::wall().to_string(),
             link: self.link.borrow().clone(),
             spool: core.spool,
+            census: self.ask(Command::Census).await?,
+            disk: core.disk,
             epoch: format!("{epoch:016x}"),
             given_up: found.evicted,
             page: found.rows.iter().filter_map(record).collect(),
