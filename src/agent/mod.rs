@@ -524,6 +524,7 @@ impl Watcher {
         let (lane, skip, upto) = (Lane::Both, Ranges::up_to(after), u64::MAX);
         let peek = |reply| uplink::Request::Peek { lane, skip, upto, count, bytes: PAGE, reply };
         let found = self.ask(|reply| Command::Uplink(peek(reply))).await?;
+        let census = self.ask(Command::Census).await?;
         let record = |row: &Waiting| {
             Some(TransitionRecord::from_wire(&self.agent, epoch, uplink::decode(row.seq, &row.body)?, None))
         };
@@ -533,7 +534,7 @@ impl Watcher {
             at: clock::wall().to_string(),
             link: self.link.borrow().clone(),
             spool: core.spool,
-            census: self.ask(Command::Census).await?,
+            census,
             disk: core.disk,
             epoch: format!("{epoch:016x}"),
             given_up: found.evicted,

@@ -47,7 +47,7 @@ impl Spool {
         let bounds = params![signed(block(first)), signed(block(last)), signed(first), signed(last)];
         let mut rows = query.query(bounds)?;
         while let Some(row) = rows.next()? {
-            take(row.get::<_, usize>(0)?.min(3), unsigned(row.get(1)?));
+            take(usize::from(row.get::<_, u8>(0)?).min(3), unsigned(row.get(1)?));
         }
         Ok(())
     }

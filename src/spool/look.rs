@@ -20,7 +20,7 @@ pub struct Look {
     found: i64,
     rulesets: Vec<(Arc<str>, Vec<u8>)>,
     /// What was made of a file of an older version, brought up to date.
-    copy: Option<Copy>,
+    _copy: Option<Copy>,
 }
 
 /// A folder of our own that goes with this.
@@ -55,7 +55,7 @@ impl Look {
         }
         let look = |db, copy| {
             let (spool, loaded) = Spool::of(db, path, &Config::default(), time)?;
-            Ok(Self { spool, found, rulesets: loaded.rulesets, copy })
+            Ok(Self { spool, found, rulesets: loaded.rulesets, _copy: copy })
         };
         if found == known {
             return look(db, None);
@@ -227,7 +227,7 @@ mod tests {
         let look = Look::open(&path, SpoolTime::default()).unwrap();
         assert_eq!(look.schema(), (2, schema::newest()));
         assert_eq!(look.spool().stats(SpoolTime::default()).waiting, 1);
-        let copy = look.copy.as_ref().unwrap().dir.clone();
+        let copy = look._copy.as_ref().unwrap().dir.clone();
         drop(look);
         assert!(!copy.exists());
         assert_eq!(files(dir.path()), before);

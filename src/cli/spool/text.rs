@@ -7,7 +7,7 @@ use crate::cli::alerts::{clean, local, own_labels};
 use crate::cli::screen::{Screen, color_of, table};
 use crate::cli::status::bytes;
 use crate::cli::table::count;
-use crate::model::time::{Timestamp, format_span};
+use crate::model::time::format_span;
 use crate::spool::Census;
 use crate::wire::record::TransitionRecord;
 
