@@ -27,7 +27,7 @@ use super::calendar::Calendar;
 use super::core::{Core, Fresh, Input, Replaced};
 use super::meter::Stage;
 use super::snapshot::{Entry, Journaled};
-use super::status::{self, CoreStatus};
+use super::status::{self, CoreStatus, Figures};
 use super::trouble::{Disk, Trouble};
 
 /// Messages that are waited for no longer once so many are taken together: one commit covers them
@@ -130,9 +130,7 @@ pub(super) struct Driver {
     journaled: u32,
     /// Bytes of the newest snapshot.
     last_snapshot: u64,
-    /// Snapshots since the start, and their bytes.
-    snapshots: u64,
-    snapshot_bytes: u64,
+    figures: Figures,
     /// What is held while the disk takes nothing.
     trouble: Option<Box<Trouble>>,
     disk: Disk,
@@ -170,8 +168,7 @@ impl Driver {
             snapshot_due: None,
             journaled: 0,
             last_snapshot: 0,
-            snapshots: 0,
-            snapshot_bytes: 0,
+            figures: Figures::default(),
             trouble: None,
             disk: Disk::default(),
         }
@@ -198,18 +195,24 @@ impl Driver {
             match Journaled::read(&bytes) {
                 Ok(Entry::Input(at, input)) => journal.push((at, input)),
                 Ok(Entry::Learned(keys)) => learned.extend(keys),
-                Err(why) => tracing::error!(why, "an input of the journal cannot be read"),
+                Err(why) => {
+                    self.figures.unreadable += 1;
+                    tracing::error!(why, "an input of the journal cannot be read");
+                }
             }
         }
         for why in self.core.take_over(loaded.snapshot.as_deref(), journal, now) {
+            self.figures.unreadable += 1;
             tracing::error!(why, "what the process before this one left cannot be taken over whole");
         }
         for (set, keys) in &learned {
             if let Err(why) = self.core.learn(set, keys, now) {
+                self.figures.unreadable += 1;
                 tracing::error!(why, "keys that were heard of last cannot be read; they are not missed");
             }
         }
         let unreadable = self.core.restore_alerts(&loaded.states, now);
+        self.figures.unreadable += unreadable as u64;
         if unreadable > 0 {
             tracing::error!(unreadable, "kept alert states cannot be read; these alerts start anew");
         }
@@ -410,8 +413,7 @@ impl Driver {
             Command::Census(reply) => drop(reply.send(self.spool.census().unwrap_or_default())),
             Command::Status(detail, reply) => {
                 let mut status = status::of(&self.core, &self.spool, now.mono, detail);
-                status.disk = self.disk();
-                (status.snapshots, status.snapshot_bytes) = (self.snapshots, self.snapshot_bytes);
+                (status.disk, status.figures) = (self.disk(), self.figures);
                 drop(reply.send(Box::new(status)));
             }
         }

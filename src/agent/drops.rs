@@ -151,6 +151,18 @@ pub const DROPS: &[Kind] = &[
         "`weir alerts` shows them; raise `max_per_minute` where each should be told",
     ),
     lost(
+        "evidence",
+        "weir_evidence_left_out_total",
+        "readings too large to be kept as evidence of alerts",
+        "raise `[evidence] max_bytes`, or send smaller readings",
+    ),
+    lost(
+        "cut-transitions",
+        "weir_transitions_cut_total",
+        "transitions that were too large: their evidence was left out, their texts were cut",
+        "write shorter annotations; see what the rule's columns hold (`weir spool show`)",
+    ),
+    lost(
         "evicted-transitions",
         "weir_spool_evicted_total",
         "transitions that were given up since the outbox was full: superseded ones first, then the least severe; the hub is told which",
@@ -161,6 +173,12 @@ pub const DROPS: &[Kind] = &[
         "weir_spool_held_dropped_total",
         "transitions that were given up while the disk took nothing and memory for them was full; the hub is told which",
         "see to the disk (`weir doctor`)",
+    ),
+    lost(
+        "unreadable",
+        "weir_unreadable_total",
+        "kept states, journal entries and snapshots that could not be read at the start",
+        "see to the disk (`weir doctor`, `dmesg`)",
     ),
 ];
 

@@ -144,8 +144,24 @@ impl Status {
             "transitions given up while the disk took nothing, as memory for them is bounded",
             disk.given_up,
         );
-        out.plain("weir_snapshots_total", "snapshots of open windows", self.core.snapshots);
-        out.plain("weir_snapshot_bytes_total", "their bytes", self.core.snapshot_bytes);
+        let figures = &self.core.figures;
+        out.plain("weir_snapshots_total", "snapshots of open windows", figures.snapshots);
+        out.plain("weir_snapshot_bytes_total", "their bytes", figures.snapshot_bytes);
+        out.plain(
+            "weir_transitions_cut_total",
+            "transitions that were too large: evidence left out, texts cut",
+            figures.cut,
+        );
+        out.plain(
+            "weir_evidence_left_out_total",
+            "readings too large to be kept as evidence",
+            self.core.evidence_left_out,
+        );
+        out.plain(
+            "weir_unreadable_total",
+            "kept states, journal entries and snapshots that could not be read at the start",
+            figures.unreadable,
+        );
     }
 
     fn stream_metrics(&self, out: &mut Metrics) {

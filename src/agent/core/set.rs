@@ -452,6 +452,11 @@ impl Set {
         self.decoder.stats()
     }
 
+    /// Readings that were too large to be kept as evidence.
+    pub fn evidence_left_out(&self) -> u64 {
+        self.engine.evidence_left_out()
+    }
+
     /// What each rule did in the engine, in the order of the plan.
     pub fn accounts(&self) -> Vec<engine::Account> {
         self.engine.accounts()

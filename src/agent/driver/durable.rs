@@ -18,7 +18,7 @@ use crate::failpoint;
 use crate::model::kept::Outgoing;
 use crate::model::message::AckToken;
 use crate::model::time::Now;
-use crate::model::transition::{Transition, rank};
+use crate::model::transition::rank;
 use crate::spool::{self, Commit, Durability};
 use crate::uplink;
 
@@ -75,19 +75,20 @@ impl Driver {
         self.snapshot_interval.max(size.min(SNAPSHOT_AGE))
     }
 
-    pub(super) fn commit_of(&self, effects: Effects) -> Commit {
+    pub(super) fn commit_of(&mut self, effects: Effects) -> Commit {
         let stamp = self.calendar.stamp(&self.boot_id);
-        let outgoing = |told: &Transition| Outgoing {
-            body: uplink::encode(&stamp, told),
-            fingerprint: told.fingerprint,
-            rank: rank(&told.severity),
-            urgent: self.urgent.iter().any(|severity| **severity == *told.severity),
-        };
-        Commit {
-            transitions: effects.transitions.iter().map(outgoing).collect(),
-            states: effects.states,
-            ..Commit::default()
+        let mut transitions = Vec::with_capacity(effects.transitions.len());
+        for told in &effects.transitions {
+            let (body, cut) = uplink::encode(&stamp, told);
+            self.figures.cut += u64::from(cut);
+            transitions.push(Outgoing {
+                body,
+                fingerprint: told.fingerprint,
+                rank: rank(&told.severity),
+                urgent: self.urgent.iter().any(|severity| **severity == *told.severity),
+            });
         }
+        Commit { transitions, states: effects.states, ..Commit::default() }
     }
 
     /// Commits, and returns what may be acknowledged then. Where the disk takes nothing, all of it is held, and nothing
@@ -126,8 +127,8 @@ impl Driver {
             failpoint::reach("core.snapshot");
             self.journaled = 0;
             self.last_snapshot = snapshot.len() as u64;
-            self.snapshots += 1;
-            self.snapshot_bytes += self.last_snapshot;
+            self.figures.snapshots += 1;
+            self.figures.snapshot_bytes += self.last_snapshot;
         }
         if newest != before {
             self.lines.newest.send_replace(newest);

@@ -7,7 +7,7 @@ use crate::cli::alerts::{clean, local, own_labels};
 use crate::cli::screen::{Screen, color_of, table};
 use crate::cli::status::bytes;
 use crate::cli::table::count;
-use crate::model::time::format_span;
+use crate::model::time::{Timestamp, format_span};
 use crate::spool::Census;
 use crate::wire::record::TransitionRecord;
 
@@ -103,8 +103,9 @@ fn on_its_way(found: &Waiting, hub: &str) -> Vec<String> {
 }
 
 /// Since when there is no link, where that is known.
-fn since(_: &Waiting) -> String {
-    String::new()
+fn since(found: &Waiting) -> String {
+    let since = found.link.down_since.map(|at| Timestamp::from_micros(at).to_string());
+    since.map(|at| format!(" since {}", local(&at, &found.at))).unwrap_or_default()
 }
 
 /// What went since the outbox was full.

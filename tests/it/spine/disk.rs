@@ -1,11 +1,14 @@
 //! A disk that takes nothing: the agent evaluates on, holds what it decides, says so, and heals.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::Value as Json;
 
 use super::{PLAIN, Site, assert_gapless, connected};
 use crate::support::disk::SmallDisk;
+use crate::support::programs::free_port;
 use crate::support::within;
 
 /// A site whose agent has its state on a small disk.
@@ -42,6 +45,25 @@ fn states(all: &[Json], device: &str) -> Vec<String> {
 /// A figure of the agent's report, as the hub has it.
 async fn reported(site: &Site, name: &str) -> Option<f64> {
     site.desk().get("/agents/gw-1").await["metrics"][name].as_f64()
+}
+
+/// Waits until a figure of the agent's own `/metrics` is this or more.
+async fn measured(port: u16, name: &str, least: f64) {
+    let ask = || {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        let line =
+            text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))?;
+        line.rsplit(' ').next()?.parse::<f64>().ok()
+    };
+    within(name, async {
+        while ask().is_none_or(|figure| figure < least) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -134,8 +156,6 @@ async fn what_was_not_acknowledged_on_a_full_disk_survives_a_kill() {
 async fn an_agent_that_starts_on_a_disk_without_room_for_a_spool_runs_and_heals() {
     let disk = std::cell::OnceCell::new();
     let through = |dir: &std::path::Path| {
-        std::fs::create_dir_all(dir.join("rules")).unwrap();
-        std::fs::write(dir.join("rules/plain.yaml"), PLAIN).unwrap();
         let disk = disk.get_or_init(|| {
             let disk = SmallDisk::new(&dir.join("agent/state"), 2_048);
             disk.fill();
@@ -145,30 +165,36 @@ async fn an_agent_that_starts_on_a_disk_without_room_for_a_spool_runs_and_heals(
     };
     let rules = tempfile::tempdir().unwrap();
     std::fs::write(rules.path().join("plain.yaml"), PLAIN).unwrap();
-    let config = format!("rules.directory = {:?}\n", rules.path().display().to_string());
+    let port = free_port();
+    let config = format!(
+        "rules.directory = {:?}\nlisten.http = \"127.0.0.1:{port}\"\n",
+        rules.path().display().to_string()
+    );
     let mut site = Site::start_through(&[], &(&config, ""), &[], &through);
     let disk = disk.get().unwrap();
-    within("the hub sees the agent and its trouble", async {
-        while reported(&site, r#"weir_spool_trouble{kind="full"}"#).await != Some(1.0) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await;
+    measured(port, r#"weir_spool_trouble{kind="full"}"#, 1.0).await;
+    measured(port, r#"weir_source_connected{source="plant"}"#, 1.0).await;
+    measured(port, "weir_link_connected", 1.0).await;
+    let mut sent = 0;
     within("what comes is decided", async {
-        while reported(&site, "weir_spool_held").await < Some(4.0) {
+        while tokio::time::timeout(Duration::from_secs(1), measured(port, "weir_spool_held", 4.0))
+            .await
+            .is_err()
+        {
             publish(&site, "m1", 2, "1");
-            tokio::time::sleep(Duration::from_millis(1_000)).await;
+            sent += 2;
         }
     })
     .await;
     assert!(site.transitions(0).await.is_empty());
     disk.free();
-    let all = site.transitions(4).await;
-    assert_gapless(&all);
-    site.agent.until("it heals, and can be asked again", |s| trouble(s).is_null()).await;
+    // What came before the subscription stood was nobody's.
+    let status = site.agent.until("it heals, and can be asked", |s| trouble(s).is_null()).await;
+    let newest = usize::try_from(status["core"]["spool"]["newest"].as_u64().unwrap()).unwrap();
+    assert!((4..=sent).contains(&newest), "{status}");
+    assert_gapless(&site.transitions(newest).await);
     publish(&site, "m2", 4, "1");
-    let all = site.transitions(all.len() + 4).await;
-    assert_gapless(&all);
+    assert_gapless(&site.transitions(newest + 4).await);
     site.agent.stop();
     site.agent.run();
     site.agent.until("it starts on what it wrote", connected).await;
@@ -176,30 +202,22 @@ async fn an_agent_that_starts_on_a_disk_without_room_for_a_spool_runs_and_heals(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_may_only_be_read_lets_the_agent_start_with_what_it_knew() {
-    let (mut site, disk) = site("hub.status_interval = \"1s\"").await;
+    let port = free_port();
+    let (mut site, disk) = site(&format!("listen.http = \"127.0.0.1:{port}\"\n")).await;
     publish(&site, "m1", 1, "1");
     site.transitions(1).await;
     site.agent.kill();
     disk.read_only(true);
     site.agent.run();
-    within("the hub sees the agent and its trouble", async {
-        while reported(&site, r#"weir_spool_trouble{kind="read_only"}"#).await != Some(1.0) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await;
+    measured(port, r#"weir_spool_trouble{kind="read_only"}"#, 1.0).await;
     // It knows that the alert is up: it ends, and does not begin again.
     site.broker.publish("plant/m1/t", r#"{"v": 62}"#, &["-q", "1"]);
     site.broker.publish("plant/m1/t", r#"{"v": 50}"#, &["-q", "1"]);
-    within("it holds the end", async {
-        while reported(&site, "weir_spool_held").await != Some(1.0) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await;
+    measured(port, "weir_spool_held", 1.0).await;
     disk.read_only(false);
     let all = site.transitions(2).await;
     assert_gapless(&all);
     assert_eq!(states(&all, "m1"), ["firing", "resolved"]);
     assert_eq!(all[0]["epoch"], all[1]["epoch"]);
+    site.agent.until("it heals, and can be asked", |s| trouble(s).is_null()).await;
 }

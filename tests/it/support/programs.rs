@@ -254,9 +254,9 @@ impl AgentProgram {
     /// `weir status` as a person reads it.
     pub(crate) fn shown(&self) -> String {
         let config = self.dir.join("weir.toml");
-        let (ok, out, err) = weir(&["status", "--config", config.to_str().unwrap()]);
-        assert!(ok, "{err}");
-        out
+        let output = self.command().args(["status", "--config"]).arg(config).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Sends it a signal, as in `STOP`.
