@@ -353,7 +353,7 @@ pub(super) fn rules(config: &AgentConfig) -> (Vec<Set>, Vec<Line>) {
         lines.push(warning(
             CHECK,
             format!("{shown} has no rule files (*.yaml, *.yml, *.json)"),
-            format!("put one there; `weir check FILE` reads it first"),
+            "put one there; `weir check FILE` reads it first",
         ));
     } else if lines.is_empty() {
         lines.push(ok(

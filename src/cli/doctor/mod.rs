@@ -97,7 +97,7 @@ impl Doctor {
             let config = Arc::clone(&config);
             tasks::spawn("doctor-hub", async move { hub::look(&config, patience, now).await })
         };
-        let disk = blocking(&config, |config| disk::look(config));
+        let disk = blocking(&config, disk::look);
         let known = blocking(&config, move |config| {
             let mut lines = config::files(config, now);
             let (mut sets, of_rules) = config::rules(config);
