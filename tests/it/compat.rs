@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use prost::Message as _;
 use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::Value as Json;
+use weir::clock;
 use weir::engine::{self, Engine};
 use weir::model::time::Now;
 use weir::plan::{self, Limits};
@@ -65,7 +66,7 @@ fn formats(spool: &Path) -> Formats {
 fn present() -> Formats {
     let dir = tempfile::tempdir().unwrap();
     let spool = dir.path().join("spool.db");
-    drop(Spool::open(&spool, &spool::Config::default()).unwrap());
+    drop(Spool::open(&spool, &spool::Config::default(), clock::spool_time()).unwrap());
     let db = Connection::open(&spool).unwrap();
     let schema = db.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     let plan = plan::compile_text("compat", scene::RULES, &Limits::default()).plan.unwrap();
@@ -192,11 +193,16 @@ async fn goes_on(file: &Path) {
 fn opens(file: &Path) -> usize {
     let dir = tempfile::tempdir().unwrap();
     let path = unpack(file, dir.path());
-    let (spool, loaded) = Spool::open(&path, &spool::Config::default()).unwrap();
+    let (spool, loaded) = Spool::open(&path, &spool::Config::default(), clock::spool_time()).unwrap();
     let later = loaded.rulesets.len() - 1;
     let waiting = scene::WAITING.len() + later;
-    assert_eq!(spool.stats().waiting, waiting as u64, "{}", file.display());
-    assert_eq!(spool.stats().newest, scene::TOLD_COUNT + waiting as u64, "{}", file.display());
+    assert_eq!(spool.stats(clock::spool_time()).waiting, waiting as u64, "{}", file.display());
+    assert_eq!(
+        spool.stats(clock::spool_time()).newest,
+        scene::TOLD_COUNT + waiting as u64,
+        "{}",
+        file.display()
+    );
     loaded.rulesets.len()
 }
 

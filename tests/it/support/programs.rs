@@ -16,7 +16,7 @@ use super::{PATIENCE, within};
 /// A hub with its data in a directory.
 pub(crate) struct HubProgram {
     program: PathBuf,
-    child: Option<Child>,
+    pub(crate) child: Option<Child>,
     dir: PathBuf,
     args: Vec<String>,
     pub(crate) grpc: SocketAddr,
