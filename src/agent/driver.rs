@@ -17,9 +17,8 @@ use crate::model::label::Fingerprint;
 use crate::model::message::{AckToken, Message};
 use crate::model::ranges::Ranges;
 use crate::model::ruleset::{ContentHash, Origin};
-use crate::model::stream::StreamSpec;
+use crate::model::stream::filters;
 use crate::model::time::{Mono, Now};
-use crate::model::topic::minimal_cover;
 use crate::model::transition::{Transition, rank};
 use crate::spool::{self, Commit, Durability, Loaded, Spool, StoredSetChange};
 use crate::uplink::{self, Active, Outbox, Request, Standing};
@@ -470,18 +469,7 @@ impl Driver {
     /// Tells each broker what the rules read.
     fn subscribe(&self) {
         for (name, line) in &self.lines.filters {
-            let wanted = |spec: &Arc<StreamSpec>| match &spec.source {
-                Some(source) => **source == **name,
-                None => true,
-            };
-            let filters =
-                self.core.sets().flat_map(|(_, set)| &set.plan.streams).filter(|spec| wanted(spec)).flat_map(
-                    |spec| {
-                        let said = spec.availability.as_ref().map(|said| said.pattern.filter());
-                        std::iter::once(spec.pattern.filter()).chain(said)
-                    },
-                );
-            let filters = minimal_cover(filters);
+            let filters = filters(self.core.sets().flat_map(|(_, set)| &set.plan.streams), name);
             line.send_if_modified(|old| {
                 let changed = *old != filters;
                 *old = filters;

@@ -281,7 +281,7 @@ fn section(title: &str, heading: &[&str], rows: &[Vec<String>]) -> String {
     format!("\n{title}\n{}", table(heading, rows))
 }
 
-fn span(seconds: u64) -> String {
+pub(super) fn span(seconds: u64) -> String {
     crate::model::time::format_span(Duration::from_secs(seconds))
 }
 

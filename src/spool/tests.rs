@@ -231,15 +231,18 @@ fn what_the_hub_has_stays_for_people_within_its_bound() {
     let mut spool = open(3);
     spool.commit(&transitions(&["a", "b", "c", "d", "e", "f"]), NOW).unwrap();
     spool.forget(2, &[]).unwrap();
+    spool.save().unwrap();
     assert_eq!(numbers(&spool), [6, 5, 4, 3, 2, 1]);
     assert_eq!(texts(&spool, 0)[0], (3, "c".to_owned()), "nobody is sent them again");
     spool.forget(5, &[]).unwrap();
+    spool.save().unwrap();
     assert_eq!(numbers(&spool), [6, 5, 4, 3]);
     assert_eq!((spool.stats(NOW).waiting, spool.stats(NOW).waiting_bytes), (1, 1));
     drop(spool);
     let mut spool = open(1);
     assert_eq!((spool.stats(NOW).waiting, spool.stats(NOW).waiting_bytes), (1, 1));
     spool.forget(6, &[]).unwrap();
+    spool.save().unwrap();
     assert_eq!(numbers(&spool), [6]);
     let big = "x".repeat(1 << 20);
     let mut spool = {
@@ -248,6 +251,7 @@ fn what_the_hub_has_stays_for_people_within_its_bound() {
     };
     spool.commit(&transitions(&[big.as_str(); 6]), NOW).unwrap();
     spool.forget(12, &[]).unwrap();
+    spool.save().unwrap();
     assert_eq!(numbers(&spool), [12, 11, 10, 9], "4 MiB");
     spool.renew_epoch(NOW.wall).unwrap();
     assert_eq!((numbers(&spool), spool.stats(NOW).newest), (vec![], 0));

@@ -6,6 +6,7 @@
 
 mod client;
 mod encode;
+pub mod probe;
 mod window;
 
 use std::path::PathBuf;

@@ -197,12 +197,7 @@ fn opens(file: &Path) -> usize {
     let later = loaded.rulesets.len() - 1;
     let waiting = scene::WAITING.len() + later;
     assert_eq!(spool.stats(clock::spool_time()).waiting, waiting as u64, "{}", file.display());
-    assert_eq!(
-        spool.stats(clock::spool_time()).newest,
-        scene::TOLD_COUNT + waiting as u64,
-        "{}",
-        file.display()
-    );
+    assert_eq!(spool.newest(), scene::TOLD_COUNT + waiting as u64, "{}", file.display());
     loaded.rulesets.len()
 }
 

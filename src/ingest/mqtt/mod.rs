@@ -7,6 +7,7 @@ mod cork;
 mod desk;
 mod face;
 mod packets;
+pub mod probe;
 mod session;
 mod tls;
 mod v4;

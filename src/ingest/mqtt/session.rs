@@ -199,7 +199,7 @@ fn must_pause(desk: &Desk) -> bool {
 fn note(desk: &mut Desk, backoff: &mut Backoff, happening: Happening, clock: Clock) {
     match happening {
         Happening::Publish(publish) => desk.publish(publish),
-        Happening::Connected { resumed } => {
+        Happening::Connected { resumed, .. } => {
             backoff.connected(clock.mono());
             desk.connected(resumed);
         }
