@@ -5,12 +5,15 @@ CARGO ?= cargo
 # How long each fuzz target runs.
 SECONDS := 600
 BENCH := $(CARGO) bench --locked --no-default-features --features hub
+# How many runs over a bad link, and from which on.
+SEEDS := 200
+SEED := 1
 # The real counterparts of the tests, as Debian names them.
-PACKAGES := chromium mosquitto mosquitto-clients prometheus-alertmanager valgrind
+PACKAGES := chromium iproute2 mosquitto mosquitto-clients prometheus-alertmanager valgrind
 # What runs the instruction counts; of the very version that they are built with.
 GUNGRAUN := $(shell sed -n 's/^gungraun = "=\(.*\)"$$/\1/p' benches/counts/Cargo.toml)
 
-.PHONY: demo test fuzz lint day bench bench-spool counts compat-fixture packages
+.PHONY: demo test fuzz netsim lint day bench bench-spool counts compat-fixture packages
 
 ## demo: broker, sensors, agent and hub on this machine; ARGS="--for 30s" ends by itself
 demo:
@@ -28,6 +31,10 @@ fuzz:
 	  BOLERO_RANDOM_TEST_TIME_MS=$$(( $(SECONDS) * 1000 )) BOLERO_RANDOM_ITERATIONS=1000000000 \
 	  $(CARGO) test --locked --test fuzz -- --exact $$target || exit 1; \
 	done
+
+## netsim: SEEDS runs over links that lose, delay, throttle and cut; needs root, for network namespaces
+netsim: packages
+	NETSIM_SEEDS=$(SEEDS) NETSIM_SEED=$(SEED) $(CARGO) test --locked --test netsim -- --nocapture
 
 ## lint: formatting, clippy, the lean build, and what the dependency tree may hold
 lint:

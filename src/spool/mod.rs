@@ -27,6 +27,7 @@ mod renew;
 mod schema;
 mod spans;
 mod traces;
+mod trouble;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,6 +41,9 @@ use crate::model::label::Fingerprint;
 use crate::model::ranges::Ranges;
 
 use figures::Figures;
+use spans::Spans;
+use trouble::StandIn;
+pub use trouble::Trouble;
 
 /// The outbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,9 +128,31 @@ pub enum Error {
         /// The newest schema of this version.
         known: i64,
     },
+    /// The disk takes nothing, so another stands in for the file.
+    #[error("open the spool {path}: {}", away(*trouble))]
+    Away {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the disk.
+        trouble: Trouble,
+    },
+    /// The file is not the one that something stood in for.
+    #[error("the spool {path} is another one than at the start: the agent has to start anew")]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
     /// SQLite failed under way: a full or broken disk.
     #[error("write the spool: {0}; check the disk")]
     Sqlite(#[from] rusqlite::Error),
+}
+
+const fn away(trouble: Trouble) -> &'static str {
+    match trouble {
+        Trouble::Full => "the disk is full; make room",
+        Trouble::ReadOnly => "the disk may only be read; mount it writable, or replace it",
+        Trouble::Io => "the disk fails; check it, or replace it",
+    }
 }
 
 impl Error {
@@ -151,6 +177,11 @@ pub struct Commit {
     pub transitions: Vec<Outgoing>,
     /// Alert states that changed.
     pub states: Vec<StateChange>,
+    /// Whether `states` and `seen` are all there are: what is kept besides goes.
+    pub whole: bool,
+    /// How many transitions before `transitions` were given up before they were put in: they take numbers that the hub
+    /// is told of.
+    pub given_up: u64,
     /// Traces of messages taken in.
     pub seen: Vec<Seen>,
     /// Sources whose earlier traces mean nothing any more: their broker session is another.
@@ -220,6 +251,8 @@ pub struct Spool {
     /// What the hub has, and what of it the file does not know yet.
     acknowledged: Ranges,
     unsaved: Ranges,
+    /// Set where this is not the file itself.
+    stands_in: Option<StandIn>,
 }
 
 impl Spool {
@@ -233,8 +266,18 @@ impl Spool {
 
     fn read(path: &Path, config: &Config, time: SpoolTime) -> Result<(Self, Loaded), Error> {
         let open = |source| Error::Open { path: path.to_owned(), source };
-        let mut db = Connection::open(path).map_err(open)?;
+        let db = Connection::open(path).map_err(open)?;
         schema::prepare(&db).map_err(open)?;
+        Self::of(db, path, config, time)
+    }
+
+    /// With what a database holds.
+    fn of(
+        mut db: Connection,
+        path: &Path,
+        config: &Config,
+        time: SpoolTime,
+    ) -> Result<(Self, Loaded), Error> {
         schema::migrate(&mut db, path)?;
         let spool = Self {
             path: path.to_owned(),
@@ -244,6 +287,7 @@ impl Spool {
             figures: Figures::read(&db, config, time)?,
             acknowledged: history::acknowledged(&db)?,
             unsaved: Ranges::default(),
+            stands_in: None,
             db,
         };
         let loaded = load(&spool.db)?;
@@ -285,12 +329,22 @@ impl Spool {
     /// # Errors
     /// SQLite's; nothing of the commit is durable then, and it may be tried again.
     pub fn commit(&mut self, commit: &Commit, time: SpoolTime) -> Result<u64, Error> {
+        if let Some(error) = self.away() {
+            return Err(error);
+        }
         let mut figures = self.figures.clone();
         let tx = begin(&mut self.db)?;
         let since = figures.age.go_on(&tx, time)?;
         let mut moved = !self.unsaved.is_empty();
         if moved {
             history::save(&tx, &mut figures, &self.acknowledged, &self.unsaved)?;
+        }
+        if commit.given_up > 0 {
+            let first = figures.stats.newest + 1;
+            figures.stats.newest += commit.given_up;
+            figures.stats.evicted += commit.given_up;
+            Spans::Evicted.insert(&tx, first, figures.stats.newest)?;
+            moved = true;
         }
         if !commit.transitions.is_empty() {
             outbox::insert(&tx, &mut figures, &commit.transitions, since)?;
@@ -336,6 +390,10 @@ fn begin(db: &mut Connection) -> Result<Transaction<'_>, Error> {
 
 /// Everything of a commit but its transitions.
 fn write_rest(tx: &Connection, commit: &Commit) -> Result<(), Error> {
+    if commit.whole {
+        tx.execute("DELETE FROM states", [])?;
+        tx.execute("DELETE FROM traces", [])?;
+    }
     write_states(tx, &commit.states)?;
     traces::write(tx, &commit.forget_seen, &commit.seen)?;
     if let Some(body) = &commit.journal {

@@ -576,6 +576,92 @@ proptest! {
     }
 }
 
+/// What somebody believes who heard all transitions: of each alert its start and its severity.
+fn believe(beliefs: &mut BTreeMap<Fingerprint, (Timestamp, Arc<str>)>, told: &[Transition]) {
+    for t in told {
+        match t.state {
+            State::Firing | State::Up(_) => {
+                beliefs.insert(t.fingerprint, (t.starts_at, t.severity.clone()));
+            }
+            State::Resolved(_) => drop(beliefs.remove(&t.fingerprint)),
+            State::Occurred => {}
+        }
+    }
+}
+
+/// Runs the steps, with a restart where they say so; whole snapshots, or committed states behind one that is older.
+fn what_is_believed(rules: &str, steps: &[Step], rate: u32, whole: bool) -> Result<(), TestCaseError> {
+    let begin = |rules: &str| {
+        let mut core = Core::new("edge".into(), Limits { rate, ..Limits::default() });
+        core.apply(Input::Run(Box::new(admit("set", rules).unwrap())), at(0));
+        core
+    };
+    let (mut core, mut now, mut text) = (begin(rules), 10, rules.to_owned());
+    let mut states: BTreeMap<StateKey, Vec<u8>> = BTreeMap::new();
+    let (mut beliefs, mut older) = (BTreeMap::new(), core.snapshot(at(now), false));
+    for (n, step) in steps.iter().enumerate() {
+        if matches!(step, Step::Restart) {
+            let whole = whole.then(|| core.snapshot(at(now), true));
+            let before = std::mem::replace(&mut core, begin(&text));
+            core.restore(whole.as_ref().unwrap_or(&older), at(now)).unwrap();
+            let states: Vec<_> = states.clone().into_iter().collect();
+            prop_assert_eq!(core.restore_alerts(&states, at(now)), 0);
+            link_again(&before, &mut core, now);
+        } else {
+            let effects = core.apply(input_of(&core, step, &mut now, &mut text), at(now));
+            believe(&mut beliefs, &effects.transitions);
+            for change in effects.states {
+                match change.body {
+                    Some(body) => drop(states.insert(change.key, body)),
+                    None => drop(states.remove(&change.key)),
+                }
+            }
+            // A change of rules comes with a snapshot.
+            if n % 5 == 0 || matches!(step, Step::Rules(_)) {
+                older = core.snapshot(at(now), false);
+            }
+        }
+        let mut announced = BTreeMap::new();
+        believe(&mut announced, &core.announced(at(now)));
+        prop_assert_eq!(&announced, &beliefs, "after step {} {:?}", n, step);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 80, ..ProptestConfig::default() })]
+
+    /// The set that a hub is offered to compare with is what it believes where it heard everything.
+    #[test]
+    fn what_is_announced_is_what_was_told(
+        rules in bounded_rules(),
+        steps in prop::collection::vec(step(), 1..80),
+        rate in 0..4_u32,
+        whole: bool,
+    ) {
+        what_is_believed(&rules, &steps, rate, whole)?;
+    }
+
+    #[test]
+    fn a_rule_that_becomes_more_severe_says_so_of_alerts_that_are_up(severities in prop::collection::vec(0..3_usize, 1..5)) {
+        let rules = |severity: usize| {
+            let severity = ["info", "warning", "critical"][severity];
+            format!("{STREAMS}  - {{id: hot, sql: SELECT v FROM a, when: v > 5, severity: {severity}}}\n")
+        };
+        let mut core = start(&rules(1), true, true);
+        let reading = message("a/x", r#"{"v":7}"#.to_owned(), 10, false);
+        let mut beliefs = BTreeMap::new();
+        believe(&mut beliefs, &core.apply(Input::Messages(vec![reading]), at(10)).transitions);
+        for severity in severities {
+            let admitted = admit("set", &rules(severity)).unwrap();
+            believe(&mut beliefs, &core.apply(Input::Run(Box::new(admitted)), at(11)).transitions);
+            let mut announced = BTreeMap::new();
+            believe(&mut announced, &core.announced(at(11)));
+            prop_assert_eq!(&announced, &beliefs);
+        }
+    }
+}
+
 #[test]
 fn beyond_the_agents_rate_a_summary_stands_for_the_rest() {
     let rules = "
@@ -746,6 +832,68 @@ rules: [{id: hot, sql: SELECT v FROM a, when: v > 5}]
         told.iter().map(|t| (t.state.name(), t.occurred_at)).collect::<Vec<_>>(),
         [("firing", at(470).wall)]
     );
+}
+
+#[test]
+fn a_key_that_was_heard_once_is_missed_though_the_snapshot_is_older() {
+    let rules = "
+streams:
+  - CREATE STREAM a (v FLOAT) WITH (DATASOURCE='a/{device}', KEY='device')
+rules: [{id: hot, sql: SELECT v FROM a, when: v > 5, no_data: {after: 1m, do: fire}}]
+";
+    let mut core = start(rules, true, true);
+    let reading = |topic: &str, now: i64| {
+        let message = message(topic, r#"{"v":1}"#.to_owned(), now, false);
+        Input::Messages(vec![message])
+    };
+    core.apply(reading("a/x", 10), at(10));
+    let snapshot = core.snapshot(at(11), false);
+    let heard = core.apply(reading("a/y", 12), at(12));
+    assert!(heard.must_commit() && heard.states.is_empty(), "the key is new");
+    assert!(!core.apply(reading("a/y", 13), at(13)).must_commit(), "it is known by now");
+    // The process dies here.
+    let mut core = start(rules, true, true);
+    core.restore(&snapshot, at(20)).unwrap();
+    for (set, learned) in &heard.learned {
+        core.learn(set, learned, at(20)).unwrap();
+    }
+    core.restore_alerts(&[], at(20));
+    core.apply(reading("a/x", 79), at(79));
+    let told = core.apply(Input::Tick, at(90)).transitions;
+    let shown: Vec<_> = told.iter().map(|t| (t.state.to_string(), t.labels["device"].to_string())).collect();
+    assert_eq!(shown, [("firing (no_data)".to_owned(), "y".to_owned())]);
+}
+
+#[test]
+fn an_alert_that_waits_keeps_its_readings_across_a_restart() {
+    let rules = "
+streams:
+  - CREATE STREAM a (v FLOAT) WITH (DATASOURCE='a/{device}', KEY='device')
+rules: [{id: hot, sql: SELECT v FROM a, when: v > 5, for: 10s}]
+";
+    for whole in [false, true] {
+        let begin = || {
+            let mut core = Core::new("edge".into(), Limits::default());
+            core.apply(Input::Run(Box::new(admit("set", rules).unwrap())), at(0));
+            core
+        };
+        let mut core = begin();
+        let mut states = BTreeMap::new();
+        for (second, v) in [(1, 1), (2, 2), (3, 7), (4, 8)] {
+            let message = message("a/x", format!(r#"{{"v":{v}}}"#), second, false);
+            let effects = core.apply(Input::Messages(vec![message]), at(second));
+            states.extend(effects.states.into_iter().filter_map(|kept| Some((kept.key, kept.body?))));
+        }
+        let snapshot = core.snapshot(at(5), whole);
+        assert_eq!(core.states(at(5)).len(), states.len());
+        let mut core = begin();
+        core.restore(&snapshot, at(5)).unwrap();
+        core.restore_alerts(&states.into_iter().collect::<Vec<_>>(), at(5));
+        let told = core.apply(Input::Tick, at(20)).transitions;
+        let readings = &told[0].evidence.as_ref().unwrap().readings;
+        let values: Vec<String> = readings.iter().map(|reading| reading.values[0].to_string()).collect();
+        assert_eq!(values, ["1", "2", "7", "8"], "whole: {whole}");
+    }
 }
 
 #[test]

@@ -125,6 +125,15 @@ impl Mosquitto {
         }
     }
 
+    /// Ends the broker without a warning: it saves nothing.
+    #[cfg(feature = "hub")]
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
     /// Starts it again on the same port and directory.
     pub(crate) fn run(&mut self) {
         let child = Command::new(binary("mosquitto"))

@@ -75,6 +75,12 @@ impl HubProgram {
         end(self.child.take().expect("it runs"), &self.dir.join("hub.log"));
     }
 
+    /// Sends it a signal, as in `STOP`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.as_ref().expect("it runs").id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+    }
+
     /// A token for an agent, in a file.
     pub(crate) fn token(&self, agent: &str) -> PathBuf {
         let token = weir::hub::tokens::add(&self.dir.join("agent-tokens"), agent).unwrap();
@@ -150,6 +156,10 @@ pub(crate) struct AgentProgram {
     program: PathBuf,
     pub(crate) child: Option<Child>,
     dir: PathBuf,
+    /// What it is started through.
+    through: Vec<String>,
+    /// Variables of its environment.
+    pub(crate) env: Vec<(String, String)>,
 }
 
 impl AgentProgram {
@@ -160,6 +170,26 @@ impl AgentProgram {
 
     /// The same with a `weir` that was built elsewhere.
     pub(crate) fn start_program(program: &Path, dir: &Path, id: &str, config: &str) -> Self {
+        let mut agent = Self::new(program, dir, id, config);
+        agent.run();
+        agent
+    }
+
+    /// The same with variables of its environment, started through another program.
+    pub(crate) fn start_through(
+        (dir, through): (&Path, &[String]),
+        id: &str,
+        config: &str,
+        env: &[(&str, &str)],
+    ) -> Self {
+        let mut agent = Self::new(Path::new(env!("CARGO_BIN_EXE_weir")), dir, id, config);
+        agent.through = through.to_vec();
+        agent.env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        agent.run();
+        agent
+    }
+
+    fn new(program: &Path, dir: &Path, id: &str, config: &str) -> Self {
         std::fs::create_dir_all(dir).unwrap();
         let state = dir.join("state");
         let text = format!(
@@ -167,14 +197,27 @@ impl AgentProgram {
             state.display().to_string()
         );
         std::fs::write(dir.join("weir.toml"), text).unwrap();
-        let mut agent = Self { program: program.to_owned(), child: None, dir: dir.to_owned() };
-        agent.run();
-        agent
+        let (program, dir) = (program.to_owned(), dir.to_owned());
+        Self { program, child: None, dir, through: Vec::new(), env: Vec::new() }
+    }
+
+    /// The program, as it is started.
+    fn command(&self) -> Command {
+        match self.through.split_first() {
+            None => Command::new(&self.program),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(&self.program);
+                command
+            }
+        }
     }
 
     /// Starts it, or starts it again.
     pub(crate) fn run(&mut self) {
-        let child = Command::new(&self.program)
+        let child = self
+            .command()
+            .envs(self.env.clone())
             .args(["run".as_ref(), "--config".as_ref(), self.dir.join("weir.toml").as_os_str()])
             .stdout(Stdio::null())
             .stderr(log(&self.dir.join("agent.log")))
@@ -195,7 +238,8 @@ impl AgentProgram {
 
     /// `weir status --json`; `None` while it does not answer.
     pub(crate) fn status(&self) -> Option<Json> {
-        let output = Command::new(&self.program)
+        let output = self
+            .command()
             .args([
                 "status".as_ref(),
                 "--json".as_ref(),
@@ -210,9 +254,9 @@ impl AgentProgram {
     /// `weir status` as a person reads it.
     pub(crate) fn shown(&self) -> String {
         let config = self.dir.join("weir.toml");
-        let (ok, out, err) = weir(&["status", "--config", config.to_str().unwrap()]);
-        assert!(ok, "{err}");
-        out
+        let output = self.command().args(["status", "--config"]).arg(config).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Sends it a signal, as in `STOP`.
@@ -239,6 +283,14 @@ impl AgentProgram {
         .await
     }
 
+    /// Waits until it has ended by itself; its exit.
+    pub(crate) fn ended(&mut self) -> std::process::ExitStatus {
+        let mut child = self.child.take().expect("it runs");
+        let (ended, waiting) = sync_channel(1);
+        weir::tasks::thread("wait-for-end", move || ended.send(child.wait().unwrap())).unwrap();
+        waiting.recv_timeout(PATIENCE).expect("it ends")
+    }
+
     /// Whether it ended by itself, or was killed by the system.
     fn has_ended(&self) -> bool {
         let pid = self.child.as_ref().map_or(0, Child::id);
@@ -247,7 +299,7 @@ impl AgentProgram {
     }
 
     /// What it said last.
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let log = std::fs::read_to_string(self.dir.join("agent.log")).unwrap_or_default();
         let from = log.len().saturating_sub(2_000);
         log.get(log.ceil_char_boundary(from)..).unwrap_or_default().to_owned()
