@@ -93,7 +93,7 @@ pub(crate) fn batch(count: usize) -> Batch {
         };
         let effects = core.apply(Input::Messages(vec![message]), now);
         batch.transitions.extend(effects.transitions.iter().map(|told| Outgoing {
-            body: encode(&stamp, told),
+            body: encode(&stamp, told).0,
             fingerprint: told.fingerprint,
             rank: transition::rank(&told.severity),
             urgent: false,
