@@ -296,9 +296,10 @@ impl Driver {
             }
         }
         let now = self.clock.now();
-        let journal = self.is_durable().then(|| Journaled::messages(&messages, now).to_bytes());
+        let journal = self.is_durable().then(|| Journaled::messages(&messages, now));
         self.core.trust_clock(self.calendar.is_trusted());
         let mut effects = self.core.apply(Input::Messages(messages), now);
+        let journal = journal.map(|journal| journal.without(&effects.repeats).to_bytes());
         if failpoint::sabotaged("ack-before-commit") {
             self.acknowledge(std::mem::take(&mut effects.acks)).await;
             // They are to leave before anything else happens.

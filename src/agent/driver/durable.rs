@@ -43,7 +43,7 @@ impl Driver {
         if !effects.must_commit() && journal.is_none() {
             // What was delivered again may be of what is held.
             return Ok(match &mut self.trouble {
-                Some(trouble) if effects.repeats => {
+                Some(trouble) if !effects.repeats.is_empty() => {
                     trouble.hold_acks(acks);
                     Vec::new()
                 }
