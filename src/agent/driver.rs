@@ -479,7 +479,8 @@ impl Driver {
                 );
             }
             Request::RenewEpoch(reply) => {
-                if let Err(error) = self.spool.renew_epoch(clock::wall()) {
+                let away = self.spool.away().map_or(Ok(()), Err);
+                if let Err(error) = away.and_then(|()| self.spool.renew_epoch(clock::wall())) {
                     // Without an answer the session is tried again.
                     let now = self.clock.now();
                     self.begin_trouble(error, now)?;
