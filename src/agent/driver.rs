@@ -298,9 +298,10 @@ impl Driver {
             }
         }
         let now = self.clock.now();
-        let journal = self.is_durable().then(|| Journaled::messages(&messages, now).to_bytes());
+        let journal = self.is_durable().then(|| Journaled::messages(&messages, now));
         self.core.trust_clock(self.calendar.is_trusted());
         let mut effects = self.core.apply(Input::Messages(messages), now);
+        let journal = journal.map(|journal| journal.without(&effects.repeats).to_bytes());
         if failpoint::sabotaged("ack-before-commit") {
             self.acknowledge(std::mem::take(&mut effects.acks)).await;
             // They are to leave before anything else happens.
@@ -481,7 +482,8 @@ impl Driver {
                 );
             }
             Request::RenewEpoch(reply) => {
-                if let Err(error) = self.spool.renew_epoch(clock::wall()) {
+                let away = self.spool.away().map_or(Ok(()), Err);
+                if let Err(error) = away.and_then(|()| self.spool.renew_epoch(clock::wall())) {
                     // Without an answer the session is tried again.
                     let now = self.clock.now();
                     self.begin_trouble(error, now)?;

@@ -62,7 +62,7 @@ pub struct Config {
     /// every message is journaled before it is acknowledged, and nothing is lost.
     pub durability: Durability,
     /// How often open windows are written down, at most. Shorter loses less of them in a crash
-    /// and wears the flash more. Default 5s.
+    /// and wears the flash more. Snapshots of more than 16 KiB for each of its seconds come less often. Default 5s.
     #[serde(with = "crate::model::time::span_text")]
     pub snapshot_interval: std::time::Duration,
     /// How many transitions that the hub has are kept for people at the gateway, within 4 MiB. Default 1,000.
