@@ -17,7 +17,7 @@ PACKAGES := chromium iproute2 mosquitto mosquitto-clients prometheus-alertmanage
 # What runs the instruction counts; of the very version that they are built with.
 GUNGRAUN := $(shell sed -n 's/^gungraun = "=\(.*\)"$$/\1/p' benches/counts/Cargo.toml)
 
-.PHONY: demo test torture soak fuzz netsim lint bench counts compat-fixture packages
+.PHONY: demo test torture soak fuzz netsim lint day bench bench-spool counts compat-fixture packages
 
 ## demo: broker, sensors, agent and hub on this machine; ARGS="--for 30s" ends by itself
 demo:
@@ -63,7 +63,16 @@ bench: packages
 	$(BENCH) --bench load -- $(ARGS)
 	$(BENCH) --bench load -- --only matrix --pin --memory 32M --rules 1,300,8000,10000 $(ARGS)
 	$(BENCH) --bench spine
+	$(BENCH) --bench spool -- $(ARGS)
 	$(BENCH) --bench goals -- --table
+
+## bench-spool: the outbox and the link beside their ceilings; ARGS=--short is shorter
+bench-spool: packages
+	$(BENCH) --bench spool -- $(ARGS)
+
+## day: a day of real readings at 1,000 times its speed: bytes received at the edge against bytes sent to the hub
+day: packages
+	@$(CARGO) bench --quiet --locked --profile dev --bench day
 
 ## counts: instructions of decode, index and windows, which may not grow; UPDATE=1 takes them as they are
 counts: packages

@@ -789,7 +789,7 @@ rules: [{id: waits, sql: SELECT v FROM a, when: v > 5, for: 4m}]
                 |second: i64| Now { wall: at(second).wall, mono: at(uptime_after + second - 110).mono };
             let mut core = fresh();
             let journal = vec![(there(10), Input::Messages(vec![reading]))];
-            assert_eq!(core.take_over(Some(&snapshot), journal, here(110)), [String::new(); 0]);
+            assert_eq!(core.take_over(Some(&snapshot), journal, here(110)), Vec::<String>::new());
             assert_eq!(core.restore_alerts(&states, here(110)), 0);
             let fires = |core: &mut Core, second| core.apply(Input::Tick, here(second)).transitions.len();
             assert_eq!(fires(&mut core, 110 + told - 1), 0, "{uptime_before} {downtime:?}");
