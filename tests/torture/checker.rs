@@ -87,8 +87,8 @@ pub(crate) struct Since<'a> {
     pub(crate) repeats: bool,
     /// When each agent ended without a word, microseconds of the calendar.
     pub(crate) ends: &'a [Vec<i64>],
-    /// How old a snapshot may be, microseconds.
-    pub(crate) snapshot: i64,
+    /// How old the snapshot of each agent may be, microseconds.
+    pub(crate) snapshots: &'a [i64],
 }
 
 impl Checker {
@@ -150,7 +150,7 @@ impl Checker {
     pub(crate) fn compare(&mut self, since: &Since<'_>) -> Vec<Fault> {
         let mut faults = Vec::new();
         let (mut agreed, mut excused, mut twice) = (0, 0, 0);
-        for (seen, ends) in self.agents.iter_mut().zip(since.ends) {
+        for ((seen, ends), snapshot) in self.agents.iter_mut().zip(since.ends).zip(since.snapshots) {
             faults.extend(seen.faults.iter().cloned());
             faults.extend(seen.gaps());
             for (device, told) in &self.expected {
@@ -160,9 +160,9 @@ impl Checker {
                     as u64;
                 let difference = Difference::of(told, rows);
                 agreed += difference.agreed;
-                let bounds = Bounds { promise: seen.promise, rows, ends, since };
+                let bounds = Bounds { promise: seen.promise, rows, ends, snapshot: *snapshot, since };
                 for (lost, told) in difference.wrong() {
-                    if bounds.excuse(told) {
+                    if bounds.excuse(told, lost) {
                         excused += 1;
                         continue;
                     }
@@ -362,16 +362,25 @@ struct Bounds<'a> {
     promise: Promise,
     rows: &'a [Row],
     ends: &'a [i64],
+    snapshot: i64,
     since: &'a Since<'a>,
 }
 
 impl Bounds<'_> {
-    fn excuse(&self, told: &Told) -> bool {
+    fn excuse(&self, told: &Told, lost: bool) -> bool {
         if self.since.repeats && !rules::bears_repeats(told.rule) {
             // At least once, still.
             return told.rule != "every" || self.rows.iter().any(|row| row.told == *told);
         }
-        if self.promise == Promise::Durable || !rules::has_window(told.rule) {
+        if self.promise == Promise::Durable {
+            return false;
+        }
+        // Of a key that is quiet, a process knows no longer than the one before it how new its newest reading was: where
+        // the broker goes back in time, and the agent ended too, what was told may be told once more.
+        if self.since.repeats && !lost && !self.ends.is_empty() && !rules::has_window(told.rule) {
+            return true;
+        }
+        if !rules::has_window(told.rule) {
             return false;
         }
         // One window that lacks a reading moves the next ones of a count, and the alert that the next mean finds. A
@@ -388,6 +397,6 @@ impl Bounds<'_> {
         let opened = opened.map(|row| row.recorded).max().unwrap_or(i64::MIN);
         let closed = self.rows.iter().filter(by_itself).filter(|row| row.told.at >= told.at);
         let closed = closed.map(|row| row.recorded).min().unwrap_or(i64::MAX - 10_000_000);
-        self.ends.iter().any(|end| opened <= *end && *end <= closed + self.since.snapshot)
+        self.ends.iter().any(|end| opened <= *end && *end <= closed + self.snapshot)
     }
 }

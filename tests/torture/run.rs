@@ -11,7 +11,7 @@ use super::plan::{Deed, Plan, Round, Segment};
 use super::publisher::Publisher;
 use super::relay::Wire;
 use super::rules;
-use super::site::{self, SNAPSHOT, Site, pause};
+use super::site::{self, Site, pause};
 
 /// How many devices measure.
 const DEVICES: usize = 24;
@@ -271,7 +271,7 @@ impl<'a> Run<'a> {
             faults.push(Fault { may_pass: true, what });
         }
         let ends: Vec<Vec<i64>> = self.site.agents.iter().map(|agent| agent.ends.clone()).collect();
-        let snapshot = i64::try_from(SNAPSHOT.as_micros()).unwrap() + 500_000;
+        let snapshots: Vec<i64> = self.site.agents.iter().map(|agent| agent.snapshot_age()).collect();
         if faults.is_empty() {
             for which in 0..self.site.agents.len() {
                 let alerts = self.site.ask(&format!("/alerts?agent={}&limit=1000", site::name(which)));
@@ -279,7 +279,7 @@ impl<'a> Run<'a> {
                 faults.extend(self.gaps(which));
             }
         }
-        let since = Since { repeats, ends: &ends, snapshot };
+        let since = Since { repeats, ends: &ends, snapshots: &snapshots };
         let mut more = self.checker.compare(&since);
         more.append(&mut faults);
         more
