@@ -67,6 +67,9 @@ impl Feed {
         let newest = *port.newest.borrow();
         let overtakes = self.protocol >= OVERTAKES;
         if overtakes && self.calm != Some(newest) {
+            if let Some(all) = self.all_at_once(port, budget, newest, now).await? {
+                return Ok(Next::Batch(all));
+            }
             let Some(room) = self.window.room(Which::Urgent) else { return Ok(Next::Wait(None)) };
             let found = self.peek(port, Lane::Urgent, newest, room).await?;
             if !found.rows.is_empty() {
@@ -104,6 +107,28 @@ impl Feed {
         }
         self.due = (found.rows.len() >= room.count).then_some(now);
         Ok(Next::Batch(self.batch(found)))
+    }
+
+    /// Everything that waits, where nothing holds the rest back and it fits in one message: the lanes need not be looked at
+    /// one by one then, which is so for most alerts.
+    async fn all_at_once(
+        &mut self,
+        port: &Port,
+        budget: &mut Budget,
+        newest: u64,
+        now: Mono,
+    ) -> Result<Option<v1::Batch>, End> {
+        let unsent = self.window.unsent(newest);
+        let free = self.batch_age.is_zero() && budget.leave(now) == Leave::Free;
+        let room =
+            self.window.room(Which::Rest).filter(|room| free && (1..=room.count as u64).contains(&unsent));
+        let Some(room) = room else { return Ok(None) };
+        let found = self.peek(port, Lane::Both, newest, room).await?;
+        if found.rows.len() as u64 != unsent {
+            return Ok(None);
+        }
+        self.calm = Some(newest);
+        Ok(Some(self.batch(found)))
     }
 
     /// Numbers that neither wait nor were given up. They became urgent meanwhile, or the file lost them: then they are
