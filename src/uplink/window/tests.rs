@@ -1,3 +1,5 @@
+//! The window by hand, and against a naive outbox, agent and hub.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
