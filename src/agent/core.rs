@@ -66,8 +66,9 @@ pub struct Effects {
     pub states: Vec<StateChange>,
     /// Messages to acknowledge.
     pub acks: Vec<AckToken>,
-    /// Whether one of them was delivered again: what came of it is durable only if all is that was decided so far.
-    pub repeats: bool,
+    /// The places of the messages that were delivered again, ascending: they were not evaluated. What came of them is
+    /// durable only if all is that was decided so far.
+    pub repeats: Vec<usize>,
     /// Keys whose silence will be noticed and that were not known before, by rule set, as [`Engine::take_learned`]
     /// writes them. The next snapshot holds them.
     pub learned: Vec<(Arc<str>, Vec<u8>)>,
@@ -312,12 +313,14 @@ impl Core {
         match input {
             Input::Messages(messages) => {
                 effects.acks.reserve(messages.iter().filter(|message| message.ack.is_some()).count());
-                for some in messages.chunks(AHEAD) {
+                for (chunk, some) in messages.chunks(AHEAD).enumerate() {
                     for set in self.sets.values_mut() {
                         set.decoder.look_ahead(some);
                     }
-                    for message in some {
-                        self.message(message, now, &mut effects);
+                    for (i, message) in some.iter().enumerate() {
+                        if !self.message(message, now, &mut effects) {
+                            effects.repeats.push(chunk * AHEAD + i);
+                        }
                     }
                 }
             }
@@ -423,12 +426,12 @@ impl Core {
         self.sets.values().filter_map(of).chain(own.into_iter().flatten()).min()
     }
 
-    fn message(&mut self, message: &Message, now: Now, effects: &mut Effects) {
+    /// Takes a message in. Gives whether it was evaluated: one that was before is not.
+    fn message(&mut self, message: &Message, now: Now, effects: &mut Effects) -> bool {
         effects.acks.extend(message.ack);
         if self.redelivery.is_repeat(message) {
             self.counts.redelivered += 1;
-            effects.repeats = true;
-            return;
+            return false;
         }
         self.counts.messages += 1;
         self.counts.bytes += message.payload.len() as u64;
@@ -446,6 +449,7 @@ impl Core {
             Fate::Skipped => self.counts.skipped += 1,
             Fate::Read => {}
         }
+        true
     }
 
     /// Runs out what is due by `until`, each at its own time: a window that a silence closed may

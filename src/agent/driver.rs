@@ -20,7 +20,7 @@ use crate::model::ranges::Ranges;
 use crate::model::ruleset::{ContentHash, Origin};
 use crate::model::stream::filters;
 use crate::model::time::{Mono, Now};
-use crate::spool::{self, Commit, Durability, Loaded, Spool, StoredSetChange};
+use crate::spool::{self, Census, Commit, Durability, Loaded, Spool, StoredSetChange};
 use crate::uplink::{Active, Outbox, Request, Standing};
 
 use super::calendar::Calendar;
@@ -61,6 +61,8 @@ pub(super) enum Command {
     Connected(Arc<str>, bool, Option<Arc<str>>),
     /// The core's figures.
     Status(status::Detail, oneshot::Sender<Box<CoreStatus>>),
+    /// How much waits for the hub, by severity and lane.
+    Census(oneshot::Sender<Census>),
     /// Whether somebody answers at all.
     Alive(oneshot::Sender<()>),
     /// Where the time of this thread went.
@@ -296,9 +298,10 @@ impl Driver {
             }
         }
         let now = self.clock.now();
-        let journal = self.is_durable().then(|| Journaled::messages(&messages, now).to_bytes());
+        let journal = self.is_durable().then(|| Journaled::messages(&messages, now));
         self.core.trust_clock(self.calendar.is_trusted());
         let mut effects = self.core.apply(Input::Messages(messages), now);
+        let journal = journal.map(|journal| journal.without(&effects.repeats).to_bytes());
         if failpoint::sabotaged("ack-before-commit") {
             self.acknowledge(std::mem::take(&mut effects.acks)).await;
             // They are to leave before anything else happens.
@@ -408,6 +411,7 @@ impl Driver {
                 let stages = self.core.spent().collect();
                 drop(reply.send(Spent { stages, messages: self.core.counts().messages }));
             }
+            Command::Census(reply) => drop(reply.send(self.spool.census().unwrap_or_default())),
             Command::Status(detail, reply) => {
                 let mut status = status::of(&self.core, &self.spool, now.mono, detail);
                 (status.disk, status.figures) = (self.disk(), self.figures);
@@ -478,7 +482,8 @@ impl Driver {
                 );
             }
             Request::RenewEpoch(reply) => {
-                if let Err(error) = self.spool.renew_epoch(clock::wall()) {
+                let away = self.spool.away().map_or(Ok(()), Err);
+                if let Err(error) = away.and_then(|()| self.spool.renew_epoch(clock::wall())) {
                     // Without an answer the session is tried again.
                     let now = self.clock.now();
                     self.begin_trouble(error, now)?;

@@ -163,6 +163,17 @@ impl Journaled {
         Self { messages: messages.collect(), ..Self::tick(now) }
     }
 
+    /// The same without the messages in these places, which were delivered again: what is replayed was evaluated
+    /// once, and a replayed message is never taken for a repeat. Where none is left, it is a tick.
+    pub(super) fn without(mut self, repeats: &[usize]) -> Self {
+        let mut place = 0;
+        self.messages.retain(|_| {
+            place += 1;
+            repeats.binary_search(&(place - 1)).is_err()
+        });
+        self
+    }
+
     /// A tick.
     pub(super) fn tick(now: Now) -> Self {
         Self { wall: now.wall.micros(), mono: now.mono.micros(), ..Self::default() }
@@ -238,5 +249,16 @@ mod tests {
         };
         let shown = |m: &Message| format!("{:?}", Message { dup: false, ..m.clone() });
         assert_eq!(shown(&back[0]), shown(&message));
+        let three: Vec<Message> =
+            ["t/1", "t/2", "t/3"].map(|t| Message { topic: t.into(), ..message.clone() }).into();
+        let left = |repeats: &[usize]| -> Vec<String> {
+            let bytes = Journaled::messages(&three, now).without(repeats).to_bytes();
+            match Journaled::read(&bytes).unwrap() {
+                Entry::Input(_, Input::Messages(left)) => left.iter().map(|m| m.topic.to_string()).collect(),
+                _ => Vec::new(),
+            }
+        };
+        assert_eq!(left(&[0, 2]), ["t/2"], "what was delivered again is not replayed");
+        assert!(left(&[0, 1, 2]).is_empty());
     }
 }

@@ -19,9 +19,11 @@
 
 mod age;
 mod blocks;
+mod census;
 mod evict;
 mod figures;
 mod history;
+mod look;
 mod outbox;
 mod renew;
 mod schema;
@@ -40,7 +42,9 @@ use crate::model::kept::{Lane, Outgoing, Renewed, Seen, SpoolTime, StateChange, 
 use crate::model::label::Fingerprint;
 use crate::model::ranges::Ranges;
 
+pub use census::Census;
 use figures::Figures;
+pub use look::Look;
 use spans::Spans;
 use trouble::StandIn;
 pub use trouble::Trouble;
@@ -58,7 +62,7 @@ pub struct Config {
     /// every message is journaled before it is acknowledged, and nothing is lost.
     pub durability: Durability,
     /// How often open windows are written down, at most. Shorter loses less of them in a crash
-    /// and wears the flash more. Default 5s.
+    /// and wears the flash more. Snapshots of more than 16 KiB for each of its seconds come less often. Default 5s.
     #[serde(with = "crate::model::time::span_text")]
     pub snapshot_interval: std::time::Duration,
     /// How many transitions that the hub has are kept for people at the gateway, within 4 MiB. Default 1,000.
@@ -115,6 +119,14 @@ pub enum Error {
         path: PathBuf,
         /// SQLite's own words.
         source: rusqlite::Error,
+    },
+    /// The file is older, and cannot be copied to be looked into.
+    #[error("look into an older spool: make a copy of it at {path}: {why}; set TMPDIR to a place with room")]
+    Copy {
+        /// Where to.
+        path: PathBuf,
+        /// What the system said.
+        why: String,
     },
     /// A later version wrote the file.
     #[error(

@@ -789,7 +789,7 @@ rules: [{id: waits, sql: SELECT v FROM a, when: v > 5, for: 4m}]
                 |second: i64| Now { wall: at(second).wall, mono: at(uptime_after + second - 110).mono };
             let mut core = fresh();
             let journal = vec![(there(10), Input::Messages(vec![reading]))];
-            assert_eq!(core.take_over(Some(&snapshot), journal, here(110)), [String::new(); 0]);
+            assert_eq!(core.take_over(Some(&snapshot), journal, here(110)), Vec::<String>::new());
             assert_eq!(core.restore_alerts(&states, here(110)), 0);
             let fires = |core: &mut Core, second| core.apply(Input::Tick, here(second)).transitions.len();
             assert_eq!(fires(&mut core, 110 + told - 1), 0, "{uptime_before} {downtime:?}");
@@ -912,4 +912,71 @@ rules: [{id: hot, sql: SELECT v FROM a, when: v > 5}]
             .extend(told.iter().map(|t| (second, t.state.name(), t.occurred_at.since(at(0).wall).as_secs())));
     }
     assert_eq!(shown, [(200, "firing", 80), (200, "resolved", 200)]);
+}
+
+const WINDOWS: &str = "
+streams:
+  - CREATE STREAM e (n BIGINT, v FLOAT, ts BIGINT) WITH (DATASOURCE='e/{device}', KEY='device', TIMESTAMP='ts', TIMESTAMP_FORMAT='s', IDLE='24h')
+rules:
+  - {id: fives, repeat: 0, sql: 'SELECT device, count(*) AS c, sum(n) AS s FROM e GROUP BY device, COUNTWINDOW(5)'}
+  - {id: threes, repeat: 0, sql: 'SELECT device, sum(n) AS s FROM e GROUP BY device, COUNTWINDOW(3, 1)'}
+  - {id: tens, repeat: 0, sql: 'SELECT device, count(*) AS c, sum(n) AS s FROM e GROUP BY device, TUMBLINGWINDOW(ss, 10)'}
+  - {id: twice, sql: 'SELECT device, v FROM e', when: v > 0, times: 2, flapping: off}
+  - {id: mean, sql: 'SELECT device, avg(v) AS a FROM e GROUP BY device, HOPPINGWINDOW(ss, 20, 10)', when: a > 0, flapping: off}
+";
+
+/// What is told of batches of readings, each of a device. Before some of them the process dies, and the one after it
+/// takes over the snapshot that it made when it began, the journal since, and the committed states.
+fn through_crashes(batches: &[(Vec<(u8, i64)>, bool)], crashes: bool) -> Vec<Transition> {
+    let (mut core, mut told) = (start(WINDOWS, true, true), Vec::new());
+    let (mut snapshot, mut journal) = (core.snapshot(at(1), true), Vec::new());
+    let mut states: BTreeMap<StateKey, Vec<u8>> = BTreeMap::new();
+    let (mut serials, mut begun) = ([0_i64; 3], 0);
+    for (now, (batch, crash)) in (10..).zip(batches) {
+        // Each process has a clock of its own, beside the calendar.
+        let at = |now: i64, begun: i64| Now { wall: at(now).wall, mono: at(now - begun).mono };
+        if *crash && crashes {
+            begun = now;
+            core = start(WINDOWS, true, true);
+            assert_eq!(
+                core.take_over(Some(&snapshot), std::mem::take(&mut journal), at(now, begun)),
+                [String::new(); 0]
+            );
+            let states: Vec<_> = states.clone().into_iter().collect();
+            assert_eq!(core.restore_alerts(&states, at(now, begun)), 0);
+            snapshot = core.snapshot(at(now, begun), true);
+        }
+        let messages: Vec<Message> = batch
+            .iter()
+            .map(|(device, v)| {
+                let serial = &mut serials[usize::from(*device)];
+                *serial += 1;
+                let payload = format!(r#"{{"n":{serial},"v":{v},"ts":{}}}"#, 1_700_000_000 + 4 * *serial);
+                message(&format!("e/{device}"), payload, now, false)
+            })
+            .collect();
+        journal.push((at(now, begun), Input::Messages(messages.clone())));
+        let effects = core.apply(Input::Messages(messages), at(now, begun));
+        told.extend(effects.transitions.into_iter().map(|t| Transition { evidence: None, place: 0, ..t }));
+        for change in effects.states {
+            match change.body {
+                Some(body) => drop(states.insert(change.key, body)),
+                None => drop(states.remove(&change.key)),
+            }
+        }
+    }
+    told.sort_by_key(|t| (t.fingerprint, t.occurred_at));
+    told
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_journal_costs_no_window_a_row_whatever_crashes(
+        batches in prop::collection::vec((prop::collection::vec((0..3_u8, -2..3_i64), 1..12), prop::bool::weighted(0.3)), 1..40),
+    ) {
+        let essence = |told: Vec<Transition>| told.iter().map(|t| format!("{} {} {} {:?}", t.rule, t.state, t.occurred_at, t.values)).collect::<Vec<_>>();
+        prop_assert_eq!(essence(through_crashes(&batches, false)), essence(through_crashes(&batches, true)));
+    }
 }

@@ -37,13 +37,13 @@ impl Driver {
         now: Now,
     ) -> Result<Vec<AckToken>, spool::Error> {
         if self.snapshot_due.is_none() {
-            self.snapshot_due = Some(now.mono.plus(self.pace()));
+            self.snapshot_due = Some(now.mono.plus(pace(self.snapshot_interval, self.last_snapshot)));
         }
         let acks = std::mem::take(&mut effects.acks);
         if !effects.must_commit() && journal.is_none() {
             // What was delivered again may be of what is held.
             return Ok(match &mut self.trouble {
-                Some(trouble) if effects.repeats => {
+                Some(trouble) if !effects.repeats.is_empty() => {
                     trouble.hold_acks(acks);
                     Vec::new()
                 }
@@ -67,12 +67,6 @@ impl Driver {
 
     pub(super) fn is_durable(&self) -> bool {
         self.durability == Durability::Durable
-    }
-
-    /// How long after one snapshot the next may come.
-    fn pace(&self) -> Duration {
-        let size = Duration::from_millis(self.last_snapshot.saturating_mul(1_000) / SNAPSHOT_RATE);
-        self.snapshot_interval.max(size.min(SNAPSHOT_AGE))
     }
 
     pub(super) fn commit_of(&mut self, effects: Effects) -> Commit {
@@ -240,5 +234,21 @@ impl Driver {
         let settled = self.commit_of(effects);
         commit.transitions.extend(settled.transitions);
         commit.states.extend(settled.states);
+    }
+}
+
+/// How long after a snapshot of so many bytes the next may come.
+fn pace(interval: Duration, bytes: u64) -> Duration {
+    interval.max(Duration::from_millis(bytes.saturating_mul(1_000) / SNAPSHOT_RATE).min(SNAPSHOT_AGE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_snapshot_comes_less_often_up_to_a_bound() {
+        let pace = |kilobytes: u64| pace(Duration::from_secs(5), kilobytes << 10).as_secs();
+        assert_eq!([0, 10, 80, 160, 1_600, 4_800, 1 << 30].map(pace), [5, 5, 5, 10, 100, 300, 300]);
     }
 }

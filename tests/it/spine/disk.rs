@@ -44,7 +44,7 @@ fn states(all: &[Json], device: &str) -> Vec<String> {
 
 /// A figure of the agent's report, as the hub has it.
 async fn reported(site: &Site, name: &str) -> Option<f64> {
-    site.desk().get("/agents/gw-1").await["metrics"][name].as_f64()
+    site.desk().get("/agents/gw-1").await["status"]["metrics"][name].as_f64()
 }
 
 /// Waits until a figure of the agent's own `/metrics` is this or more.

@@ -45,6 +45,24 @@ async fn a_panic_anywhere_ends_the_agent_with_its_place_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_of_a_thread_that_comes_and_goes_ends_the_agent_too() {
+    let armed = [("WEIR_FAILPOINT", "panic.rules.compile:1")];
+    let mut site = Site::start_through(&[], &("", ""), &armed, &|_| Vec::new());
+    site.agent.until("it is connected", connected).await;
+    let (code, said) = site.desk().put("/rulesets/plain", PLAIN).await;
+    assert_eq!(code, 200, "{said}");
+    assert!(!site.agent.ended().success());
+    let log = site.agent.log();
+    assert!(log.contains("panic: failpoint rules.compile") && log.contains("thread=\"rules\""), "{log}");
+    // What it was sent is sent again.
+    site.agent.env.clear();
+    site.agent.run();
+    site.agent
+        .until("the rules run", |s| s["core"]["rulesets"].as_array().is_some_and(|sets| sets.len() == 1))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_signal_ends_the_agent_at_once_and_loses_nothing() {
     let mut site = Site::start(&[], "").await;
     site.push("plain", PLAIN).await;

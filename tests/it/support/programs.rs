@@ -16,7 +16,7 @@ use super::{PATIENCE, within};
 /// A hub with its data in a directory.
 pub(crate) struct HubProgram {
     program: PathBuf,
-    child: Option<Child>,
+    pub(crate) child: Option<Child>,
     dir: PathBuf,
     args: Vec<String>,
     pub(crate) grpc: SocketAddr,
@@ -31,14 +31,23 @@ impl HubProgram {
 
     /// The same with a `weir-hub` that was built elsewhere.
     pub(crate) fn start_program(program: &Path, dir: &Path, args: &[&str]) -> Self {
+        Self::begin(program, dir, args, [0, 0])
+    }
+
+    /// Starts it on these ports, of gRPC and HTTP.
+    pub(crate) fn start_on(dir: &Path, args: &[&str], ports: [u16; 2]) -> Self {
+        Self::begin(Path::new(env!("CARGO_BIN_EXE_weir-hub")), dir, args, ports)
+    }
+
+    fn begin(program: &Path, dir: &Path, args: &[&str], ports: [u16; 2]) -> Self {
         std::fs::create_dir_all(dir).unwrap();
         let mut hub = Self {
             program: program.to_owned(),
             child: None,
             dir: dir.to_owned(),
             args: args.iter().map(|a| (*a).to_owned()).collect(),
-            grpc: "127.0.0.1:0".parse().unwrap(),
-            http: "http://127.0.0.1:0".to_owned(),
+            grpc: ([127, 0, 0, 1], ports[0]).into(),
+            http: format!("http://127.0.0.1:{}", ports[1]),
         };
         hub.run();
         hub
@@ -46,7 +55,13 @@ impl HubProgram {
 
     /// Starts it, or starts it again.
     pub(crate) fn run(&mut self) {
+        self.run_with(&[]);
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn run_with(&mut self, env: &[(&str, &str)]) {
         let mut child = Command::new(&self.program)
+            .envs(env.iter().copied())
             .args(["serve", "--grpc-listen", &self.grpc.to_string()])
             .args(["--http-listen", self.http.rsplit("//").next().unwrap()])
             .args(["--data-dir".as_ref(), self.dir.as_os_str()])
@@ -215,9 +230,15 @@ impl AgentProgram {
 
     /// Starts it, or starts it again.
     pub(crate) fn run(&mut self) {
+        self.run_with(&[]);
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn run_with(&mut self, env: &[(&str, &str)]) {
         let child = self
             .command()
             .envs(self.env.clone())
+            .envs(env.iter().copied())
             .args(["run".as_ref(), "--config".as_ref(), self.dir.join("weir.toml").as_os_str()])
             .stdout(Stdio::null())
             .stderr(log(&self.dir.join("agent.log")))
