@@ -30,6 +30,9 @@ const FOUND_WITHIN: Duration = Duration::from_secs(30 + 2);
 /// What may stay in the buffers of a connection that broke, bytes.
 const UNSENT: u64 = 128 << 10;
 
+/// What may be sent between the look at the agent's count and that at the link's, bytes.
+const SINCE: u64 = 4 << 10;
+
 /// Starts are spread: what they cost is the machine's, and not what is asked here.
 const APART: Duration = Duration::from_millis(400);
 
