@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::link::Weather;
 
 /// A link that is dead for so long must have been found dead before it lives again.
-pub(crate) const LONG_CUT: Duration = Duration::from_secs(33);
+pub(crate) const LONG_CUT: Duration = Duration::from_secs(36);
 
 /// How long the faults of a run go on, about.
 const SPAN: Duration = Duration::from_secs(42);
