@@ -2,6 +2,7 @@
 //! here, so that the model's types stay free to change.
 
 pub mod digest;
+pub mod pack;
 pub mod record;
 pub mod rules;
 pub mod series;
@@ -15,4 +16,4 @@ pub mod v1 {
 }
 
 /// The version of the protocol that this program speaks, as `Hello` and `Welcome` carry it.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
