@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         Trial::test("nothing_grows", || {
             said(soak::soak(&options(usize::MAX, seed()), Duration::from_secs(36)))
         }),
-        Trial::test("nothing_is_lost_and_nothing_comes_twice", || said(short())).with_ignored_flag(true),
+        Trial::test("nothing_is_lost_and_nothing_comes_twice", || said(short())),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -70,7 +70,7 @@ fn options(rounds: usize, seed: u64) -> Options {
 }
 
 fn seed() -> u64 {
-    number("TORTURE_SEED").unwrap_or_else(|| fastrand::u64(1..1_000_000))
+    number("TORTURE_SEED").unwrap_or(1)
 }
 
 fn ended(outcome: Result<(), String>) -> ExitCode {
