@@ -308,7 +308,8 @@ fn servers(
             .tls_config(ServerTlsConfig::new().identity(identity))
             .map_err(|error| Error::Tls(error.to_string()))?;
     }
-    let service = HubServer::new(Service { core: Arc::clone(core) });
+    let service = HubServer::new(Service { core: Arc::clone(core) })
+        .accept_compressed(tonic::codec::CompressionEncoding::Zstd);
     let incoming = TcpIncoming::from(grpc).with_nodelay(Some(true));
     let end = stop.clone();
     let grpc = builder

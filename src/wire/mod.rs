@@ -3,6 +3,7 @@
 
 pub mod digest;
 pub mod figures;
+pub mod pack;
 pub mod record;
 pub mod rules;
 pub mod series;
@@ -16,4 +17,4 @@ pub mod v1 {
 }
 
 /// The version of the protocol that this program speaks, as `Hello` and `Welcome` carry it.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
