@@ -19,9 +19,11 @@
 
 mod age;
 mod blocks;
+mod census;
 mod evict;
 mod figures;
 mod history;
+mod look;
 mod outbox;
 mod renew;
 mod schema;
@@ -40,7 +42,9 @@ use crate::model::kept::{Lane, Outgoing, Renewed, Seen, SpoolTime, StateChange, 
 use crate::model::label::Fingerprint;
 use crate::model::ranges::Ranges;
 
+pub use census::Census;
 use figures::Figures;
+pub use look::Look;
 use spans::Spans;
 use trouble::StandIn;
 pub use trouble::Trouble;
@@ -115,6 +119,14 @@ pub enum Error {
         path: PathBuf,
         /// SQLite's own words.
         source: rusqlite::Error,
+    },
+    /// The file is older, and cannot be copied to be looked into.
+    #[error("look into an older spool: make a copy of it at {path}: {why}; set TMPDIR to a place with room")]
+    Copy {
+        /// Where to.
+        path: PathBuf,
+        /// What the system said.
+        why: String,
     },
     /// A later version wrote the file.
     #[error(

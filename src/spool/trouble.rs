@@ -50,7 +50,11 @@ impl Error {
         let source = match self {
             Self::Away { trouble, .. } => return Some(*trouble),
             Self::Sqlite(source) | Self::Open { source, .. } => source,
-            Self::Taken { .. } | Self::Damaged { .. } | Self::Newer { .. } | Self::Replaced { .. } => {
+            Self::Taken { .. }
+            | Self::Copy { .. }
+            | Self::Damaged { .. }
+            | Self::Newer { .. }
+            | Self::Replaced { .. } => {
                 return None;
             }
         };

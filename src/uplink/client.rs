@@ -84,6 +84,7 @@ pub async fn run(
         port.link.send_modify(|link| {
             link.connected = false;
             link.held = None;
+            link.down_since.get_or_insert(clock::wall().micros());
             link.error = Some(end.why.clone());
         });
         if was_connected || end.needs_a_person {
@@ -164,6 +165,7 @@ fn stands(link: &watch::Sender<LinkStatus>, welcome: &v1::Welcome, clock: Clock)
     let ahead = welcome.time.saturating_sub(clock.now().wall.micros()) / 1_000;
     link.send_modify(|link| {
         link.connected = true;
+        link.down_since = None;
         link.error = None;
         link.sessions += 1;
         link.committed = welcome.committed;

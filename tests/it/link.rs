@@ -13,6 +13,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use weir::model::label::Fingerprint;
 use weir::model::link::AgentReport;
+use weir::tasks;
 use weir::uplink::Config;
 use weir::wire::digest::{Digest, item};
 use weir::wire::v1;
@@ -81,7 +82,7 @@ async fn a_wire_that_is_cut_at_any_place_costs_nothing() {
             let mut first = 1;
             loop {
                 let runs: Vec<_> =
-                    (first..first + 8).map(|n| tokio::spawn(survives(protocol, way, n))).collect();
+                    (first..first + 8).map(|n| tasks::spawn("run", survives(protocol, way, n))).collect();
                 first += 8;
                 let mut clean = false;
                 for run in runs {
@@ -115,9 +116,8 @@ async fn time_to_find(config: Config, busy: bool) -> Duration {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_link_is_found_within_half_a_minute() {
     let config = || Config { keep_alive: Duration::from_secs(3), ..Config::default() };
-    let (idle, busy) =
-        tokio::join!(tokio::spawn(time_to_find(config(), false)), tokio::spawn(time_to_find(config(), true)));
-    for found in [idle.unwrap(), busy.unwrap()] {
+    let (idle, busy) = tokio::join!(time_to_find(config(), false), time_to_find(config(), true));
+    for found in [idle, busy] {
         assert!(found > Duration::from_secs(5) && found < Duration::from_secs(15), "{found:?}");
     }
     assert_eq!(Config::default().keep_alive + Duration::from_secs(10), Duration::from_secs(30));

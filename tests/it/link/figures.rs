@@ -1,5 +1,4 @@
 //! What a transition costs on the wire, without TLS.
-#![expect(clippy::print_stdout, reason = "it prints the figures")]
 
 use weir::uplink::Config;
 

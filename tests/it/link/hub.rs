@@ -11,6 +11,7 @@ use tonic::codec::CompressionEncoding;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 use weir::model::ranges::{Range, Ranges};
+use weir::tasks;
 use weir::wire::series::Expander;
 use weir::wire::v1;
 use weir::wire::v1::agent_message::Message as Up;
@@ -63,7 +64,8 @@ impl FakeHub {
             service = service.accept_compressed(CompressionEncoding::Zstd);
         }
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        tokio::spawn(tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming));
+        let serving = tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming);
+        drop(tasks::spawn("hub", serving));
         hub
     }
 
@@ -169,7 +171,7 @@ impl Hub for FakeHub {
             return Err(refusal);
         }
         let (down, stream) = mpsc::channel(64);
-        tokio::spawn(self.clone().serve(request.into_inner(), down));
+        drop(tasks::spawn("session", self.clone().serve(request.into_inner(), down)));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 

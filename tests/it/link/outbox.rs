@@ -14,7 +14,7 @@ use weir::model::ranges::Ranges;
 use weir::model::ruleset::RuleReport;
 use weir::model::time::Timestamp;
 use weir::model::transition::{State, Transition};
-use weir::tasks::{Stop, StopSource};
+use weir::tasks::{self, Stop, StopSource};
 use weir::uplink::{self, Active, Config, Identity, Outbox, Port, Request, Stamp, Standing};
 
 pub(crate) const EPOCH: u64 = 0x1234_5678_9abc_def0;
@@ -66,7 +66,7 @@ impl FakeAgent {
         let (requests, asked) = mpsc::channel(16);
         let (reports, to_hub) = mpsc::channel(1);
         let (rules, taken) = mpsc::channel(1);
-        tokio::spawn(answer(asked, Arc::clone(&rows), newest.clone()));
+        drop(tasks::spawn("outbox", answer(asked, Arc::clone(&rows), newest.clone())));
         let port = Port { requests, rules, newest: newest_seen, reports: to_hub, status: status_seen, link };
         let agent = Self {
             rows,
@@ -84,7 +84,8 @@ impl FakeAgent {
 
     fn dial(&self, config: Config, port: Port, stop: Stop) {
         let identity = Identity { agent: "gw-1".into(), boot_id: "boot-1".into(), labels: Vec::new() };
-        tokio::spawn(async move { uplink::run(config, identity, port, Clock::start(), stop).await.unwrap() });
+        let running = async move { uplink::run(config, identity, port, Clock::start(), stop).await.unwrap() };
+        drop(tasks::spawn("uplink", running));
     }
 
     pub(crate) fn rows(&self) -> MutexGuard<'_, Rows> {

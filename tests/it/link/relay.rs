@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use weir::tasks;
 
 /// Which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +48,7 @@ impl Relay {
             was_cut: AtomicBool::new(false),
             silent: AtomicBool::new(false),
         });
-        tokio::spawn(listen(listener, Arc::clone(&state)));
+        drop(tasks::spawn("relay", listen(listener, Arc::clone(&state))));
         Self { address, state }
     }
 
@@ -75,7 +76,8 @@ async fn listen(listener: TcpListener, state: Arc<State>) {
         let (cut, seen) = watch::channel(false);
         let cut = Arc::new(cut);
         for (way, from, to) in [(Way::Up, from_agent, to_hub), (Way::Down, from_hub, to_agent)] {
-            tokio::spawn(carry(way, from, to, Arc::clone(&state), Arc::clone(&cut), seen.clone()));
+            let carrying = carry(way, from, to, Arc::clone(&state), Arc::clone(&cut), seen.clone());
+            drop(tasks::spawn("relay", carrying));
         }
     }
 }
