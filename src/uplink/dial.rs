@@ -20,8 +20,9 @@ use super::retry::End;
 use super::socket::Connector;
 use super::{Config, Error};
 
-/// How long a dial may take. A hub that takes longer is as good as gone.
-pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a dial may take, up to the hub's welcome. That is three ways there and back, each of which a lost packet
+/// makes longer: over a link that takes 2 s each way and loses a third no shorter one would ever come through.
+pub(super) const PATIENCE: Duration = Duration::from_secs(45);
 
 /// How long a sign of life may take that was asked for.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
