@@ -26,7 +26,7 @@ const UP_WITHIN: Duration = Duration::from_secs(90);
 
 /// How long after the last fault began everything must have arrived, though it stays: many of the longest waits between
 /// two dials, of which few come through the worst of links.
-const ARRIVED_WITHIN: Duration = Duration::from_secs(400);
+const ARRIVED_WITHIN: Duration = Duration::from_secs(600);
 
 const RULES: &str = "
 streams:
