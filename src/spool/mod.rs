@@ -18,20 +18,23 @@
 //! nothing that was committed.
 
 mod age;
+mod aside;
 mod blocks;
 mod evict;
 mod figures;
 mod history;
+mod log;
 mod outbox;
 mod renew;
 mod schema;
 mod spans;
 mod traces;
+mod trouble;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use crate::failpoint;
@@ -40,6 +43,7 @@ use crate::model::label::Fingerprint;
 use crate::model::ranges::Ranges;
 
 use figures::Figures;
+pub use trouble::{Error, Kind};
 
 /// The outbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,68 +82,6 @@ impl Default for Config {
             durability: Durability::Processed,
             snapshot_interval: std::time::Duration::from_secs(5),
             history: 1_000,
-        }
-    }
-}
-
-/// Why the spool cannot go on. Every one of them stops the agent: what cannot be made durable must
-/// not be acknowledged.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Another process has it.
-    #[error(
-        "open the spool {path}: another agent runs on it; stop that one, or give each an `agent.state_dir` of its own"
-    )]
-    Taken {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is no spool any more.
-    #[error(
-        "open the spool {path}: it is damaged ({source}); move it away to start anew (alerts that wait in it, the states of alerts, and rules until the hub sends them again are then lost), and check the disk"
-    )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// SQLite's own words.
-        source: rusqlite::Error,
-    },
-    /// The file cannot be opened or made.
-    #[error("open the spool {path}: {source}; check that the directory exists and the agent may write there")]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// SQLite's own words.
-        source: rusqlite::Error,
-    },
-    /// A later version wrote the file.
-    #[error(
-        "open the spool {path}: it has schema {found}, this version knows {known}; run the newer version, or move the file away (alerts that wait in it are then not sent)"
-    )]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its schema.
-        found: i64,
-        /// The newest schema of this version.
-        known: i64,
-    },
-    /// SQLite failed under way: a full or broken disk.
-    #[error("write the spool: {0}; check the disk")]
-    Sqlite(#[from] rusqlite::Error),
-}
-
-impl Error {
-    /// Tells a file that is taken or damaged from one that cannot be opened for other reasons.
-    fn at(self, path: &Path) -> Self {
-        let (Self::Open { source, .. } | Self::Sqlite(source)) = self else { return self };
-        let path = path.to_owned();
-        match source.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Taken { path },
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged { path, source },
-            // A value that this program never writes.
-            None => Self::Damaged { path, source },
-            Some(_) => Self::Open { path, source },
         }
     }
 }
@@ -220,22 +162,37 @@ pub struct Spool {
     /// What the hub has, and what of it the file does not know yet.
     acknowledged: Ranges,
     unsaved: Ranges,
+    /// The file could not be opened again.
+    closed: bool,
 }
 
 impl Spool {
-    /// Opens or makes the file, and reads what it holds.
+    /// Opens or makes the file, and reads what it holds. One that is damaged is set aside, and a fresh one starts with
+    /// what can still be read of it (`aside.rs`): [`Spool::renewed`] then says so.
     ///
     /// # Errors
-    /// [`Error::Open`], [`Error::Newer`], or SQLite's own while reading.
+    /// [`Error::Taken`], [`Error::Newer`], or what the disk says.
     pub fn open(path: &Path, config: &Config, time: SpoolTime) -> Result<(Self, Loaded), Error> {
-        Self::read(path, config, time).map_err(|error| error.at(path))
+        aside::finish(path, time)?;
+        match Self::read(path, config, time).map_err(|error| error.at(path)) {
+            Err(Error::Damaged { source, .. }) => {
+                aside::replace(path, time, &source)?;
+                Self::read(path, config, time).map_err(|error| error.at(path))
+            }
+            other => other,
+        }
     }
 
     fn read(path: &Path, config: &Config, time: SpoolTime) -> Result<(Self, Loaded), Error> {
         let open = |source| Error::Open { path: path.to_owned(), source };
         let mut db = Connection::open(path).map_err(open)?;
+        aside::keep_log(&db, true)?;
         schema::prepare(&db).map_err(open)?;
+        if !log::is_whole(&aside::log_of(path)) {
+            return Err(Error::damaged("its write-ahead log is broken in the middle"));
+        }
         schema::migrate(&mut db, path)?;
+        aside::check(&db)?;
         let spool = Self {
             path: path.to_owned(),
             config: config.clone(),
@@ -244,10 +201,32 @@ impl Spool {
             figures: Figures::read(&db, config, time)?,
             acknowledged: history::acknowledged(&db)?,
             unsaved: Ranges::default(),
+            closed: false,
             db,
         };
         let loaded = load(&spool.db)?;
+        aside::keep_log(&spool.db, false)?;
         Ok((spool, loaded))
+    }
+
+    /// Opens the file anew, after trouble with it. Says whether a new number space began, as it was damaged: what is in
+    /// the file is then what could be read of it, which may be less than what was committed.
+    ///
+    /// # Errors
+    /// Those of [`Spool::open`]; it is to be tried again then, which the next commit does.
+    pub fn reopen(&mut self, time: SpoolTime) -> Result<bool, Error> {
+        // The file is locked as long as it is open.
+        self.closed = true;
+        self.db = Connection::open_in_memory()?;
+        let (mut spool, _) = Self::open(&self.path, &self.config, time)?;
+        let renewed = spool.epoch != self.epoch;
+        spool.figures.stats.commits = self.figures.stats.commits;
+        let had = std::mem::replace(self, spool);
+        if !renewed {
+            let above: Vec<_> = had.acknowledged.iter().collect();
+            self.forget(0, &above)?;
+        }
+        Ok(renewed)
     }
 
     /// The number space of this file's sequence numbers.
@@ -285,6 +264,9 @@ impl Spool {
     /// # Errors
     /// SQLite's; nothing of the commit is durable then, and it may be tried again.
     pub fn commit(&mut self, commit: &Commit, time: SpoolTime) -> Result<u64, Error> {
+        if self.closed {
+            self.reopen(time)?;
+        }
         let mut figures = self.figures.clone();
         let tx = begin(&mut self.db)?;
         let since = figures.age.go_on(&tx, time)?;
@@ -321,8 +303,10 @@ impl Spool {
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        // What is not written down is sent once more.
-        drop(self.save());
+        if !self.closed {
+            // What is not written down is sent once more.
+            drop(self.save());
+        }
     }
 }
 
