@@ -4,18 +4,22 @@
 //!
 //! 1. Everything of one [`Commit`] becomes durable together or not at all, and it is durable
 //!    (WAL, `synchronous=FULL`) when [`Spool::commit`] returns. Only then may the MQTT messages it
-//!    covers be acknowledged.
+//!    covers be acknowledged. One that failed is not there, and may be tried again; only where the file is opened anew
+//!    after a failure at its very end may it turn out to be there, as a whole, which [`Spool::newest`] tells.
 //! 2. Sequence numbers are gapless within an epoch, are given at the commit, and are never given
-//!    twice: the newest is kept apart from the rows, which may all be gone.
+//!    twice. Each is of exactly one kind: it waits, the hub has it, or it was given up.
 //! 3. A transition waits in the outbox until the hub committed it ([`Spool::forget`]; it stays for people
 //!    then, see `history.rs`), or until the outbox was over its bound and gave it up (`evict.rs`): then its
 //!    number lies in an evicted range that is told to the hub and counted.
-//! 4. Alert states are exactly those after the transitions of the same commit. A snapshot holds
+//! 4. Of one alert, nothing goes before what came earlier: an urgent one takes along what waits of its alert.
+//! 5. Alert states are exactly those after the transitions of the same commit. A snapshot holds
 //!    the engine at a point of the journal; what was journaled after it is replayed.
-//! 5. Bodies are opaque. The spool knows no alert, no rule and no payload.
+//! 6. Bodies are opaque. The spool knows no alert, no rule and no payload.
+//! 7. Memory does not grow with what waits: neither to open the file, nor to put in, look up, give up or number anew.
+//!    Only ranges of numbers that the hub has out of order are held.
 //!
 //! A crash may repeat what was sent and not yet acknowledged, under the same numbers; it loses
-//! nothing that was committed.
+//! nothing that was committed. A damaged file is set aside, and what can be read of it goes on (`aside.rs`).
 
 mod age;
 mod aside;
