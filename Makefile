@@ -4,13 +4,18 @@ SHELL := /bin/bash
 CARGO ?= cargo
 # How long each fuzz target runs.
 SECONDS := 600
+# How often something is killed or cut.
+ROUNDS := 500
 BENCH := $(CARGO) bench --locked --no-default-features --features hub
+# How many runs over a bad link; and the first of them, or what decides what is killed when.
+SEEDS := 200
+SEED := 1
 # The real counterparts of the tests, as Debian names them.
-PACKAGES := chromium mosquitto mosquitto-clients prometheus-alertmanager valgrind
+PACKAGES := chromium iproute2 mosquitto mosquitto-clients prometheus-alertmanager valgrind
 # What runs the instruction counts; of the very version that they are built with.
 GUNGRAUN := $(shell sed -n 's/^gungraun = "=\(.*\)"$$/\1/p' benches/counts/Cargo.toml)
 
-.PHONY: demo test fuzz lint bench counts compat-fixture packages
+.PHONY: demo test fuzz netsim lint day bench bench-spool counts compat-fixture packages torture
 
 ## demo: broker, sensors, agent and hub on this machine; ARGS="--for 30s" ends by itself
 demo:
@@ -22,12 +27,20 @@ demo:
 test: packages
 	$(CARGO) test --locked
 
+## torture: ROUNDS of kills, stops and cuts of agents, hub, broker and links under load, and a check of what arrived; SEED repeats
+torture: packages
+	TORTURE_ROUNDS=$(ROUNDS) TORTURE_SEED=$(SEED) $(CARGO) test --locked --test torture
+
 ## fuzz: each fuzz target for SECONDS, by default ten minutes each
 fuzz:
 	@for target in sql rule_file payload snapshot scanner; do \
 	  BOLERO_RANDOM_TEST_TIME_MS=$$(( $(SECONDS) * 1000 )) BOLERO_RANDOM_ITERATIONS=1000000000 \
 	  $(CARGO) test --locked --test fuzz -- --exact $$target || exit 1; \
 	done
+
+## netsim: SEEDS runs over links that lose, delay, throttle and cut; needs root, for network namespaces
+netsim: packages
+	NETSIM_SEEDS=$(SEEDS) NETSIM_SEED=$(SEED) $(CARGO) test --locked --test netsim -- --nocapture
 
 ## lint: formatting, clippy, the lean build, and what the dependency tree may hold
 lint:
@@ -44,7 +57,16 @@ bench: packages
 	$(BENCH) --bench load -- $(ARGS)
 	$(BENCH) --bench load -- --only matrix --pin --memory 32M --rules 1,300,8000,10000 $(ARGS)
 	$(BENCH) --bench spine
+	$(BENCH) --bench spool -- $(ARGS)
 	$(BENCH) --bench goals -- --table
+
+## bench-spool: the outbox and the link beside their ceilings; ARGS=--short is shorter
+bench-spool: packages
+	$(BENCH) --bench spool -- $(ARGS)
+
+## day: a day of real readings at 1,000 times its speed: bytes received at the edge against bytes sent to the hub
+day: packages
+	@$(CARGO) bench --quiet --locked --profile dev --bench day
 
 ## counts: instructions of decode, index and windows, which may not grow; UPDATE=1 takes them as they are
 counts: packages

@@ -66,6 +66,8 @@ pub mod clock;
 
 pub mod failpoint;
 
+pub mod reach;
+
 pub mod tasks;
 
 pub mod telemetry;

@@ -2,8 +2,12 @@
 //! and is joined by whoever spawned it.
 #![expect(clippy::disallowed_methods, reason = "this is the one place that the ban points to")]
 
-use std::future::Future;
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::panic;
+use std::pin::pin;
+use std::process;
 use std::thread;
 
 use tokio::sync::{oneshot, watch};
@@ -56,10 +60,39 @@ where
 {
     tokio::spawn(async move {
         tracing::trace!(task = name, "started");
-        let output = future.await;
+        let mut future = pin!(future);
+        let output = poll_fn(|context| {
+            let before = TASK.replace(name);
+            let polled = future.as_mut().poll(context);
+            TASK.set(before);
+            polled
+        })
+        .await;
         tracing::trace!(task = name, "ended");
         output
     })
+}
+
+thread_local! {
+    /// The task that this thread is at; empty between tasks.
+    static TASK: Cell<&'static str> = const { Cell::new("") };
+}
+
+/// From here on a panic of any thread or task is logged with its place, and ends the process at once, in builds that
+/// unwind too: what is left of a program of which a part is gone must not go on as if it were whole.
+pub fn end_on_panic() {
+    panic::set_hook(Box::new(|panic| {
+        let thread = thread::current();
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let message = panic.payload_as_str().unwrap_or("no message");
+        tracing::error!(
+            thread = thread.name().unwrap_or("unnamed"),
+            task = TASK.get(),
+            place,
+            "panic: {message}; the process ends, and loses nothing that it acknowledged"
+        );
+        process::abort();
+    }));
 }
 
 /// Runs blocking work beside the runtime.

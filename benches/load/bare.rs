@@ -121,7 +121,7 @@ async fn ingest(request: &Request) {
     let (out, mut batches) = mpsc::channel(4);
     let (_stop, stopped) = StopSource::new();
     let filters = FILTERS.map(str::to_owned).to_vec();
-    let source = mqtt::start(config, 0, filters, out, Clock::start(), stopped).unwrap();
+    let source = mqtt::start(config, (0, false), filters, out, Clock::start(), stopped).unwrap();
     let mut count = Count::default();
     while let Some(batch) = batches.recv().await {
         for message in &batch {

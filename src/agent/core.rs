@@ -66,6 +66,12 @@ pub struct Effects {
     pub states: Vec<StateChange>,
     /// Messages to acknowledge.
     pub acks: Vec<AckToken>,
+    /// The places of the messages that were delivered again, ascending: they were not evaluated. What came of them is
+    /// durable only if all is that was decided so far.
+    pub repeats: Vec<usize>,
+    /// Keys whose silence will be noticed and that were not known before, by rule set, as [`Engine::take_learned`]
+    /// writes them. The next snapshot holds them.
+    pub learned: Vec<(Arc<str>, Vec<u8>)>,
     /// What ran before a change of rules.
     pub replaced: Option<Box<Replaced>>,
     /// How many of the transitions were let out; the others still may be withheld.
@@ -108,7 +114,7 @@ pub struct Replaced {
 impl Effects {
     /// Whether something must be durable before the acknowledgements go out.
     pub fn must_commit(&self) -> bool {
-        !self.transitions.is_empty() || !self.states.is_empty()
+        !self.transitions.is_empty() || !self.states.is_empty() || !self.learned.is_empty()
     }
 }
 
@@ -307,12 +313,14 @@ impl Core {
         match input {
             Input::Messages(messages) => {
                 effects.acks.reserve(messages.iter().filter(|message| message.ack.is_some()).count());
-                for some in messages.chunks(AHEAD) {
+                for (chunk, some) in messages.chunks(AHEAD).enumerate() {
                     for set in self.sets.values_mut() {
                         set.decoder.look_ahead(some);
                     }
-                    for message in some {
-                        self.message(message, now, &mut effects);
+                    for (i, message) in some.iter().enumerate() {
+                        if !self.message(message, now, &mut effects) {
+                            effects.repeats.push(chunk * AHEAD + i);
+                        }
                     }
                 }
             }
@@ -342,6 +350,13 @@ impl Core {
         }
         self.let_out(now, &mut effects);
         self.take_changes(now, &mut effects);
+        let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
+        for (name, set) in &mut self.sets {
+            let learned = set.engine.take_learned(idle);
+            if !learned.is_empty() {
+                effects.learned.push((name.clone(), learned));
+            }
+        }
         effects
     }
 
@@ -411,11 +426,12 @@ impl Core {
         self.sets.values().filter_map(of).chain(own.into_iter().flatten()).min()
     }
 
-    fn message(&mut self, message: &Message, now: Now, effects: &mut Effects) {
+    /// Takes a message in. Gives whether it was evaluated: one that was before is not.
+    fn message(&mut self, message: &Message, now: Now, effects: &mut Effects) -> bool {
         effects.acks.extend(message.ack);
         if self.redelivery.is_repeat(message) {
             self.counts.redelivered += 1;
-            return;
+            return false;
         }
         self.counts.messages += 1;
         self.counts.bytes += message.payload.len() as u64;
@@ -433,6 +449,7 @@ impl Core {
             Fate::Skipped => self.counts.skipped += 1,
             Fate::Read => {}
         }
+        true
     }
 
     /// Runs out what is due by `until`, each at its own time: a window that a silence closed may
@@ -559,6 +576,22 @@ impl Core {
         self.redelivery.take()
     }
 
+    /// All traces of messages that are there, and the sources that they are of: for a file that lacks some of those
+    /// that were taken.
+    pub fn all_seen(&mut self) -> (Vec<Arc<str>>, Vec<Seen>) {
+        self.redelivery.all()
+    }
+
+    /// Every alert state that is to be kept: for a file that lacks some of the changes.
+    pub fn states(&self, now: Now) -> Vec<StateChange> {
+        let mut all = self.outlet.states();
+        all.extend(self.sources.book().states(now));
+        for set in self.sets.values() {
+            all.extend(set.states(now));
+        }
+        all
+    }
+
     /// The sets that run, by name.
     pub fn sets(&self) -> impl Iterator<Item = (&Arc<str>, &Set)> {
         self.sets.iter()
@@ -606,8 +639,8 @@ impl Core {
         self.sets.values_mut().filter_map(|set| set.engine.take_changed().then_some(())).count() > 0
     }
 
-    /// Open windows at a point in time; with `alerts` also every key that alerts know of, which
-    /// a journal that goes on from here needs.
+    /// Open windows at a point in time, and the last readings of the keys that alerts wait for; with `alerts` also
+    /// every key that alerts know of, which a journal that goes on from here needs, and the readings of all keys.
     pub fn snapshot(&self, now: Now, alerts: bool) -> Vec<u8> {
         let outlet = self.outlet.snapshot(alerts, now.mono);
         let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
@@ -619,6 +652,7 @@ impl Core {
                 false => Vec::new(),
             },
             presence: set.engine.snapshot_presence(idle),
+            evidence: set.snapshot_evidence(alerts),
             recent: if alerts { set.engine.snapshot_recent() } else { Vec::new() },
         });
         let own = if alerts { self.sources.saved(now) } else { Vec::new() };
@@ -665,6 +699,10 @@ impl Core {
                 let presence = set.engine.restore_presence(&saved.presence, idle);
                 result = result.and(presence.map_err(|e| format!("rule set {}: {e}", saved.name)));
             }
+            if !saved.evidence.is_empty() {
+                let evidence = set.engine.restore_evidence(&saved.evidence);
+                result = result.and(evidence.map_err(|e| format!("rule set {}: {e}", saved.name)));
+            }
             set.resume_limits(now);
         }
         // Nobody tried to connect meanwhile: that time never counts.
@@ -672,6 +710,16 @@ impl Core {
         self.sources.lost(snapshot.down.iter().map(|source| source.as_str().into()));
         self.idle.set(!self.sources.is_any_down(), truly.mono);
         result.and(self.outlet.resume(&snapshot.outlet, &self.sets, now))
+    }
+
+    /// Knows keys that were learned after the snapshot, as [`Effects::learned`] has them.
+    ///
+    /// # Errors
+    /// A sentence for the log.
+    pub fn learn(&mut self, set: &str, bytes: &[u8], now: Now) -> Result<(), String> {
+        let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
+        let Some(set) = self.sets.get_mut(set) else { return Ok(()) };
+        set.engine.learn(bytes, idle).map_err(|e| e.to_string())
     }
 
     /// Puts the committed alert states in force: they are what the transitions that were sent
@@ -728,6 +776,18 @@ impl Core {
     pub fn all_active(&self) -> Vec<alert::Active> {
         let sets = self.sets.values().flat_map(|set| self.active(set));
         sets.chain(self.own_active()).collect()
+    }
+
+    /// Every alert that whoever heard all that was told so far believes to be up, as it would be told anew.
+    pub fn announced(&self, now: Now) -> Vec<Transition> {
+        let mut all = Vec::new();
+        for set in self.sets.values() {
+            set.announce(now, &mut all);
+        }
+        self.sources.book().announce(now, &mut all);
+        all.retain(|alert| self.outlet.why(alert.fingerprint).is_none());
+        self.outlet.announce(now, &mut all);
+        all
     }
 
     /// The sources that are not connected.

@@ -1,6 +1,8 @@
 //! Carries out what the core decides: waits for the next input, applies it, makes the effects
 //! durable, and only then acknowledges. Nothing is awaited between deciding and recording.
 
+mod durable;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,23 +14,21 @@ use tokio::time::sleep;
 use crate::clock::{self, Clock};
 use crate::control::{Admitted, Running};
 use crate::failpoint;
-use crate::model::kept::Outgoing;
 use crate::model::label::Fingerprint;
 use crate::model::message::{AckToken, Message};
 use crate::model::ranges::Ranges;
 use crate::model::ruleset::{ContentHash, Origin};
-use crate::model::stream::StreamSpec;
+use crate::model::stream::filters;
 use crate::model::time::{Mono, Now};
-use crate::model::topic::minimal_cover;
-use crate::model::transition::{Transition, rank};
 use crate::spool::{self, Commit, Durability, Loaded, Spool, StoredSetChange};
-use crate::uplink::{self, Active, Outbox, Request, Standing};
+use crate::uplink::{Active, Outbox, Request, Standing};
 
 use super::calendar::Calendar;
-use super::core::{Core, Effects, Fresh, Input, Replaced};
+use super::core::{Core, Fresh, Input, Replaced};
 use super::meter::Stage;
-use super::snapshot::Journaled;
-use super::status::{self, CoreStatus};
+use super::snapshot::{Entry, Journaled};
+use super::status::{self, CoreStatus, Figures};
+use super::trouble::{Disk, Trouble};
 
 /// Messages that are waited for no longer once so many are taken together: one commit covers them
 /// all, and what is taken stands in memory until then.
@@ -61,6 +61,8 @@ pub(super) enum Command {
     Connected(Arc<str>, bool, Option<Arc<str>>),
     /// The core's figures.
     Status(status::Detail, oneshot::Sender<Box<CoreStatus>>),
+    /// Whether somebody answers at all.
+    Alive(oneshot::Sender<()>),
     /// Where the time of this thread went.
     Spent(oneshot::Sender<Spent>),
 }
@@ -102,6 +104,8 @@ pub(super) struct Lines {
     pub(super) filters: Vec<(String, watch::Sender<Vec<String>>)>,
     /// The newest number in the outbox.
     pub(super) newest: watch::Sender<u64>,
+    /// Whether the disk takes nothing.
+    pub(super) disk: watch::Sender<bool>,
     /// Told when every source is gone and what they gave is durable.
     pub(super) drained: Option<oneshot::Sender<()>>,
 }
@@ -122,6 +126,12 @@ pub(super) struct Driver {
     /// When open windows are next written down; `None` while nothing changed.
     snapshot_due: Option<Mono>,
     journaled: u32,
+    /// Bytes of the newest snapshot.
+    last_snapshot: u64,
+    figures: Figures,
+    /// What is held while the disk takes nothing.
+    trouble: Option<Box<Trouble>>,
+    disk: Disk,
 }
 
 /// What the driver waits for.
@@ -155,6 +165,10 @@ impl Driver {
             lines,
             snapshot_due: None,
             journaled: 0,
+            last_snapshot: 0,
+            figures: Figures::default(),
+            trouble: None,
+            disk: Disk::default(),
         }
     }
 
@@ -165,22 +179,38 @@ impl Driver {
     /// The spool's.
     pub(super) fn recover(&mut self, admitted: Vec<Admitted>, loaded: Loaded) -> Result<(), spool::Error> {
         let now = self.clock.now();
+        if let Some(error) = self.spool.away() {
+            self.begin_trouble(error, now)?;
+        }
         self.core.trust_clock(self.calendar.is_trusted());
         for set in admitted {
             self.core.apply(Input::Run(Box::new(set)), now);
         }
         self.core.restore_seen(loaded.seen);
-        let mut journal = Vec::with_capacity(loaded.journal.len());
+        self.last_snapshot = loaded.snapshot.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        let (mut journal, mut learned) = (Vec::with_capacity(loaded.journal.len()), Vec::new());
         for bytes in loaded.journal {
             match Journaled::read(&bytes) {
-                Ok(input) => journal.push(input),
-                Err(why) => tracing::error!(why, "an input of the journal cannot be read"),
+                Ok(Entry::Input(at, input)) => journal.push((at, input)),
+                Ok(Entry::Learned(keys)) => learned.extend(keys),
+                Err(why) => {
+                    self.figures.unreadable += 1;
+                    tracing::error!(why, "an input of the journal cannot be read");
+                }
             }
         }
         for why in self.core.take_over(loaded.snapshot.as_deref(), journal, now) {
+            self.figures.unreadable += 1;
             tracing::error!(why, "what the process before this one left cannot be taken over whole");
         }
+        for (set, keys) in &learned {
+            if let Err(why) = self.core.learn(set, keys, now) {
+                self.figures.unreadable += 1;
+                tracing::error!(why, "keys that were heard of last cannot be read; they are not missed");
+            }
+        }
         let unreadable = self.core.restore_alerts(&loaded.states, now);
+        self.figures.unreadable += unreadable as u64;
         if unreadable > 0 {
             tracing::error!(unreadable, "kept alert states cannot be read; these alerts start anew");
         }
@@ -189,11 +219,11 @@ impl Driver {
         self.core.seed(fastrand::u64(..));
         let sources = self.lines.filters.iter().map(|(name, _)| name.as_str().into()).collect();
         let lost = self.core.apply(Input::Sources(sources), now);
-        let durable = self.durability == Durability::Durable;
+        let durable = self.is_durable();
         if durable || lost.must_commit() {
             let snapshot = durable.then(|| self.core.snapshot(now, true));
             let commit = self.commit_of(lost);
-            self.commit(Commit { snapshot, ..commit })?;
+            self.commit(Commit { snapshot, ..commit }, Vec::new(), now)?;
         }
         self.subscribe();
         Ok(())
@@ -217,12 +247,10 @@ impl Driver {
             match event {
                 Event::Messages(messages) => self.messages(messages).await?,
                 Event::Command(command) => self.command(command)?,
-                Event::Deadline => self.deadline()?,
+                Event::Deadline => self.deadline().await?,
                 Event::Drained => {
                     draining = true;
-                    let now = self.clock.now();
-                    self.settle(now)?;
-                    self.snapshot(now)?;
+                    self.drained().await?;
                     self.lines.acks.clear();
                     if let Some(drained) = self.lines.drained.take() {
                         drained.send(()).ok();
@@ -232,8 +260,25 @@ impl Driver {
         }
     }
 
+    /// Makes durable what the sources gave, as they are gone.
+    async fn drained(&mut self) -> Result<(), spool::Error> {
+        let now = self.clock.now();
+        self.settle(now)?;
+        self.snapshot(now)?;
+        let acks = self.heal(now)?;
+        self.acknowledge(acks).await;
+        if let Some(trouble) = &self.trouble {
+            tracing::error!(
+                lost = trouble.held.count(),
+                "the disk takes nothing to the end: what is held in memory is lost; what was not acknowledged comes again, and is decided anew"
+            );
+        }
+        Ok(())
+    }
+
     async fn next(&mut self) -> Event {
-        let deadline = [self.core.next_deadline(), self.snapshot_due].into_iter().flatten().min();
+        let retry = self.trouble.as_ref().map(|trouble| trouble.retry_at());
+        let deadline = [self.core.next_deadline(), self.snapshot_due, retry].into_iter().flatten().min();
         let wait = deadline.map_or(Duration::from_secs(3_600), |at| self.clock.until(at));
         tokio::select! {
             biased;
@@ -251,10 +296,10 @@ impl Driver {
             }
         }
         let now = self.clock.now();
-        let journal =
-            (self.durability == Durability::Durable).then(|| Journaled::messages(&messages, now).to_bytes());
+        let journal = self.is_durable().then(|| Journaled::messages(&messages, now));
         self.core.trust_clock(self.calendar.is_trusted());
         let mut effects = self.core.apply(Input::Messages(messages), now);
+        let journal = journal.map(|journal| journal.without(&effects.repeats).to_bytes());
         if failpoint::sabotaged("ack-before-commit") {
             self.acknowledge(std::mem::take(&mut effects.acks)).await;
             // They are to leave before anything else happens.
@@ -266,110 +311,21 @@ impl Driver {
         Ok(())
     }
 
-    fn deadline(&mut self) -> Result<(), spool::Error> {
+    async fn deadline(&mut self) -> Result<(), spool::Error> {
         let now = self.clock.now();
         if self.core.next_deadline().is_some_and(|due| due <= now.mono) {
-            let journal = (self.durability == Durability::Durable).then(|| Journaled::tick(now).to_bytes());
+            let journal = self.is_durable().then(|| Journaled::tick(now).to_bytes());
             let effects = self.core.apply(Input::Tick, now);
             self.carry_out(effects, journal, now)?;
+        }
+        if self.trouble.as_ref().is_some_and(|trouble| trouble.retry_at() <= now.mono) {
+            let acks = self.heal(now)?;
+            self.acknowledge(acks).await;
         }
         if self.snapshot_due.is_some_and(|due| due <= now.mono) {
             self.snapshot(now)?;
         }
         Ok(())
-    }
-
-    /// Makes durable what must be, and returns what may then be acknowledged.
-    fn carry_out(
-        &mut self,
-        mut effects: Effects,
-        journal: Option<Vec<u8>>,
-        now: Now,
-    ) -> Result<Vec<AckToken>, spool::Error> {
-        if self.snapshot_due.is_none() {
-            self.snapshot_due = Some(now.mono.plus(self.snapshot_interval));
-        }
-        let acks = std::mem::take(&mut effects.acks);
-        if effects.must_commit() || journal.is_some() {
-            self.journaled += u32::from(journal.is_some());
-            let mut commit = self.commit_of(effects);
-            commit.journal = journal;
-            if self.journaled > MAX_JOURNAL {
-                self.add_settled(&mut commit, now);
-                commit.snapshot = Some(self.core.snapshot(now, true));
-                commit.journal = None;
-            }
-            self.commit(commit)?;
-        }
-        Ok(acks)
-    }
-
-    fn commit_of(&self, effects: Effects) -> Commit {
-        let stamp = self.calendar.stamp(&self.boot_id);
-        let outgoing = |told: &Transition| Outgoing {
-            body: uplink::encode(&stamp, told),
-            fingerprint: told.fingerprint,
-            rank: rank(&told.severity),
-            urgent: self.urgent.iter().any(|severity| **severity == *told.severity),
-        };
-        Commit {
-            transitions: effects.transitions.iter().map(outgoing).collect(),
-            states: effects.states,
-            ..Commit::default()
-        }
-    }
-
-    fn commit(&mut self, mut commit: Commit) -> Result<(), spool::Error> {
-        (commit.forget_seen, commit.seen) = self.core.take_seen();
-        let before = self.spool.newest();
-        let time = clock::spool_time();
-        failpoint::reach("core.before_commit");
-        let (core, spool) = (&mut self.core, &mut self.spool);
-        let newest = core.measured(Stage::Spool, || spool.commit(&commit, time))?;
-        failpoint::reach("core.committed");
-        if commit.snapshot.is_some() {
-            failpoint::reach("core.snapshot");
-            self.journaled = 0;
-        }
-        if newest != before {
-            self.lines.newest.send_replace(newest);
-        }
-        Ok(())
-    }
-
-    /// Writes open windows down, where they differ from what is written.
-    fn snapshot(&mut self, now: Now) -> Result<(), spool::Error> {
-        self.snapshot_due = None;
-        let durable = self.durability == Durability::Durable;
-        // The journal holds everything since the last snapshot; only its length calls for another.
-        if durable && self.journaled < MAX_JOURNAL / 10 {
-            return Ok(());
-        }
-        if !self.core.take_windows_changed() && !durable {
-            return Ok(());
-        }
-        let mut commit = Commit::default();
-        self.add_settled(&mut commit, now);
-        commit.snapshot = Some(self.core.snapshot(now, durable));
-        self.commit(commit)
-    }
-
-    /// Closes the windows that wait to be closed, and makes durable what comes of it.
-    fn settle(&mut self, now: Now) -> Result<(), spool::Error> {
-        let mut commit = Commit::default();
-        self.add_settled(&mut commit, now);
-        if commit.transitions.is_empty() && commit.states.is_empty() {
-            return Ok(());
-        }
-        self.commit(commit)
-    }
-
-    /// The same, together with what else is made durable.
-    fn add_settled(&mut self, commit: &mut Commit, now: Now) {
-        let effects = self.core.settle(now);
-        let settled = self.commit_of(effects);
-        commit.transitions.extend(settled.transitions);
-        commit.states.extend(settled.states);
     }
 
     /// Hands tokens back, all of one source together. Mostly there is one source.
@@ -415,15 +371,23 @@ impl Driver {
                 });
                 drop(reply.send(sets.collect()));
             }
-            Command::Texts(name, reply) => drop(reply.send(self.spool.ruleset(&name)?)),
+            Command::Texts(name, reply) => {
+                let held = self.trouble.as_ref().and_then(|trouble| trouble.ruleset(&name)).cloned();
+                let texts = match held {
+                    Some(texts) => texts,
+                    None => self.found(self.spool.ruleset(&name))?,
+                };
+                drop(reply.send(texts));
+            }
             Command::Connected(source, connected, why) => {
-                let journal = (self.durability == Durability::Durable)
+                let journal = self
+                    .is_durable()
                     .then(|| Journaled::link_changed(&source, connected, why.as_deref(), now).to_bytes());
                 let effects = self.core.apply(Input::Connected(source, connected, why), now);
                 self.carry_out(effects, journal, now)?;
             }
             Command::History(most, reply) => {
-                let told = self.spool.told(most)?;
+                let told = self.found(self.spool.told(most))?;
                 let (epoch, acknowledged) = (self.spool.epoch(), self.spool.acknowledged().clone());
                 // Nobody may wait for the answer any more.
                 drop(reply.send(Past { epoch, acknowledged, told }));
@@ -433,17 +397,22 @@ impl Driver {
                 let done = effects.transitions.iter().any(|told| told.fingerprint == fingerprint);
                 // The journal does not tell of it.
                 let mut commit = self.commit_of(effects);
-                commit.snapshot = Some(self.core.snapshot(now, self.durability == Durability::Durable));
-                self.commit(commit)?;
+                commit.snapshot = Some(self.core.snapshot(now, self.is_durable()));
+                self.commit(commit, Vec::new(), now)?;
                 // Nobody may wait for the answer any more.
                 reply.send(done).ok();
+            }
+            Command::Alive(reply) => {
+                reply.send(()).ok();
             }
             Command::Spent(reply) => {
                 let stages = self.core.spent().collect();
                 drop(reply.send(Spent { stages, messages: self.core.counts().messages }));
             }
             Command::Status(detail, reply) => {
-                drop(reply.send(Box::new(status::of(&self.core, &self.spool, self.clock.mono(), detail))));
+                let mut status = status::of(&self.core, &self.spool, now.mono, detail);
+                (status.disk, status.figures) = (self.disk(), self.figures);
+                drop(reply.send(Box::new(status)));
             }
         }
         Ok(())
@@ -461,8 +430,8 @@ impl Driver {
         let replaced = effects.replaced.take();
         let mut commit = self.commit_of(effects);
         commit.rulesets.push(stored);
-        commit.snapshot = Some(self.core.snapshot(now, self.durability == Durability::Durable));
-        self.commit(commit)?;
+        commit.snapshot = Some(self.core.snapshot(now, self.is_durable()));
+        self.commit(commit, Vec::new(), now)?;
         self.subscribe();
         Ok(replaced)
     }
@@ -470,18 +439,7 @@ impl Driver {
     /// Tells each broker what the rules read.
     fn subscribe(&self) {
         for (name, line) in &self.lines.filters {
-            let wanted = |spec: &Arc<StreamSpec>| match &spec.source {
-                Some(source) => **source == **name,
-                None => true,
-            };
-            let filters =
-                self.core.sets().flat_map(|(_, set)| &set.plan.streams).filter(|spec| wanted(spec)).flat_map(
-                    |spec| {
-                        let said = spec.availability.as_ref().map(|said| said.pattern.filter());
-                        std::iter::once(spec.pattern.filter()).chain(said)
-                    },
-                );
-            let filters = minimal_cover(filters);
+            let filters = filters(self.core.sets().flat_map(|(_, set)| &set.plan.streams), name);
             line.send_if_modified(|old| {
                 let changed = *old != filters;
                 *old = filters;
@@ -504,16 +462,30 @@ impl Driver {
                 drop(reply.send(standing));
             }
             Request::Peek { lane, skip, upto, count, bytes, reply } => {
-                let rows = self.spool.peek(lane, &skip, upto, count, bytes)?;
-                let evicted = self.spool.evicted(&skip, upto, count)?;
+                let rows = self.found(self.spool.peek(lane, &skip, upto, count, bytes))?;
+                let evicted = self.found(self.spool.evicted(&skip, upto, count))?;
                 drop(reply.send(Outbox { rows, evicted, age: self.spool.age(clock::spool_time()) }));
             }
-            Request::Forget { floor, above } => self.spool.forget(floor, &above)?,
+            Request::Forget { floor, above } => {
+                let forgotten = self.spool.forget(floor, &above);
+                self.found(forgotten)?;
+            }
             Request::Active(reply) => {
-                drop(reply.send(Active { seq: self.spool.newest(), alerts: Vec::new() }));
+                let seq = self.spool.newest();
+                // What is held has no number, so nothing can be said as of one.
+                let known = self.trouble.is_none();
+                drop(
+                    reply.send(known.then(|| Active { seq, alerts: self.core.announced(self.clock.now()) })),
+                );
             }
             Request::RenewEpoch(reply) => {
-                self.spool.renew_epoch(clock::wall())?;
+                let away = self.spool.away().map_or(Ok(()), Err);
+                if let Err(error) = away.and_then(|()| self.spool.renew_epoch(clock::wall())) {
+                    // Without an answer the session is tried again.
+                    let now = self.clock.now();
+                    self.begin_trouble(error, now)?;
+                    return Ok(());
+                }
                 self.lines.newest.send_replace(self.spool.newest());
                 reply.send(()).ok();
             }

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +44,20 @@ pub(super) fn bind_socket(path: &Path) -> io::Result<UnixListener> {
         _ => {}
     }
     UnixListener::bind(path)
+}
+
+/// Binds the socket as soon as that is possible, and serves it then.
+pub(super) async fn serve_socket_later(path: PathBuf, watcher: Arc<Watcher>, stop: Stop) {
+    let listener = loop {
+        tokio::select! {
+            () = sleep(PATIENCE) => {}
+            () = stop.stopped() => return,
+        }
+        if let Ok(listener) = bind_socket(&path) {
+            break listener;
+        }
+    };
+    serve_socket(listener, watcher, stop).await;
 }
 
 /// Answers each connection with JSON: `rules` with the sets that run, `profile` with the time spent, `alerts` with

@@ -5,6 +5,8 @@ use crate::model::ruleset::RunningSet;
 use crate::model::time::Timestamp;
 
 use super::status::{RuleStatus, Status};
+use super::trouble::DiskTrouble;
+use crate::spool::Trouble;
 
 /// One figure under its Prometheus name, with its labels.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,11 +109,59 @@ impl Status {
         out.plain("weir_spool_waiting_bytes", "their bytes", spool.waiting_bytes);
         out.plain("weir_spool_evicted_total", "transitions given up since the spool was made", spool.evicted);
         out.plain("weir_spool_commits_total", "transactions", spool.commits);
+        self.disk_metrics(out);
         out.plain("weir_link_connected", "whether the hub is connected", u64::from(self.link.connected));
         out.plain("weir_link_sessions_total", "sessions with the hub", self.link.sessions);
         out.plain("weir_link_sent_total", "transitions sent, repeats included", self.link.sent);
         out.plain("weir_link_sent_bytes_total", "bytes sent to the hub", self.link.bytes_sent);
         out.plain("weir_link_received_bytes_total", "bytes received from the hub", self.link.bytes_received);
+    }
+
+    /// Whether what is decided becomes durable, and what it costs.
+    fn disk_metrics(&self, out: &mut Metrics) {
+        let disk = &self.core.disk;
+        let trouble = disk.trouble.as_ref();
+        for kind in Trouble::ALL {
+            let is = trouble.is_some_and(|trouble| trouble.kind == kind.name());
+            out.add(
+                "weir_spool_trouble",
+                "whether the disk takes nothing, and why",
+                &[("kind", kind.name())],
+                is.into(),
+            );
+        }
+        out.plain("weir_spool_troubles_total", "times that the disk began to take nothing", disk.troubles);
+        let held = |figure: fn(&DiskTrouble) -> u64| trouble.map_or(0, figure);
+        out.plain("weir_spool_held", "transitions that wait in memory for the disk", held(|t| t.held));
+        out.plain("weir_spool_held_bytes", "their bytes", held(|t| t.held_bytes));
+        out.plain(
+            "weir_spool_unacknowledged",
+            "messages that are not acknowledged until the disk takes what they caused",
+            held(|t| t.unacknowledged),
+        );
+        out.plain(
+            "weir_spool_held_dropped_total",
+            "transitions given up while the disk took nothing, as memory for them is bounded",
+            disk.given_up,
+        );
+        let figures = &self.core.figures;
+        out.plain("weir_snapshots_total", "snapshots of open windows", figures.snapshots);
+        out.plain("weir_snapshot_bytes_total", "their bytes", figures.snapshot_bytes);
+        out.plain(
+            "weir_transitions_cut_total",
+            "transitions that were too large: evidence left out, texts cut",
+            figures.cut,
+        );
+        out.plain(
+            "weir_evidence_left_out_total",
+            "readings too large to be kept as evidence",
+            self.core.evidence_left_out,
+        );
+        out.plain(
+            "weir_unreadable_total",
+            "kept states, journal entries and snapshots that could not be read at the start",
+            figures.unreadable,
+        );
     }
 
     fn stream_metrics(&self, out: &mut Metrics) {

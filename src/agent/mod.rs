@@ -12,6 +12,7 @@ mod condition;
 pub mod core;
 mod driver;
 mod evidence;
+mod held;
 mod local;
 pub mod meter;
 pub mod metrics;
@@ -22,6 +23,8 @@ mod rules;
 mod snapshot;
 mod source;
 pub mod status;
+mod supervisor;
+pub mod trouble;
 
 use std::io;
 use std::path::PathBuf;
@@ -53,6 +56,7 @@ use calendar::Calendar;
 use driver::{Command, Driver, Lines, Spent};
 use profile::Profile;
 use status::{Detail, RefusedFile, RunningRules, Source, Status, Told};
+use supervisor::Supervisor;
 
 /// The most bytes of transitions in a page of what waits.
 const PAGE: usize = 1 << 20;
@@ -64,8 +68,11 @@ const BATCHES: usize = 4;
 /// How many windows that end together are closed before messages come next: well below a millisecond of work.
 const AT_ONCE: usize = 256;
 
-/// How long a stopping agent goes on sending what waits.
+/// How long a stopping agent waits for each of its parts, and goes on sending what waits.
 const FAREWELL: Duration = Duration::from_secs(3);
+
+/// How long a stop takes at most: less than the ten seconds after which container runtimes kill by default.
+const STOPS_WITHIN: Duration = Duration::from_secs(8);
 
 /// Why the agent cannot run, or cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -114,14 +121,18 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
     let boot_id: Arc<str> = format!("{:032x}", fastrand::u128(..)).into();
     tracing::info!(%agent, version = env!("CARGO_PKG_VERSION"), state = %config.agent.state_dir.display(), "agent starts");
     let state_dir = &config.agent.state_dir;
-    std::fs::create_dir_all(state_dir)
-        .map_err(|source| Error::StateDir { path: state_dir.clone(), source })?;
-    let (spool, loaded) = Spool::open(&config.spool_path(), &config.spool, clock::spool_time())?;
+    if let Err(source) = std::fs::create_dir_all(state_dir)
+        && spool::Trouble::of(&source).is_none()
+    {
+        return Err(Error::StateDir { path: state_dir.clone(), source });
+    }
+    let (spool, loaded) = Spool::open_or_stand_in(&config.spool_path(), &config.spool, clock::spool_time())?;
 
     let (messages, from_sources) = mpsc::channel(BATCHES);
-    let sources = start_sources(&config, &messages, clock, &stop)?;
+    let sources = start_sources(&config, &loaded, &messages, clock, &stop)?;
     let (commands, from_others) = mpsc::channel(64);
     let (newest, newest_seen) = watch::channel(0);
+    let (disk, disk_seen) = watch::channel(false);
     let (drained, has_drained) = oneshot::channel();
     let lines = Lines {
         messages: from_sources,
@@ -129,6 +140,7 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
         acks: sources.brokers.iter().map(|s| s.acks.clone()).collect(),
         filters: sources.brokers.iter().map(|s| (s.name.to_string(), s.filters.clone())).collect(),
         newest,
+        disk,
         drained: Some(drained),
     };
     let limits = limits(&config);
@@ -186,12 +198,18 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
         tasks::spawn("connected", watch_sources(watcher.sources.clone(), commands.clone(), stop.clone())),
         tasks::spawn(
             "report",
-            reporting(watcher.clone(), report, config.hub.status_interval, uplink_stop.clone()),
+            reporting(watcher.clone(), report, (config.hub.status_interval, disk_seen), uplink_stop.clone()),
         ),
         tasks::spawn("open-until-stop", hold_open(messages, stop.clone())),
     ];
     others.extend(start_local(&config, &watcher, &uplink_stop).await?);
+    let supervisor = Arc::new(Supervisor::of_environment());
+    others.push(tasks::spawn(
+        "watchdog",
+        feed(supervisor.clone(), watcher.clone(), stop.clone(), uplink_stop.clone()),
+    ));
     drop((commands, watcher));
+    supervisor.tell("READY=1");
 
     let ended = tokio::select! {
         () = stop.stopped() => Ok(()),
@@ -204,17 +222,23 @@ pub async fn run(config: AgentConfig, clock: Clock, stop: Stop) -> Result<(), Er
         Err(why) => return why,
     }
     tracing::info!("agent stops");
-    if timeout(FAREWELL, has_drained).await.is_err() {
+    supervisor.tell("STOPPING=1");
+    let deadline = clock.mono().plus(STOPS_WITHIN);
+    let patience = || FAREWELL.min(clock.until(deadline));
+    if timeout(patience(), has_drained).await.is_err() {
         tracing::warn!("sources still busy at the stop; what they hold is delivered again at the next start");
     }
-    farewell(&newest_seen, &link_seen).await;
+    farewell(&newest_seen, &link_seen, patience()).await;
     uplink_stops.stop();
-    drop(uplink.await);
-    for task in others {
-        drop(task.await);
-    }
-    let ended = timeout(FAREWELL, core_ended).await;
-    join(sources, core_thread).await;
+    let last = async {
+        drop(uplink.await);
+        for task in others {
+            drop(task.await);
+        }
+        core_ended.await
+    };
+    let ended = timeout(patience(), last).await;
+    join(sources, core_thread, patience()).await;
     ended.map_or(Ok(()), |ended| ended.unwrap_or(Err(Error::CoreGone)))
 }
 
@@ -243,6 +267,7 @@ struct Sources {
 
 fn start_sources(
     config: &AgentConfig,
+    loaded: &Loaded,
     messages: &mpsc::Sender<Vec<Message>>,
     clock: Clock,
     stop: &Stop,
@@ -252,7 +277,10 @@ fn start_sources(
         let mut broker = broker.clone();
         broker.client_id.get_or_insert_with(|| format!("weir-{}", config.agent.id));
         let index = u16::try_from(i).unwrap_or(u16::MAX);
-        brokers.push(ingest::mqtt::start(broker, index, Vec::new(), messages.clone(), clock, stop.clone())?);
+        // What is left of its messages is of a session that the broker should still have.
+        let resumes = loaded.seen.iter().any(|seen| *seen.source == *broker.name);
+        let of = (index, resumes);
+        brokers.push(ingest::mqtt::start(broker, of, Vec::new(), messages.clone(), clock, stop.clone())?);
     }
     let node = ingest::node::start(&config.node, messages.clone(), clock, stop.clone())?;
     Ok(Sources { brokers, node })
@@ -296,9 +324,15 @@ async fn start_local(
 ) -> Result<Vec<tokio::task::JoinHandle<()>>, Error> {
     let path = config.socket_path();
     let failed = |address: String| move |source| Error::Listen { address, source };
-    let socket = local::bind_socket(&path).map_err(failed(path.display().to_string()))?;
-    let mut started =
-        vec![tasks::spawn("status", local::serve_socket(socket, watcher.clone(), stop.clone()))];
+    let mut started = vec![match local::bind_socket(&path) {
+        Ok(socket) => tasks::spawn("status", local::serve_socket(socket, watcher.clone(), stop.clone())),
+        // It comes when the disk takes it.
+        Err(error) if spool::Trouble::of(&error).is_some() => {
+            tracing::warn!(%error, path = %path.display(), "the disk takes no socket: `weir status` has to wait");
+            tasks::spawn("status", local::serve_socket_later(path, watcher.clone(), stop.clone()))
+        }
+        Err(error) => return Err(failed(path.display().to_string())(error)),
+    }];
     if let Some(address) = config.listen.http {
         let listener = local::bind_http(address).await.map_err(failed(address.to_string()))?;
         started.push(tasks::spawn("http", local::serve_http(listener, watcher.clone(), stop.clone())));
@@ -351,13 +385,19 @@ async fn watch_sources(
     }
 }
 
-/// Makes the periodic report.
-async fn reporting(watcher: Arc<Watcher>, report: watch::Sender<AgentReport>, every: Duration, stop: Stop) {
+/// Makes the periodic report, and one at once where the disk begins or ceases to take nothing.
+async fn reporting(
+    watcher: Arc<Watcher>,
+    report: watch::Sender<AgentReport>,
+    (every, mut disk): (Duration, watch::Receiver<bool>),
+    stop: Stop,
+) {
     // The first one soon: the hub should not wait a whole interval for an agent's first figures.
     let mut wait = Duration::from_secs(1).min(every);
     loop {
         tokio::select! {
             () = sleep(wait) => {}
+            Ok(()) = disk.changed() => {}
             () = stop.stopped() => return,
         }
         wait = every;
@@ -369,8 +409,13 @@ async fn reporting(watcher: Arc<Watcher>, report: watch::Sender<AgentReport>, ev
     }
 }
 
+/// Feeds the service manager's watchdog until the end.
+async fn feed(supervisor: Arc<Supervisor>, watcher: Arc<Watcher>, stop: Stop, end: Stop) {
+    supervisor.feed(|| watcher.lives(&stop), end).await;
+}
+
 /// Waits until the hub has everything, as long as a link stands and time is left.
-async fn farewell(newest: &watch::Receiver<u64>, link: &watch::Receiver<LinkStatus>) {
+async fn farewell(newest: &watch::Receiver<u64>, link: &watch::Receiver<LinkStatus>, patience: Duration) {
     let sent = async {
         loop {
             let (connected, committed) = {
@@ -383,13 +428,13 @@ async fn farewell(newest: &watch::Receiver<u64>, link: &watch::Receiver<LinkStat
             sleep(Duration::from_millis(20)).await;
         }
     };
-    if timeout(FAREWELL, sent).await.is_err() {
+    if timeout(patience, sent).await.is_err() {
         tracing::warn!("alerts still wait for the hub; they are sent after the next start");
     }
 }
 
 /// Waits for the threads. Their work is done; what is left is their end.
-async fn join(sources: Sources, core: JoinHandle<()>) {
+async fn join(sources: Sources, core: JoinHandle<()>, patience: Duration) {
     let threads = sources.brokers.into_iter().map(|s| s.thread).chain(sources.node).chain([core]);
     let threads: Vec<JoinHandle<()>> = threads.collect();
     let joined = tasks::spawn_blocking(move || {
@@ -398,7 +443,7 @@ async fn join(sources: Sources, core: JoinHandle<()>) {
             drop(thread.join());
         }
     });
-    if timeout(FAREWELL, joined).await.is_err() {
+    if timeout(patience, joined).await.is_err() {
         tracing::warn!("a thread does not end; leaving it");
     }
 }
@@ -501,6 +546,13 @@ impl Watcher {
     async fn profile(&self) -> Option<Profile> {
         let Spent { messages, stages } = self.ask(Command::Spent).await?;
         Some(Profile::of(self.clock, messages, &stages))
+    }
+
+    /// Whether core, sources and uplink are all there, and the core answers.
+    async fn lives(&self, stop: &Stop) -> bool {
+        // Sources go first when the agent stops.
+        let sources = stop.is_stopped() || self.sources.iter().all(|source| source.has_changed().is_ok());
+        sources && self.link.has_changed().is_ok() && self.ask(Command::Alive).await.is_some()
     }
 
     async fn standing(&self) -> Option<Standing> {

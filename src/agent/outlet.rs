@@ -170,6 +170,12 @@ impl Outlet {
         self.held.get(&alert).map(|held| held.why)
     }
 
+    /// The summaries that stand, as they would be told anew.
+    pub(super) fn announce(&self, now: Now, out: &mut Vec<Transition>) {
+        let told = self.storms.iter().filter(|(_, storm)| storm.said > 0);
+        out.extend(told.map(|(key, storm)| self.summary(key, storm, State::Firing, now)));
+    }
+
     /// Lets those of the transitions from a place on out that are to be told, and what there is to tell by now.
     pub(super) fn pass(&mut self, sets: &mut Sets, from: usize, now: Now, out: &mut Vec<Transition>) {
         if out.len() == from && !self.again && self.next_deadline().is_none_or(|due| due > now.mono) {
@@ -633,6 +639,19 @@ impl Outlet {
         changed.into_iter().map(|key| StateChange { body: self.body(&key), key }).collect()
     }
 
+    /// Every state that is kept.
+    pub(super) fn states(&self) -> Vec<StateChange> {
+        let kept = |key: StateKey| StateChange { body: self.body(&key), key };
+        self.keys().into_iter().map(kept).collect()
+    }
+
+    /// What states are kept under.
+    fn keys(&self) -> BTreeSet<StateKey> {
+        let storms = self.storms.keys().map(|key| self.storm_state(key));
+        let held = self.held.iter().map(|(alert, held)| state_key(held, *alert));
+        storms.chain(held).collect()
+    }
+
     /// What is kept under a key; `None` where that is nothing any more.
     fn body(&self, key: &StateKey) -> Option<Vec<u8>> {
         // Texts and numbers: nothing that writing could fail on.
@@ -707,14 +726,11 @@ impl Outlet {
     pub(super) fn snapshot(&self, alerts: bool, mono: Mono) -> Vec<u8> {
         let mut saved = Saved { left: Some(self.left_at(mono)), states: Vec::new() };
         if alerts {
-            let storms = self.storms.keys().map(|key| self.storm_state(key));
-            let held = self.held.iter().map(|(alert, held)| state_key(held, *alert));
-            let keys: BTreeSet<StateKey> = storms.chain(held).collect();
             let state = |key: &StateKey| {
                 let body = String::from_utf8(self.body(key)?).ok()?;
                 Some((key.ruleset.to_string(), key.rule.to_string(), key.fingerprint.to_string(), body))
             };
-            saved.states = keys.iter().filter_map(state).collect();
+            saved.states = self.keys().iter().filter_map(state).collect();
         }
         serde_json::to_vec(&saved).unwrap_or_default()
     }

@@ -108,6 +108,15 @@ impl Redelivery {
         false
     }
 
+    /// Everything that is to be kept, with all sources to forget first. It counts as handed out then.
+    pub(super) fn all(&mut self) -> (Vec<Arc<str>>, Vec<Seen>) {
+        for ring in &mut self.rings {
+            ring.kept = ring.next - ring.entries.len() as u64;
+        }
+        self.stale = self.rings.iter().map(|ring| ring.source.clone()).collect();
+        self.take()
+    }
+
     /// What is to be kept since the last call: sources to forget first, and new entries.
     pub(super) fn take(&mut self) -> (Vec<Arc<str>>, Vec<Seen>) {
         let seen = self.rings.iter_mut().flat_map(Ring::take).collect();
@@ -178,6 +187,20 @@ mod tests {
         assert_eq!(serials(&mut all), Vec::from_iter(3_003 - SEEN_RING..3_003));
         all.is_repeat(&message(5, "a", false, 2));
         assert_eq!(serials(&mut all), [3_003], "nothing of the session before");
+    }
+
+    #[test]
+    fn all_of_it_can_be_handed_out_once_more() {
+        let mut all = Redelivery::default();
+        for packet in 1..=3 {
+            all.is_repeat(&message(packet, "a", false, 1));
+        }
+        let first = all.take();
+        let (forget, seen) = all.all();
+        assert_eq!(forget, ["b".into()]);
+        assert_eq!(seen, first.1);
+        assert!(all.take().1.is_empty());
+        assert!(Redelivery::restore(seen).is_repeat(&message(2, "a", true, 0)));
     }
 
     #[test]

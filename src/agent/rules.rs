@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::control::{self, Admitted, directory, store};
+use crate::failpoint;
 use crate::model::ruleset::{ContentHash, Desired, DesiredSet, Origin, Outcome, RuleReport};
 use crate::plan;
 use crate::tasks::{self, Stop};
@@ -107,6 +108,7 @@ impl Rules {
         let attempted = desired.hash;
         let starting = self.starting(before.is_none());
         let compiled = tasks::behind("rules", move || {
+            failpoint::reach("rules.compile");
             let kept = texts.and_then(|bytes| store::decode(&bytes)).map(|stored| stored.items);
             let items = control::assemble(&desired, kept.as_deref().unwrap_or_default()).map_err(Box::new)?;
             let (name, revision) = (&desired.name, desired.revision);

@@ -46,6 +46,9 @@ pub(super) struct SetSnapshot {
     /// The keys whose silence rules go by.
     #[prost(bytes = "vec", tag = "5")]
     pub(super) presence: Vec<u8>,
+    /// The last readings of keys.
+    #[prost(bytes = "vec", tag = "6")]
+    pub(super) evidence: Vec<u8>,
 }
 
 /// One alert instance of a snapshot.
@@ -73,6 +76,23 @@ impl CoreSnapshot {
     }
 }
 
+/// What the journal holds.
+pub(super) enum Entry {
+    /// An input, at its time.
+    Input(Now, Input),
+    /// Keys that were learned, by rule set: all that a journal holds that is none of inputs.
+    Learned(Vec<(Arc<str>, Vec<u8>)>),
+}
+
+/// Keys that were learned.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Learned {
+    #[prost(string, tag = "1")]
+    set: String,
+    #[prost(bytes = "vec", tag = "2")]
+    keys: Vec<u8>,
+}
+
 /// One journaled input: messages, or a tick where there are none.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Journaled {
@@ -91,6 +111,9 @@ pub(super) struct Journaled {
     /// Why it is not.
     #[prost(string, tag = "6")]
     why: String,
+    /// Keys that were learned: no input then.
+    #[prost(message, repeated, tag = "7")]
+    learned: Vec<Learned>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -140,6 +163,17 @@ impl Journaled {
         Self { messages: messages.collect(), ..Self::tick(now) }
     }
 
+    /// The same without the messages in these places, which were delivered again: what is replayed was evaluated
+    /// once, and a replayed message is never taken for a repeat. Where none is left, it is a tick.
+    pub(super) fn without(mut self, repeats: &[usize]) -> Self {
+        let mut place = 0;
+        self.messages.retain(|_| {
+            place += 1;
+            repeats.binary_search(&(place - 1)).is_err()
+        });
+        self
+    }
+
     /// A tick.
     pub(super) fn tick(now: Now) -> Self {
         Self { wall: now.wall.micros(), mono: now.mono.micros(), ..Self::default() }
@@ -151,13 +185,23 @@ impl Journaled {
         Self { connected: Some(connected), source: source.to_owned(), why, ..Self::tick(now) }
     }
 
+    /// Keys that were learned.
+    pub(super) fn learned(learned: &[(Arc<str>, Vec<u8>)], now: Now) -> Self {
+        let learned = learned.iter().map(|(set, keys)| Learned { set: set.to_string(), keys: keys.clone() });
+        Self { learned: learned.collect(), ..Self::tick(now) }
+    }
+
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         self.encode_to_vec()
     }
 
-    /// The time of the input, and the input.
-    pub(super) fn read(bytes: &[u8]) -> Result<(Now, Input), String> {
+    /// What an entry holds.
+    pub(super) fn read(bytes: &[u8]) -> Result<Entry, String> {
         let this = Self::decode(bytes).map_err(|e| format!("read the journal: {e}"))?;
+        if !this.learned.is_empty() {
+            let learned = this.learned.into_iter().map(|one| (one.set.as_str().into(), one.keys));
+            return Ok(Entry::Learned(learned.collect()));
+        }
         let now = Now { wall: Timestamp::from_micros(this.wall), mono: Mono::from_micros(this.mono) };
         let messages = this.messages.into_iter().map(|m| Message {
             source: m.source.into(),
@@ -177,7 +221,7 @@ impl Journaled {
             None if messages.is_empty() => Input::Tick,
             None => Input::Messages(messages),
         };
-        Ok((now, input))
+        Ok(Entry::Input(now, input))
     }
 }
 
@@ -200,8 +244,21 @@ mod tests {
         };
         let now = Now::default();
         let bytes = Journaled::messages(std::slice::from_ref(&message), now).to_bytes();
-        let (_, Input::Messages(back)) = Journaled::read(&bytes).unwrap() else { panic!("no messages") };
+        let Entry::Input(_, Input::Messages(back)) = Journaled::read(&bytes).unwrap() else {
+            panic!("no messages")
+        };
         let shown = |m: &Message| format!("{:?}", Message { dup: false, ..m.clone() });
         assert_eq!(shown(&back[0]), shown(&message));
+        let three: Vec<Message> =
+            ["t/1", "t/2", "t/3"].map(|t| Message { topic: t.into(), ..message.clone() }).into();
+        let left = |repeats: &[usize]| -> Vec<String> {
+            let bytes = Journaled::messages(&three, now).without(repeats).to_bytes();
+            match Journaled::read(&bytes).unwrap() {
+                Entry::Input(_, Input::Messages(left)) => left.iter().map(|m| m.topic.to_string()).collect(),
+                _ => Vec::new(),
+            }
+        };
+        assert_eq!(left(&[0, 2]), ["t/2"], "what was delivered again is not replayed");
+        assert!(left(&[0, 1, 2]).is_empty());
     }
 }

@@ -108,6 +108,10 @@ impl Sources {
         }
     }
 
+    pub(super) fn book(&self) -> &Book {
+        &self.book
+    }
+
     pub(super) fn book_mut(&mut self) -> &mut Book {
         &mut self.book
     }

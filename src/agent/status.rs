@@ -13,6 +13,7 @@ use crate::spool::{self, Spool};
 use crate::wire::record::{Members, TransitionRecord};
 
 use super::core::{Core, Set, Withheld};
+use super::trouble::Disk;
 use crate::alert::Active;
 
 /// Everything about a running agent, at one moment.
@@ -95,6 +96,29 @@ pub struct CoreStatus {
     pub lost: Vec<String>,
     /// The outbox.
     pub spool: spool::Stats,
+    /// The disk under it.
+    #[serde(default)]
+    pub disk: Disk,
+    /// What was counted of what is kept.
+    #[serde(default)]
+    pub figures: Figures,
+    /// Readings that were too large to be kept as evidence.
+    #[serde(default)]
+    pub evidence_left_out: u64,
+}
+
+/// What was counted since the start of what is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Figures {
+    /// Snapshots.
+    pub snapshots: u64,
+    /// Bytes of them.
+    pub snapshot_bytes: u64,
+    /// Transitions that were too large: evidence left out, texts cut.
+    pub cut: u64,
+    /// States, journal entries and snapshots that could not be read at the start.
+    pub unreadable: u64,
 }
 
 /// A rule set that runs.
@@ -311,6 +335,7 @@ pub(super) fn of(core: &Core, spool: &Spool, now: Mono, detail: Detail) -> CoreS
         clock_trusted: core.is_clock_trusted(),
         spool: spool.stats(clock::spool_time()),
         withheld: core.withheld(),
+        evidence_left_out: core.sets().map(|(_, set)| set.evidence_left_out()).sum(),
         lost: core.lost().map(ToString::to_string).collect(),
         ..CoreStatus::default()
     };

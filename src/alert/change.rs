@@ -29,9 +29,9 @@ impl Book {
             let target = place.get(&*was.rule).copied();
             match target {
                 Some(rule) if keeps_identity(was, &self.specs[rule]) => {
+                    let spec = self.specs[rule].clone();
                     instance.move_to(rule);
-                    instance.values = carried_over(&instance.values, was, &self.specs[rule]);
-                    let adapted = instance.adapt(was, &self.specs[rule]);
+                    let adapted = self.adapt((was, &spec), &mut instance, now, out);
                     let is = self.put_back(instance);
                     // The kept state's rule may count differently from here on.
                     if adapted || old.changed.contains(&id) {
@@ -68,8 +68,7 @@ impl Book {
             let (was, is) = (before[instance.rule()].clone(), self.specs[instance.rule()].clone());
             let same = was.rule == is.rule;
             if same && keeps_identity(&was, &is) {
-                instance.values = carried_over(&instance.values, &was, &is);
-                let adapted = instance.adapt(&was, &is);
+                let adapted = self.adapt((&was, &is), &mut instance, now, out);
                 let is = self.put_back(instance);
                 // The kept state's rule may count differently from here on.
                 if adapted || unsaved {
@@ -80,6 +79,26 @@ impl Book {
             let reason = if same { Reason::RuleChanged } else { Reason::RuleRemoved };
             self.end(&was, &instance, reason, now, out);
         }
+    }
+
+    /// Lets an alert go on under another text of its rule, and tells where that makes it more or less severe. Says
+    /// whether it is kept differently from here on.
+    fn adapt(
+        &self,
+        (was, is): (&AlertSpec, &AlertSpec),
+        instance: &mut Instance,
+        now: Now,
+        out: &mut Vec<Transition>,
+    ) -> bool {
+        instance.values = carried_over(&instance.values, was, is);
+        let severity = was.severity_at(instance.level()).clone();
+        let adapted = instance.adapt(was, is);
+        if instance.phase.is_up() && severity != *is.severity_at(instance.level()) {
+            let (state, at) = (State::Up(Reason::Severity), instance.stream_time(now.mono));
+            let step = Step { state, at, since: instance.since(), level: instance.level() };
+            out.push(self.transition(is, instance, step, now));
+        }
+        adapted
     }
 
     /// Ends those alerts of a rule whose keys are so.

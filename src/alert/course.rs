@@ -63,19 +63,21 @@ impl Course {
         }
     }
 
-    /// Takes an observation; says whether a condition changed its phase.
+    /// Takes an observation; says whether a condition changed its phase, or its count: what was counted is kept as
+    /// much as what came of it.
     pub(super) fn apply(&mut self, rule: &AlertShape, seen: &Observation) -> bool {
-        let mut moved = false;
+        let (mut moved, mut counted) = (false, false);
         for (at, lane) in self.lanes.iter_mut().enumerate() {
-            let before = lane.phase;
+            let before = *lane;
             let (raise, clear) = match rule.life.levels.is_empty() {
                 true => (seen.raise, seen.clear),
                 false => seen.levels.get(at),
             };
             lane.apply(rule, raise, clear, seen.at);
-            moved |= lane.phase != before;
+            moved |= lane.phase != before.phase;
+            counted |= lane.run != before.run;
         }
-        self.moved(moved, seen.at)
+        self.moved(moved, seen.at) || counted
     }
 
     /// Ends the phases whose time has come; says whether there was one.

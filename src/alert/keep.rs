@@ -25,6 +25,15 @@ impl Book {
         changes
     }
 
+    /// Every state that is kept, as the newest of its changes would say it.
+    pub fn states(&self, now: Now) -> impl Iterator<Item = StateChange> {
+        let kept = self.instances.iter().filter(|(_, instance)| !instance.is_blank());
+        kept.map(move |(_, instance)| StateChange {
+            key: state_key(&self.agent, &self.specs[instance.rule()], &instance.key),
+            body: Some(SavedState::of(instance, instance.anchor, now).encode()),
+        })
+    }
+
     /// Puts kept states back: the alerts of this book are exactly `states` afterwards. An alert
     /// that already stands in the same phase since the same time keeps its newer details.
     pub fn restore(&mut self, states: impl IntoIterator<Item = (Arc<str>, SavedState)>, now: Now) {

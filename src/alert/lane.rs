@@ -95,7 +95,8 @@ impl Lane {
                 self.fire_if(rule, for_, at);
             }
             Phase::Pending { .. } if raises => {
-                self.run = self.run.saturating_add(1);
+                // Beyond what is asked for nobody counts: a change is written down.
+                self.run = self.run.saturating_add(1).min(rule.life.times);
                 // A wait that is over by then ran out with the clock.
                 if rule.life.times > 1 {
                     self.fire_if(rule, for_, at);

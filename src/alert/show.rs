@@ -81,6 +81,12 @@ impl Book {
         up.filter_map(move |instance| Some(labels(&self.agent, self.specs.get(rule)?, &instance.key)))
     }
 
+    /// Rule and key of every alert that is pending.
+    pub fn pending(&self) -> impl Iterator<Item = (usize, &[Value])> {
+        let pending = self.instances.iter().filter(|(_, instance)| instance.phase.is_pending());
+        pending.map(|(_, instance)| (instance.rule(), &*instance.key))
+    }
+
     /// Where the rule of this id stands.
     pub fn place_of(&self, rule: &str) -> Option<usize> {
         (0..self.specs.len()).find(|place| self.specs.get(*place).is_some_and(|spec| *spec.rule == *rule))
@@ -99,6 +105,16 @@ impl Book {
             let spec = &self.specs[instance.rule()];
             ((&spec.rule).into(), Fingerprint::of(&labels(&self.agent, spec, &instance.key)))
         })
+    }
+
+    /// Every alert that is up, as it would be told anew: since when it is, and how severe it was told to be.
+    pub fn announce(&self, now: Now, out: &mut Vec<Transition>) {
+        let up = self.instances.in_order().into_iter().filter(|(_, instance)| instance.phase.is_up());
+        out.extend(up.map(|(_, instance)| {
+            let at = instance.last_at.max(instance.since());
+            let step = Step { state: State::Firing, at, since: instance.since(), level: instance.level() };
+            self.transition(&self.specs[instance.rule()], instance, step, now)
+        }));
     }
 
     /// Tells once more that an alert is up, as it stands now. `labels` are its own; `at` is when there was reason

@@ -1,10 +1,14 @@
-//! The bound on keys.
+//! The bound on keys, and what is written down of an alert when.
 
 use super::*;
 use crate::model::alerting::{AlertShape, Life};
 use crate::model::label::Labels;
 
 fn book(for_: Duration) -> Book {
+    book_that_counts(for_, 1)
+}
+
+fn book_that_counts(for_: Duration, times: u16) -> Book {
     let shape = AlertShape {
         ruleset: "set".into(),
         severity: "warning".into(),
@@ -15,7 +19,7 @@ fn book(for_: Duration) -> Book {
         kind: RuleKind::State { for_, keep_firing_for: Duration::ZERO },
         cadence: None,
         no_data: None,
-        life: Life::plain(),
+        life: Life { times, ..Life::plain() },
     };
     let spec = AlertSpec { rule: "hot".into(), hash: 1, shape: Arc::new(shape) };
     Book::new("gw".into(), Arc::new(vec![spec]))
@@ -115,4 +119,24 @@ fn what_is_quiet_is_not_kept_where_others_know_what_is_newest() {
     // What is kept of it goes with it.
     let changes = book.take_changes(Now::default());
     assert_eq!(changes.iter().map(|change| change.body.is_some()).collect::<Vec<_>>(), [false]);
+}
+
+/// An observation that only brings an alert nearer to what is asked for is acknowledged after it was written down,
+/// as is one that changes its phase; else a crash would have it counted short.
+#[test]
+fn what_was_counted_is_written_down_with_each_count() {
+    let mut book = book_that_counts(Duration::ZERO, 3);
+    let mut written = |at, hot| {
+        see(&mut book, 1, at, hot);
+        book.take_changes(Now::default()).len()
+    };
+    assert_eq!([written(1, true), written(2, true), written(3, true)], [1, 1, 1], "the third fires");
+    assert_eq!([written(4, true), written(5, true)], [0, 0], "nothing is counted");
+    assert_eq!([written(6, false), written(7, true), written(8, true)], [1, 1, 0], "a count, and its end");
+    let mut waits = book_that_counts(Duration::from_secs(60), 2);
+    let mut written = |at, hot| {
+        see(&mut waits, 1, at, hot);
+        waits.take_changes(Now::default()).len()
+    };
+    assert_eq!([written(1, true), written(2, true), written(3, true)], [1, 1, 0], "two are enough");
 }

@@ -6,6 +6,7 @@ mod check;
 mod config;
 #[cfg(feature = "demo")]
 mod demo;
+mod doctor;
 mod explain;
 #[cfg(feature = "hub")]
 pub mod hub;
@@ -57,6 +58,8 @@ enum Verb {
     Status(status::Status),
     /// Show where the running agent's time goes
     Profile(profile::Profile),
+    /// Look at all that an agent needs, say what is wrong, and what to do
+    Doctor(doctor::Doctor),
     /// Print the reference configuration, or check a file
     Config(config::Config),
     /// Show the whole way on this machine: broker, sensors, agent, hub
@@ -101,6 +104,7 @@ impl Cli {
             Verb::Spool(spool) => spool.run(),
             Verb::Status(status) => status.run(),
             Verb::Profile(profile) => profile.run(),
+            Verb::Doctor(doctor) => doctor.run(),
             Verb::Config(config) => config.run(),
             #[cfg(feature = "demo")]
             Verb::Demo(demo) => demo.run(),

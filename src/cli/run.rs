@@ -10,6 +10,7 @@ use anyhow::Context;
 use crate::agent;
 use crate::clock::Clock;
 use crate::config::{AgentConfig, DEFAULT_PATH};
+use crate::tasks;
 use crate::telemetry::{self, LogFormat};
 
 use super::signal::stop_on_signal;
@@ -48,6 +49,7 @@ impl Run {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         telemetry::start(&self.log, self.log_format);
         with_one_heap();
+        tasks::end_on_panic();
         let config = AgentConfig::load(&self.config)?;
         let clock = Clock::start();
         let runtime =

@@ -96,6 +96,7 @@ fn render(status: &AgentStatus, before: &AgentStatus) -> String {
         core.spool.newest,
         core.spool.evicted
     ));
+    text.push_str(&disk(core));
     let withheld = &core.withheld;
     if withheld.inhibited + withheld.storm + withheld.rate > 0 {
         text.push_str(&format!(
@@ -113,6 +114,27 @@ fn render(status: &AgentStatus, before: &AgentStatus) -> String {
         for why in &refused.why {
             text.push_str(&format!("  {why}\n"));
         }
+    }
+    text
+}
+
+fn disk(core: &CoreStatus) -> String {
+    let mut text = String::new();
+    if let Some(trouble) = &core.disk.trouble {
+        text.push_str(&format!(
+            "DISK  takes nothing since {}: {}; {} transitions ({}) wait for it in memory and are told when it does, {} messages are not acknowledged until then\n",
+            trouble.since,
+            trouble.why,
+            trouble.held,
+            bytes(trouble.held_bytes),
+            trouble.unacknowledged
+        ));
+    }
+    if core.disk.given_up > 0 {
+        text.push_str(&format!(
+            "disk  {} transitions were given up while it took nothing\n",
+            core.disk.given_up
+        ));
     }
     text
 }
@@ -281,7 +303,7 @@ fn section(title: &str, heading: &[&str], rows: &[Vec<String>]) -> String {
     format!("\n{title}\n{}", table(heading, rows))
 }
 
-fn span(seconds: u64) -> String {
+pub(super) fn span(seconds: u64) -> String {
     crate::model::time::format_span(Duration::from_secs(seconds))
 }
 

@@ -69,6 +69,8 @@ pub(super) struct Presence {
     waiting: Vec<u32>,
     /// Keys that are never forgotten, each with a row of what is known of it.
     expected: BTreeMap<Box<str>, Box<[Value]>>,
+    /// The keys that were learned since somebody asked.
+    learned: Vec<u32>,
     /// Readings of keys that found no room.
     pub(super) refused: u64,
 }
@@ -157,6 +159,7 @@ impl Presence {
             silent: false,
             waiting: Vec::new(),
             expected: expected(stream),
+            learned: Vec::new(),
             refused: 0,
         }
     }
@@ -277,7 +280,10 @@ impl Presence {
             unheard: false,
         };
         match self.put(known, hash) {
-            Some(at) => Noted { due: self.expect(at), changed: true, ..Noted::default() },
+            Some(at) => {
+                self.learned.push(at);
+                Noted { due: self.expect(at), changed: true, ..Noted::default() }
+            }
             None => {
                 self.refused += 1;
                 Noted { refused: true, ..Noted::default() }
@@ -524,6 +530,7 @@ impl Presence {
     /// Knows these keys and no others.
     fn start_with(&mut self, keys: Vec<Known>, most: usize, now: i64) {
         (self.keys, self.free, self.waiting) = (Vec::new(), Vec::new(), Vec::new());
+        self.learned.clear();
         self.places.clear();
         self.queue.clear();
         self.budget = Budget::new(most);
@@ -537,12 +544,17 @@ impl Presence {
         }
     }
 
-    fn write(&self, now: Now, out: &mut Writer) {
-        let known = || self.keys.iter().flatten();
+    /// Writes down all keys, or those of these places.
+    fn write(&self, only: Option<&[u32]>, now: Now, out: &mut Writer) {
+        let at = |at: &u32| self.keys.get(*at as usize);
+        let all: Vec<&Known> = match only {
+            None => self.keys.iter().flatten().collect(),
+            Some(places) => places.iter().filter_map(at).flatten().collect(),
+        };
         out.i64(self.heard.map_or(-1, |heard| mark(now.mono).saturating_sub(heard).max(0)));
         out.bool(self.silent);
-        out.len(known().count());
-        for known in known() {
+        out.len(all.len());
+        for known in all {
             out.run(known.label.as_bytes());
             out.i64(mark(now.mono).saturating_sub(known.seen));
             out.time(known.wall);
@@ -865,9 +877,27 @@ impl Engine {
     /// The keys of the streams whose silence rules go by, as bytes. A silence is written as a distance from
     /// `now`.
     pub fn snapshot_presence(&self, now: Now) -> Vec<u8> {
+        self.write_presence(false, now)
+    }
+
+    /// The keys that were learned since this was last asked, as bytes; empty where there are none. A restart before
+    /// the next snapshot would not know of them.
+    pub fn take_learned(&mut self, now: Now) -> Vec<u8> {
+        let presences = || self.feeds.iter().filter_map(|feed| feed.presence.as_ref());
+        if presences().all(|presence| presence.learned.is_empty()) {
+            return Vec::new();
+        }
+        let bytes = self.write_presence(true, now);
+        let presences = self.feeds.iter_mut().filter_map(|feed| feed.presence.as_mut());
+        presences.for_each(|presence| presence.learned.clear());
+        bytes
+    }
+
+    fn write_presence(&self, learned: bool, now: Now) -> Vec<u8> {
         let known = || {
             let streams = self.plan.streams.iter().zip(&self.feeds);
-            streams.filter_map(|(stream, feed)| Some((stream, feed.presence.as_ref()?)))
+            let known = streams.filter_map(|(stream, feed)| Some((stream, feed.presence.as_ref()?)));
+            known.filter(|(_, presence)| !learned || !presence.learned.is_empty())
         };
         let mut out = Writer::default();
         out.u8(FORMAT);
@@ -877,10 +907,34 @@ impl Engine {
             out.run(stream.signature().as_bytes());
             let mut state = Writer::default();
             Layout::of(stream).write(&mut state);
-            presence.write(now, &mut state);
+            presence.write(learned.then_some(&*presence.learned), now, &mut state);
             out.run(&state.into_bytes());
         }
         out.into_bytes()
+    }
+
+    /// Knows the keys of [`Self::take_learned`] too, as if they had been heard of now.
+    ///
+    /// # Errors
+    /// Where the bytes are none that this program reads. Nothing has changed then.
+    pub fn learn(&mut self, bytes: &[u8], now: Now) -> Result<(), SnapshotError> {
+        for (at, Kept { keys, .. }) in self.read_presence(bytes, now)? {
+            let Some(presence) = self.feeds.get_mut(at).and_then(|feed| feed.presence.as_mut()) else {
+                continue;
+            };
+            for known in keys {
+                let hash = known.hash();
+                if presence.places.find(hash, |at| is(&presence.keys, *at, &known.label)).is_none() {
+                    let known = Known { seen: mark(now.mono), wall: now.wall, ..known };
+                    if let Some(at) = presence.put(known, hash) {
+                        presence.expect(at);
+                    }
+                }
+            }
+            presence.heard.get_or_insert(mark(now.mono));
+        }
+        self.look_for_silence();
+        Ok(())
     }
 
     /// Takes over what [`Self::snapshot_presence`] wrote, for the streams that are the same, in the place of
@@ -890,6 +944,20 @@ impl Engine {
     /// # Errors
     /// Where the bytes are no snapshot that this program reads. Nothing has changed then.
     pub fn restore_presence(&mut self, bytes: &[u8], now: Now) -> Result<(), SnapshotError> {
+        for (at, Kept { keys, heard, silent }) in self.read_presence(bytes, now)? {
+            let Some(presence) = self.feeds.get_mut(at).and_then(|feed| feed.presence.as_mut()) else {
+                continue;
+            };
+            presence.start_with(keys, self.config.max_bytes, mark(now.mono));
+            (presence.heard, presence.silent) = (heard.or(presence.heard), silent);
+            presence.expect_all(now);
+        }
+        self.look_for_silence();
+        Ok(())
+    }
+
+    /// Reads what was written of the keys, of the streams that are the same, by their places.
+    fn read_presence(&self, bytes: &[u8], now: Now) -> Result<Vec<(usize, Kept)>, SnapshotError> {
         let mut from = Reader::new(bytes);
         match from.u8()? {
             FORMAT => {}
@@ -913,16 +981,7 @@ impl Engine {
                 return Err(part.damaged());
             }
         }
-        for (at, Kept { keys, heard, silent }) in restored {
-            let Some(presence) = self.feeds.get_mut(at).and_then(|feed| feed.presence.as_mut()) else {
-                continue;
-            };
-            presence.start_with(keys, self.config.max_bytes, mark(now.mono));
-            (presence.heard, presence.silent) = (heard.or(presence.heard), silent);
-            presence.expect_all(now);
-        }
-        self.look_for_silence();
-        Ok(())
+        Ok(restored)
     }
 }
 

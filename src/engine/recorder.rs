@@ -6,6 +6,8 @@
 //! reads: so a reading is written without a look at any other, costs the same however many keys and rules there
 //! are, and the bytes are bounded whatever devices send. It is for people: nothing that is decided depends on it.
 
+mod saved;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -53,6 +55,8 @@ pub(super) struct Recorder {
     record: Vec<u8>,
     /// A key that is no text, as its label says it.
     label: String,
+    /// Readings that were too large.
+    left_out: u64,
 }
 
 impl Recorder {
@@ -70,6 +74,7 @@ impl Recorder {
             newest: vec![0; (most / CHAIN).next_power_of_two()],
             record: Vec::new(),
             label: String::new(),
+            left_out: 0,
         }
     }
 
@@ -91,6 +96,7 @@ impl Recorder {
 
     fn put(&mut self, label: &str, key: Option<usize>, row: &Row) {
         let (Ok(length), Ok(values)) = (u16::try_from(label.len()), u16::try_from(row.slots.len())) else {
+            self.left_out += 1;
             return;
         };
         let record = &mut self.record;
@@ -103,8 +109,14 @@ impl Recorder {
         for (slot, value) in row.slots.iter().enumerate() {
             put(record, if key == Some(slot) { &Value::Null } else { value });
         }
-        let length = record.len();
+        self.append(label);
+    }
+
+    /// Puts the reading that was written behind the others.
+    fn append(&mut self, label: &str) {
+        let length = self.record.len();
         if length > self.most / SHARE {
+            self.left_out += 1;
             return;
         }
         if self.head + length > self.most {
@@ -376,6 +388,11 @@ impl Engine {
             Reading { at, values: values.collect() }
         });
         Some(Evidence { readings: readings.collect(), columns })
+    }
+
+    /// Readings that were too large to be recorded, of all streams.
+    pub fn evidence_left_out(&self) -> u64 {
+        self.feeds.iter().filter_map(|feed| feed.recorder.as_ref()).map(|recorder| recorder.left_out).sum()
     }
 
     /// Goes on with what the streams of another engine recorded, where their slots are still what they were.

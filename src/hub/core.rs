@@ -1,22 +1,26 @@
 //! What the services of one hub share: the store, who is connected, what is desired, and the
 //! signals that something changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use serde::Serialize;
 use tokio::sync::{broadcast, watch};
 
 use super::fleet::{DesiredSet, Selector};
+use super::load::Load;
+use super::sessions::Sessions;
+use super::store::reconcile::{self, Part, Repaired};
 use super::store::rulesets::{self, Put};
 use super::store::transitions::{self, Inbound};
 use super::store::{self, Store};
 use super::tokens::TokenDigest;
 use crate::clock::{self, Clock};
+use crate::failpoint;
 use crate::model::ruleset::Item;
-use crate::tasks::{Stop, StopSource};
+use crate::tasks::Stop;
 
 /// How many notices a slow listener may be behind before it is told to read everything again.
 const NOTICES: usize = 256;
@@ -39,6 +43,7 @@ pub(super) struct Core {
     pub(super) api_token: TokenDigest,
     pub(super) agent_tokens_file: PathBuf,
     pub(super) sessions: Sessions,
+    pub(super) load: Load,
     pub(super) counters: Counters,
     /// The hub's number of the newest transition.
     pub(super) newest: watch::Sender<i64>,
@@ -54,6 +59,22 @@ pub(super) struct Counters {
     pub(super) duplicates: AtomicU64,
     /// Sessions that were turned away for their token.
     pub(super) refused: AtomicU64,
+    /// Sessions that were asked to come back later, as another agent has their id.
+    pub(super) cloned: AtomicU64,
+    /// The same, as too much waits for the disk.
+    pub(super) overloaded: AtomicU64,
+    /// The same, as the database failed.
+    pub(super) unstored: AtomicU64,
+    /// Sessions that ended with an error.
+    pub(super) broken: AtomicU64,
+    /// Messages that mean nothing to this hub, or that it did not ask for.
+    pub(super) ignored: AtomicU64,
+    /// Digests that were the hub's own.
+    pub(super) same: AtomicU64,
+    /// Digests that were not, where nothing more could be done about it in their session.
+    pub(super) unreconciled: AtomicU64,
+    /// Notices that a reader of the event stream was too slow for; it is told to look at everything again.
+    pub(super) skipped: AtomicU64,
 }
 
 impl Core {
@@ -63,6 +84,7 @@ impl Core {
         stop: Stop,
         api_token: TokenDigest,
         agent_tokens_file: PathBuf,
+        most_waiting: u64,
     ) -> Result<Self, store::Error> {
         let (newest, desired) =
             store.call(|db| Ok((transitions::newest(db)?, rulesets::desired(db)?))).await?;
@@ -73,6 +95,7 @@ impl Core {
             api_token,
             agent_tokens_file,
             sessions: Sessions::default(),
+            load: Load::new(most_waiting),
             counters: Counters::default(),
             newest: watch::Sender::new(newest),
             desired: watch::Sender::new(Arc::new(desired)),
@@ -132,7 +155,31 @@ impl Core {
             .call_then(
                 move |db| transitions::accept(db, &inbound),
                 move |accepted| {
+                    failpoint::reach("hub.committed");
                     if let Some(id) = accepted.newest {
+                        newest.send_replace(id);
+                    }
+                },
+            )
+            .await
+    }
+
+    /// Repairs by a part of what an agent says is up; with the last part come the whole set and what the parts before
+    /// led to. Wakes those who pass transitions on.
+    pub(super) async fn repair(
+        &self,
+        part: Part,
+        whole: Option<(BTreeSet<u64>, Repaired)>,
+    ) -> Result<Repaired, store::Error> {
+        let newest = self.newest.clone();
+        self.store
+            .call_then(
+                move |db| match whole {
+                    Some((set, before)) => reconcile::conclude(db, &part, &set, before),
+                    None => reconcile::take(db, &part),
+                },
+                move |repaired| {
+                    if let Some(id) = repaired.newest {
                         newest.send_replace(id);
                     }
                 },
@@ -147,57 +194,5 @@ impl Core {
 
     pub(super) fn listen(&self) -> broadcast::Receiver<Notice> {
         self.notices.subscribe()
-    }
-}
-
-/// Who is connected: one session an agent.
-#[derive(Debug, Default)]
-pub(super) struct Sessions {
-    last: AtomicU64,
-    /// Dropping an entry's source ends its session.
-    open: Mutex<BTreeMap<String, (u64, StopSource)>>,
-}
-
-impl Sessions {
-    /// Enters a session, and ends the one that the agent had. Returns the session's number and
-    /// the signal of its end.
-    pub(super) fn enter(&self, agent: &str) -> (u64, Stop) {
-        let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        let (source, stop) = StopSource::new();
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.insert(agent.to_owned(), (number, source));
-        (number, stop)
-    }
-
-    /// Takes a session out. False where another has taken its place.
-    pub(super) fn leave(&self, agent: &str, number: u64) -> bool {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = open.get(agent).is_some_and(|(entered, _)| *entered == number);
-        if current {
-            open.remove(agent);
-        }
-        current
-    }
-
-    pub(super) fn connected(&self) -> BTreeSet<String> {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.keys().cloned().collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_newer_session_ends_the_older() {
-        let sessions = Sessions::default();
-        let (first, first_end) = sessions.enter("gw");
-        let (second, second_end) = sessions.enter("gw");
-        assert!(first_end.is_stopped() && !second_end.is_stopped());
-        assert!(!sessions.leave("gw", first));
-        assert_eq!(sessions.connected().len(), 1);
-        assert!(sessions.leave("gw", second));
-        assert!(sessions.connected().is_empty());
     }
 }

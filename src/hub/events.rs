@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::response::sse::Event;
 use futures_util::stream::{self, Stream};
@@ -44,7 +45,7 @@ struct Follower {
 enum Wake {
     Transitions,
     Notice(Notice),
-    Behind,
+    Behind(u64),
     End,
 }
 
@@ -62,7 +63,7 @@ impl Follower {
                 _ = self.newest.changed() => Wake::Transitions,
                 notice = self.notices.recv() => match notice {
                     Ok(notice) => Wake::Notice(notice),
-                    Err(RecvError::Lagged(_)) => Wake::Behind,
+                    Err(RecvError::Lagged(count)) => Wake::Behind(count),
                     Err(RecvError::Closed) => Wake::End,
                 },
                 () = self.core.stop.stopped() => Wake::End,
@@ -71,7 +72,8 @@ impl Follower {
                 Wake::Transitions => {}
                 Wake::Notice(notice) => self.ready.push_back(notice_event(&notice)),
                 // An empty name: look at all of them again.
-                Wake::Behind => {
+                Wake::Behind(count) => {
+                    self.core.counters.skipped.fetch_add(count, Ordering::Relaxed);
                     for notice in [Notice::Agent(String::new()), Notice::Ruleset(String::new())] {
                         self.ready.push_back(notice_event(&notice));
                     }

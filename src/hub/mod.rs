@@ -2,21 +2,27 @@
 //! sessions that agents dial, and passes every transition on. Shares vocabulary, language and
 //! protocol with the agent, and nothing that runs on a device.
 //!
-//! `service` speaks to agents, `rest` and the console to people, `cloudevents` to other programs;
-//! each converts and calls. `inbox` and `fleet` decide; `store` keeps. Nothing here is lost by a
-//! crash: what was acknowledged is committed.
+//! `service` and `session` speak to agents, `rest` and the console to people, `cloudevents` to other programs;
+//! each converts and calls. `inbox`, `reconcile` and `fleet` decide; `store` keeps. Nothing here is lost by a
+//! crash: what was acknowledged is committed. Transitions are kept for ever.
 
+mod ahead;
 pub mod check;
 pub mod cloudevents;
 mod core;
+mod drops;
 mod events;
 pub mod fleet;
 pub mod inbox;
+mod load;
 mod metrics;
 mod overview;
+mod reconcile;
 pub mod record;
 mod rest;
 mod service;
+mod session;
+mod sessions;
 pub mod store;
 mod tls;
 pub mod tokens;
@@ -82,6 +88,9 @@ pub struct Config {
     pub agent_tokens_file: Option<PathBuf>,
     /// Where transitions go as CloudEvents. Default: nowhere.
     pub targets: Vec<Target>,
+    /// How many bytes of what agents sent may wait for the disk. Beyond it agents are asked to come back later: less costs
+    /// time where the disk is slow, more costs memory, about three times as much. Default 64 MiB.
+    pub most_waiting: u64,
 }
 
 impl Default for Config {
@@ -95,6 +104,7 @@ impl Default for Config {
             api_token_file: None,
             agent_tokens_file: None,
             targets: Vec::new(),
+            most_waiting: 64 << 20,
         }
     }
 }
@@ -226,8 +236,15 @@ pub async fn start(config: Config, clock: Clock, stop: Stop) -> Result<Running, 
         store.call(move |db| outbox::register(db, &name)).await?;
     }
     let (source, within) = StopSource::new();
-    let core =
-        Core::open(store, clock, within, TokenDigest::of(&api_token), config.agent_tokens_path()).await?;
+    let core = Core::open(
+        store,
+        clock,
+        within,
+        TokenDigest::of(&api_token),
+        config.agent_tokens_path(),
+        config.most_waiting,
+    )
+    .await?;
     let core = Arc::new(core);
     let mut services = servers(&core, identity.as_ref(), grpc, http)?;
     for delivery in deliveries {
@@ -282,7 +299,9 @@ fn servers(
         .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
         .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
         .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW);
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        // An agent needs one, and one more for `weir doctor`.
+        .max_concurrent_streams(Some(8));
     if let Some(identity) = identity {
         let identity = tonic::transport::Identity::from_pem(&identity.cert, &identity.key);
         builder = builder
@@ -376,40 +395,4 @@ fn default_data_dir() -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_hub_that_lost_a_part_ends_with_an_error() {
-        let dir = tempfile::tempdir().unwrap();
-        for lost in [API, DATABASE] {
-            let (store, store_thread) = Store::open(&dir.path().join("hub.db")).unwrap();
-            let (source, within) = StopSource::new();
-            let file = dir.path().join("agent-tokens");
-            let core = Core::open(store, Clock::start(), within, TokenDigest::of("t"), file).await.unwrap();
-            let core = Arc::new(core);
-            let local = "127.0.0.1:0".parse().unwrap();
-            let (grpc, http) = (listen(local).await.unwrap().0, listen(local).await.unwrap().0);
-            let mut services = servers(&core, None, grpc, http).unwrap();
-            if lost == DATABASE {
-                let broken =
-                    core.store.call(|_| -> Result<(), store::Error> { panic!("a fault of the hub") });
-                broken.await.unwrap_err();
-            } else {
-                services.push((API, tasks::spawn("ends", async { Ok(()) })));
-            }
-            let (_running, stop) = StopSource::new();
-            let error = serve(core, store_thread, services, source, stop).await.unwrap_err();
-            assert!(matches!(error, Error::Ended(name) if name == lost), "{error}");
-        }
-    }
-
-    #[test]
-    fn targets_have_names_of_their_own() {
-        let targets =
-            |names: &[&str]| names.iter().map(|name| Target::new(name, "http://x/")).collect::<Vec<_>>();
-        distinct_names(&targets(&["a", "b"])).unwrap();
-        let error = distinct_names(&targets(&["a", "b", "a"])).unwrap_err();
-        assert!(error.to_string().contains("two targets are named `a`"), "{error}");
-    }
-}
+mod tests;

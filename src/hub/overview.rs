@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::drops::{self, Drop};
 use super::fleet::{DesiredSet, Progress};
 use super::record::{AgentRecord, ReportRecord, RuleOutcomeRecord, RuleSetRecord, RunningRecord};
 use crate::model::diagnostic::Diagnostic;
@@ -23,6 +24,8 @@ pub(super) struct AgentView {
     connected: bool,
     stale: bool,
     sets: Vec<SetOnAgent>,
+    /// What of its data was dropped, anywhere.
+    drops: Vec<Drop>,
 }
 
 #[derive(Debug, Serialize)]
@@ -76,6 +79,7 @@ pub(super) fn agents(
         let heard = Timestamp::parse(&record.last_seen).unwrap_or(now);
         AgentView {
             connected,
+            drops: drops::of(record.status.as_ref(), &record.tallies),
             stale: connected && now.since(heard) > STALE_AFTER,
             sets: desired
                 .iter()

@@ -139,8 +139,17 @@ pub struct AgentRecord {
     pub running: Vec<RunningRecord>,
     /// Its last status.
     pub status: Option<StatusRecord>,
+    /// The spool of its last session, 16 hex digits; empty where none was seen.
+    #[serde(default)]
+    pub epoch: String,
     /// Sequence numbers that never came, or that its spool gave up: the latest first.
     pub gaps: Vec<GapRecord>,
+    /// What went wrong with it: the latest first.
+    #[serde(default)]
+    pub incidents: Vec<IncidentRecord>,
+    /// What the hub counted of it since it is known: numbers lost and given up, repairs, incidents of each kind.
+    #[serde(default)]
+    pub tallies: BTreeMap<String, u64>,
     /// How many transitions it has sent.
     pub transitions: u64,
 }
@@ -156,8 +165,26 @@ pub struct GapRecord {
     pub last: u64,
     /// Whether the agent's full spool gave them up; else they are lost.
     pub evicted: bool,
+    /// Why: `lost`, `evicted`, or `hub_restored` where the hub had them once.
+    #[serde(default)]
+    pub cause: String,
     /// The hub's clock when it was noticed, RFC 3339.
     pub noticed_at: String,
+}
+
+/// Something that went wrong with an agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncidentRecord {
+    /// `clone`, `rewound`, `damaged`, `replaced`, `returned`, `hub_restored`, `reconciled`.
+    pub kind: String,
+    /// The hub's clock when it was first seen, RFC 3339.
+    pub first_at: String,
+    /// The hub's clock when it was last seen, RFC 3339.
+    pub last_at: String,
+    /// How often.
+    pub times: u64,
+    /// What a person should know.
+    pub note: String,
 }
 
 /// A rule set as the store keeps it.

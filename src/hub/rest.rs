@@ -352,7 +352,7 @@ async fn list_targets(State(core): Shared) -> Answer {
 }
 
 async fn show_metrics(State(core): Shared) -> Answer {
-    let text = metrics::text(&core).await?;
+    let text = metrics::text(&core).await;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response())
 }
 

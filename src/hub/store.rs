@@ -3,8 +3,12 @@
 //!
 //! Invariants:
 //! * A transition is stored once per (agent, epoch, seq), in one transaction with the alert state
-//!   it leads to and the committed mark of its epoch. An ack is sent only after that commit.
-//! * The committed mark of an epoch never falls. What it jumped over is in `gaps`.
+//!   it leads to and with what is settled of its epoch. An ack is sent only after that commit.
+//! * What is settled of an epoch, the floor in `epochs` and the ranges beyond it in `settled`, only grows. What is
+//!   settled and not in `transitions` is in `gaps`.
+//! * An alert is in the state of its transition with the greatest seq of its agent's youngest epoch, not of the last
+//!   that came.
+//! * What the hub repairs itself by is a transition too, of the epoch `hub`.
 //! * `transitions.id` rises in the order of commit, so that everyone who reads "after id n" sees
 //!   everything, once, and has no holes, so that a difference of ids is a number of transitions: the event stream and each egress target.
 //! * The outbox of a target is its cursor over `transitions`: a cursor moves in the same
@@ -18,12 +22,20 @@
 //! only itself.
 
 pub mod agents;
+pub mod arrival;
+pub mod epochs;
+pub mod gaps;
+pub mod incidents;
 pub mod outbox;
+pub mod reconcile;
 pub mod rulesets;
 mod schema;
+pub mod tallies;
 pub mod transitions;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use rusqlite::{Connection, ErrorCode, Row, TransactionBehavior};
@@ -91,6 +103,41 @@ fn way_out(error: &rusqlite::Error) -> &'static str {
 #[derive(Clone, Debug)]
 pub struct Store {
     jobs: mpsc::Sender<Job>,
+    health: Arc<Health>,
+}
+
+/// Whether the store can write.
+#[derive(Debug, Default)]
+pub struct Health {
+    failing: AtomicBool,
+    failures: AtomicU64,
+}
+
+impl Health {
+    /// Whether the last attempt to write failed.
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    /// How many transactions failed since the start; nothing of them was acknowledged.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Says once that it fails, and once that it does no longer.
+    fn note(&self, failed: Option<&str>, wrote: bool) {
+        if let Some(why) = failed {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+            if !self.failing.swap(true, Ordering::Relaxed) {
+                tracing::error!(
+                    why,
+                    "cannot write to the hub's database; agents keep what they have until that is over: check the disk"
+                );
+            }
+        } else if wrote && self.failing.swap(false, Ordering::Relaxed) {
+            tracing::info!("the hub's database can be written to again");
+        }
+    }
 }
 
 /// Is given the database, or nothing where its group failed before its turn.
@@ -99,6 +146,8 @@ type Job = Box<dyn FnOnce(Option<&Connection>) -> Answer + Send>;
 struct Answer {
     /// Whether what the command wrote stays.
     keep: bool,
+    /// What the database said, where it is what failed.
+    fault: Option<String>,
     /// Tells the caller; takes why the commit failed, if it did.
     tell: Box<dyn FnOnce(Option<String>)>,
 }
@@ -111,6 +160,8 @@ impl Store {
     pub fn open(path: &Path) -> Result<(Self, thread::JoinHandle<()>), Error> {
         let mut db = schema::open(path)?;
         let (jobs, mut waiting) = mpsc::channel::<Job>(WAITING);
+        let health = Arc::new(Health::default());
+        let patient = Arc::clone(&health);
         let thread = tasks::thread("hub-store", move || {
             while let Some(first) = waiting.blocking_recv() {
                 let mut group = vec![first];
@@ -119,11 +170,11 @@ impl Store {
                 {
                     group.push(next);
                 }
-                carry_out(&mut db, group);
+                carry_out(&mut db, group, &patient);
             }
         })
         .map_err(Error::Thread)?;
-        Ok((Self { jobs }, thread))
+        Ok((Self { jobs, health }, thread))
     }
 
     /// Carries out a command on the database's thread and returns once it is committed. When the
@@ -152,6 +203,10 @@ impl Store {
         let job: Job = Box::new(move |db| {
             let outcome = db.map(command);
             let keep = matches!(outcome, Some(Ok(_)));
+            let fault = match &outcome {
+                Some(Err(Error::Sqlite(error))) => Some(error.to_string()),
+                _ => None,
+            };
             let tell = Box::new(move |failed: Option<String>| {
                 let outcome = match (outcome, failed) {
                     (Some(outcome), None) => outcome.inspect(then),
@@ -161,10 +216,15 @@ impl Store {
                 // The caller may have gone; what it asked for is done all the same.
                 drop(reply.send(outcome));
             });
-            Answer { keep, tell }
+            Answer { keep, fault, tell }
         });
         self.jobs.send(job).await.map_err(|_| Error::Closed)?;
         answer.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Whether it can write.
+    pub fn health(&self) -> &Health {
+        &self.health
     }
 
     /// Returns when the thread has ended, which it does of itself only by a panic. Cancel-safe.
@@ -178,31 +238,32 @@ fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
 }
 
-fn carry_out(db: &mut Connection, group: Vec<Job>) {
-    let mut tells = Vec::with_capacity(group.len());
+fn carry_out(db: &mut Connection, group: Vec<Job>, health: &Health) {
+    let mut answers = Vec::with_capacity(group.len());
     let mut group = group.into_iter();
-    let failed = commit_group(db, &mut group, &mut tells).err().map(|error| error.to_string());
-    if let Some(why) = &failed {
-        tracing::error!(error = %why, "cannot commit to the hub's database");
-    }
+    let before = db.total_changes();
+    let failed = commit_group(db, &mut group, &mut answers).err().map(|error| error.to_string());
+    let fault = answers.iter().find_map(|answer| answer.fault.as_deref());
+    health.note(failed.as_deref().or(fault), db.total_changes() > before);
     // Those whose turn did not come hear why as well.
-    tells.extend(group.map(|job| job(None).tell));
-    for tell in tells {
-        tell(failed.clone());
+    answers.extend(group.map(|job| job(None)));
+    for answer in answers {
+        (answer.tell)(failed.clone());
     }
 }
 
 fn commit_group(
     db: &mut Connection,
     group: &mut impl Iterator<Item = Job>,
-    tells: &mut Vec<Box<dyn FnOnce(Option<String>)>>,
+    answers: &mut Vec<Answer>,
 ) -> rusqlite::Result<()> {
     let mut transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for job in group {
         let savepoint = transaction.savepoint()?;
         let answer = job(Some(&savepoint));
-        tells.push(answer.tell);
-        if answer.keep {
+        let keep = answer.keep;
+        answers.push(answer);
+        if keep {
             savepoint.commit()?;
         } else {
             savepoint.finish()?;

@@ -37,7 +37,8 @@ pub struct Counters {
     /// Acknowledgements that came after their connection had ended, or twice; the broker
     /// delivers again what they were for.
     pub stale_acks: u64,
-    /// Reconnects at which the broker had lost the session: messages may be missing.
+    /// Connections at which the broker had lost the session, the first of a process included where the one before it
+    /// had one: messages may be missing.
     pub gaps: u64,
     /// Times that reading was paused because nobody took the messages.
     pub paused: u64,

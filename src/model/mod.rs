@@ -8,6 +8,7 @@ pub mod alerting;
 pub mod backoff;
 pub mod cast;
 pub mod causes;
+pub mod certificate;
 pub mod coerce;
 pub mod diagnostic;
 pub mod fit;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::pattern::TimePattern;
-use super::topic::TopicPattern;
+use super::topic::{TopicPattern, minimal_cover};
 use super::value::{DataType, Value};
 
 /// One stream of one rule set, resolved.
@@ -41,6 +41,16 @@ pub struct StreamSpec {
     pub availability: Option<Availability>,
     /// The keys that are expected though nothing was heard of them, as rows with what is known of each.
     pub expected: Arc<[Box<[Value]>]>,
+}
+
+/// What must be subscribed to at a source for these streams: a minimal set of MQTT filters.
+pub fn filters<'a>(streams: impl IntoIterator<Item = &'a Arc<StreamSpec>>, source: &str) -> Vec<String> {
+    let wanted =
+        streams.into_iter().filter(|spec| spec.source.as_deref().is_none_or(|named| named == source));
+    minimal_cover(wanted.flat_map(|spec| {
+        let said = spec.availability.as_ref().map(|said| said.pattern.filter());
+        std::iter::once(spec.pattern.filter()).chain(said)
+    }))
 }
 
 /// Topics on which it is said whether devices are connected, by themselves or as their last will.

@@ -24,6 +24,7 @@
 mod age;
 mod aside;
 mod blocks;
+mod error;
 mod evict;
 mod figures;
 mod history;
@@ -47,7 +48,11 @@ use crate::model::label::Fingerprint;
 use crate::model::ranges::Ranges;
 
 use figures::Figures;
-pub use trouble::{Error, Kind};
+use spans::Spans;
+use trouble::StandIn;
+
+pub use error::{Error, Kind};
+pub use trouble::Trouble;
 
 /// The outbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +67,7 @@ pub struct Config {
     /// every message is journaled before it is acknowledged, and nothing is lost.
     pub durability: Durability,
     /// How often open windows are written down, at most. Shorter loses less of them in a crash
-    /// and wears the flash more. Default 5s.
+    /// and wears the flash more. Snapshots of more than 16 KiB for each of its seconds come less often. Default 5s.
     #[serde(with = "crate::model::time::span_text")]
     pub snapshot_interval: std::time::Duration,
     /// How many transitions that the hub has are kept for people at the gateway, within 4 MiB. Default 1,000.
@@ -97,6 +102,11 @@ pub struct Commit {
     pub transitions: Vec<Outgoing>,
     /// Alert states that changed.
     pub states: Vec<StateChange>,
+    /// Whether `states` and `seen` are all there are: what is kept besides goes.
+    pub whole: bool,
+    /// How many transitions before `transitions` were given up before they were put in: they take numbers that the hub
+    /// is told of.
+    pub given_up: u64,
     /// Traces of messages taken in.
     pub seen: Vec<Seen>,
     /// Sources whose earlier traces mean nothing any more: their broker session is another.
@@ -168,6 +178,8 @@ pub struct Spool {
     unsaved: Ranges,
     /// The file could not be opened again.
     closed: bool,
+    /// Set where this is not the file itself.
+    stands_in: Option<StandIn>,
 }
 
 impl Spool {
@@ -189,12 +201,22 @@ impl Spool {
 
     fn read(path: &Path, config: &Config, time: SpoolTime) -> Result<(Self, Loaded), Error> {
         let open = |source| Error::Open { path: path.to_owned(), source };
-        let mut db = Connection::open(path).map_err(open)?;
+        let db = Connection::open(path).map_err(open)?;
         aside::keep_log(&db, true)?;
         schema::prepare(&db).map_err(open)?;
         if !log::is_whole(&aside::log_of(path)) {
             return Err(Error::damaged("its write-ahead log is broken in the middle"));
         }
+        Self::of(db, path, config, time)
+    }
+
+    /// With what a database holds.
+    fn of(
+        mut db: Connection,
+        path: &Path,
+        config: &Config,
+        time: SpoolTime,
+    ) -> Result<(Self, Loaded), Error> {
         schema::migrate(&mut db, path)?;
         aside::check(&db)?;
         let spool = Self {
@@ -206,6 +228,7 @@ impl Spool {
             acknowledged: history::acknowledged(&db)?,
             unsaved: Ranges::default(),
             closed: false,
+            stands_in: None,
             db,
         };
         let loaded = load(&spool.db)?;
@@ -268,6 +291,9 @@ impl Spool {
     /// # Errors
     /// SQLite's; nothing of the commit is durable then, and it may be tried again.
     pub fn commit(&mut self, commit: &Commit, time: SpoolTime) -> Result<u64, Error> {
+        if let Some(error) = self.away() {
+            return Err(error);
+        }
         if self.closed {
             self.reopen(time)?;
         }
@@ -277,6 +303,13 @@ impl Spool {
         let mut moved = !self.unsaved.is_empty();
         if moved {
             history::save(&tx, &mut figures, &self.acknowledged, &self.unsaved)?;
+        }
+        if commit.given_up > 0 {
+            let first = figures.stats.newest + 1;
+            figures.stats.newest += commit.given_up;
+            figures.stats.evicted += commit.given_up;
+            Spans::Evicted.insert(&tx, first, figures.stats.newest)?;
+            moved = true;
         }
         if !commit.transitions.is_empty() {
             outbox::insert(&tx, &mut figures, &commit.transitions, since)?;
@@ -324,6 +357,10 @@ fn begin(db: &mut Connection) -> Result<Transaction<'_>, Error> {
 
 /// Everything of a commit but its transitions.
 fn write_rest(tx: &Connection, commit: &Commit) -> Result<(), Error> {
+    if commit.whole {
+        tx.execute("DELETE FROM states", [])?;
+        tx.execute("DELETE FROM traces", [])?;
+    }
     write_states(tx, &commit.states)?;
     traces::write(tx, &commit.forget_seen, &commit.seen)?;
     if let Some(body) = &commit.journal {

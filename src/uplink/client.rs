@@ -1,6 +1,5 @@
 //! The gRPC session: dial, say hello, then send and receive until it breaks, and again.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use crate::model::kept::{Lane, Renewed, Waiting, Why};
 use crate::model::link::AgentReport;
 use crate::model::ranges::{Range, Ranges};
 use crate::model::ruleset::{Desired, DesiredSet, Outcome, RuleReport, RunningSet};
+use crate::reach::is_loopback;
 use crate::tasks::Stop;
 use crate::wire::rules::{diagnostic_to_wire, hash_from_wire, hash_to_wire, item_from_wire};
 use crate::wire::v1::{self, agent_message::Message as Up, hub_message::Message as Down};
@@ -55,7 +55,7 @@ pub async fn run(
         stop.stopped().await;
         return Ok(());
     }
-    let dial = Dial::new(&config, &identity)?;
+    let dial = Dial::new(&config, &identity.agent)?;
     port.link.send_modify(|link| link.hub = config.url.clone());
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
     while !stop.is_stopped() {
@@ -115,13 +115,13 @@ impl From<Status> for End {
 }
 
 /// Everything that dialling takes, read and checked once.
-struct Dial {
-    endpoint: Endpoint,
+pub(super) struct Dial {
+    pub(super) endpoint: Endpoint,
     token_file: PathBuf,
 }
 
 impl Dial {
-    fn new(config: &Config, identity: &Identity) -> Result<Self, Error> {
+    pub(super) fn new(config: &Config, agent: &str) -> Result<Self, Error> {
         let wrong = |why: String| Error::Url { url: config.url.clone(), why };
         let uri: Uri = config.url.parse().map_err(|e| wrong(format!("{e}")))?;
         let mut endpoint = Endpoint::from(uri.clone())
@@ -136,19 +136,19 @@ impl Dial {
             Some("https") => {
                 endpoint = endpoint.tls_config(tls(config)?).map_err(|e| wrong(e.to_string()))?;
             }
-            Some("http") if is_loopback(&uri) => {}
+            Some("http") if is_loopback(uri.host().unwrap_or("")) => {}
             Some("http") => return Err(Error::Plain { url: config.url.clone() }),
             _ => return Err(wrong("it has no scheme that is known here".to_owned())),
         }
         let token_file =
-            config.token_file.clone().ok_or_else(|| Error::NoToken { agent: identity.agent.to_string() })?;
+            config.token_file.clone().ok_or_else(|| Error::NoToken { agent: agent.to_owned() })?;
         let dial = Self { endpoint, token_file };
         dial.token()?;
         Ok(dial)
     }
 
     /// The token as the file has it at the moment: it may have been renewed.
-    fn token(&self) -> Result<MetadataValue<Ascii>, Error> {
+    pub(super) fn token(&self) -> Result<MetadataValue<Ascii>, Error> {
         let file = &self.token_file;
         let unusable = |why: String| Error::File { key: "hub.token_file", path: file.clone(), why };
         let token = std::fs::read_to_string(file).map_err(|e| unusable(e.to_string()))?;
@@ -172,11 +172,6 @@ fn tls(config: &Config) -> Result<ClientTlsConfig, Error> {
 
 fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(|e| Error::File { key, path: path.to_owned(), why: e.to_string() })
-}
-
-fn is_loopback(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or("").trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// What a session waits for.

@@ -25,20 +25,22 @@ pub struct Stamp<'a> {
     pub skew_ms: Option<i64>,
 }
 
-/// A transition as the outbox keeps it. One that is too large goes without evidence, and if that does not
-/// help, its texts are cut, and say how long they were; its identity is that of the whole texts.
-pub fn encode(stamp: &Stamp<'_>, transition: &Transition) -> Vec<u8> {
+/// A transition as the outbox keeps it, and whether something of it was left out: one that is too large goes without
+/// evidence, and if that does not help, its texts are cut, and say how long they were; its identity is that of the whole
+/// texts.
+pub fn encode(stamp: &Stamp<'_>, transition: &Transition) -> (Vec<u8>, bool) {
     let mut wire = transition_to_wire(0, stamp.boot_id, transition);
     wire.recorded_at = stamp.recorded_at.micros();
     wire.clock_doubted = !stamp.clock_trusted;
     wire.skew_ms = stamp.skew_ms;
-    if wire.encoded_len() > LARGEST {
+    let too_large = wire.encoded_len() > LARGEST;
+    if too_large {
         wire.evidence = None;
     }
     if wire.encoded_len() > LARGEST {
         cut_texts(&mut wire);
     }
-    wire.encode_to_vec()
+    (wire.encode_to_vec(), too_large)
 }
 
 /// Gives every text an equal share of half the room; the other half is for names and numbers.
@@ -107,7 +109,8 @@ mod tests {
             let long = "é".repeat(bytes / 2);
             let mut values = vec![Value::str(&long); texts];
             values.push(Value::Int(7));
-            let body = encode(&Stamp::default(), &with_values(values));
+            let (body, cut) = encode(&Stamp::default(), &with_values(values));
+            assert!(cut);
             assert!(body.len() <= LARGEST, "{texts} texts of {bytes} bytes: {}", body.len());
             let back = decode(3, &body).unwrap();
             assert_eq!(back.labels["alertname"], "hot");
@@ -125,7 +128,8 @@ mod tests {
     #[test]
     fn what_fits_goes_as_it_is() {
         let long = "x".repeat(LARGEST - 1_000);
-        let body = encode(&Stamp::default(), &with_values(vec![Value::str(&long)]));
+        let (body, cut) = encode(&Stamp::default(), &with_values(vec![Value::str(&long)]));
+        assert!(!cut);
         assert_eq!(decode(1, &body).unwrap().values[0].value.as_ref().unwrap().kind, Some(Kind::Text(long)));
     }
 }

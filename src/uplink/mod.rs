@@ -6,6 +6,7 @@
 
 mod client;
 mod encode;
+pub mod probe;
 mod window;
 
 use std::path::PathBuf;
@@ -142,10 +143,11 @@ pub enum Request {
         /// And these.
         above: Vec<Range>,
     },
-    /// The alerts that are announced and up.
-    Active(oneshot::Sender<Active>),
     /// The hub knows numbers that the outbox never gave: start a new epoch.
     RenewEpoch(oneshot::Sender<()>),
+    /// What is announced and up as of the newest number. `None` while the agent knows more than it could make
+    /// durable, as the disk takes nothing: nothing is to be compared then.
+    Active(oneshot::Sender<Option<Active>>),
 }
 
 /// Where outbox and rules stand.

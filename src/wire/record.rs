@@ -21,7 +21,7 @@ pub struct TransitionRecord {
     pub id: i64,
     /// Who sent it.
     pub agent: String,
-    /// The spool it came from, 16 hex digits.
+    /// The spool it came from, 16 hex digits; `hub` where the hub repaired its own knowledge by it.
     pub epoch: String,
     /// Its number within the epoch.
     pub seq: u64,

@@ -3,6 +3,10 @@
 mod agent;
 mod console;
 mod delivery;
+mod disk;
+mod doubles;
+mod numbers;
+mod reconciling;
 
 use std::path::Path;
 
@@ -43,6 +47,11 @@ impl Hub {
 
     async fn agent(&self, id: &str, running: Vec<v1::RunningSet>) -> FakeAgent {
         FakeAgent::connect(self.running.grpc_addr, &self.token, id, running).await
+    }
+
+    /// With protocol 2.
+    async fn dial(&self, hello: v1::Hello) -> FakeAgent {
+        FakeAgent::dial(self.running.grpc_addr, &self.token, hello).await
     }
 
     async fn stop(self) {

@@ -31,7 +31,7 @@ impl Subject {
         let (stop, heard): (_, Stop) = StopSource::new();
         let (out, messages) = mpsc::channel(batches);
         let filters = filters.iter().map(|f| (*f).to_owned()).collect();
-        let source = start(config, 3, filters, out, Clock::start(), heard).unwrap();
+        let source = start(config, (3, false), filters, out, Clock::start(), heard).unwrap();
         Self { source, messages, stop, waiting: std::collections::VecDeque::new() }
     }
 

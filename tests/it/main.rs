@@ -16,6 +16,8 @@ mod demo;
 #[cfg(feature = "hub")]
 mod docs;
 #[cfg(feature = "hub")]
+mod doctor;
+#[cfg(feature = "hub")]
 mod explain;
 #[cfg(feature = "hub")]
 mod fingerprint;

@@ -4,6 +4,8 @@
 
 mod adversity;
 mod brokers;
+mod disk;
+mod ends;
 mod figures;
 mod recording;
 mod rules;
@@ -48,17 +50,26 @@ impl Site {
 
     /// The same with further keys of the agent's broker, and what may follow them.
     async fn with_broker(hub_args: &[&str], config: &str, keys: &str) -> Self {
+        let site = Self::start_through(hub_args, &(config, keys), &[], &|_| Vec::new());
+        site.agent.until("agent, broker and hub are connected", connected).await;
+        site
+    }
+
+    /// The same with variables of the agent's environment, and through what it is started, which may depend on the
+    /// directory of all. Nothing is waited for.
+    fn start_through(
+        hub_args: &[&str],
+        (config, keys): &(&str, &str),
+        env: &[(&str, &str)],
+        through: &dyn Fn(&Path) -> Vec<String>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let broker = Mosquitto::start();
         let hub = HubProgram::start(&dir.path().join("hub"), hub_args);
-        let agent = AgentProgram::start(
-            &dir.path().join("agent"),
-            "gw-1",
-            &(agent_config(&broker, &hub, config) + keys),
-        );
-        let site = Self { dir, broker, hub, agent };
-        site.agent.until("agent, broker and hub are connected", connected).await;
-        site
+        let config = agent_config(&broker, &hub, config) + keys;
+        let at = dir.path().join("agent");
+        let agent = AgentProgram::start_through((&at, &through(dir.path())), "gw-1", &config, env);
+        Self { dir, broker, hub, agent }
     }
 
     fn path(&self) -> &Path {

@@ -286,6 +286,17 @@ impl Set {
         self.book.snapshot(now).into_iter().chain(limits).chain(conditions)
     }
 
+    /// Every state that is kept.
+    pub(super) fn states(&self, now: Now) -> Vec<StateChange> {
+        let companions = self.ceilings.alerts().into_iter().chain(self.conditions.alerts());
+        std::iter::once(&self.book).chain(companions).flat_map(|book| book.states(now)).collect()
+    }
+
+    /// The last readings of all keys, or of those whose alerts are pending.
+    pub(super) fn snapshot_evidence(&self, all: bool) -> Vec<u8> {
+        self.engine.snapshot_evidence((!all).then(|| self.book.pending()))
+    }
+
     pub(super) fn take_changes(&mut self, now: Now) -> Vec<StateChange> {
         let mut changes = self.book.take_changes(now);
         changes.extend(self.ceilings.alerts_mut().map(|book| book.take_changes(now)).unwrap_or_default());
@@ -441,6 +452,11 @@ impl Set {
         self.decoder.stats()
     }
 
+    /// Readings that were too large to be kept as evidence.
+    pub fn evidence_left_out(&self) -> u64 {
+        self.engine.evidence_left_out()
+    }
+
     /// What each rule did in the engine, in the order of the plan.
     pub fn accounts(&self) -> Vec<engine::Account> {
         self.engine.accounts()
@@ -449,6 +465,13 @@ impl Set {
     /// What each rule's alerts did, in the order of the plan.
     pub fn alert_counts(&self) -> Vec<alert::Counts> {
         self.book.counts()
+    }
+
+    /// Every alert that is up, as it would be told anew.
+    pub(super) fn announce(&self, now: Now, out: &mut Vec<Transition>) {
+        self.book.announce(now, out);
+        let companions = self.ceilings.alerts().into_iter().chain(self.conditions.alerts());
+        companions.for_each(|book| book.announce(now, out));
     }
 
     /// The alerts that are pending or up.

@@ -576,6 +576,92 @@ proptest! {
     }
 }
 
+/// What somebody believes who heard all transitions: of each alert its start and its severity.
+fn believe(beliefs: &mut BTreeMap<Fingerprint, (Timestamp, Arc<str>)>, told: &[Transition]) {
+    for t in told {
+        match t.state {
+            State::Firing | State::Up(_) => {
+                beliefs.insert(t.fingerprint, (t.starts_at, t.severity.clone()));
+            }
+            State::Resolved(_) => drop(beliefs.remove(&t.fingerprint)),
+            State::Occurred => {}
+        }
+    }
+}
+
+/// Runs the steps, with a restart where they say so; whole snapshots, or committed states behind one that is older.
+fn what_is_believed(rules: &str, steps: &[Step], rate: u32, whole: bool) -> Result<(), TestCaseError> {
+    let begin = |rules: &str| {
+        let mut core = Core::new("edge".into(), Limits { rate, ..Limits::default() });
+        core.apply(Input::Run(Box::new(admit("set", rules).unwrap())), at(0));
+        core
+    };
+    let (mut core, mut now, mut text) = (begin(rules), 10, rules.to_owned());
+    let mut states: BTreeMap<StateKey, Vec<u8>> = BTreeMap::new();
+    let (mut beliefs, mut older) = (BTreeMap::new(), core.snapshot(at(now), false));
+    for (n, step) in steps.iter().enumerate() {
+        if matches!(step, Step::Restart) {
+            let whole = whole.then(|| core.snapshot(at(now), true));
+            let before = std::mem::replace(&mut core, begin(&text));
+            core.restore(whole.as_ref().unwrap_or(&older), at(now)).unwrap();
+            let states: Vec<_> = states.clone().into_iter().collect();
+            prop_assert_eq!(core.restore_alerts(&states, at(now)), 0);
+            link_again(&before, &mut core, now);
+        } else {
+            let effects = core.apply(input_of(&core, step, &mut now, &mut text), at(now));
+            believe(&mut beliefs, &effects.transitions);
+            for change in effects.states {
+                match change.body {
+                    Some(body) => drop(states.insert(change.key, body)),
+                    None => drop(states.remove(&change.key)),
+                }
+            }
+            // A change of rules comes with a snapshot.
+            if n % 5 == 0 || matches!(step, Step::Rules(_)) {
+                older = core.snapshot(at(now), false);
+            }
+        }
+        let mut announced = BTreeMap::new();
+        believe(&mut announced, &core.announced(at(now)));
+        prop_assert_eq!(&announced, &beliefs, "after step {} {:?}", n, step);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 80, ..ProptestConfig::default() })]
+
+    /// The set that a hub is offered to compare with is what it believes where it heard everything.
+    #[test]
+    fn what_is_announced_is_what_was_told(
+        rules in bounded_rules(),
+        steps in prop::collection::vec(step(), 1..80),
+        rate in 0..4_u32,
+        whole: bool,
+    ) {
+        what_is_believed(&rules, &steps, rate, whole)?;
+    }
+
+    #[test]
+    fn a_rule_that_becomes_more_severe_says_so_of_alerts_that_are_up(severities in prop::collection::vec(0..3_usize, 1..5)) {
+        let rules = |severity: usize| {
+            let severity = ["info", "warning", "critical"][severity];
+            format!("{STREAMS}  - {{id: hot, sql: SELECT v FROM a, when: v > 5, severity: {severity}}}\n")
+        };
+        let mut core = start(&rules(1), true, true);
+        let reading = message("a/x", r#"{"v":7}"#.to_owned(), 10, false);
+        let mut beliefs = BTreeMap::new();
+        believe(&mut beliefs, &core.apply(Input::Messages(vec![reading]), at(10)).transitions);
+        for severity in severities {
+            let admitted = admit("set", &rules(severity)).unwrap();
+            believe(&mut beliefs, &core.apply(Input::Run(Box::new(admitted)), at(11)).transitions);
+            let mut announced = BTreeMap::new();
+            believe(&mut announced, &core.announced(at(11)));
+            prop_assert_eq!(&announced, &beliefs);
+        }
+    }
+}
+
 #[test]
 fn beyond_the_agents_rate_a_summary_stands_for_the_rest() {
     let rules = "
@@ -703,7 +789,7 @@ rules: [{id: waits, sql: SELECT v FROM a, when: v > 5, for: 4m}]
                 |second: i64| Now { wall: at(second).wall, mono: at(uptime_after + second - 110).mono };
             let mut core = fresh();
             let journal = vec![(there(10), Input::Messages(vec![reading]))];
-            assert_eq!(core.take_over(Some(&snapshot), journal, here(110)), [String::new(); 0]);
+            assert_eq!(core.take_over(Some(&snapshot), journal, here(110)), Vec::<String>::new());
             assert_eq!(core.restore_alerts(&states, here(110)), 0);
             let fires = |core: &mut Core, second| core.apply(Input::Tick, here(second)).transitions.len();
             assert_eq!(fires(&mut core, 110 + told - 1), 0, "{uptime_before} {downtime:?}");
@@ -749,6 +835,68 @@ rules: [{id: hot, sql: SELECT v FROM a, when: v > 5}]
 }
 
 #[test]
+fn a_key_that_was_heard_once_is_missed_though_the_snapshot_is_older() {
+    let rules = "
+streams:
+  - CREATE STREAM a (v FLOAT) WITH (DATASOURCE='a/{device}', KEY='device')
+rules: [{id: hot, sql: SELECT v FROM a, when: v > 5, no_data: {after: 1m, do: fire}}]
+";
+    let mut core = start(rules, true, true);
+    let reading = |topic: &str, now: i64| {
+        let message = message(topic, r#"{"v":1}"#.to_owned(), now, false);
+        Input::Messages(vec![message])
+    };
+    core.apply(reading("a/x", 10), at(10));
+    let snapshot = core.snapshot(at(11), false);
+    let heard = core.apply(reading("a/y", 12), at(12));
+    assert!(heard.must_commit() && heard.states.is_empty(), "the key is new");
+    assert!(!core.apply(reading("a/y", 13), at(13)).must_commit(), "it is known by now");
+    // The process dies here.
+    let mut core = start(rules, true, true);
+    core.restore(&snapshot, at(20)).unwrap();
+    for (set, learned) in &heard.learned {
+        core.learn(set, learned, at(20)).unwrap();
+    }
+    core.restore_alerts(&[], at(20));
+    core.apply(reading("a/x", 79), at(79));
+    let told = core.apply(Input::Tick, at(90)).transitions;
+    let shown: Vec<_> = told.iter().map(|t| (t.state.to_string(), t.labels["device"].to_string())).collect();
+    assert_eq!(shown, [("firing (no_data)".to_owned(), "y".to_owned())]);
+}
+
+#[test]
+fn an_alert_that_waits_keeps_its_readings_across_a_restart() {
+    let rules = "
+streams:
+  - CREATE STREAM a (v FLOAT) WITH (DATASOURCE='a/{device}', KEY='device')
+rules: [{id: hot, sql: SELECT v FROM a, when: v > 5, for: 10s}]
+";
+    for whole in [false, true] {
+        let begin = || {
+            let mut core = Core::new("edge".into(), Limits::default());
+            core.apply(Input::Run(Box::new(admit("set", rules).unwrap())), at(0));
+            core
+        };
+        let mut core = begin();
+        let mut states = BTreeMap::new();
+        for (second, v) in [(1, 1), (2, 2), (3, 7), (4, 8)] {
+            let message = message("a/x", format!(r#"{{"v":{v}}}"#), second, false);
+            let effects = core.apply(Input::Messages(vec![message]), at(second));
+            states.extend(effects.states.into_iter().filter_map(|kept| Some((kept.key, kept.body?))));
+        }
+        let snapshot = core.snapshot(at(5), whole);
+        assert_eq!(core.states(at(5)).len(), states.len());
+        let mut core = begin();
+        core.restore(&snapshot, at(5)).unwrap();
+        core.restore_alerts(&states.into_iter().collect::<Vec<_>>(), at(5));
+        let told = core.apply(Input::Tick, at(20)).transitions;
+        let readings = &told[0].evidence.as_ref().unwrap().readings;
+        let values: Vec<String> = readings.iter().map(|reading| reading.values[0].to_string()).collect();
+        assert_eq!(values, ["1", "2", "7", "8"], "whole: {whole}");
+    }
+}
+
+#[test]
 fn a_recording_begins_with_its_first_message() {
     let rules = "
 streams:
@@ -764,4 +912,71 @@ rules: [{id: hot, sql: SELECT v FROM a, when: v > 5}]
             .extend(told.iter().map(|t| (second, t.state.name(), t.occurred_at.since(at(0).wall).as_secs())));
     }
     assert_eq!(shown, [(200, "firing", 80), (200, "resolved", 200)]);
+}
+
+const WINDOWS: &str = "
+streams:
+  - CREATE STREAM e (n BIGINT, v FLOAT, ts BIGINT) WITH (DATASOURCE='e/{device}', KEY='device', TIMESTAMP='ts', TIMESTAMP_FORMAT='s', IDLE='24h')
+rules:
+  - {id: fives, repeat: 0, sql: 'SELECT device, count(*) AS c, sum(n) AS s FROM e GROUP BY device, COUNTWINDOW(5)'}
+  - {id: threes, repeat: 0, sql: 'SELECT device, sum(n) AS s FROM e GROUP BY device, COUNTWINDOW(3, 1)'}
+  - {id: tens, repeat: 0, sql: 'SELECT device, count(*) AS c, sum(n) AS s FROM e GROUP BY device, TUMBLINGWINDOW(ss, 10)'}
+  - {id: twice, sql: 'SELECT device, v FROM e', when: v > 0, times: 2, flapping: off}
+  - {id: mean, sql: 'SELECT device, avg(v) AS a FROM e GROUP BY device, HOPPINGWINDOW(ss, 20, 10)', when: a > 0, flapping: off}
+";
+
+/// What is told of batches of readings, each of a device. Before some of them the process dies, and the one after it
+/// takes over the snapshot that it made when it began, the journal since, and the committed states.
+fn through_crashes(batches: &[(Vec<(u8, i64)>, bool)], crashes: bool) -> Vec<Transition> {
+    let (mut core, mut told) = (start(WINDOWS, true, true), Vec::new());
+    let (mut snapshot, mut journal) = (core.snapshot(at(1), true), Vec::new());
+    let mut states: BTreeMap<StateKey, Vec<u8>> = BTreeMap::new();
+    let (mut serials, mut begun) = ([0_i64; 3], 0);
+    for (now, (batch, crash)) in (10..).zip(batches) {
+        // Each process has a clock of its own, beside the calendar.
+        let at = |now: i64, begun: i64| Now { wall: at(now).wall, mono: at(now - begun).mono };
+        if *crash && crashes {
+            begun = now;
+            core = start(WINDOWS, true, true);
+            assert_eq!(
+                core.take_over(Some(&snapshot), std::mem::take(&mut journal), at(now, begun)),
+                [String::new(); 0]
+            );
+            let states: Vec<_> = states.clone().into_iter().collect();
+            assert_eq!(core.restore_alerts(&states, at(now, begun)), 0);
+            snapshot = core.snapshot(at(now, begun), true);
+        }
+        let messages: Vec<Message> = batch
+            .iter()
+            .map(|(device, v)| {
+                let serial = &mut serials[usize::from(*device)];
+                *serial += 1;
+                let payload = format!(r#"{{"n":{serial},"v":{v},"ts":{}}}"#, 1_700_000_000 + 4 * *serial);
+                message(&format!("e/{device}"), payload, now, false)
+            })
+            .collect();
+        journal.push((at(now, begun), Input::Messages(messages.clone())));
+        let effects = core.apply(Input::Messages(messages), at(now, begun));
+        told.extend(effects.transitions.into_iter().map(|t| Transition { evidence: None, place: 0, ..t }));
+        for change in effects.states {
+            match change.body {
+                Some(body) => drop(states.insert(change.key, body)),
+                None => drop(states.remove(&change.key)),
+            }
+        }
+    }
+    told.sort_by_key(|t| (t.fingerprint, t.occurred_at));
+    told
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_journal_costs_no_window_a_row_whatever_crashes(
+        batches in prop::collection::vec((prop::collection::vec((0..3_u8, -2..3_i64), 1..12), prop::bool::weighted(0.3)), 1..40),
+    ) {
+        let essence = |told: Vec<Transition>| told.iter().map(|t| format!("{} {} {} {:?}", t.rule, t.state, t.occurred_at, t.values)).collect::<Vec<_>>();
+        prop_assert_eq!(essence(through_crashes(&batches, false)), essence(through_crashes(&batches, true)));
+    }
 }

@@ -30,6 +30,8 @@ pub(super) fn transition(t: &TransitionRecord) -> String {
 fn state(t: &TransitionRecord) -> String {
     let state = t.state.to_uppercase();
     match t.reason.as_str() {
+        // The hub took it from what the agent says is up.
+        "" if t.epoch == "hub" => format!("{state} (reconciled)"),
         "" | "recovered" => state,
         reason => format!("{state} ({reason})"),
     }
@@ -67,8 +69,32 @@ pub(super) fn agent(agent: &Json) -> String {
         }
     }
     for gap in agent["gaps"].as_array().into_iter().flatten() {
-        let what = if gap["evicted"] == true { "given up by its full spool" } else { "lost" };
+        let what = match gap["cause"].as_str() {
+            _ if gap["evicted"] == true => "given up by its full spool",
+            Some("hub_restored") => "lost as an older copy of the hub's database was restored",
+            _ => "lost",
+        };
         line.push_str(&format!("\n    transitions {} to {} {what}", gap["first"], gap["last"]));
+    }
+    for incident in agent["incidents"].as_array().into_iter().flatten() {
+        let times = match incident["times"].as_u64() {
+            None | Some(0 | 1) => String::new(),
+            Some(times) => format!(", {times} times"),
+        };
+        line.push_str(&format!(
+            "\n    {} at {}{times}: {}",
+            text(&incident["kind"]),
+            text(&incident["last_at"]),
+            text(&incident["note"])
+        ));
+    }
+    for drop in agent["drops"].as_array().into_iter().flatten() {
+        line.push_str(&format!(
+            "\n    dropped: {} {} ({})",
+            drop["count"],
+            text(&drop["means"]),
+            text(&drop["what"])
+        ));
     }
     line
 }

@@ -255,7 +255,7 @@ impl Sources {
             }
             let (url, shown) = (config.url.clone(), filters.join(", "));
             let index = u16::try_from(index).unwrap_or(u16::MAX);
-            let source = mqtt::start(config, index, filters, out.clone(), clock, end.clone())?;
+            let source = mqtt::start(config, (index, false), filters, out.clone(), clock, end.clone())?;
             brokers.push(Broker { url, filters: shown, source, told: None });
         }
         if streams.iter().any(|stream| super::is_of_node(stream)) {

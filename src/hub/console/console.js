@@ -227,6 +227,11 @@ function clockTag(t) {
   return el("span", { class: "tag", title: `The agent did not trust its clock${off}: its times may be wrong.` }, "clock doubted");
 }
 
+// The hub set itself right by what the agent says is up.
+function repairTag() {
+  return el("span", { class: "tag", title: "The agent did not send this as it happened: the hub set itself right by what the agent says is up." }, "reconciled");
+}
+
 function alertCard(t) {
   const ended = t.state === "resolved";
   // Nothing new can be heard of it while its agent is away.
@@ -234,7 +239,7 @@ function alertCard(t) {
   return el("li", { class: `card ${ended ? "ended" : away ? "stale" : "firing"}` },
     el("div", { class: "top" },
       el("b", {}, t.rule), tag(ended ? `resolved: ${spoken(t.reason)}` : t.severity || "firing", ended ? "resolved" : t.severity),
-      !ended && t.reason ? tag(spoken(t.reason)) : null, t.clock_doubted ? clockTag(t) : null,
+      !ended && t.reason ? tag(spoken(t.reason)) : null, t.clock_doubted ? clockTag(t) : null, t.epoch === "hub" ? repairTag() : null,
       away ? el("span", { class: "tag pending", title: "Its agent is not connected: nothing new is heard of it." }, "stale") : null,
       el("span", { class: "soft" }, `${t.agent} · ${t.ruleset}`),
       el("span", { class: "soft push-right" }, "since ", when(t.starts_at))),
@@ -248,7 +253,7 @@ function showHistory() {
   $("history-empty").hidden = state.history.length > 0;
   $("history").replaceChildren(...state.history.map((t) => el("tr", {},
     el("td", {}, when(t.occurred_at)),
-    el("td", {}, tag(t.state, t.state === "resolved" ? "resolved" : t.severity), t.reason ? el("div", { class: "soft" }, spoken(t.reason)) : null, t.clock_doubted ? clockTag(t) : null),
+    el("td", {}, tag(t.state, t.state === "resolved" ? "resolved" : t.severity), t.reason ? el("div", { class: "soft" }, spoken(t.reason)) : null, t.clock_doubted ? clockTag(t) : null, t.epoch === "hub" ? repairTag() : null),
     el("td", {}, t.rule, el("div", { class: "soft" }, [t.agent, ...ownLabels(t).map(([name, value]) => `${name}=${value}`)].join(" "))),
     el("td", {}, t.annotations.summary, el("div", { class: "soft mono" }, ownValues(t).join("  "))))));
 }
@@ -267,6 +272,7 @@ function agentCard(agent) {
   const sources = agent.status ? agent.status.sources : [];
   const unmanaged = agent.running.filter((set) => !agent.sets.some((desired) => desired.name === set.name));
   const lost = agent.gaps.filter((gap) => !gap.evicted).reduce((sum, gap) => sum + gap.last - gap.first + 1, 0);
+  const evicted = agent.gaps.filter((gap) => gap.evicted).reduce((sum, gap) => sum + gap.last - gap.first + 1, 0);
   return el("li", { class: `card ${link} ${refused ? "refused" : ""}` },
     el("div", { class: "top" },
       el("b", {}, agent.agent), tag(link, link === "connected" ? "running" : "pending"),
@@ -275,10 +281,20 @@ function agentCard(agent) {
     el("div", { class: "tags" },
       ...pairs(agent.labels).map(([name, value]) => tag(`${name} = ${value}`)),
       ...sources.map((source) => el("span", { class: `tag ${source.connected ? "running" : "refused"}`, title: source.error }, `${source.name}: ${source.connected ? "up" : source.error || "down"}`)),
-      lost ? tag(`${lost} transitions lost`, "refused") : null),
+      lost ? tag(`${lost} transitions lost`, "refused") : null,
+      evicted ? tag(`${evicted} given up by a full spool`, "pending") : null,
+      ...agent.drops.filter((drop) => drop.by === "agent").map((drop) => el("span", { class: "tag pending", title: drop.what }, `${number(drop.count)} ${drop.means}`))),
+    ...agent.incidents.map(incidentLine),
     agent.status ? figures(agent.status) : null,
     ...agent.sets.map(setLine),
     ...unmanaged.map((set) => el("p", { class: "soft" }, `${set.name}: ${set.rules} rules from ${set.origin}`)));
+}
+
+// What went wrong with an agent, as a person should know it.
+function incidentLine(incident) {
+  const often = incident.times > 1 ? `, ${incident.times} times` : "";
+  return el("p", { class: incident.kind === "reconciled" ? "soft" : "bad" },
+    tag(spoken(incident.kind), "refused"), " ", when(incident.last_at), `${often}: ${incident.note}`);
 }
 
 function figures(status) {

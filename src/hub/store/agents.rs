@@ -4,12 +4,9 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Error, unsigned};
-use crate::hub::record::{AgentRecord, GapRecord, ReportRecord, RunningRecord, StatusRecord};
+use super::{Error, gaps, incidents, tallies, unsigned};
+use crate::hub::record::{AgentRecord, ReportRecord, RunningRecord, StatusRecord};
 use crate::model::time::Timestamp;
-
-/// How many gaps of an agent are shown; the table keeps all.
-const GAPS_SHOWN: u32 = 50;
 
 /// What an agent says when it comes.
 #[derive(Clone, Debug)]
@@ -127,14 +124,17 @@ pub fn report(db: &Connection, report: &ReportRecord, at: Timestamp) -> Result<(
 /// Those of the database.
 pub fn list(db: &Connection, only: Option<&str>) -> Result<Vec<AgentRecord>, Error> {
     let mut statement = db.prepare_cached(
-        "SELECT agent, version, boot_id, labels, first_seen, last_seen, running, status, transitions
+        "SELECT agent, version, boot_id, labels, first_seen, last_seen, running, status, transitions, epoch
          FROM agents WHERE ?1 IS NULL OR agent = ?1 ORDER BY agent",
     )?;
     let rows = statement.query_map([only], columns)?;
     rows.map(|row| {
         let row = row?;
         Ok(AgentRecord {
-            gaps: gaps(db, &row.agent)?,
+            gaps: gaps::of(db, &row.agent)?,
+            incidents: incidents::of(db, &row.agent)?,
+            tallies: tallies::of(db, &row.agent)?,
+            epoch: row.epoch,
             agent: row.agent,
             version: row.version,
             boot_id: row.boot_id,
@@ -167,14 +167,6 @@ pub fn reports(
     rows.map(|text| Ok(serde_json::from_str(&text?)?)).collect()
 }
 
-/// How many sequence numbers are lost, of all agents, in ranges.
-///
-/// # Errors
-/// Those of the database.
-pub fn gap_count(db: &Connection) -> Result<u64, Error> {
-    Ok(db.query_row("SELECT count(*) FROM gaps WHERE NOT evicted", [], |row| unsigned(row, 0))?)
-}
-
 struct AgentRow {
     agent: String,
     version: String,
@@ -185,6 +177,7 @@ struct AgentRow {
     running: String,
     status: Option<String>,
     transitions: u64,
+    epoch: String,
 }
 
 fn columns(row: &Row<'_>) -> rusqlite::Result<AgentRow> {
@@ -198,23 +191,6 @@ fn columns(row: &Row<'_>) -> rusqlite::Result<AgentRow> {
         running: row.get(6)?,
         status: row.get(7)?,
         transitions: unsigned(row, 8)?,
+        epoch: row.get(9)?,
     })
-}
-
-fn gaps(db: &Connection, agent: &str) -> Result<Vec<GapRecord>, Error> {
-    let mut statement = db.prepare_cached(
-        "SELECT epoch, first, last, evicted, noticed_at FROM gaps WHERE agent = ?
-         ORDER BY id DESC LIMIT ?",
-    )?;
-    let rows = statement.query_map(params![agent, GAPS_SHOWN], |row| {
-        let number = |text: String| text.parse().unwrap_or(0);
-        Ok(GapRecord {
-            epoch: row.get(0)?,
-            first: number(row.get(1)?),
-            last: number(row.get(2)?),
-            evicted: row.get(3)?,
-            noticed_at: Timestamp::from_micros(row.get(4)?).to_string(),
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::Error;
+use super::{Error, reconcile};
 
 const MIGRATIONS: &[&str] = &["
 CREATE TABLE agents (
@@ -99,6 +99,48 @@ CREATE TABLE dead_letters (
     at INTEGER NOT NULL,
     PRIMARY KEY (target, transition_id)
 ) STRICT, WITHOUT ROWID;
+", "
+ALTER TABLE agents ADD COLUMN epoch TEXT NOT NULL DEFAULT '';   -- of its last session
+ALTER TABLE epochs ADD COLUMN rank INTEGER NOT NULL DEFAULT 0;  -- rises with each change of an agent's epoch
+ALTER TABLE gaps ADD COLUMN cause TEXT NOT NULL DEFAULT '';
+ALTER TABLE alerts ADD COLUMN place TEXT NOT NULL DEFAULT '';   -- of the last transition: rank and seq, which sort as texts
+ALTER TABLE alerts ADD COLUMN item INTEGER;                     -- its part of the digest, as bits; NULL until it is computed
+CREATE INDEX alerts_firing ON alerts (agent, item) WHERE state = 'firing';
+CREATE TABLE settled (              -- beyond the committed mark of an epoch
+    agent TEXT NOT NULL,
+    epoch TEXT NOT NULL,
+    first TEXT NOT NULL,            -- 20 digits, so that texts sort as numbers
+    last TEXT NOT NULL,
+    PRIMARY KEY (agent, epoch, first)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE incidents (
+    agent TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    about TEXT NOT NULL,            -- what tells it from others of its kind
+    first_at INTEGER NOT NULL,
+    last_at INTEGER NOT NULL,
+    times INTEGER NOT NULL,
+    note TEXT NOT NULL,
+    PRIMARY KEY (agent, kind, about)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE tallies (              -- what is counted of an agent for ever
+    agent TEXT NOT NULL,
+    name TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (agent, name)
+) STRICT, WITHOUT ROWID;
+UPDATE epochs SET rank = coalesce(
+    (SELECT max(t.id) FROM transitions AS t WHERE t.agent = epochs.agent AND t.epoch = epochs.epoch), 0);
+UPDATE agents SET epoch = coalesce(
+    (SELECT e.epoch FROM epochs AS e WHERE e.agent = agents.agent ORDER BY e.rank DESC LIMIT 1), '');
+UPDATE alerts SET place = coalesce(
+    (SELECT printf('%019d/%s', e.rank, substr('00000000000000000000' || t.seq, -20))
+     FROM transitions AS t JOIN epochs AS e ON e.agent = t.agent AND e.epoch = t.epoch
+     WHERE t.id = alerts.transition_id), '');
+INSERT INTO tallies (agent, name, count)
+SELECT agent, CASE WHEN evicted THEN 'evicted' ELSE 'lost' END,
+    CAST(min(total(CAST(last AS INTEGER) - CAST(first AS INTEGER) + 1), 9e18) AS INTEGER)
+FROM gaps GROUP BY agent, evicted <> 0;
 "];
 
 /// Opens or creates the file and brings it up to date.
@@ -117,6 +159,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, Error> {
         step.pragma_update(None, "user_version", number).map_err(failed)?;
         step.commit().map_err(failed)?;
     }
+    reconcile::complete(&mut db)?;
     Ok(db)
 }
 
@@ -129,4 +172,12 @@ fn prepare(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "synchronous", "FULL")?;
     db.set_prepared_statement_cache_capacity(64);
     Ok(())
+}
+
+/// Makes a file as the first version made it.
+#[cfg(test)]
+pub(super) fn first(path: &Path) {
+    let db = Connection::open(path).unwrap();
+    db.execute_batch(MIGRATIONS[0]).unwrap();
+    db.pragma_update(None, "user_version", 1).unwrap();
 }

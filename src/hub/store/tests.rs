@@ -27,6 +27,7 @@ fn inbound(seqs: &[u64]) -> Inbound {
         epoch: 9,
         transitions: seqs.iter().map(|seq| transition(*seq, v1::transition::State::Firing)).collect(),
         evicted: Vec::new(),
+        complete: seqs.iter().copied().max().unwrap_or(0),
         received: NOW,
     }
 }
@@ -67,7 +68,7 @@ async fn everything_is_there_after_a_reopen() {
     let (store, thread) = Store::open(&path).unwrap();
     store
         .call(|db| {
-            assert_eq!(transitions::committed(db, "gw", 9)?, 5);
+            assert_eq!(epochs::floor(db, "gw", 9)?, 5);
             let known = agents::list(db, None)?;
             assert_eq!(known.len(), 1);
             assert_eq!((known[0].gaps[0].first, known[0].gaps[0].last), (3, 4));
@@ -210,4 +211,199 @@ async fn the_end_of_the_thread_is_noticed() {
     assert!(matches!(broken, Err(Error::Closed)));
     store.ended().await;
     assert!(thread.join().is_err());
+}
+
+/// Whatever an agent offers, in whatever order and across whatever reopening: the tables say the same as a set of numbers.
+#[tokio::test]
+async fn the_tables_are_a_set_of_numbers() {
+    use std::collections::BTreeSet;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hub.db");
+    let mut chance = fastrand::Rng::with_seed(7);
+    let mut opened = Store::open(&path).unwrap();
+    let (mut taken, mut evicted, mut lost) =
+        (BTreeSet::<u64>::new(), BTreeSet::<u64>::new(), BTreeSet::<u64>::new());
+    for round in 0..300 {
+        if round % 40 == 39 {
+            drop(opened.0);
+            opened.1.join().unwrap();
+            opened = Store::open(&path).unwrap();
+        }
+        let near = round / 2;
+        let seqs: Vec<u64> = (0..chance.u64(0..6)).map(|_| near + chance.u64(1..30)).collect();
+        let first = near + chance.u64(1..30);
+        let gone = if chance.u8(0..4) == 0 { vec![(first, first + chance.u64(0..4))] } else { Vec::new() };
+        let complete = if chance.u8(0..3) == 0 { near } else { 0 };
+        let batch = Inbound { evicted: gone.clone(), complete, ..inbound(&seqs) };
+
+        let settled = |n: &u64, taken: &BTreeSet<u64>, evicted: &BTreeSet<u64>, lost: &BTreeSet<u64>| {
+            taken.contains(n) || evicted.contains(n) || lost.contains(n)
+        };
+        let news: BTreeSet<u64> =
+            seqs.iter().copied().filter(|n| !settled(n, &taken, &evicted, &lost)).collect();
+        taken.extend(&news);
+        for n in gone.iter().flat_map(|(first, last)| *first..=*last) {
+            if !settled(&n, &taken, &evicted, &lost) {
+                evicted.insert(n);
+            }
+        }
+        let missing: Vec<u64> = (1..=complete).filter(|n| !settled(n, &taken, &evicted, &lost)).collect();
+        lost.extend(&missing);
+
+        let outcome = opened.0.call(move |db| transitions::accept(db, &batch)).await.unwrap();
+        assert_eq!(outcome.stored, news.len() as u64, "round {round}");
+        assert_eq!(crate::hub::inbox::count(&outcome.lost), missing.len() as u64);
+        let standing = opened.0.call(|db| epochs::standing(db, "gw", 9)).await.unwrap();
+        let numbers: BTreeSet<u64> =
+            standing.above.iter().copied().chain([(1, standing.floor)]).flat_map(|(a, b)| a..=b).collect();
+        let all: BTreeSet<u64> = taken.iter().chain(&evicted).chain(&lost).copied().collect();
+        assert_eq!(numbers, all, "round {round}");
+        assert!(standing.above.first().is_none_or(|range| range.0 > standing.floor + 1));
+    }
+    let rows = opened.0.call(|db| transitions::after(db, 0, 10_000)).await.unwrap();
+    let mut seqs: Vec<u64> = rows.iter().map(|row| row.seq).collect();
+    seqs.sort_unstable();
+    assert_eq!(seqs, taken.into_iter().collect::<Vec<_>>());
+    opened
+        .0
+        .call(move |db| {
+            agents::arrived(db, &arrival())?;
+            let tallies = tallies::of(db, "gw")?;
+            assert_eq!(tallies["lost"], lost.len() as u64);
+            assert_eq!(tallies["evicted"], evicted.len() as u64);
+            Ok(())
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_alert_is_as_its_latest_transition_left_it_not_the_last_that_came() {
+    use v1::transition::State::{Firing, Resolved};
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _thread) = Store::open(&dir.path().join("hub.db")).unwrap();
+    let one = |seq, state, epoch: u64| {
+        let mut batch = Inbound { epoch, complete: 0, ..inbound(&[]) };
+        let mut record = transition(seq, state);
+        record.epoch = crate::hub::record::epoch_text(epoch);
+        batch.transitions.push(record);
+        batch
+    };
+    let outbox = |epoch| arrival::Outbox { epoch, ..arrival::Outbox::default() };
+    let firing = |db: &Connection| {
+        Ok::<_, Error>(
+            transitions::alerts(db, &AlertFilter { firing: true, limit: 9, ..AlertFilter::default() })?.len(),
+        )
+    };
+    store
+        .call(move |db| {
+            arrival::note(db, &self::arrival(), &outbox(9))?;
+            transitions::accept(db, &one(9, Resolved, 9))?;
+            transitions::accept(db, &one(3, Firing, 9))?;
+            assert_eq!(firing(db)?, 0);
+            // Another spool of the agent counts from 1, and is later all the same.
+            arrival::note(db, &self::arrival(), &outbox(4))?;
+            transitions::accept(db, &one(1, Firing, 4))?;
+            assert_eq!(firing(db)?, 1);
+            transitions::accept(db, &one(11, Resolved, 9))?;
+            assert_eq!(firing(db)?, 1);
+            // Until the older one is the agent's again.
+            arrival::note(db, &self::arrival(), &outbox(9))?;
+            transitions::accept(db, &one(13, Resolved, 9))?;
+            assert_eq!(firing(db)?, 0);
+            let kinds: Vec<String> = incidents::of(db, "gw")?.into_iter().map(|each| each.kind).collect();
+            assert!(kinds.contains(&"replaced".to_owned()) && kinds.contains(&"returned".to_owned()));
+            Ok(())
+        })
+        .await
+        .unwrap();
+}
+
+/// A file of the first version, with what later ones compute.
+#[tokio::test]
+async fn a_file_of_the_first_version_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hub.db");
+    schema::first(&path);
+    {
+        let db = Connection::open(&path).unwrap();
+        let mut record = transition(7, v1::transition::State::Firing);
+        record.id = 0;
+        db.execute_batch(
+            "INSERT INTO agents (agent, version, boot_id, labels, first_seen, last_seen, running)
+             VALUES ('gw', '1', 'b', '{}', 0, 0, '[]');
+             INSERT INTO epochs VALUES ('gw', '0000000000000009', '7');
+             INSERT INTO gaps (agent, epoch, first, last, evicted, noticed_at)
+             VALUES ('gw', '0000000000000009', '2', '4', 0, 0), ('gw', '0000000000000009', '5', '18446744073709551615', 1, 0);",
+        )
+        .unwrap();
+        db.execute(
+            "INSERT INTO transitions (agent, epoch, seq, record) VALUES ('gw', '0000000000000009', '7', ?)",
+            [serde_json::to_string(&record).unwrap()],
+        )
+        .unwrap();
+        db.execute("INSERT INTO alerts VALUES ('gw', ?, 'hot', 'firing', 1)", [&record.fingerprint]).unwrap();
+    }
+    let (store, _thread) = Store::open(&path).unwrap();
+    store
+        .call(|db| {
+            let alert = transition(7, v1::transition::State::Firing);
+            let digest: crate::wire::digest::Digest =
+                [reconcile::item(&alert).cast_unsigned()].into_iter().collect();
+            assert_eq!(reconcile::digest(db, "gw")?, digest);
+            assert_eq!(epochs::standing(db, "gw", 9)?, epochs::Standing { floor: 7, above: Vec::new() });
+            assert_eq!(epochs::begin(db, "gw", 9)?, epochs::Turn::None);
+            let known = agents::list(db, None)?.remove(0);
+            assert_eq!(
+                known.gaps.iter().map(|gap| gap.cause.as_str()).collect::<Vec<_>>(),
+                ["evicted", "lost"]
+            );
+            assert_eq!((known.tallies["lost"], known.tallies["evicted"]), (3, 9_000_000_000_000_000_000));
+            // What comes late of it changes nothing; what is later does.
+            let late = Inbound { complete: 0, ..inbound(&[5]) };
+            transitions::accept(db, &late)?;
+            transitions::accept(db, &inbound(&[9]))?;
+            assert_eq!(
+                transitions::alerts(db, &AlertFilter { limit: 9, ..AlertFilter::default() })?[0].seq,
+                9
+            );
+            Ok(())
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_is_said_once_and_heals() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _thread) = Store::open(&dir.path().join("hub.db")).unwrap();
+    store
+        .call(|db| {
+            transitions::accept(db, &inbound(&[1]))?;
+            let pages: i64 = db.pragma_query_value(None, "page_count", |row| row.get(0))?;
+            db.pragma_update(None, "max_page_count", pages)?;
+            Ok(())
+        })
+        .await
+        .unwrap();
+    let large = || {
+        let mut batch = inbound(&[2]);
+        batch.transitions[0].annotations.insert("note".to_owned(), "x".repeat(1 << 20));
+        batch
+    };
+    for times in 1..=2 {
+        let batch = large();
+        let error = store.call(move |db| transitions::accept(db, &batch)).await.unwrap_err();
+        assert!(error.to_string().contains("full"), "{error}");
+        assert!(store.health().is_failing());
+        assert_eq!(store.health().failures(), times);
+    }
+    // Who only reads is served.
+    assert_eq!(store.call(|db| epochs::floor(db, "gw", 9)).await.unwrap(), 1);
+    assert!(store.health().is_failing());
+    store.call(|db| Ok(db.pragma_update(None, "max_page_count", 1 << 30)?)).await.unwrap();
+    let batch = large();
+    let outcome = store.call(move |db| transitions::accept(db, &batch)).await.unwrap();
+    assert_eq!((outcome.committed, outcome.stored), (2, 1));
+    assert!(!store.health().is_failing());
 }

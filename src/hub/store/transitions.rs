@@ -1,10 +1,13 @@
-//! Transitions, the alerts they lead to, and the committed mark of each epoch.
+//! Transitions, and the alerts they lead to.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Error, unsigned};
-use crate::hub::inbox::{self, SeqRange};
+use super::gaps::{self, Cause};
+use super::{Error, epochs, reconcile, unsigned};
+use crate::failpoint;
+use crate::hub::inbox::{self, Offer};
 use crate::hub::record::{TransitionRecord, epoch_text};
+use crate::model::ranges::Range;
 use crate::model::time::Timestamp;
 
 /// A batch as it came from an agent.
@@ -17,24 +20,28 @@ pub struct Inbound {
     /// Its transitions.
     pub transitions: Vec<TransitionRecord>,
     /// What the spool gave up.
-    pub evicted: Vec<SeqRange>,
+    pub evicted: Vec<Range>,
+    /// Everything up to here was sent, was acknowledged before, or is among what was given up; 0 says nothing.
+    pub complete: u64,
     /// The hub's clock.
     pub received: Timestamp,
 }
 
 /// What became of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// Everything of the epoch up to here is settled.
     pub committed: u64,
+    /// What is settled beyond it, of what the batch was about.
+    pub above: Vec<Range>,
     /// The hub's number of the newest transition; `None` where nothing was stored.
     pub newest: Option<i64>,
     /// How many were stored.
     pub stored: u64,
     /// How many were known already.
     pub duplicates: u64,
-    /// How many numbers are lost.
-    pub missing: u64,
+    /// What is lost.
+    pub lost: Vec<Range>,
 }
 
 /// Which alerts to list.
@@ -55,64 +62,37 @@ pub struct AlertFilter {
 /// # Errors
 /// Those of the database.
 pub fn accept(db: &Connection, batch: &Inbound) -> Result<Outcome, Error> {
-    let epoch = epoch_text(batch.epoch);
     let seqs: Vec<u64> = batch.transitions.iter().map(|transition| transition.seq).collect();
-    let before = committed(db, &batch.agent, batch.epoch)?;
-    let verdict = inbox::judge(before, &seqs, &batch.evicted);
+    let offer = Offer { seqs: &seqs, evicted: &batch.evicted, complete: batch.complete };
+    let before = epochs::settled(db, &batch.agent, batch.epoch, &offer)?;
+    let verdict = inbox::judge(before.clone(), &offer);
     let mut newest = None;
-    for &place in &verdict.take {
-        newest = Some(insert(db, &batch.transitions[place])?);
-    }
-    for (ranges, evicted) in [(&verdict.missing, false), (&verdict.evicted, true)] {
-        for range in ranges {
-            db.prepare_cached(
-                "INSERT INTO gaps (agent, epoch, first, last, evicted, noticed_at) VALUES (?, ?, ?, ?, ?, ?)",
-            )?
-            .execute(params![
-                batch.agent,
-                epoch,
-                range.first.to_string(),
-                range.last.to_string(),
-                evicted,
-                batch.received.micros()
-            ])?;
+    let mut stored: u32 = 0;
+    for &index in &verdict.take {
+        let transition = &batch.transitions[index];
+        let place = epochs::place(db, &batch.agent, batch.epoch, transition.seq)?;
+        if let Some(id) = insert(db, transition, &place)? {
+            newest = Some(id);
+            stored += 1;
         }
     }
-    if verdict.committed > before {
-        db.prepare_cached(
-            "INSERT INTO epochs (agent, epoch, committed) VALUES (?, ?, ?)
-             ON CONFLICT DO UPDATE SET committed = excluded.committed",
-        )?
-        .execute(params![batch.agent, epoch, verdict.committed.to_string()])?;
+    for (ranges, cause) in [(&verdict.lost, Cause::Lost), (&verdict.evicted, Cause::Evicted)] {
+        gaps::note(db, &batch.agent, batch.epoch, ranges, cause, batch.received)?;
     }
-    let stored = verdict.take.len();
+    epochs::settle(db, &batch.agent, batch.epoch, &before, &verdict.settled)?;
     db.prepare_cached(
         "UPDATE agents SET last_seen = max(last_seen, ?), transitions = transitions + ? WHERE agent = ?",
     )?
-    .execute(params![
-        batch.received.micros(),
-        i64::try_from(stored).unwrap_or(i64::MAX),
-        batch.agent
-    ])?;
+    .execute(params![batch.received.micros(), stored, batch.agent])?;
+    failpoint::reach("hub.before_commit");
     Ok(Outcome {
-        committed: verdict.committed,
+        committed: verdict.settled.floor(),
+        above: verdict.above,
         newest,
-        stored: stored as u64,
-        duplicates: verdict.duplicates as u64,
-        missing: verdict.missing.iter().fold(0, |sum, range| range.count().saturating_add(sum)),
+        stored: stored.into(),
+        duplicates: (seqs.len() as u64).saturating_sub(stored.into()),
+        lost: verdict.lost,
     })
-}
-
-/// Everything of an epoch up to here is settled; 0 where the epoch is not known.
-///
-/// # Errors
-/// Those of the database.
-pub fn committed(db: &Connection, agent: &str, epoch: u64) -> Result<u64, Error> {
-    let text: Option<String> = db
-        .prepare_cached("SELECT committed FROM epochs WHERE agent = ? AND epoch = ?")?
-        .query_row(params![agent, epoch_text(epoch)], |row| row.get(0))
-        .optional()?;
-    Ok(text.and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
 /// The transition that an agent sent under a number of an epoch; `None` where there is none.
@@ -173,36 +153,51 @@ pub fn alerts(db: &Connection, filter: &AlertFilter) -> Result<Vec<TransitionRec
     rows.map(|row| read(row?)).collect()
 }
 
-fn insert(db: &Connection, transition: &TransitionRecord) -> Result<i64, Error> {
-    db.prepare_cached("INSERT INTO transitions (agent, epoch, seq, record) VALUES (?, ?, ?, ?)")?.execute(
-        params![
+/// Stores a transition, and what it does to its alert unless a later one came before it. `None` where one of its number
+/// is there.
+pub(super) fn insert(
+    db: &Connection,
+    transition: &TransitionRecord,
+    place: &str,
+) -> Result<Option<i64>, Error> {
+    let new = db
+        .prepare_cached(
+            "INSERT INTO transitions (agent, epoch, seq, record) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
             transition.agent,
             transition.epoch,
             transition.seq.to_string(),
             serde_json::to_string(transition)?
-        ],
-    )?;
+        ])?;
+    if new == 0 {
+        return Ok(None);
+    }
     let id = db.last_insert_rowid();
     db.prepare_cached(
-        "INSERT INTO alerts (agent, fingerprint, rule, state, transition_id) VALUES (?, ?, ?, ?, ?)
+        "INSERT INTO alerts (agent, fingerprint, rule, state, transition_id, place, item)
+         VALUES (?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT DO UPDATE SET rule = excluded.rule, state = excluded.state,
-             transition_id = excluded.transition_id",
+             transition_id = excluded.transition_id, place = excluded.place, item = excluded.item
+         WHERE excluded.place >= place",
     )?
     .execute(params![
         transition.agent,
         transition.fingerprint,
         transition.rule,
         transition.state,
-        id
+        id,
+        place,
+        reconcile::item(transition)
     ])?;
-    Ok(id)
+    Ok(Some(id))
 }
 
-fn id_and_record(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
+pub(super) fn id_and_record(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
     Ok((row.get(0)?, row.get(1)?))
 }
 
-fn read((id, text): (i64, String)) -> Result<TransitionRecord, Error> {
+pub(super) fn read((id, text): (i64, String)) -> Result<TransitionRecord, Error> {
     let mut record: TransitionRecord = serde_json::from_str(&text)?;
     record.id = id;
     Ok(record)

@@ -52,6 +52,8 @@ pub(super) struct Desk {
     buffered_bytes: usize,
     generation: u32,
     session: u32,
+    /// Whether the broker should still have a session of this client.
+    resumes: bool,
     /// Packets of this connection that are handed on and not acknowledged.
     open: Packets,
     coalescer: Coalescer,
@@ -67,6 +69,7 @@ pub(super) struct Desk {
 pub(super) struct Setup {
     pub(super) source: Arc<str>,
     pub(super) index: u16,
+    pub(super) resumes: bool,
     pub(super) qos: u8,
     pub(super) max_packet: u32,
     pub(super) requests: Requests,
@@ -92,6 +95,7 @@ impl Desk {
             buffered_bytes: 0,
             generation: 0,
             session: 0,
+            resumes: setup.resumes,
             open: Packets::new(),
             coalescer: Coalescer::default(),
             drained: 0,
@@ -112,7 +116,7 @@ impl Desk {
         self.generation = self.generation.wrapping_add(1);
         if !resumed {
             self.session = self.session.wrapping_add(1);
-            if self.generation > 1 {
+            if self.resumes {
                 self.status.counters.gaps += 1;
                 tracing::warn!(
                     source = &*self.source,
@@ -120,6 +124,7 @@ impl Desk {
                 );
             }
         }
+        self.resumes = true;
         self.open.clear();
         self.outbox.clear();
         self.asked.clear();

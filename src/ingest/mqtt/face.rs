@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustls::ClientConfig;
 
+use super::probe::Granted;
 use super::{v4, v5};
 use crate::ingest::config::{BrokerConfig, MqttVersion, Settings};
 
@@ -25,7 +26,7 @@ pub(super) const HARD_LIMIT: u32 = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) enum Happening {
     /// The broker accepted the connection; `resumed` if it still had the session.
-    Connected { resumed: bool },
+    Connected { resumed: bool, granted: Granted },
     /// A message.
     Publish(Publish),
     /// The broker answered a subscription: for each filter whether it was refused, and why.

@@ -7,6 +7,7 @@ mod cork;
 mod desk;
 mod face;
 mod packets;
+pub mod probe;
 mod session;
 mod tls;
 mod v4;
@@ -51,7 +52,8 @@ pub struct MqttSource {
 }
 
 /// Starts to read from a broker. Messages come as batches of at most 1,000 through `out`; their
-/// tokens carry `index` as their source.
+/// tokens carry `index` as their source. With `resumes` a process before this one had a session with the broker,
+/// so one that begins anew is a gap already at the first connection.
 ///
 /// A broker that cannot be reached is no error here: the source tries on, and its status says why.
 ///
@@ -59,7 +61,7 @@ pub struct MqttSource {
 /// A configuration that cannot work, or a system that has no thread to give.
 pub fn start(
     config: BrokerConfig,
-    index: u16,
+    (index, resumes): (u16, bool),
     filters: Vec<String>,
     out: mpsc::Sender<Vec<Message>>,
     clock: Clock,
@@ -88,6 +90,7 @@ pub fn start(
     let desk = Desk::new(Setup {
         source: name.clone(),
         index,
+        resumes,
         qos: config.qos,
         max_packet: config.max_packet,
         requests,

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use super::desk::Desk;
 use super::face::{Events, HARD_LIMIT, Happening, Lost};
 use crate::clock::Clock;
+use crate::failpoint;
 use crate::ingest::coalesce::LONGEST;
 use crate::model::backoff::Backoff;
 use crate::model::message::{AckToken, Message};
@@ -108,6 +109,7 @@ pub(super) async fn run(
                     }
                     Turn::Room(Some(room)) => {
                         let (batch, pause) = desk.take_batch(clock.mono());
+                        failpoint::reach("ingest.batch");
                         room.send(batch);
                         reading = after_batch(reading, &desk, pause, clock);
                     }
@@ -199,7 +201,7 @@ fn must_pause(desk: &Desk) -> bool {
 fn note(desk: &mut Desk, backoff: &mut Backoff, happening: Happening, clock: Clock) {
     match happening {
         Happening::Publish(publish) => desk.publish(publish),
-        Happening::Connected { resumed } => {
+        Happening::Connected { resumed, .. } => {
             backoff.connected(clock.mono());
             desk.connected(resumed);
         }

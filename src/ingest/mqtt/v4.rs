@@ -12,6 +12,7 @@ use rustls::ClientConfig;
 
 use super::cork::{Acks, Cork};
 use super::face::{CONNECT_TIMEOUT, HARD_LIMIT, Happening, Lost, OUTGOING, Publish, READ_BATCH, REQUESTS};
+use super::probe::Granted;
 use crate::ingest::config::{BrokerConfig, Settings};
 
 /// A subscription is far smaller, and nothing else of size is sent.
@@ -136,7 +137,9 @@ fn happening(event: Event) -> Happening {
             dup: publish.dup,
             properties: Box::default(),
         }),
-        Event::Incoming(Packet::ConnAck(ack)) => Happening::Connected { resumed: ack.session_present },
+        Event::Incoming(Packet::ConnAck(ack)) => {
+            Happening::Connected { resumed: ack.session_present, granted: Granted::default() }
+        }
         Event::Incoming(Packet::SubAck(ack)) => Happening::Subscribed(
             ack.return_codes
                 .iter()

@@ -9,15 +9,17 @@ use std::sync::Arc;
 
 use rumqttc::mqttbytes::{Error as PacketError, QoS};
 use rumqttc::{
-    AckMode, AsyncClient, Broker, BrokerSessionResumePolicy, ConnectReturnCode, ConnectionError, Event,
-    EventLoop, IncomingPacketSizeLimit, MqttOptions, NetworkOptions, Packet, PersistedAckMode,
-    PersistedSession, Publish as Packet5, RetainForwardRule, SessionStore, SessionStoreError,
-    SessionStoreKey, StateError, SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
+    AckMode, AsyncClient, Broker, BrokerSessionResumePolicy, ConnAckProperties, ConnectReturnCode,
+    ConnectionError, Event, EventLoop, IncomingPacketSizeLimit, MqttOptions, NetworkOptions, Packet,
+    PersistedAckMode, PersistedSession, Publish as Packet5, RetainForwardRule, SessionStore,
+    SessionStoreError, SessionStoreKey, StateError, SubscribeFilter, SubscribeReasonCode, TlsConfiguration,
+    Transport,
 };
 use rustls::ClientConfig;
 
 use super::cork::{Acks, Cork};
 use super::face::{CONNECT_TIMEOUT, HARD_LIMIT, Happening, Lost, OUTGOING, Publish, READ_BATCH, REQUESTS};
+use super::probe::Granted;
 use crate::ingest::config::{BrokerConfig, Settings};
 
 pub(super) struct Requests {
@@ -180,7 +182,9 @@ fn happening(event: Event) -> Happening {
             dup: publish.dup,
             properties: publish.properties.map(|p| p.user_properties.into_boxed_slice()).unwrap_or_default(),
         }),
-        Event::Incoming(Packet::ConnAck(ack)) => Happening::Connected { resumed: ack.session_present },
+        Event::Incoming(Packet::ConnAck(ack)) => {
+            Happening::Connected { resumed: ack.session_present, granted: granted(ack.properties.as_ref()) }
+        }
         Event::Incoming(Packet::SubAck(ack)) => Happening::Subscribed(
             ack.return_codes
                 .iter()
@@ -193,6 +197,16 @@ fn happening(event: Event) -> Happening {
         ),
         Event::Incoming(_) | Event::Outgoing(_) | Event::Auth(_) => Happening::Other,
     }
+}
+
+/// What a broker says of its bounds with its consent. What it does not say is as the protocol has it.
+fn granted(said: Option<&ConnAckProperties>) -> Granted {
+    said.map_or_else(Granted::default, |said| Granted {
+        receive_maximum: said.receive_max,
+        max_qos: said.max_qos,
+        keep_alive: said.server_keep_alive,
+        no_wildcards: said.wildcard_subscription_available == Some(0),
+    })
 }
 
 fn lost(error: &ConnectionError) -> Lost {

@@ -14,7 +14,7 @@ use weir::wire::v1::hub_message::Message as Down;
 
 use crate::support::within;
 
-const EPOCH: u64 = 0xfeed_0000_0000_0001;
+pub(super) const EPOCH: u64 = 0xfeed_0000_0000_0001;
 
 pub(super) struct FakeAgent {
     pub(super) welcome: v1::Welcome,
@@ -34,7 +34,15 @@ impl FakeAgent {
 
     /// Over a connection that is there.
     pub(super) async fn over(hub: Channel, token: &str, id: &str, running: Vec<v1::RunningSet>) -> Self {
-        let (up, mut down) = open(hub, token, id, running).await.unwrap();
+        Self::greeted(open(hub, token, v1::Hello { running, ..hello(id, 1, "boot") }).await.unwrap()).await
+    }
+
+    /// With a Hello of one's own.
+    pub(super) async fn dial(hub: SocketAddr, token: &str, hello: v1::Hello) -> Self {
+        Self::greeted(open(plain(hub).await, token, hello).await.unwrap()).await
+    }
+
+    async fn greeted((up, mut down): Opened) -> Self {
         let first = within("the welcome", down.message()).await.unwrap().unwrap();
         match first.message {
             Some(Down::Welcome(welcome)) => Self { welcome, up, down },
@@ -42,9 +50,21 @@ impl FakeAgent {
         }
     }
 
+    /// What an agent hears that is not welcome, until the stream ends.
+    pub(super) async fn turned_away(hub: SocketAddr, token: &str, hello: v1::Hello) -> Vec<Down> {
+        let (_up, down) = open(plain(hub).await, token, hello).await.unwrap();
+        heard(down).await
+    }
+
+    /// All that comes until the stream ends.
+    pub(super) async fn last_words(self) -> Vec<Down> {
+        let _up = self.up;
+        heard(self.down).await
+    }
+
     /// Why the hub turns the agent away.
     pub(super) async fn refused(hub: SocketAddr, token: &str, id: &str) -> Status {
-        match open(plain(hub).await, token, id, Vec::new()).await {
+        match open(plain(hub).await, token, hello(id, 1, "boot")).await {
             Err(status) => status,
             Ok((_up, mut down)) => within("a refusal", down.message()).await.unwrap_err(),
         }
@@ -56,6 +76,15 @@ impl FakeAgent {
 
     pub(super) async fn batch(&self, transitions: &[v1::Transition]) {
         let batch = v1::Batch { epoch: EPOCH, transitions: transitions.to_vec(), ..Default::default() };
+        self.send(Up::Batch(batch)).await;
+    }
+
+    /// A batch of protocol 2.
+    pub(super) async fn offer(&self, transitions: &[v1::Transition], evicted: &[(u64, u64)], complete: u64) {
+        let evicted =
+            evicted.iter().map(|(first, last)| v1::SeqRange { first: *first, last: *last }).collect();
+        let transitions = transitions.to_vec();
+        let batch = v1::Batch { epoch: EPOCH, transitions, evicted, complete, ..Default::default() };
         self.send(Up::Batch(batch)).await;
     }
 
@@ -109,7 +138,22 @@ impl FakeAgent {
         }
     }
 
-    async fn next(&mut self) -> Down {
+    /// The floor and the ranges of an ack.
+    pub(super) async fn acked(&mut self) -> (u64, Vec<(u64, u64)>) {
+        match self.next().await {
+            Down::Ack(ack) => (ack.committed, pairs(&ack.above)),
+            other => panic!("{other:?} came instead of an ack"),
+        }
+    }
+
+    /// How the stream ends, where nothing more comes.
+    pub(super) async fn end(&mut self) -> Result<(), Status> {
+        let message = within("the end of the stream", self.down.message()).await?;
+        assert!(message.is_none(), "{message:?}");
+        Ok(())
+    }
+
+    pub(super) async fn next(&mut self) -> Down {
         let message = within("a message of the hub", self.down.message()).await;
         message.unwrap().expect("the stream goes on").message.expect("a known message")
     }
@@ -153,22 +197,37 @@ async fn plain(hub: SocketAddr) -> Channel {
     Channel::from_shared(format!("http://{hub}")).unwrap().connect().await.unwrap()
 }
 
-async fn open(hub: Channel, token: &str, id: &str, running: Vec<v1::RunningSet>) -> Result<Opened, Status> {
-    let mut client = HubClient::new(hub);
-    let (up, stream) = mpsc::channel(16);
-    let hello = v1::Hello {
-        protocol: 1,
+/// A Hello without anything special.
+pub(super) fn hello(id: &str, protocol: u32, boot: &str) -> v1::Hello {
+    v1::Hello {
+        protocol,
         agent: id.to_owned(),
-        boot_id: "boot".to_owned(),
+        boot_id: boot.to_owned(),
         version: "0.1.0".to_owned(),
         labels: [("site".to_owned(), "a".to_owned())].into(),
         epoch: EPOCH,
-        running,
         ..Default::default()
-    };
+    }
+}
+
+pub(super) fn pairs(ranges: &[v1::SeqRange]) -> Vec<(u64, u64)> {
+    ranges.iter().map(|range| (range.first, range.last)).collect()
+}
+
+async fn open(hub: Channel, token: &str, hello: v1::Hello) -> Result<Opened, Status> {
+    let mut client = HubClient::new(hub);
+    let (up, stream) = mpsc::channel(16);
     up.send(v1::AgentMessage { message: Some(Up::Hello(hello)) }).await.unwrap();
     let mut request = Request::new(ReceiverStream::new(stream));
     request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
     let down = within("a session", client.session(request)).await?.into_inner();
     Ok((up, down))
+}
+
+async fn heard(mut down: Streaming<v1::HubMessage>) -> Vec<Down> {
+    let mut heard = Vec::new();
+    while let Ok(Some(message)) = within("the end of the stream", down.message()).await {
+        heard.extend(message.message);
+    }
+    heard
 }

@@ -4,6 +4,8 @@ pub(crate) mod certificates;
 #[cfg(feature = "hub")]
 pub(crate) mod desk;
 #[cfg(feature = "hub")]
+pub(crate) mod disk;
+#[cfg(feature = "hub")]
 pub(crate) mod gateway;
 pub(crate) mod mosquitto;
 #[cfg(feature = "hub")]

@@ -25,6 +25,8 @@ pub(crate) struct Options {
     pub(crate) max_inflight: Option<u16>,
     /// Further lines of the configuration.
     pub(crate) extra: &'static str,
+    /// The port; by default one that is free at the moment.
+    pub(crate) port: Option<u16>,
     /// The access rules, in the broker's own form.
     pub(crate) acl: Option<&'static str>,
 }
@@ -45,7 +47,8 @@ impl Mosquitto {
     /// A broker set up with `options`.
     pub(crate) fn with(options: &Options) -> Self {
         let dir = tempfile::Builder::new().prefix("weir-mosquitto").tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = options.port.unwrap_or_else(free);
         let at = dir.path();
         let mut text = format!(
             "user {}\nlistener {port} 127.0.0.1\npersistence true\npersistence_location {}/\nmax_queued_messages 0\nmax_queued_bytes 0\nset_tcp_nodelay true\nlog_dest file {}\nlog_type all\n",
@@ -120,6 +123,15 @@ impl Mosquitto {
                 }
                 pause(50);
             }
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Ends the broker without a warning: what it did not save is gone.
+    #[cfg(feature = "hub")]
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
         }

@@ -16,7 +16,7 @@ use super::{PATIENCE, within};
 /// A hub with its data in a directory.
 pub(crate) struct HubProgram {
     program: PathBuf,
-    child: Option<Child>,
+    pub(crate) child: Option<Child>,
     dir: PathBuf,
     args: Vec<String>,
     pub(crate) grpc: SocketAddr,
@@ -31,14 +31,23 @@ impl HubProgram {
 
     /// The same with a `weir-hub` that was built elsewhere.
     pub(crate) fn start_program(program: &Path, dir: &Path, args: &[&str]) -> Self {
+        Self::begin(program, dir, args, [0, 0])
+    }
+
+    /// Starts it on these ports, of gRPC and HTTP.
+    pub(crate) fn start_on(dir: &Path, args: &[&str], ports: [u16; 2]) -> Self {
+        Self::begin(Path::new(env!("CARGO_BIN_EXE_weir-hub")), dir, args, ports)
+    }
+
+    fn begin(program: &Path, dir: &Path, args: &[&str], ports: [u16; 2]) -> Self {
         std::fs::create_dir_all(dir).unwrap();
         let mut hub = Self {
             program: program.to_owned(),
             child: None,
             dir: dir.to_owned(),
             args: args.iter().map(|a| (*a).to_owned()).collect(),
-            grpc: "127.0.0.1:0".parse().unwrap(),
-            http: "http://127.0.0.1:0".to_owned(),
+            grpc: ([127, 0, 0, 1], ports[0]).into(),
+            http: format!("http://127.0.0.1:{}", ports[1]),
         };
         hub.run();
         hub
@@ -46,7 +55,13 @@ impl HubProgram {
 
     /// Starts it, or starts it again.
     pub(crate) fn run(&mut self) {
+        self.run_with(&[]);
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn run_with(&mut self, env: &[(&str, &str)]) {
         let mut child = Command::new(&self.program)
+            .envs(env.iter().copied())
             .args(["serve", "--grpc-listen", &self.grpc.to_string()])
             .args(["--http-listen", self.http.rsplit("//").next().unwrap()])
             .args(["--data-dir".as_ref(), self.dir.as_os_str()])
@@ -73,6 +88,12 @@ impl HubProgram {
     /// Ends it in order; it must end well, and in time.
     pub(crate) fn stop(&mut self) {
         end(self.child.take().expect("it runs"), &self.dir.join("hub.log"));
+    }
+
+    /// Sends it a signal, as in `STOP`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.as_ref().expect("it runs").id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
     }
 
     /// A token for an agent, in a file.
@@ -150,6 +171,10 @@ pub(crate) struct AgentProgram {
     program: PathBuf,
     pub(crate) child: Option<Child>,
     dir: PathBuf,
+    /// What it is started through.
+    through: Vec<String>,
+    /// Variables of its environment.
+    pub(crate) env: Vec<(String, String)>,
 }
 
 impl AgentProgram {
@@ -160,6 +185,26 @@ impl AgentProgram {
 
     /// The same with a `weir` that was built elsewhere.
     pub(crate) fn start_program(program: &Path, dir: &Path, id: &str, config: &str) -> Self {
+        let mut agent = Self::new(program, dir, id, config);
+        agent.run();
+        agent
+    }
+
+    /// The same with variables of its environment, started through another program.
+    pub(crate) fn start_through(
+        (dir, through): (&Path, &[String]),
+        id: &str,
+        config: &str,
+        env: &[(&str, &str)],
+    ) -> Self {
+        let mut agent = Self::new(Path::new(env!("CARGO_BIN_EXE_weir")), dir, id, config);
+        agent.through = through.to_vec();
+        agent.env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        agent.run();
+        agent
+    }
+
+    fn new(program: &Path, dir: &Path, id: &str, config: &str) -> Self {
         std::fs::create_dir_all(dir).unwrap();
         let state = dir.join("state");
         let text = format!(
@@ -167,14 +212,33 @@ impl AgentProgram {
             state.display().to_string()
         );
         std::fs::write(dir.join("weir.toml"), text).unwrap();
-        let mut agent = Self { program: program.to_owned(), child: None, dir: dir.to_owned() };
-        agent.run();
-        agent
+        let (program, dir) = (program.to_owned(), dir.to_owned());
+        Self { program, child: None, dir, through: Vec::new(), env: Vec::new() }
+    }
+
+    /// The program, as it is started.
+    fn command(&self) -> Command {
+        match self.through.split_first() {
+            None => Command::new(&self.program),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(&self.program);
+                command
+            }
+        }
     }
 
     /// Starts it, or starts it again.
     pub(crate) fn run(&mut self) {
-        let child = Command::new(&self.program)
+        self.run_with(&[]);
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn run_with(&mut self, env: &[(&str, &str)]) {
+        let child = self
+            .command()
+            .envs(self.env.clone())
+            .envs(env.iter().copied())
             .args(["run".as_ref(), "--config".as_ref(), self.dir.join("weir.toml").as_os_str()])
             .stdout(Stdio::null())
             .stderr(log(&self.dir.join("agent.log")))
@@ -195,7 +259,8 @@ impl AgentProgram {
 
     /// `weir status --json`; `None` while it does not answer.
     pub(crate) fn status(&self) -> Option<Json> {
-        let output = Command::new(&self.program)
+        let output = self
+            .command()
             .args([
                 "status".as_ref(),
                 "--json".as_ref(),
@@ -210,9 +275,9 @@ impl AgentProgram {
     /// `weir status` as a person reads it.
     pub(crate) fn shown(&self) -> String {
         let config = self.dir.join("weir.toml");
-        let (ok, out, err) = weir(&["status", "--config", config.to_str().unwrap()]);
-        assert!(ok, "{err}");
-        out
+        let output = self.command().args(["status", "--config"]).arg(config).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Sends it a signal, as in `STOP`.
@@ -239,6 +304,14 @@ impl AgentProgram {
         .await
     }
 
+    /// Waits until it has ended by itself; its exit.
+    pub(crate) fn ended(&mut self) -> std::process::ExitStatus {
+        let mut child = self.child.take().expect("it runs");
+        let (ended, waiting) = sync_channel(1);
+        weir::tasks::thread("wait-for-end", move || ended.send(child.wait().unwrap())).unwrap();
+        waiting.recv_timeout(PATIENCE).expect("it ends")
+    }
+
     /// Whether it ended by itself, or was killed by the system.
     fn has_ended(&self) -> bool {
         let pid = self.child.as_ref().map_or(0, Child::id);
@@ -247,7 +320,7 @@ impl AgentProgram {
     }
 
     /// What it said last.
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let log = std::fs::read_to_string(self.dir.join("agent.log")).unwrap_or_default();
         let from = log.len().saturating_sub(2_000);
         log.get(log.ceil_char_boundary(from)..).unwrap_or_default().to_owned()
