@@ -20,7 +20,7 @@ use crate::model::ranges::Ranges;
 use crate::model::ruleset::{ContentHash, Origin};
 use crate::model::stream::filters;
 use crate::model::time::{Mono, Now};
-use crate::spool::{self, Commit, Durability, Loaded, Spool, StoredSetChange};
+use crate::spool::{self, Census, Commit, Durability, Loaded, Spool, StoredSetChange};
 use crate::uplink::{Active, Outbox, Request, Standing};
 
 use super::calendar::Calendar;
@@ -61,6 +61,8 @@ pub(super) enum Command {
     Connected(Arc<str>, bool, Option<Arc<str>>),
     /// The core's figures.
     Status(status::Detail, oneshot::Sender<Box<CoreStatus>>),
+    /// How much waits for the hub, by severity and lane.
+    Census(oneshot::Sender<Census>),
     /// Whether somebody answers at all.
     Alive(oneshot::Sender<()>),
     /// Where the time of this thread went.
@@ -409,6 +411,7 @@ impl Driver {
                 let stages = self.core.spent().collect();
                 drop(reply.send(Spent { stages, messages: self.core.counts().messages }));
             }
+            Command::Census(reply) => drop(reply.send(self.spool.census().unwrap_or_default())),
             Command::Status(detail, reply) => {
                 let mut status = status::of(&self.core, &self.spool, now.mono, detail);
                 (status.disk, status.figures) = (self.disk(), self.figures);

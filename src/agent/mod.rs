@@ -11,6 +11,7 @@ mod ceiling;
 mod condition;
 pub mod core;
 mod driver;
+pub mod drops;
 mod evidence;
 mod held;
 mod local;
@@ -523,14 +524,18 @@ impl Watcher {
         let (lane, skip, upto) = (Lane::Both, Ranges::up_to(after), u64::MAX);
         let peek = |reply| uplink::Request::Peek { lane, skip, upto, count, bytes: PAGE, reply };
         let found = self.ask(|reply| Command::Uplink(peek(reply))).await?;
+        let census = self.ask(Command::Census).await?;
         let record = |row: &Waiting| {
             Some(TransitionRecord::from_wire(&self.agent, epoch, uplink::decode(row.seq, &row.body)?, None))
         };
         Some(status::Waiting {
             agent: self.agent.to_string(),
+            running: true,
             at: clock::wall().to_string(),
             link: self.link.borrow().clone(),
             spool: core.spool,
+            census,
+            disk: core.disk,
             epoch: format!("{epoch:016x}"),
             given_up: found.evicted,
             page: found.rows.iter().filter_map(record).collect(),

@@ -13,11 +13,11 @@ use crate::spool::{self, Spool};
 use crate::wire::record::{Members, TransitionRecord};
 
 use super::core::{Core, Set, Withheld};
-use super::trouble::Disk;
+pub use super::trouble::Disk;
 use crate::alert::Active;
 
 /// Everything about a running agent, at one moment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// Its id.
     pub agent: String,
@@ -141,7 +141,7 @@ pub struct RuleSetStatus {
 }
 
 /// A stream.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StreamStatus {
     /// The set that it belongs to.
     pub ruleset: String,
@@ -295,20 +295,34 @@ pub struct Told {
 /// A page of what waits for the hub.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {
-    /// The agent's id.
+    /// The agent's id; empty where only its file is there, which does not tell.
     pub agent: String,
+    /// Whether an agent runs; else this is what the file of one holds that is down.
+    #[serde(default = "yes")]
+    pub running: bool,
     /// Its calendar clock, RFC 3339.
     pub at: String,
     /// The link to the hub.
     pub link: LinkStatus,
     /// The outbox as a whole.
     pub spool: spool::Stats,
+    /// What waits, by severity and lane.
+    #[serde(default)]
+    pub census: spool::Census,
+    /// The disk under it.
+    #[serde(default)]
+    pub disk: Disk,
     /// The number space, 16 hex digits.
     pub epoch: String,
     /// Numbers that were given up, each first and last, which the hub has not heard of.
     pub given_up: Vec<Range>,
     /// The transitions behind a number, oldest first.
     pub page: Vec<TransitionRecord>,
+}
+
+/// What an agent means that does not say whether it runs.
+const fn yes() -> bool {
+    true
 }
 
 /// How much of the core's figures is asked for.

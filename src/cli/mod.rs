@@ -7,6 +7,7 @@ mod config;
 #[cfg(feature = "demo")]
 mod demo;
 mod doctor;
+mod drops;
 mod explain;
 #[cfg(feature = "hub")]
 pub mod hub;

@@ -12,6 +12,8 @@ use crate::agent::status::{CoreStatus, Source, Status as AgentStatus, StreamStat
 use crate::model::label::OWN_LABELS;
 
 use super::accounts::{self, Sort};
+use super::drops;
+use super::screen::Screen;
 use super::socket::{self, Agent};
 use super::table::table;
 
@@ -19,12 +21,15 @@ use super::table::table;
 pub(super) struct Status {
     #[command(flatten)]
     agent: Agent,
-    /// Everything as one JSON object; with --rules an array of rules
+    /// Everything as one JSON object; with --rules an array of rules, with --drops one of what can be dropped
     #[arg(long)]
     json: bool,
     /// Only the rules, each with its whole account
     #[arg(long)]
     rules: bool,
+    /// Only what was dropped: what it means, and what to do
+    #[arg(long, conflicts_with = "rules")]
+    drops: bool,
     /// In which order: those first that cost most, took most rows, or hold most state
     #[arg(long, value_enum, requires = "rules")]
     sort: Option<Sort>,
@@ -39,6 +44,14 @@ impl Status {
             let text = match self.json {
                 true => serde_json::to_string_pretty(&first.core.rules)? + "\n",
                 false => accounts::text(&first.core.rules),
+            };
+            drop(std::io::stdout().write_all(text.as_bytes()));
+            return Ok(ExitCode::SUCCESS);
+        }
+        if self.drops {
+            let text = match self.json {
+                true => serde_json::to_string_pretty(&first.drops())? + "\n",
+                false => drops::text(&first, Screen::of_output()),
             };
             drop(std::io::stdout().write_all(text.as_bytes()));
             return Ok(ExitCode::SUCCESS);
@@ -97,13 +110,7 @@ fn render(status: &AgentStatus, before: &AgentStatus) -> String {
         core.spool.evicted
     ));
     text.push_str(&disk(core));
-    let withheld = &core.withheld;
-    if withheld.inhibited + withheld.storm + withheld.rate > 0 {
-        text.push_str(&format!(
-            "told  {} alerts are withheld; {} were inhibited, {} beyond their rule's bound, {} beyond the agent's\n",
-            withheld.now, withheld.inhibited, withheld.storm, withheld.rate
-        ));
-    }
+    text.push_str(&drops::section(status));
     text.push_str(&sources(&status.sources));
     text.push_str(&rulesets(core));
     text.push_str(&streams(core, &before.core));

@@ -21,7 +21,7 @@ pub(super) struct Drop {
 }
 
 /// The agent's counters of what it did not use or gave up.
-const COUNTED: [(&str, &str); 8] = [
+const COUNTED: [(&str, &str); 11] = [
     ("weir_rejects_total", "messages and rows that could not be read"),
     ("weir_rule_late_total", "rows too late for their window"),
     ("weir_rule_future_total", "rows dated too far ahead"),
@@ -29,6 +29,9 @@ const COUNTED: [(&str, &str); 8] = [
     ("weir_rule_retained_total", "rows of retained messages, which feed no window"),
     ("weir_rule_refused_total", "keys and groups that had no room"),
     ("weir_spool_evicted_total", "transitions that the full spool gave up"),
+    ("weir_evidence_left_out_total", "readings too large to be kept as evidence"),
+    ("weir_transitions_cut_total", "transitions that were too large: evidence left out, texts cut"),
+    ("weir_unreadable_total", "kept states that could not be read at the start"),
     ("weir_alerts_withheld_total", "alerts that were not told one by one: summaries stand for them"),
 ];
 

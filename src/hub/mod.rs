@@ -17,6 +17,7 @@ pub mod inbox;
 mod load;
 mod metrics;
 mod overview;
+mod packed;
 mod reconcile;
 pub mod record;
 mod rest;
@@ -48,6 +49,7 @@ use crate::wire::v1::hub_server::HubServer;
 
 use self::cloudevents::{Delivery, Target};
 use self::core::Core;
+use self::packed::Answers;
 use self::service::Service;
 use self::store::{Store, outbox};
 use self::tls::{Identity, TlsListener};
@@ -308,11 +310,12 @@ fn servers(
             .tls_config(ServerTlsConfig::new().identity(identity))
             .map_err(|error| Error::Tls(error.to_string()))?;
     }
-    let service = HubServer::new(Service { core: Arc::clone(core) });
+    let service = HubServer::new(Service { core: Arc::clone(core) })
+        .accept_compressed(tonic::codec::CompressionEncoding::Zstd);
     let incoming = TcpIncoming::from(grpc).with_nodelay(Some(true));
     let end = stop.clone();
     let grpc = builder
-        .add_service(service)
+        .add_service(Answers(service))
         .serve_with_incoming_shutdown(incoming, async move { end.stopped().await });
     let router = rest::router(Arc::clone(core));
     let tls = identity.map(Identity::server_config).transpose().map_err(Error::Tls)?;

@@ -15,6 +15,9 @@ pub struct LinkStatus {
     pub connected: bool,
     /// Why not, where none does.
     pub error: Option<String>,
+    /// Since when none does, µs since 1970; absent while one does, and before the first attempt ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down_since: Option<i64>,
     /// Sessions since the start.
     pub sessions: u64,
     /// The newest sequence number that the hub committed, in the current epoch.

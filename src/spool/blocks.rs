@@ -42,6 +42,11 @@ impl Blocks {
         Ok(Self { tail })
     }
 
+    /// The block that is not full yet, ascending.
+    pub(super) fn tail(&self) -> &[Entry] {
+        &self.tail
+    }
+
     /// A row with the next number.
     pub(super) fn push(&mut self, tx: &Connection, entry: Entry) -> Result<(), Error> {
         self.tail.push(entry);

@@ -48,6 +48,14 @@ pub enum Error {
         /// SQLite's own words.
         source: rusqlite::Error,
     },
+    /// The file is older, and cannot be copied to be looked into.
+    #[error("look into an older spool: make a copy of it at {path}: {why}; set TMPDIR to a place with room")]
+    Copy {
+        /// Where to.
+        path: PathBuf,
+        /// What the system said.
+        why: String,
+    },
     /// A later version wrote the file.
     #[error(
         "open the spool {path}: it has schema {found}, this version knows {known}; run the newer version, or move the file away (alerts that wait in it are then not sent)"
@@ -112,7 +120,9 @@ impl Error {
                 Trouble::ReadOnly => Kind::ReadOnly,
                 Trouble::Io => Kind::Io,
             },
-            Self::Taken { .. } | Self::Newer { .. } | Self::Replaced { .. } => Kind::Other,
+            Self::Taken { .. } | Self::Copy { .. } | Self::Newer { .. } | Self::Replaced { .. } => {
+                Kind::Other
+            }
         }
     }
 

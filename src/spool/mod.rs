@@ -24,11 +24,13 @@
 mod age;
 mod aside;
 mod blocks;
+mod census;
 mod error;
 mod evict;
 mod figures;
 mod history;
 mod log;
+mod look;
 mod outbox;
 mod renew;
 mod schema;
@@ -47,7 +49,9 @@ use crate::model::kept::{Lane, Outgoing, Renewed, Seen, SpoolTime, StateChange, 
 use crate::model::label::Fingerprint;
 use crate::model::ranges::Ranges;
 
+pub use census::Census;
 use figures::Figures;
+pub use look::Look;
 use spans::Spans;
 use trouble::StandIn;
 
@@ -207,7 +211,10 @@ impl Spool {
         if !log::is_whole(&aside::log_of(path)) {
             return Err(Error::damaged("its write-ahead log is broken in the middle"));
         }
-        Self::of(db, path, config, time)
+        let (spool, loaded) = Self::of(db, path, config, time)?;
+        aside::check(&spool.db)?;
+        aside::keep_log(&spool.db, false)?;
+        Ok((spool, loaded))
     }
 
     /// With what a database holds.
@@ -218,7 +225,6 @@ impl Spool {
         time: SpoolTime,
     ) -> Result<(Self, Loaded), Error> {
         schema::migrate(&mut db, path)?;
-        aside::check(&db)?;
         let spool = Self {
             path: path.to_owned(),
             config: config.clone(),
@@ -232,7 +238,6 @@ impl Spool {
             db,
         };
         let loaded = load(&spool.db)?;
-        aside::keep_log(&spool.db, false)?;
         Ok((spool, loaded))
     }
 

@@ -94,6 +94,16 @@ pub(super) fn prepare(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "cell_size_check", true)
 }
 
+/// The schema of a file; 0 for one that has none yet.
+pub(super) fn version(db: &Connection) -> rusqlite::Result<i64> {
+    db.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// The newest schema that this version knows.
+pub(super) fn newest() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
 /// Brings the file to the newest schema.
 pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), Error> {
     migrate_to(db, path, MIGRATIONS.len())
@@ -101,8 +111,7 @@ pub(super) fn migrate(db: &mut Connection, path: &Path) -> Result<(), Error> {
 
 pub(super) fn migrate_to(db: &mut Connection, path: &Path, version: usize) -> Result<(), Error> {
     let open = |source| Error::Open { path: path.to_owned(), source };
-    let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(open)?;
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let (found, known) = (self::version(db).map_err(open)?, newest());
     if found > known {
         return Err(Error::Newer { path: path.to_owned(), found, known });
     }

@@ -51,7 +51,11 @@ impl Error {
             Self::Away { trouble, .. } => return Some(*trouble),
             Self::Sqlite(source) | Self::Open { source, .. } => source,
             Self::Aside { source, .. } => return Trouble::of(source),
-            Self::Taken { .. } | Self::Damaged { .. } | Self::Newer { .. } | Self::Replaced { .. } => {
+            Self::Taken { .. }
+            | Self::Copy { .. }
+            | Self::Damaged { .. }
+            | Self::Newer { .. }
+            | Self::Replaced { .. } => {
                 return None;
             }
         };

@@ -71,6 +71,7 @@ pub async fn run(
         let was_connected = port.link.borrow().connected;
         port.link.send_modify(|link| {
             link.connected = false;
+            link.down_since.get_or_insert(clock::wall().micros());
             link.error = Some(end.why.clone());
         });
         if was_connected || end.needs_a_person {
@@ -222,6 +223,7 @@ async fn session(
     let ahead = welcome.time.saturating_sub(clock.now().wall.micros()) / 1_000;
     port.link.send_modify(|link| {
         link.connected = true;
+        link.down_since = None;
         link.error = None;
         link.sessions += 1;
         link.committed = welcome.committed;

@@ -472,3 +472,107 @@ fn a_disk_that_is_full_read_only_or_gone_is_told() {
     let _sealed = Mounted::new(place.path("sealed"), "size=20m,ro").unwrap();
     place.with(&at(&place.shown("sealed"))).has("disk", &["problem", "mounted read-only", "remount,rw"]);
 }
+
+const HOT: &str = "
+streams:
+  - CREATE STREAM motors (v FLOAT) WITH (DATASOURCE='hall/{device}/v', KEY='device')
+rules:
+  - {id: hot, sql: 'SELECT device, v FROM motors', when: v > 60, severity: critical, flapping: off}
+  - {id: warm, sql: 'SELECT device, v FROM motors', when: v > 40, severity: warning, flapping: off}
+";
+
+/// `weir spool` without an agent: the file is read, and stays what it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_is_read_from_the_file_of_an_agent_that_is_down() {
+    use crate::support::gateway::Gateway;
+    use crate::support::programs::weir;
+    let mut gateway = Gateway::start(HOT, "").await;
+    for v in [70, 30, 50] {
+        gateway.broker.publish("hall/m1/v", &format!(r#"{{"v": {v}}}"#), &["-q", "1"]);
+    }
+    gateway.broker.publish("hall/m1/v", "no number", &["-q", "1"]);
+    let status = gateway.agent.until("all are decided", |s| s["core"]["spool"]["waiting"] == 5).await;
+    assert_eq!(status["core"]["spool"]["newest"], 5);
+    let config = gateway.config.clone();
+    let state = Path::new(&config).parent().unwrap().join("state").display().to_string();
+    let file = format!("{state}/spool.db");
+    let json = |args: &[&str]| -> Json {
+        let (ok, out, err) = weir(&[&["spool"], args, &["--json"]].concat());
+        assert!(ok, "{err}");
+        serde_json::from_str(&out).unwrap()
+    };
+
+    // While the agent runs it is asked, and its file is its own.
+    let running = json(&["--config", &config]);
+    assert_eq!(
+        (&running["running"], &running["census"]["ranks"]),
+        (&true.into(), &serde_json::json!([0, 3, 0, 2]))
+    );
+    let (ok, _, err) = weir(&["spool", "--file", &file]);
+    assert!(!ok && err.contains("a running agent has") && err.contains("--config"), "{err}");
+    let (_, shown, _) = weir(&["spool", "--config", &config]);
+    for part in ["5 transitions wait for the hub", "2 critical, 3 warning", "no hub is configured"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+
+    // What was dropped, in one place.
+    let (_, drops, _) = weir(&["status", "--drops", "--config", &config]);
+    for part in ["1      unused  rejects", "stream=motors", "do     ", "none of: broker-gaps"] {
+        assert!(drops.contains(part), "{part}: {drops}");
+    }
+    let (_, drops, _) = weir(&["status", "--drops", "--json", "--config", &config]);
+    let drops: Json = serde_json::from_str(&drops).unwrap();
+    assert_eq!((&drops[0]["name"], &drops[0]["count"]), (&"rejects".into(), &1.into()));
+    assert!(gateway.agent.shown().contains("drops 1 rejects"));
+
+    // Ended in order, and without a warning.
+    for killed in [false, true] {
+        if killed {
+            gateway.agent.run();
+            gateway.agent.until("it runs", |s| s["core"]["spool"]["waiting"] == 5).await;
+            gateway.agent.kill();
+        } else {
+            gateway.agent.stop();
+        }
+        let said = run(Path::new(&config), &[]);
+        said.has("spool", &["ok", "spool.db", "5 transitions", "for the hub, the oldest for"]);
+        said.has("agent", &["warning: it does not run"]);
+        for place in [["--config", &*config], ["--state-dir", &*state], ["--file", &*file]] {
+            let down = json(&place);
+            assert_eq!(down["running"], false);
+            for same in ["epoch", "census", "page"] {
+                assert_eq!(down[same], running[same], "{same} by {place:?}");
+            }
+            let (ok, one, err) = weir(&[&["spool", "show", "2"], &place[..]].concat());
+            assert!(ok, "{err}");
+            assert_eq!(serde_json::from_str::<Json>(&one).unwrap()["seq"], 2);
+            let (ok, lines, _) = weir(&[&["spool", "export"], &place[..]].concat());
+            assert!(ok && lines.lines().count() == 5);
+        }
+        let (_, shown, _) = weir(&["spool", "--config", &config]);
+        assert!(shown.contains("no agent runs there"), "{shown}");
+    }
+    let (ok, _, err) = weir(&["spool", "--state-dir", "/nowhere"]);
+    assert!(!ok && err.contains("none ever did"), "{err}");
+    // What waited goes on waiting.
+    gateway.agent.run();
+    gateway.agent.until("all is there", |s| s["core"]["spool"]["waiting"] == 5).await;
+
+    // A damaged file.
+    gateway.agent.stop();
+    std::fs::write(&file, vec![0x55; 8_192]).unwrap();
+    let said = run(Path::new(&config), &[]);
+    said.has("spool", &["problem", "damaged", "check the disk"]);
+}
+
+#[test]
+fn the_page_names_all_that_can_be_dropped() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/doctor.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    for one in weir::agent::drops::DROPS {
+        let row = format!("| `{}` | `{}` | {} | {} |", one.name, one.counter(), one.what, one.advice);
+        assert!(page.contains(&row), "docs/doctor.md lacks\n{row}");
+    }
+    let named = page.lines().filter(|line| line.contains("| `weir_")).count();
+    assert_eq!(named, weir::agent::drops::DROPS.len(), "the page names what is not there any more");
+}

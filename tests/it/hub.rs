@@ -7,6 +7,7 @@ mod disk;
 mod doubles;
 mod numbers;
 mod reconciling;
+mod way;
 
 use std::path::Path;
 
@@ -326,6 +327,35 @@ async fn sets_that_are_large_together_reach_an_agent_that_has_none() {
     let (status, said) = desk.put("/rulesets/grown", &grown).await;
     assert_eq!(status, 422, "{said}");
     assert!(said["error"].as_str().unwrap().contains("anchors"), "{said}");
+    hub.stop().await;
+}
+
+/// Those who take it compressed are told in fewer bytes, and the same.
+#[tokio::test]
+async fn rules_travel_compressed_to_those_who_take_them_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = Hub::start(dir.path(), |_| ()).await;
+    let ids: Vec<String> = (0..500).map(|i| format!("rule-{i}")).collect();
+    let text = rules(&ids.iter().map(String::as_str).collect::<Vec<_>>());
+    let (status, said) = hub.desk().put("/rulesets/plant", &text).await;
+    assert_eq!(status, 200, "{said}");
+    let mut sets = Vec::new();
+    let mut bytes = Vec::new();
+    for (id, compressed) in [("gw-1", true), ("gw-2", false)] {
+        let way = way::Way::to(hub.running.grpc_addr).await;
+        let greeting = agent::hello(id, 2, "a");
+        let mut gw = if compressed {
+            FakeAgent::dial_compressed(way.addr, &hub.token, greeting).await
+        } else {
+            FakeAgent::dial(way.addr, &hub.token, greeting).await
+        };
+        sets.push(gw.desired().await.sets);
+        gw.offer(&[transition(1, "a")], &[], 1).await;
+        assert_eq!(gw.acked().await, (1, vec![]));
+        bytes.push(way.bytes_from_hub());
+    }
+    assert_eq!((sets[0][0].added.len(), &sets[0]), (501, &sets[1]));
+    assert!(bytes[0] * 2 < bytes[1], "{bytes:?}");
     hub.stop().await;
 }
 

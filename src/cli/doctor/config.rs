@@ -274,6 +274,8 @@ pub(super) fn expiry(check: &str, what: &str, until: Timestamp, now: Timestamp) 
 pub(super) struct Set {
     pub(super) name: String,
     pub(super) plan: Arc<Plan>,
+    /// Whether it stands in the rules directory.
+    pub(super) is_of_directory: bool,
 }
 
 /// The rule files of the directory: what they hold, and which of them cannot run.
@@ -323,7 +325,8 @@ pub(super) fn rules(config: &AgentConfig) -> (Vec<Set>, Vec<Line>) {
         match compiled.plan {
             Some(ref plan) => {
                 rules += compiled.outcomes.len();
-                sets.push(Set { name: name.to_string(), plan: Arc::new(plan.clone()) });
+                let plan = Arc::new(plan.clone());
+                sets.push(Set { name: name.to_string(), plan, is_of_directory: true });
             }
             None => {
                 let errors = of(Level::Error).count();
@@ -350,7 +353,7 @@ pub(super) fn rules(config: &AgentConfig) -> (Vec<Set>, Vec<Line>) {
         lines.push(warning(
             CHECK,
             format!("{shown} has no rule files (*.yaml, *.yml, *.json)"),
-            format!("put one there; `weir check FILE` reads it first"),
+            "put one there; `weir check FILE` reads it first",
         ));
     } else if lines.is_empty() {
         lines.push(ok(
@@ -403,7 +406,7 @@ mod tests {
     fn a_source_that_is_not_there_is_named() {
         let text = "streams:\n  - CREATE STREAM a (v FLOAT) WITH (DATASOURCE='a/{d}', SOURCE='hall')\nrules:\n  - {id: x, sql: SELECT v FROM a, when: v > 1}\n";
         let plan = plan::compile_text("s", text, &Limits::default()).plan.unwrap();
-        let sets = [Set { name: "s".to_owned(), plan: Arc::new(plan) }];
+        let sets = [Set { name: "s".to_owned(), plan: Arc::new(plan), is_of_directory: true }];
         let mut config = AgentConfig::default();
         let lines = sources(&config, &sets);
         assert!(lines[0].found.contains("`hall`"), "{lines:?}");

@@ -73,7 +73,7 @@ pub(super) fn clock(now: Timestamp, hints: &Hints, hub: Option<&Answer>, running
         let side = if answer.ahead_ms > 0 { "behind" } else { "ahead of" };
         let how = match apart {
             0..10_000 => format!("{apart} ms"),
-            _ => crate::model::time::format_span(Duration::from_secs(apart / 1_000)),
+            _ => crate::model::time::format_span(Duration::from_secs((apart + 500) / 1_000)),
         };
         let found = format!("it shows {now}, {how} {side} the hub's");
         match apart {
@@ -98,8 +98,10 @@ pub(super) fn clock(now: Timestamp, hints: &Hints, hub: Option<&Answer>, running
             "systemd-timesyncd has not synchronised it since the machine started",
             "`timedatectl timesync-status` shows why; often the network lets no NTP through (UDP port 123)",
         )),
-        (None, None) if hub.is_none() => said
-            .push("nothing here tells whether it is right: no hub, no time service that is known".to_owned()),
+        (None, None) if hub.is_none() => said.push(
+            "nothing here tells whether it is right: no hub that answers, no time service that is known"
+                .to_owned(),
+        ),
         (None, None) => {}
     }
     if running.status().is_some_and(|status| !status.core.clock_trusted) {

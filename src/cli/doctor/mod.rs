@@ -8,6 +8,7 @@ mod hub;
 mod machine;
 mod report;
 mod running;
+mod spool;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -96,20 +97,24 @@ impl Doctor {
             let config = Arc::clone(&config);
             tasks::spawn("doctor-hub", async move { hub::look(&config, patience, now).await })
         };
-        let disk = blocking(&config, |config| disk::look(config));
+        let disk = blocking(&config, disk::look);
         let known = blocking(&config, move |config| {
             let mut lines = config::files(config, now);
             let (mut sets, of_rules) = config::rules(config);
             lines.extend(of_rules);
             let (running, of_agent) = running::ask(config);
-            if running.status().is_some() {
-                sets = running::sets(config);
+            let (kept, of_spool) = spool::lines(config, &running);
+            match running.status() {
+                Some(_) => sets = running::sets(config),
+                // Those of the directory stand there as they are now.
+                None => sets.extend(kept.into_iter().filter(|set| !set.is_of_directory)),
             }
             lines.extend(config::sources(config, &sets));
             lines.extend(of_agent);
-            (running, sets, lines)
+            (running, sets, lines, of_spool)
         });
-        let Some((running, sets, lines)) = desk.wait("the rules and the agent", self.limit(), known).await
+        let Some((running, sets, lines, of_spool)) =
+            desk.wait("the rules and the agent", self.limit(), known).await
         else {
             return;
         };
@@ -138,6 +143,7 @@ impl Doctor {
         );
         let lines = desk.wait("disk", self.limit(), disk).await;
         desk.add(lines.unwrap_or_default());
+        desk.add(of_spool);
         desk.add(machine::clock(clock::wall(), &machine::Hints::here(), answer.as_ref(), &running));
         desk.add(machine::versions(&running, answer.as_ref()));
         desk.add(machine::machine());

@@ -146,7 +146,7 @@ pub(super) fn sets(config: &AgentConfig) -> Vec<Set> {
     let compile = |set: &RunningRules| {
         let name: Arc<str> = set.name.as_str().into();
         let admitted = control::admit(&name, Origin::Hub, 0, &set.items(), None, &Limits::default()).ok()?;
-        Some(Set { name: set.name.clone(), plan: admitted.plan })
+        Some(Set { name: set.name.clone(), plan: admitted.plan, is_of_directory: false })
     };
     running.iter().filter_map(compile).collect()
 }

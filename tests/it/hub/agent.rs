@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::codec::CompressionEncoding;
 use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 use weir::model::label::Fingerprint;
@@ -40,6 +41,14 @@ impl FakeAgent {
     /// With a Hello of one's own.
     pub(super) async fn dial(hub: SocketAddr, token: &str, hello: v1::Hello) -> Self {
         Self::greeted(open(plain(hub).await, token, hello).await.unwrap()).await
+    }
+
+    /// The same, compressed in both directions.
+    pub(super) async fn dial_compressed(hub: SocketAddr, token: &str, hello: v1::Hello) -> Self {
+        let client = HubClient::new(plain(hub).await)
+            .send_compressed(CompressionEncoding::Zstd)
+            .accept_compressed(CompressionEncoding::Zstd);
+        Self::greeted(open_by(client, token, hello).await.unwrap()).await
     }
 
     async fn greeted((up, mut down): Opened) -> Self {
@@ -215,7 +224,10 @@ pub(super) fn pairs(ranges: &[v1::SeqRange]) -> Vec<(u64, u64)> {
 }
 
 async fn open(hub: Channel, token: &str, hello: v1::Hello) -> Result<Opened, Status> {
-    let mut client = HubClient::new(hub);
+    open_by(HubClient::new(hub), token, hello).await
+}
+
+async fn open_by(mut client: HubClient<Channel>, token: &str, hello: v1::Hello) -> Result<Opened, Status> {
     let (up, stream) = mpsc::channel(16);
     up.send(v1::AgentMessage { message: Some(Up::Hello(hello)) }).await.unwrap();
     let mut request = Request::new(ReceiverStream::new(stream));

@@ -21,10 +21,10 @@ use super::agent::{FakeAgent, transition};
 use crate::support::programs::HubProgram;
 use crate::support::within;
 
-type Received = Arc<Mutex<Vec<(HeaderMap, Json)>>>;
+pub(super) type Received = Arc<Mutex<Vec<(HeaderMap, Json)>>>;
 
 /// A receiver that answers each event as `answer` says.
-async fn receiver(
+pub(super) async fn receiver(
     addr: SocketAddr,
     received: &Received,
     answer: impl Fn(&Json) -> StatusCode + Clone + Send + Sync + 'static,
@@ -47,7 +47,7 @@ async fn receiver(
     (local, server)
 }
 
-async fn came(received: &Received, count: usize) {
+pub(super) async fn came(received: &Received, count: usize) {
     within("the events", async {
         while received.lock().unwrap().len() < count {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -4,8 +4,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use weir::tasks;
 use weir::wire::v1;
 use weir::wire::v1::agent_message::Message as Up;
@@ -13,6 +11,7 @@ use weir::wire::v1::hub_message::Message as Down;
 
 use super::Hub;
 use super::agent::{EPOCH, FakeAgent, hello, transition};
+use super::way::Way;
 use crate::support::programs::HubProgram;
 use crate::support::within;
 
@@ -175,40 +174,15 @@ async fn a_hub_that_is_an_older_copy_of_itself_notices_it_at_once() {
     hub.stop().await;
 }
 
-/// A way to the hub that can fall silent without an end.
-async fn silent_way(hub: std::net::SocketAddr) -> (std::net::SocketAddr, tokio::sync::watch::Sender<bool>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    let (silence, silent) = tokio::sync::watch::channel(false);
-    drop(tasks::spawn("silent-way", async move {
-        let (agent, _) = listener.accept().await.unwrap();
-        let hub = TcpStream::connect(hub).await.unwrap();
-        let ((from_agent, to_agent), (from_hub, to_hub)) = (agent.into_split(), hub.into_split());
-        let pass = |mut from: tokio::net::tcp::OwnedReadHalf, mut to: tokio::net::tcp::OwnedWriteHalf| {
-            let silent = silent.clone();
-            async move {
-                let mut bytes = vec![0; 16 * 1024];
-                while let Ok(count @ 1..) = from.read(&mut bytes).await {
-                    if !*silent.borrow() && to.write_all(&bytes[..count]).await.is_err() {
-                        break;
-                    }
-                }
-            }
-        };
-        tokio::join!(pass(from_agent, to_hub), pass(from_hub, to_agent));
-    }));
-    (addr, silence)
-}
-
 #[tokio::test]
 async fn an_agent_behind_a_dead_link_is_found_out_in_half_a_minute() {
     let dir = tempfile::tempdir().unwrap();
     let hub = Hub::start(dir.path(), |_| ()).await;
-    let (addr, silence) = silent_way(hub.running.grpc_addr).await;
-    let gw = FakeAgent::dial(addr, &hub.token, hello("gw-1", 2, "a")).await;
+    let way = Way::to(hub.running.grpc_addr).await;
+    let gw = FakeAgent::dial(way.addr, &hub.token, hello("gw-1", 2, "a")).await;
     let desk = hub.desk();
     assert_eq!(desk.get("/agents/gw-1").await["connected"], true);
-    silence.send_replace(true);
+    way.silence.send_replace(true);
     let begun = Instant::now();
     desk.until("/agents/gw-1", |agent| agent["connected"] == false).await;
     assert!(begun.elapsed() < Duration::from_secs(35), "{:?}", begun.elapsed());

@@ -1,6 +1,7 @@
 //! The digest of what is up: compared, and repaired where the two ends differ.
 
 use serde_json::{Value as Json, json};
+use weir::hub::cloudevents::Target;
 use weir::model::label::Fingerprint;
 use weir::model::time::Timestamp;
 use weir::wire::digest::{self, Digest};
@@ -10,6 +11,7 @@ use weir::wire::v1::hub_message::Message as Down;
 
 use super::Hub;
 use super::agent::{EPOCH, FakeAgent, hello, transition};
+use super::delivery::{Received, came, receiver};
 
 fn digest_of(alerts: &[v1::Transition]) -> Digest {
     alerts
@@ -175,4 +177,43 @@ async fn an_agent_whose_set_is_not_its_digest_is_asked_a_few_times_and_no_more()
     let metrics = hub.desk().text("/metrics").await;
     assert!(metrics.contains("weir_hub_unreconciled_total 1\n"), "{metrics}");
     hub.stop().await;
+}
+
+#[tokio::test]
+async fn a_repair_goes_out_as_any_other_transition_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let received = Received::default();
+    let (addr, server) =
+        receiver("127.0.0.1:0".parse().unwrap(), &received, |_| axum::http::StatusCode::OK).await;
+    let hub = Hub::start(dir.path(), |config| {
+        config.targets.push(Target::new("people", &format!("http://{addr}/in")));
+    })
+    .await;
+    let mut gw = hub.dial(hello("gw-1", 2, "a")).await;
+    gw.offer(&[transition(1, "a")], &[], 1).await;
+    gw.acked().await;
+    let set = [up(transition(0, "b"))];
+    tell(&gw, EPOCH, 1, &set).await;
+    assert!(was_asked(&mut gw, EPOCH).await);
+    gw.send(Up::Active(v1::ActiveSet { epoch: EPOCH, seq: 1, alerts: set.to_vec(), last: true })).await;
+    came(&received, 3).await;
+    let events: Vec<String> = received
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|(headers, body)| {
+            let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+            format!("{} {} {}", header("ce-id"), header("ce-type"), body["reason"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        events,
+        [
+            "gw-1/feed000000000001/1 dev.weir.alert.firing ",
+            "gw-1/hub/1 dev.weir.alert.firing ",
+            "gw-1/hub/2 dev.weir.alert.resolved reconciled",
+        ]
+    );
+    hub.stop().await;
+    server.abort();
 }
