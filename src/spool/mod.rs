@@ -253,11 +253,12 @@ impl Spool {
         let (mut spool, _) = Self::open(&self.path, &self.config, time)?;
         let renewed = spool.epoch != self.epoch;
         spool.figures.stats.commits = self.figures.stats.commits;
-        let had = std::mem::replace(self, spool);
         if !renewed {
-            let above: Vec<_> = had.acknowledged.iter().collect();
-            self.forget(0, &above)?;
+            // Where that fails, it is still known here, for the next time.
+            let above: Vec<_> = self.acknowledged.iter().collect();
+            spool.forget(0, &above)?;
         }
+        *self = spool;
         Ok(renewed)
     }
 
