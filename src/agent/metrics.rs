@@ -113,8 +113,17 @@ impl Status {
         out.plain("weir_link_connected", "whether the hub is connected", u64::from(self.link.connected));
         out.plain("weir_link_sessions_total", "sessions with the hub", self.link.sessions);
         out.plain("weir_link_sent_total", "transitions sent, repeats included", self.link.sent);
-        out.plain("weir_link_sent_bytes_total", "bytes sent to the hub", self.link.bytes_sent);
-        out.plain("weir_link_received_bytes_total", "bytes received from the hub", self.link.bytes_received);
+        let link = &self.link;
+        let about = "bytes sent to the hub, at the socket";
+        out.plain("weir_link_sent_bytes_total", about, link.bytes_sent);
+        let about = "bytes received from the hub, at the socket";
+        out.plain("weir_link_received_bytes_total", about, link.bytes_received);
+        let about = "bytes of messages sent, before they are compressed";
+        out.plain("weir_link_message_sent_bytes_total", about, link.message_bytes_sent);
+        let about = "bytes of messages received, after they are decompressed";
+        out.plain("weir_link_message_received_bytes_total", about, link.message_bytes_received);
+        let about = "transitions that wait for the byte budget";
+        out.plain("weir_link_held", about, link.held.map_or(0, |held| held.alerts));
     }
 
     /// Whether what is decided becomes durable, and what it costs.

@@ -10,8 +10,10 @@ use anyhow::Context;
 
 use crate::agent::status::{CoreStatus, Source, Status as AgentStatus, StreamStatus};
 use crate::model::label::OWN_LABELS;
+use crate::model::time::Timestamp;
 
 use super::accounts::{self, Sort};
+use super::alerts::clean;
 use super::drops;
 use super::screen::Screen;
 use super::socket::{self, Agent};
@@ -154,13 +156,24 @@ fn link(status: &AgentStatus) -> String {
         (_, false, Some(why)) => format!("not connected: {why}"),
         (_, false, None) => "not connected yet".to_owned(),
     };
-    format!(
+    let mut text = format!(
         "hub   {} {state}; {} sent, {} up, {} down\n",
         link.hub,
         link.sent,
         bytes(link.bytes_sent),
         bytes(link.bytes_received)
-    )
+    );
+    if let Some(held) = link.held {
+        let what =
+            if held.alerts > 0 { format!("{} alerts wait", held.alerts) } else { "counters wait".to_owned() };
+        let until = Timestamp::from_micros(held.until);
+        text.push_str(&format!("      {what} for the byte budget (hub.bytes_per_hour) until {until}\n"));
+    }
+    for notice in &link.notices {
+        let at = Timestamp::from_micros(notice.at);
+        text.push_str(&format!("      the hub said at {at}: {}\n", clean(&notice.message)));
+    }
+    text
 }
 
 fn sources(sources: &[Source]) -> String {

@@ -25,8 +25,8 @@ use v1::hub_message::Message as Down;
 
 /// How many messages to an agent may wait; then the session does.
 const OUTBOUND: usize = 16;
-/// How long a new stream may take to say who it is.
-const HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// How long a new stream may take to say who it is: where each packet takes 2 s and a third is lost, that takes a while.
+const HELLO_WITHIN: Duration = Duration::from_secs(30);
 /// How long a session may take to show that its agent is there, when another one wants its place.
 const ALIVE_WITHIN: Duration = Duration::from_secs(5);
 /// How soon an agent may come back to a hub that stops.

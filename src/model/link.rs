@@ -8,6 +8,7 @@ use super::ruleset::RunningSet;
 
 /// The link to the hub.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LinkStatus {
     /// The hub's address; empty where none is configured.
     pub hub: String,
@@ -24,16 +25,44 @@ pub struct LinkStatus {
     pub committed: u64,
     /// Transitions sent, repeats included.
     pub sent: u64,
-    /// Bytes of messages sent, before TLS.
+    /// Bytes sent, as counted at the socket: with TLS, HTTP/2 and signs of life.
     pub bytes_sent: u64,
-    /// Bytes of messages received, before TLS.
+    /// Bytes received, likewise.
     pub bytes_received: u64,
+    /// Bytes of the messages sent, before they are compressed.
+    pub message_bytes_sent: u64,
+    /// Bytes of the messages received, after they are decompressed.
+    pub message_bytes_received: u64,
+    /// What waits for the byte budget, where something does.
+    pub held: Option<Held>,
+    /// What the hub said that a person should know of, oldest first; the last few.
+    pub notices: Vec<Noticed>,
     /// The hub's clock less the node's, when the session began, ms.
     pub skew_ms: Option<i64>,
     /// The hub's clock less the calendar that the agent carries on from its start, ms, when a session last
     /// began. It stays what it is when the node's clock is set.
     #[serde(skip)]
     pub hub_ahead_ms: Option<i64>,
+}
+
+/// What waits for the byte budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Transitions; the periodic report alone where it is 0.
+    pub alerts: u64,
+    /// Until when, µs since 1970 by the node's clock as it is carried on from the agent's start.
+    pub until: i64,
+}
+
+/// Something that the hub said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noticed {
+    /// As in `clone`.
+    pub code: String,
+    /// A sentence.
+    pub message: String,
+    /// When it came, µs since 1970.
+    pub at: i64,
 }
 
 /// A periodic report to the hub.

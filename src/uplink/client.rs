@@ -1,44 +1,48 @@
 //! The gRPC session: dial, say hello, then send and receive until it breaks, and again.
 
-use std::path::{Path, PathBuf};
+use std::convert::Infallible;
 use std::time::Duration;
 
 use prost::Message as _;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri};
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 
 use crate::clock::{self, Clock};
+use crate::failpoint;
 use crate::model::backoff::Backoff;
-use crate::model::causes::with_causes;
-use crate::model::kept::{Lane, Renewed, Waiting, Why};
-use crate::model::link::AgentReport;
-use crate::model::ranges::{Range, Ranges};
-use crate::model::ruleset::{Desired, DesiredSet, Outcome, RuleReport, RunningSet};
-use crate::reach::is_loopback;
+use crate::model::kept::Lane;
+use crate::model::link::{Held, LinkStatus, Noticed};
+use crate::model::ranges::Ranges;
+use crate::model::ruleset::{Desired, RuleReport};
+use crate::model::time::Mono;
 use crate::tasks::Stop;
-use crate::wire::rules::{diagnostic_to_wire, hash_from_wire, hash_to_wire, item_from_wire};
+use crate::wire::PROTOCOL;
 use crate::wire::v1::{self, agent_message::Message as Up, hub_message::Message as Down};
 
+use super::ask::{ask, tell};
+use super::budget::{Budget, Leave};
+use super::dial::{Dial, PATIENCE};
 use super::encode::decode;
+use super::feed::{Feed, Next};
+use super::messages::{desired_rules, hello, message, rule_report, status};
+use super::reconcile::Reconcile;
+use super::retry::End;
 use super::window::Window;
-use super::{Config, Error, Identity, Outbox, Port, Request, Standing};
+use super::{Config, Error, Identity, Port, Request, Standing};
 
-/// How long a dial or a single send may take. A hub that takes longer is as good as gone.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How many messages to the hub may wait. Batches wait until there is none, so that what is told at once is.
+const QUEUE: usize = 4;
 
-/// Bytes of transitions in one message; well below the receiver's window.
-const BATCH_BYTES: usize = 128 * 1024;
+/// How long the hub may take nothing though something waits for it. A thin link may take a while for one batch.
+const STALL: Duration = Duration::from_secs(60);
 
-/// The largest message that the hub may send: a rule set, whose file is 16 MiB at most, with the
-/// addresses of its items and what JSON adds.
-const LARGEST_MESSAGE: usize = 32 << 20;
+/// How long it may acknowledge nothing of what it took. It may have trouble of its own, so this is longer.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(180);
 
-/// A hub that asks for more is taken at no more than this: a mistake there must not silence a fleet.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
+/// How many of the hub's notices are kept for the status.
+const NOTICES: usize = 8;
 
 /// Keeps a session with the hub until `stop`. Returns at once where no hub is configured.
 ///
@@ -55,22 +59,30 @@ pub async fn run(
         stop.stopped().await;
         return Ok(());
     }
-    let dial = Dial::new(&config, &identity.agent)?;
+    let mut peer = Peer {
+        dial: Dial::new(&config, &identity.agent)?,
+        identity,
+        batch_age: config.batch_age,
+        budget: Budget::new(config.bytes_per_hour, clock.mono()),
+        backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(30)),
+        clock,
+    };
     port.link.send_modify(|link| link.hub = config.url.clone());
-    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(30));
     while !stop.is_stopped() {
         let end = tokio::select! {
-            end = session(&dial, &identity, &mut port, clock, &mut backoff) => end,
+            end = peer.session(&mut port) => end,
             () = stop.stopped() => break,
         };
         // The agent lets go of its side before it tells the stop, so either may be seen first.
         if stop.is_stopped() {
             break;
         }
-        let wait = backoff.lost(clock.mono(), fastrand::f64()).max(end.wait);
+        // A hub that asks a fleet to come back later is not asked by all of it at once.
+        let wait = end.wait + peer.backoff.lost(clock.mono(), fastrand::f64());
         let was_connected = port.link.borrow().connected;
         port.link.send_modify(|link| {
             link.connected = false;
+            link.held = None;
             link.down_since.get_or_insert(clock::wall().micros());
             link.error = Some(end.why.clone());
         });
@@ -88,140 +100,59 @@ pub async fn run(
     Ok(())
 }
 
-/// How a session ended.
-struct End {
-    why: String,
-    /// At least this long before the next.
-    wait: Duration,
-    needs_a_person: bool,
-}
-
-impl End {
-    fn because(why: impl Into<String>) -> Self {
-        Self { why: why.into(), wait: Duration::ZERO, needs_a_person: false }
-    }
-}
-
-impl From<Status> for End {
-    fn from(status: Status) -> Self {
-        match status.code() {
-            Code::Unauthenticated | Code::PermissionDenied => Self {
-                why: format!("the hub refuses this agent: {}; check the token", status.message()),
-                wait: Duration::from_secs(10),
-                needs_a_person: true,
-            },
-            code => Self::because(format!("{code:?}: {}", status.message())),
-        }
-    }
-}
-
-/// Everything that dialling takes, read and checked once.
-pub(super) struct Dial {
-    pub(super) endpoint: Endpoint,
-    token_file: PathBuf,
-}
-
-impl Dial {
-    pub(super) fn new(config: &Config, agent: &str) -> Result<Self, Error> {
-        let wrong = |why: String| Error::Url { url: config.url.clone(), why };
-        let uri: Uri = config.url.parse().map_err(|e| wrong(format!("{e}")))?;
-        let mut endpoint = Endpoint::from(uri.clone())
-            .connect_timeout(PATIENCE)
-            .http2_keep_alive_interval(config.keep_alive)
-            .keep_alive_timeout(Duration::from_secs(10))
-            .keep_alive_while_idle(true)
-            // Small windows: rules come in small pieces, and memory is dear here.
-            .initial_stream_window_size(64 * 1024)
-            .initial_connection_window_size(128 * 1024);
-        match uri.scheme_str() {
-            Some("https") => {
-                endpoint = endpoint.tls_config(tls(config)?).map_err(|e| wrong(e.to_string()))?;
-            }
-            Some("http") if is_loopback(uri.host().unwrap_or("")) => {}
-            Some("http") => return Err(Error::Plain { url: config.url.clone() }),
-            _ => return Err(wrong("it has no scheme that is known here".to_owned())),
-        }
-        let token_file =
-            config.token_file.clone().ok_or_else(|| Error::NoToken { agent: agent.to_owned() })?;
-        let dial = Self { endpoint, token_file };
-        dial.token()?;
-        Ok(dial)
-    }
-
-    /// The token as the file has it at the moment: it may have been renewed.
-    pub(super) fn token(&self) -> Result<MetadataValue<Ascii>, Error> {
-        let file = &self.token_file;
-        let unusable = |why: String| Error::File { key: "hub.token_file", path: file.clone(), why };
-        let token = std::fs::read_to_string(file).map_err(|e| unusable(e.to_string()))?;
-        format!("Bearer {}", token.trim())
-            .parse()
-            .map_err(|_| unusable("it holds characters that no token has".to_owned()))
-    }
-}
-
-fn tls(config: &Config) -> Result<ClientTlsConfig, Error> {
-    let mut tls = ClientTlsConfig::new();
-    tls = match &config.ca_file {
-        Some(file) => tls.ca_certificate(Certificate::from_pem(read("hub.ca_file", file)?)),
-        None => tls.with_native_roots(),
-    };
-    if let Some(name) = &config.server_name {
-        tls = tls.domain_name(name.clone());
-    }
-    Ok(tls)
-}
-
-fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|e| Error::File { key, path: path.to_owned(), why: e.to_string() })
-}
-
-/// What a session waits for.
-enum Event {
-    FromHub(Result<Option<v1::HubMessage>, Status>),
-    Outbox,
-    Report(RuleReport),
-    Status,
-    /// The agent itself is going.
-    Closed,
-}
-
-/// One session, from the dial to its end.
-async fn session(
-    dial: &Dial,
-    identity: &Identity,
-    port: &mut Port,
+/// What lasts from session to session.
+struct Peer {
+    dial: Dial,
+    identity: Identity,
+    batch_age: Duration,
+    budget: Budget,
+    backoff: Backoff,
     clock: Clock,
-    backoff: &mut Backoff,
-) -> End {
-    let standing = match ask(&port.requests, Request::Standing).await {
-        Ok(standing) => standing,
-        Err(end) => return end,
-    };
-    let (mut session, welcome) = match timeout(PATIENCE, Session::open(dial, identity, &standing)).await {
-        Ok(Ok(opened)) => opened,
-        Ok(Err(end)) => return end,
-        Err(_) => return End::because("the hub does not answer"),
-    };
-    let restored = match is_older_copy(&welcome, &standing, port).await {
-        Ok(restored) => restored,
-        Err(end) => return end,
-    };
-    if restored {
-        tracing::warn!(
-            hub = welcome.committed,
-            spool = standing.newest,
-            "the hub has alerts that this spool never gave: an older copy of the spool was restored; starting a new epoch"
-        );
-        return match ask(&port.requests, Request::RenewEpoch).await {
-            Ok(()) => End::because("dialling again with a new epoch"),
+}
+
+impl Peer {
+    /// One session, from the dial to its end.
+    async fn session(&mut self, port: &mut Port) -> End {
+        match self.try_session(port).await {
+            Ok(never) => match never {},
             Err(end) => end,
-        };
+        }
     }
-    backoff.connected(clock.mono());
-    session.window = Window::starting(welcome.committed);
+
+    async fn try_session(&mut self, port: &mut Port) -> Result<Infallible, End> {
+        let standing = ask(&port.requests, Request::Standing).await?;
+        let opening = open(&self.dial, &self.identity, &standing, &port.link);
+        let (up, down, welcome) =
+            timeout(PATIENCE, opening).await.map_err(|_| End::because("the hub does not answer"))??;
+        if is_older_copy(&welcome, &standing, port).await? {
+            tracing::warn!(
+                hub = greatest(&welcome),
+                spool = standing.newest,
+                "the hub has alerts that this spool never gave: an older copy of the spool was restored; starting a new epoch"
+            );
+            ask(&port.requests, Request::RenewEpoch).await?;
+            failpoint::reach("uplink.epoch");
+            return Err(End::because("dialling again with a new epoch"));
+        }
+        let now = self.clock.mono();
+        self.backoff.connected(now);
+        let above: Vec<_> = welcome.above.iter().map(|range| (range.first, range.last)).collect();
+        let window = Window::starting(welcome.committed, &above, &standing.acknowledged);
+        let protocol = welcome.protocol.min(PROTOCOL);
+        let feed = Feed::new(standing.epoch, protocol, window, self.batch_age, now);
+        stands(&port.link, &welcome, self.clock);
+        let reconcile = Reconcile::new(feed.reconciles());
+        let mut session =
+            Session { peer: self, up, down, feed, reconcile, ready: None, rules: None, report: true };
+        session.go_on(port).await
+    }
+}
+
+/// Publishes that the link stands.
+fn stands(link: &watch::Sender<LinkStatus>, welcome: &v1::Welcome, clock: Clock) {
     let skew = welcome.time.saturating_sub(clock::wall().micros()) / 1_000;
     let ahead = welcome.time.saturating_sub(clock.now().wall.micros()) / 1_000;
-    port.link.send_modify(|link| {
+    link.send_modify(|link| {
         link.connected = true;
         link.down_since = None;
         link.error = None;
@@ -230,90 +161,159 @@ async fn session(
         link.skew_ms = Some(skew);
         link.hub_ahead_ms = Some(ahead);
     });
-    tracing::info!(hub = %port.link.borrow().hub, version = %welcome.version, skew_ms = skew, "link to the hub stands");
-    match session.go_on(welcome.committed, port).await {
-        Ok(never) => match never {},
-        Err(end) => end,
+    tracing::info!(hub = %link.borrow().hub, version = %welcome.version, skew_ms = skew, "link to the hub stands");
+}
+
+/// Dials, and exchanges `Hello` and `Welcome`.
+async fn open(
+    dial: &Dial,
+    identity: &Identity,
+    standing: &Standing,
+    link: &watch::Sender<LinkStatus>,
+) -> Result<(mpsc::Sender<v1::AgentMessage>, Streaming<v1::HubMessage>, v1::Welcome), End> {
+    let (up, outgoing) = mpsc::channel(QUEUE);
+    up.try_send(message(Up::Hello(hello(identity, standing))))
+        .map_err(|_| End::because("the session closed at once"))?;
+    let mut down = dial.open(link, ReceiverStream::new(outgoing)).await?;
+    match down.message().await?.and_then(|m| m.message) {
+        Some(Down::Welcome(welcome)) => Ok((up, down, welcome)),
+        Some(Down::RetryAfter(retry)) => Err(End::later(&retry)),
+        _ => Err(End::because("the hub did not begin with a welcome")),
     }
+}
+
+/// The greatest number that the hub has.
+fn greatest(welcome: &v1::Welcome) -> u64 {
+    welcome.above.last().map_or(0, |range| range.last).max(welcome.committed)
 }
 
 /// Whether the hub has what this outbox never gave: numbers beyond its own, or another transition
-/// under the newest one that both have.
+/// under the greatest one that the hub has.
 async fn is_older_copy(welcome: &v1::Welcome, standing: &Standing, port: &Port) -> Result<bool, End> {
-    if welcome.committed > standing.newest {
+    let greatest = greatest(welcome);
+    if greatest > standing.newest {
         return Ok(true);
     }
-    if welcome.committed == 0 || welcome.boot_id.is_empty() {
+    if greatest == 0 || welcome.boot_id.is_empty() {
         return Ok(false);
     }
-    let (skip, upto) = (Ranges::up_to(welcome.committed - 1), welcome.committed);
-    let peek = |reply| Request::Peek { lane: Lane::Both, skip, upto, count: 1, bytes: 1, reply };
-    let outbox = ask(&port.requests, peek).await?;
-    let own = outbox.rows.first().and_then(|row| decode(row.seq, &row.body));
+    let (lane, skip, upto) = (Lane::Both, Ranges::up_to(greatest - 1), greatest);
+    let peek = |reply| Request::Peek { lane, skip, upto, count: 1, bytes: 1, reply };
+    let own = ask(&port.requests, peek).await?.rows.into_iter().find(|row| row.seq == greatest);
+    let own = own.and_then(|row| decode(row.seq, &row.body));
     Ok(own.is_some_and(|own| own.boot_id != welcome.boot_id || own.recorded_at != welcome.recorded_at))
 }
 
-struct Session {
-    epoch: u64,
-    up: mpsc::Sender<v1::AgentMessage>,
-    down: Streaming<v1::HubMessage>,
-    window: Window,
-    /// What the hub wants, until there is room to hand it on.
-    rules: Option<Desired>,
+/// What a session waits for.
+enum Event {
+    FromHub(Result<Option<v1::HubMessage>, Status>),
+    /// Something changed, or it is time to look.
+    Look,
+    Report(RuleReport),
+    Status,
+    /// The hub takes nothing, or acknowledges nothing.
+    Stuck(&'static str),
+    /// The agent itself is going.
+    Closed,
 }
 
-impl Session {
-    /// Dials, and exchanges `Hello` and `Welcome`.
-    async fn open(dial: &Dial, identity: &Identity, standing: &Standing) -> Result<(Self, v1::Welcome), End> {
-        let channel: Channel =
-            dial.endpoint.connect().await.map_err(|e| End::because(format!("dial: {}", with_causes(&e))))?;
-        let (up, outgoing) = mpsc::channel(8);
-        up.try_send(message(Up::Hello(hello(identity, standing))))
-            .map_err(|_| End::because("the session closed at once"))?;
-        let mut request = tonic::Request::new(ReceiverStream::new(outgoing));
-        let token = dial.token().map_err(|error| End::because(error.to_string()))?;
-        request.metadata_mut().insert("authorization", token);
-        let mut client = v1::hub_client::HubClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
-        let mut down = client.session(request).await?.into_inner();
-        match down.message().await?.and_then(|m| m.message) {
-            Some(Down::Welcome(welcome)) => {
-                let window = Window::starting(welcome.committed);
-                Ok((Self { epoch: standing.epoch, up, down, window, rules: None }, welcome))
-            }
-            Some(Down::RetryAfter(retry)) => Err(retry_after(&retry)),
-            _ => Err(End::because("the hub did not begin with a welcome")),
-        }
-    }
+struct Session<'a> {
+    peer: &'a mut Peer,
+    up: mpsc::Sender<v1::AgentMessage>,
+    down: Streaming<v1::HubMessage>,
+    feed: Feed,
+    reconcile: Reconcile,
+    /// The next batch, and since when it waits to be taken.
+    ready: Option<(v1::AgentMessage, u64, Mono)>,
+    /// What the hub wants, until there is room to hand it on.
+    rules: Option<Desired>,
+    /// Whether the newest periodic report is to be sent.
+    report: bool,
+}
 
+impl Session<'_> {
     /// Sends and receives until the session ends.
-    async fn go_on(&mut self, committed: u64, port: &mut Port) -> Result<std::convert::Infallible, End> {
-        tell(&port.requests, Request::Forget { floor: committed, above: Vec::new() }).await?;
-        // Right after the agent's start there is nothing to report yet.
-        let report = port.status.borrow_and_update().clone();
-        if !report.metrics.is_empty() {
-            self.send(Up::Status(status(&report)), port).await?;
-        }
+    async fn go_on(&mut self, port: &mut Port) -> Result<Infallible, End> {
+        self.forget(port).await?;
+        // When the hub acknowledged something last, or nothing was under way.
+        let mut heard = self.peer.clock.mono();
         loop {
-            self.pump(port).await?;
-            match self.next(port).await {
-                Event::FromHub(received) => match received? {
-                    Some(received) => self.take(received, port).await?,
-                    None => return Err(End::because("the hub closed the session")),
-                },
-                Event::Outbox => {}
-                Event::Report(report) => self.send(Up::Rules(rule_report(&report)), port).await?,
-                Event::Status => {
-                    let report = port.status.borrow_and_update().clone();
-                    self.send(Up::Status(status(&report)), port).await?;
+            let now = self.peer.clock.mono();
+            if self.feed.window.is_idle() {
+                heard = now;
+            }
+            let wake = self.look(port, now).await?;
+            match self.event(port, wake, heard, now).await {
+                Event::FromHub(received) => {
+                    let received = received?.ok_or_else(|| End::because("the hub closed the session"))?;
+                    if self.take(received, port).await? {
+                        heard = self.peer.clock.mono();
+                    }
                 }
+                Event::Look => {}
+                Event::Report(report) => self.send(Up::Rules(rule_report(&report)), port).await?,
+                Event::Status => self.report = true,
+                Event::Stuck(why) => return Err(End::because(why)),
                 Event::Closed => return Err(End::because("the agent stops")),
             }
         }
     }
 
+    /// Sends what may be sent now, or makes it ready. Gives when to look again though nothing happens.
+    async fn look(&mut self, port: &mut Port, now: Mono) -> Result<Option<Mono>, End> {
+        let budget = &mut self.peer.budget;
+        let (mut wake, mut held) = (None, None);
+        {
+            let link = port.link.borrow();
+            budget.carried(link.bytes_sent + link.bytes_received, now);
+        }
+        if self.ready.is_none() {
+            match self.feed.next(port, budget, now).await? {
+                Next::Batch(batch) => {
+                    let count = batch.transitions.len() as u64;
+                    self.ready = Some((message(Up::Batch(batch)), count, now));
+                }
+                Next::Wait(until) => wake = until,
+                Next::Held(until) => held = Some(until),
+                Next::Sent(newest) => {
+                    let (up, agent) = (&self.up, &self.peer.identity);
+                    for message in self.reconcile.next(newest, self.feed.epoch(), agent, port).await? {
+                        send(up, message, port).await?;
+                    }
+                }
+            }
+        }
+        if self.report {
+            match self.peer.budget.leave(now) {
+                Leave::At(then) => held = Some(held.map_or(then, |other: Mono| other.min(then))),
+                Leave::Free | Leave::Bytes(_) => {
+                    self.report = false;
+                    let report = port.status.borrow().clone();
+                    // Right after the agent's start there is nothing to report yet.
+                    if !report.metrics.is_empty() {
+                        self.send(Up::Status(status(&report)), port).await?;
+                    }
+                }
+            }
+        }
+        let until = held.map(|then| self.peer.clock.now().wall.plus(then.since(now)).micros());
+        let alerts = self.feed.window.unsent(*port.newest.borrow());
+        let now_held = until.map(|until| Held { alerts, until });
+        port.link.send_if_modified(|link| {
+            // The end of the wait moves with each byte; who is told of it need not know to the second.
+            let changed = link.held.is_some() != now_held.is_some();
+            link.held = now_held;
+            changed
+        });
+        Ok(wake.into_iter().chain(held).min())
+    }
+
     /// Waits for what comes next. While rules wait to be taken nothing more is read from the hub,
     /// but reports go on: whoever takes the rules may be waiting to report the ones before.
-    async fn next(&mut self, port: &mut Port) -> Event {
+    async fn event(&mut self, port: &mut Port, wake: Option<Mono>, heard: Mono, now: Mono) -> Event {
+        let waits = self.ready.as_ref().map(|(.., since)| since.plus(STALL));
+        let stuck = waits.unwrap_or_else(|| heard.plus(UNACKNOWLEDGED));
+        let is_stuck = waits.is_some() || !self.feed.window.is_idle();
         tokio::select! {
             biased;
             room = port.rules.reserve(), if self.rules.is_some() => {
@@ -321,218 +321,90 @@ impl Session {
                 if let Some(rules) = self.rules.take() {
                     room.send(rules);
                 }
-                Event::Outbox
+                Event::Look
             }
             report = port.reports.recv() => report.map_or(Event::Closed, Event::Report),
             received = self.down.message(), if self.rules.is_none() => Event::FromHub(received),
-            changed = port.newest.changed() => if changed.is_ok() { Event::Outbox } else { Event::Closed },
-            changed = port.status.changed() => if changed.is_ok() { Event::Status } else { Event::Closed },
-        }
-    }
-
-    /// Sends what waits, as far as the window is open.
-    async fn pump(&mut self, port: &Port) -> Result<(), End> {
-        loop {
-            let newest = *port.newest.borrow();
-            let count = self.window.room(newest);
-            if count == 0 {
-                return Ok(());
+            room = self.up.reserve_many(QUEUE), if self.ready.is_some() => {
+                let Ok(mut room) = room else { return Event::Stuck("the hub closed the session") };
+                if let (Some(room), Some((batch, count, _))) = (room.next(), self.ready.take()) {
+                    count_sent(&batch, count, port);
+                    room.send(batch);
+                    failpoint::reach("uplink.sent");
+                }
+                Event::Look
             }
-            let after = self.window.sent();
-            let skip = Ranges::up_to(after);
-            let peek = |reply| Request::Peek {
-                lane: Lane::Both,
-                skip,
-                upto: newest,
-                count,
-                bytes: BATCH_BYTES,
-                reply,
-            };
-            let Outbox { rows, evicted, .. } = ask(&port.requests, peek).await?;
-            let last = rows.last().map(|row| row.seq);
-            // What was given up behind the last row is told with the next ones.
-            let evicted: Vec<v1::SeqRange> = evicted
-                .into_iter()
-                .filter(|range: &Range| last.is_none_or(|last| range.1 <= last))
-                .map(|(first, last)| v1::SeqRange { first, last })
-                .collect();
-            let Some(last) = last.or_else(|| evicted.last().map(|range| range.last)) else {
-                return Ok(());
-            };
-            let transitions: Vec<v1::Transition> = rows.iter().filter_map(readable).collect();
-            let sent = transitions.len() as u64;
-            self.send(
-                Up::Batch(v1::Batch {
-                    epoch: self.epoch,
-                    transitions,
-                    evicted,
-                    complete: 0,
-                    series: Vec::new(),
-                }),
-                port,
-            )
-            .await?;
-            self.window.send_until(last);
-            port.link.send_modify(|link| link.sent += sent);
+            changed = port.newest.changed() => if changed.is_ok() { Event::Look } else { Event::Closed },
+            changed = port.status.changed() => if changed.is_ok() { Event::Status } else { Event::Closed },
+            () = sleep(wake.unwrap_or(now).since(now)), if wake.is_some() => Event::Look,
+            () = sleep(stuck.since(now)), if is_stuck => Event::Stuck(match waits {
+                Some(_) => "the hub takes nothing any more",
+                None => "the hub acknowledges nothing any more",
+            }),
         }
     }
 
     async fn send(&self, up: Up, port: &Port) -> Result<(), End> {
-        let message = message(up);
-        let bytes = message.encoded_len() as u64;
-        match timeout(PATIENCE, self.up.send(message)).await {
-            Ok(Ok(())) => {
-                port.link.send_modify(|link| link.bytes_sent += bytes);
-                Ok(())
-            }
-            Ok(Err(_)) => Err(End::because("the hub closed the session")),
-            Err(_) => Err(End::because("the hub takes nothing any more")),
-        }
+        send(&self.up, up, port).await
     }
 
-    async fn take(&mut self, received: v1::HubMessage, port: &Port) -> Result<(), End> {
+    /// Takes a message of the hub. Gives whether it acknowledged something.
+    async fn take(&mut self, received: v1::HubMessage, port: &Port) -> Result<bool, End> {
         let bytes = received.encoded_len() as u64;
-        port.link.send_modify(|link| link.bytes_received += bytes);
+        port.link.send_modify(|link| link.message_bytes_received += bytes);
         match received.message {
-            Some(Down::Ack(ack)) if ack.epoch == self.epoch => {
-                if self.window.ack(ack.committed) {
-                    port.link.send_modify(|link| link.committed = ack.committed);
-                    let above = ack.above.iter().map(|range| (range.first, range.last)).collect();
-                    tell(&port.requests, Request::Forget { floor: ack.committed, above }).await?;
+            Some(Down::Ack(ack)) if ack.epoch == self.feed.epoch() => {
+                let above: Vec<_> = ack.above.iter().map(|range| (range.first, range.last)).collect();
+                if self.feed.window.ack(ack.committed, &above) {
+                    self.forget(port).await?;
+                    failpoint::reach("uplink.acked");
+                    return Ok(true);
                 }
             }
             Some(Down::Desired(desired)) => self.rules = Some(desired_rules(desired)),
-            Some(Down::RetryAfter(retry)) => return Err(retry_after(&retry)),
+            Some(Down::RetryAfter(retry)) => return Err(End::later(&retry)),
+            Some(Down::Active(asked)) => self.reconcile.asked(asked.seq),
+            Some(Down::Probe(_)) => self.send(Up::Alive(v1::Alive {}), port).await?,
+            Some(Down::Notice(notice)) => note(notice, port),
             // Of another epoch, a second welcome, or from a later protocol.
-            Some(Down::Ack(_) | Down::Welcome(_) | Down::Active(_) | Down::Probe(_) | Down::Notice(_))
-            | None => {}
+            Some(Down::Ack(_) | Down::Welcome(_)) | None => {}
         }
-        Ok(())
+        Ok(false)
+    }
+
+    /// Lets the outbox forget what the hub has.
+    async fn forget(&self, port: &Port) -> Result<(), End> {
+        let (floor, above) = self.feed.window.acked();
+        port.link.send_modify(|link| link.committed = floor);
+        tell(&port.requests, Request::Forget { floor, above }).await
     }
 }
 
-/// A transition of the outbox. What the file's damage has made unreadable is said, and shows on the
-/// hub as a gap.
-fn readable(row: &Waiting) -> Option<v1::Transition> {
-    let transition = decode(row.seq, &row.body);
-    if transition.is_none() {
-        tracing::error!(row.seq, "a transition of the spool cannot be read; the disk may be failing");
-    }
-    transition
-}
-
-fn retry_after(retry: &v1::RetryAfter) -> End {
-    End {
-        why: format!("the hub asks to come back later: {}", retry.why),
-        wait: Duration::from_millis(retry.milliseconds.into()).min(LONGEST_RETRY_AFTER),
-        needs_a_person: false,
+async fn send(up: &mpsc::Sender<v1::AgentMessage>, say: Up, port: &Port) -> Result<(), End> {
+    let message = message(say);
+    count_sent(&message, 0, port);
+    match timeout(STALL, up.send(message)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(End::because("the hub closed the session")),
+        Err(_) => Err(End::because("the hub takes nothing any more")),
     }
 }
 
-async fn tell(requests: &mpsc::Sender<Request>, request: Request) -> Result<(), End> {
-    requests.send(request).await.map_err(|_| End::because("the agent stops"))
-}
-
-async fn ask<T>(
-    requests: &mpsc::Sender<Request>,
-    request: impl FnOnce(oneshot::Sender<T>) -> Request,
-) -> Result<T, End> {
-    let (reply, answer) = oneshot::channel();
-    tell(requests, request(reply)).await?;
-    answer.await.map_err(|_| End::because("the agent stops"))
-}
-
-const fn message(up: Up) -> v1::AgentMessage {
-    v1::AgentMessage { message: Some(up) }
-}
-
-fn hello(identity: &Identity, standing: &Standing) -> v1::Hello {
-    v1::Hello {
-        protocol: crate::wire::PROTOCOL,
-        agent: identity.agent.to_string(),
-        boot_id: identity.boot_id.to_string(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        labels: identity.labels.iter().cloned().collect(),
-        epoch: standing.epoch,
-        newest: standing.newest,
-        running: standing.running.iter().map(running_set).collect(),
-        renewed: standing.renewed.as_ref().map(renewed),
-        acknowledged: standing.acknowledged.floor(),
-    }
-}
-
-fn renewed(renewed: &Renewed) -> v1::Renewed {
-    let why = match renewed.why {
-        Why::Rewound => v1::renewed::Why::Rewound,
-        Why::Damaged => v1::renewed::Why::Damaged,
-    };
-    v1::Renewed {
-        why: why.into(),
-        before: renewed.before,
-        at: renewed.at.micros(),
-        note: renewed.note.clone(),
-    }
-}
-
-fn running_set(set: &RunningSet) -> v1::RunningSet {
-    v1::RunningSet {
-        name: set.name.to_string(),
-        revision: set.revision,
-        hash: hash_to_wire(set.hash),
-        origin: set.origin.name().to_owned(),
-        rules: u32::try_from(set.rules).unwrap_or(u32::MAX),
-        attempted: hash_to_wire(set.attempted),
-    }
-}
-
-fn desired_rules(desired: v1::DesiredRules) -> Desired {
-    let sets = desired.sets.into_iter().filter_map(|set| {
-        Some(DesiredSet {
-            name: set.name.as_str().into(),
-            revision: set.revision,
-            hash: hash_from_wire(&set.hash)?,
-            items: set.items.iter().map(|h| hash_from_wire(h)).collect::<Option<_>>()?,
-            added: set.added.iter().filter_map(item_from_wire).collect(),
-        })
+fn count_sent(message: &v1::AgentMessage, transitions: u64, port: &Port) {
+    let bytes = message.encoded_len() as u64;
+    port.link.send_modify(|link| {
+        link.message_bytes_sent += bytes;
+        link.sent += transitions;
     });
-    Desired { sets: sets.collect(), removed: desired.removed.iter().map(|n| n.as_str().into()).collect() }
 }
 
-fn rule_report(report: &RuleReport) -> v1::RuleReport {
-    let outcome = |outcome| match outcome {
-        Outcome::Accepted => v1::rule_report::Outcome::Accepted,
-        Outcome::Rejected => v1::rule_report::Outcome::Rejected,
-        Outcome::Failed => v1::rule_report::Outcome::Failed,
-    };
-    let rules = report
-        .rules
-        .iter()
-        .map(|(rule, became)| v1::RuleOutcome { rule: rule.to_string(), outcome: outcome(*became).into() });
-    v1::RuleReport {
-        set: report.set.to_string(),
-        revision: report.revision,
-        hash: hash_to_wire(report.hash),
-        outcome: outcome(report.outcome).into(),
-        diagnostics: report.diagnostics.iter().map(diagnostic_to_wire).collect(),
-        rules: rules.collect(),
-    }
-}
-
-fn status(report: &AgentReport) -> v1::Status {
-    v1::Status {
-        time: clock::wall().micros(),
-        uptime_seconds: report.uptime_seconds,
-        metrics: report.metrics.iter().cloned().collect(),
-        sources: report
-            .sources
-            .iter()
-            .map(|s| v1::SourceStatus {
-                name: s.name.to_string(),
-                connected: s.connected,
-                error: s.error.clone().unwrap_or_default(),
-                since: s.since,
-            })
-            .collect(),
-        running: report.running.iter().map(running_set).collect(),
-    }
+/// Something that a person should know of.
+fn note(notice: v1::Notice, port: &Port) {
+    tracing::warn!(code = notice.code, message = notice.message, "the hub says");
+    port.link.send_modify(|link| {
+        let at = clock::wall().micros();
+        link.notices.push(Noticed { code: notice.code, message: notice.message, at });
+        let surplus = link.notices.len().saturating_sub(NOTICES);
+        link.notices.drain(..surplus);
+    });
 }

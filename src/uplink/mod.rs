@@ -1,12 +1,22 @@
 //! The link to the hub: one outbound gRPC session that the agent dials, over which alerts go up
 //! and rules come down.
 //!
-//! The uplink decides nothing. It asks its [`Port`] for what waits in the outbox, sends it, and
-//! hands back what the hub acknowledged; a lost link is a longer outbox, not another code path.
+//! The uplink decides nothing of the alerts. It asks its [`Port`] for what waits in the outbox, sends it, and hands back
+//! what the hub acknowledged; a lost link is a longer outbox, not another code path. Pure are what is under way
+//! (`window.rs`), how many bytes may go (`budget.rs`), and what the end of a session means for the next (`retry.rs`);
+//! `feed.rs` puts the first two together, `client.rs` is the session.
 
+mod ask;
+mod budget;
 mod client;
+mod dial;
 mod encode;
+mod feed;
+mod messages;
 pub mod probe;
+mod reconcile;
+mod retry;
+mod socket;
 mod window;
 
 use std::path::PathBuf;
@@ -48,7 +58,15 @@ pub struct Config {
     /// kilobyte.
     #[serde(with = "crate::model::time::span_text")]
     pub status_interval: Duration,
-    /// Severities whose alerts overtake others on the way to the hub. Default `critical` alone.
+    /// How long alerts may wait for others to go in one message with, which costs fewer bytes each. Urgent ones never
+    /// wait. Default 0s: each goes at once.
+    #[serde(with = "crate::model::time::span_text")]
+    pub batch_age: Duration,
+    /// How many bytes the link may carry an hour, both ways together, as counted at the socket. Beyond it alerts that are not urgent,
+    /// and counters, wait. What a quiet time left, up to an hour's bytes, may be used at once. Default 0: any number.
+    pub bytes_per_hour: u64,
+    /// Severities whose alerts overtake others on the way to the hub, and wait for no byte budget. Default `critical`
+    /// alone.
     pub urgent: Vec<String>,
 }
 
@@ -61,6 +79,8 @@ impl Default for Config {
             server_name: None,
             keep_alive: Duration::from_secs(20),
             status_interval: Duration::from_secs(60),
+            batch_age: Duration::ZERO,
+            bytes_per_hour: 0,
             urgent: vec!["critical".to_owned()],
         }
     }

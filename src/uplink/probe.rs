@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tonic::Code;
 use tonic::transport::Uri;
 
-use super::client::Dial;
+use super::dial::Dial;
 use super::{Config, Error};
 use crate::clock;
 use crate::model::causes::with_causes;

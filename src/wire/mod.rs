@@ -16,4 +16,4 @@ pub mod v1 {
 }
 
 /// The version of the protocol that this program speaks, as `Hello` and `Welcome` carry it.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;

@@ -25,6 +25,8 @@ mod fingerprint;
 mod hub;
 mod ingest;
 #[cfg(feature = "hub")]
+mod link;
+#[cfg(feature = "hub")]
 mod query;
 #[cfg(feature = "hub")]
 mod replay;

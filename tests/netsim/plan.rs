@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::link::Weather;
 
 /// A link that is dead for so long must have been found dead before it lives again.
-pub(crate) const LONG_CUT: Duration = Duration::from_secs(33);
+pub(crate) const LONG_CUT: Duration = Duration::from_secs(36);
 
 /// How long the faults of a run go on, about.
 const SPAN: Duration = Duration::from_secs(42);
@@ -122,9 +122,12 @@ impl Plan {
             plan.phase(&mut at, kind(place), rng.u64(4..10), rng);
             place += 3;
         }
-        // What stays is bad as well, but for a third.
-        let end =
-            [Fault::Clear, Fault::Loss, Fault::Slow, Fault::Loss, Fault::Slow, Fault::Clear][rng.usize(..6)];
+        // What stays is bad as well, but for a third; now and then it is the worst there is.
+        let end = match seed % 20 {
+            13 => Fault::Storm,
+            17 => Fault::Far,
+            _ => [Fault::Clear, Fault::Loss, Fault::Slow][rng.usize(..3)],
+        };
         plan.events.push((at, Event::Weather(end, end.weather(rng))));
         plan.faults.push(end);
         plan.readings(at, rng);
@@ -151,7 +154,9 @@ impl Plan {
         let mut levels = [0; DEVICES];
         let mut at = Duration::from_millis(200);
         while at < until + Duration::from_secs(2) {
-            for _ in 0..rng.usize(1..14) {
+            // Once in a while there is a backlog.
+            let burst = if rng.f64() < 0.02 { 300 } else { rng.usize(1..14) };
+            for _ in 0..burst {
                 let place = rng.usize(..DEVICES);
                 // Two in three have levels, of which the upper one may overtake; the others are of no great weight.
                 let several = place % 3 != 2;

@@ -93,13 +93,13 @@ async fn a_removed_or_changed_rule_resolves_its_alerts_and_says_why() {
     // The identity stays: another threshold and severity keep the alert up.
     site.push("plain", &PLAIN.replace("v > 60", "v > 65").replace("critical", "warning")).await;
     site.push("plain", &PLAIN.replace("    severity", "    labels: {team: a}\n    severity")).await;
-    let all = site.transitions(2).await;
-    assert_eq!(all[1]["reason"], "rule_changed");
+    let all = site.transitions(3).await;
+    assert_eq!((&all[1]["reason"], &all[2]["reason"]), (&"severity".into(), &"rule_changed".into()));
     site.broker.publish("plant/m1/t", r#"{"v": 70}"#, &["-q", "1"]);
-    site.transitions(3).await;
+    site.transitions(4).await;
     site.desk().delete("/rulesets/plain").await;
-    let all = site.transitions(4).await;
-    assert_eq!((&all[3]["state"], &all[3]["reason"]), (&"resolved".into(), &"rule_removed".into()));
+    let all = site.transitions(5).await;
+    assert_eq!((&all[4]["state"], &all[4]["reason"]), (&"resolved".into(), &"rule_removed".into()));
     site.agent.until("nothing runs", |s| s["core"]["rulesets"].as_array().unwrap().is_empty()).await;
 }
 
