@@ -30,7 +30,7 @@ pub struct Plan {
     pub what: What,
     /// The first call that fails, from 1.
     pub at: u64,
-    /// How many calls fail from there on, counted like those before.
+    /// How many calls fail from there on.
     pub times: u64,
 }
 
@@ -90,14 +90,17 @@ impl State {
 
     pub(crate) fn fate(&mut self, call: Call) -> Fate {
         let Some(plan) = self.plan else { return Fate::Passes };
+        // A full disk hinders writes alone, so they alone are counted.
+        if matches!(plan.what, What::Full | What::Half) && call != Call::Write {
+            return Fate::Passes;
+        }
         self.calls += 1;
         if self.calls < plan.at || self.calls - plan.at >= plan.times {
             return Fate::Passes;
         }
         let fate = match plan.what {
-            What::Full if call == Call::Write => Fate::Full,
-            What::Half if call == Call::Write => Fate::Half,
-            What::Full | What::Half => Fate::Passes,
+            What::Full => Fate::Full,
+            What::Half => Fate::Half,
             What::Io | What::Power => Fate::Fails,
         };
         self.struck |= fate != Fate::Passes;
