@@ -6,6 +6,8 @@ CARGO ?= cargo
 SECONDS := 600
 # How often something is killed or cut.
 ROUNDS := 500
+# How long the soak takes.
+MINUTES := 60
 BENCH := $(CARGO) bench --locked --no-default-features --features hub
 # How many runs over a bad link; and the first of them, or what decides what is killed when.
 SEEDS := 200
@@ -15,7 +17,7 @@ PACKAGES := chromium iproute2 mosquitto mosquitto-clients prometheus-alertmanage
 # What runs the instruction counts; of the very version that they are built with.
 GUNGRAUN := $(shell sed -n 's/^gungraun = "=\(.*\)"$$/\1/p' benches/counts/Cargo.toml)
 
-.PHONY: demo test fuzz netsim lint day bench bench-spool counts compat-fixture packages torture
+.PHONY: demo test torture soak fuzz netsim lint day bench bench-spool counts compat-fixture packages
 
 ## demo: broker, sensors, agent and hub on this machine; ARGS="--for 30s" ends by itself
 demo:
@@ -30,6 +32,10 @@ test: packages
 ## torture: ROUNDS of kills, stops and cuts of agents, hub, broker and links under load, and a check of what arrived; SEED repeats
 torture: packages
 	TORTURE_ROUNDS=$(ROUNDS) TORTURE_SEED=$(SEED) $(CARGO) test --locked --test torture
+
+## soak: agents and hub under load with kills for MINUTES: memory, descriptors and files at the end against those before
+soak: packages
+	SOAK_MINUTES=$(MINUTES) TORTURE_SEED=$(SEED) $(CARGO) test --locked --test torture
 
 ## fuzz: each fuzz target for SECONDS, by default ten minutes each
 fuzz:

@@ -7,18 +7,22 @@
 mod checker;
 mod oracle;
 mod plan;
+mod prove;
 mod publisher;
 mod readings;
 mod relay;
+mod replay;
 mod rules;
 mod run;
 mod site;
+mod soak;
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, reason = "the integration tests need more of it")]
 mod support;
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -27,16 +31,21 @@ use run::{Options, Outcome};
 
 fn main() -> ExitCode {
     if let Some(rounds) = number("TORTURE_ROUNDS") {
-        return long(usize::try_from(rounds).unwrap());
+        return ended(long(usize::try_from(rounds).unwrap()));
+    }
+    if let Some(minutes) = number("SOAK_MINUTES") {
+        return ended(soak::soak(&options(usize::MAX, seed()), Duration::from_secs(60 * minutes)));
     }
     let trials = vec![
         Trial::test("what_is_expected_is_what_a_replay_gives", || said(replay::agrees())),
+        Trial::test("a_broken_promise_is_found_out", || said(prove::all(seed(), false))),
+        Trial::test("nothing_grows", || {
+            said(soak::soak(&options(usize::MAX, seed()), Duration::from_secs(36)))
+        }),
         Trial::test("nothing_is_lost_and_nothing_comes_twice", || said(short())).with_ignored_flag(true),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
-
-mod replay;
 
 fn said(outcome: Result<(), String>) -> Result<(), Failed> {
     outcome.map_err(Failed::from)
@@ -60,11 +69,12 @@ fn options(rounds: usize, seed: u64) -> Options {
     }
 }
 
-/// As `make torture` runs it.
-fn long(rounds: usize) -> ExitCode {
-    let seed = number("TORTURE_SEED").unwrap_or_else(|| fastrand::u64(1..1_000_000));
-    println!("torture: {rounds} rounds of seed {seed}");
-    match torture(&options(rounds, seed)) {
+fn seed() -> u64 {
+    number("TORTURE_SEED").unwrap_or_else(|| fastrand::u64(1..1_000_000))
+}
+
+fn ended(outcome: Result<(), String>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("{why}");
@@ -73,10 +83,17 @@ fn long(rounds: usize) -> ExitCode {
     }
 }
 
+/// As `make torture` runs it.
+fn long(rounds: usize) -> Result<(), String> {
+    let seed = seed();
+    println!("torture: {rounds} rounds of seed {seed}");
+    torture(&options(rounds, seed))?;
+    prove::all(seed, true)
+}
+
 /// As `cargo test` runs it.
 fn short() -> Result<(), String> {
-    let seed = number("TORTURE_SEED").unwrap_or_else(|| fastrand::u64(1..1_000_000));
-    torture(&options(30, seed))
+    torture(&options(30, seed()))
 }
 
 fn torture(options: &Options) -> Result<(), String> {
@@ -101,12 +118,13 @@ fn account(outcome: &Outcome, options: &Options) -> String {
     for (kind, count) in &outcome.deeds {
         writeln!(text, "  {count:>5}  {kind}").unwrap();
     }
-    let Outcome { not_reached, readings, sent_again, agreed, excused, redelivered, gaps, .. } = outcome;
+    let Outcome { not_reached, readings, sent_again, agreed, excused, twice, redelivered, gaps, .. } =
+        outcome;
     write!(
         text,
         "  {not_reached} places were not reached in time, and the program was killed there\n\
          {readings} readings published, {sent_again} of them sent again; {agreed} transitions agree, {excused} of windows \
-         open at a crash (processed) or of repeated readings are not judged;\n\
+         open at a crash (processed) or of repeated readings are not judged, {twice} of them were told again;\n\
          delivered again to the agents {redelivered:?}, gaps of input that they reported {gaps:?}"
     )
     .unwrap();

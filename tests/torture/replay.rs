@@ -44,7 +44,7 @@ pub(crate) fn agrees() -> Result<(), String> {
         return Err(format!("only {} transitions", told.len()));
     }
     checker.heard(&told);
-    let faults = checker.compare(&Since { repeats: false, ends: &[Vec::new()], snapshot: 0 });
+    let faults = checker.compare(&Since { repeats: false, ends: &[Vec::new()], snapshots: &[0] });
     let shown: Vec<String> = faults.iter().take(20).map(ToString::to_string).collect();
     if shown.is_empty() { Ok(()) } else { Err(shown.join("\n")) }
 }

@@ -11,7 +11,7 @@ use super::plan::{Deed, Plan, Round, Segment};
 use super::publisher::Publisher;
 use super::relay::Wire;
 use super::rules;
-use super::site::{self, SNAPSHOT, Site, pause};
+use super::site::{self, Site, pause};
 
 /// How many devices measure.
 const DEVICES: usize = 24;
@@ -47,6 +47,7 @@ pub(crate) struct Outcome {
     pub(crate) sent_again: u64,
     pub(crate) agreed: u64,
     pub(crate) excused: u64,
+    pub(crate) twice: u64,
     pub(crate) redelivered: Vec<u64>,
     pub(crate) gaps: Vec<u64>,
     pub(crate) seconds: u64,
@@ -62,43 +63,60 @@ impl Outcome {
 }
 
 /// A run under way.
-struct Run<'a> {
+pub(crate) struct Run<'a> {
     options: &'a Options,
-    site: Site,
+    pub(crate) site: Site,
     publisher: Publisher,
     checker: Checker,
     generation: u64,
     marks: u64,
-    outcome: Outcome,
+    pub(crate) outcome: Outcome,
     begun: u64,
     told: u64,
 }
 
 /// Runs until the rounds are over, or something is wrong.
 pub(crate) fn run(options: &Options, dir: &Path) -> Outcome {
-    let site = Site::start(dir, &options.promises, rules::TEXT, options.sabotage);
-    let publisher =
-        Publisher::start(site.runtime.handle(), site.broker.port(), options.seed, options.per_second);
-    let names: Vec<String> = (0..options.promises.len()).map(site::name).collect();
-    let agents: Vec<(&str, Promise)> =
-        names.iter().map(String::as_str).zip(options.promises.iter().copied()).collect();
-    let mut run = Run {
-        options,
-        checker: Checker::new(&agents),
-        site,
-        publisher,
-        generation: 0,
-        marks: 0,
-        outcome: Outcome::default(),
-        begun: clock::nanos(),
-        told: 0,
-    };
-    run.new_devices();
+    let mut run = Run::start(options, dir);
     run.rounds();
     run.end()
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// Everything runs; the devices do not measure yet.
+    pub(crate) fn start(options: &'a Options, dir: &Path) -> Self {
+        let site = Site::start(dir, &options.promises, rules::TEXT, options.sabotage);
+        let publisher =
+            Publisher::start(site.runtime.handle(), site.broker.port(), options.seed, options.per_second);
+        let names: Vec<String> = (0..options.promises.len()).map(site::name).collect();
+        let agents: Vec<(&str, Promise)> =
+            names.iter().map(String::as_str).zip(options.promises.iter().copied()).collect();
+        let mut run = Self {
+            options,
+            checker: Checker::new(&agents),
+            site,
+            publisher,
+            generation: 0,
+            marks: 0,
+            outcome: Outcome::default(),
+            begun: clock::nanos(),
+            told: 0,
+        };
+        run.new_devices();
+        run
+    }
+
+    /// Whether devices measure.
+    pub(crate) fn load(&self, on: bool) {
+        self.publisher.pause(!on);
+    }
+
+    /// How many transitions the hub has.
+    pub(crate) fn heard(&mut self) -> u64 {
+        self.hear();
+        self.checker.after.unsigned_abs()
+    }
+
     fn new_devices(&mut self) {
         self.generation += 1;
         self.checker.forget_devices();
@@ -126,7 +144,7 @@ impl Run<'_> {
 
     fn segment(&mut self, segment: &Segment) {
         self.outcome.segment.clear();
-        self.publisher.pause(false);
+        self.load(true);
         for round in &segment.rounds {
             self.round(round);
             self.outcome.rounds += 1;
@@ -138,7 +156,7 @@ impl Run<'_> {
         }
     }
 
-    fn round(&mut self, round: &Round) {
+    pub(crate) fn round(&mut self, round: &Round) {
         pause(Duration::from_millis(round.before));
         for which in 0..self.site.agents.len() {
             self.site.look(which);
@@ -223,8 +241,8 @@ impl Run<'_> {
     }
 
     /// Waits until everything has come, and compares.
-    fn check(&mut self, repeats: bool) {
-        self.publisher.pause(true);
+    pub(crate) fn check(&mut self, repeats: bool) {
+        self.load(false);
         if repeats || self.outcome.rounds >= self.options.rounds {
             self.publisher.farewell();
         }
@@ -253,7 +271,7 @@ impl Run<'_> {
             faults.push(Fault { may_pass: true, what });
         }
         let ends: Vec<Vec<i64>> = self.site.agents.iter().map(|agent| agent.ends.clone()).collect();
-        let snapshot = i64::try_from(SNAPSHOT.as_micros()).unwrap() + 500_000;
+        let snapshots: Vec<i64> = self.site.agents.iter().map(|agent| agent.snapshot_age()).collect();
         if faults.is_empty() {
             for which in 0..self.site.agents.len() {
                 let alerts = self.site.ask(&format!("/alerts?agent={}&limit=1000", site::name(which)));
@@ -261,7 +279,7 @@ impl Run<'_> {
                 faults.extend(self.gaps(which));
             }
         }
-        let since = Since { repeats, ends: &ends, snapshot };
+        let since = Since { repeats, ends: &ends, snapshots: &snapshots };
         let mut more = self.checker.compare(&since);
         more.append(&mut faults);
         more
@@ -328,7 +346,7 @@ impl Run<'_> {
         }
     }
 
-    fn end(mut self) -> Outcome {
+    pub(crate) fn end(mut self) -> Outcome {
         for which in 0..self.site.agents.len() {
             self.site.look(which);
             let (redelivered, gaps) = self.site.figures(which);
@@ -336,7 +354,8 @@ impl Run<'_> {
             self.outcome.gaps.push(gaps);
         }
         (self.outcome.readings, self.outcome.sent_again) = self.publisher.counts();
-        (self.outcome.agreed, self.outcome.excused) = (self.checker.agreed, self.checker.excused);
+        (self.outcome.agreed, self.outcome.excused, self.outcome.twice) =
+            (self.checker.agreed, self.checker.excused, self.checker.twice);
         self.outcome.seconds = (clock::nanos() - self.begun) / 1_000_000_000;
         site::keep_broker_log(&self.site);
         self.outcome

@@ -25,10 +25,22 @@ pub(crate) struct Agent {
     pub(crate) program: AgentProgram,
     pub(crate) wire: Relay,
     metrics: u16,
+    /// Where its state lies.
+    pub(crate) state: PathBuf,
     /// When it ended, microseconds of the calendar.
     pub(crate) ends: Vec<i64>,
     redelivered: Tally,
     gaps: Tally,
+    /// The bytes of its largest snapshot, about.
+    largest: f64,
+}
+
+impl Agent {
+    /// How old its last snapshot may be, microseconds: a large one comes less often, as the documentation says.
+    pub(crate) fn snapshot_age(&self) -> i64 {
+        let paced = self.largest / 16_384.0 * 1.5;
+        ((SNAPSHOT.as_secs_f64().max(paced) + 1.0) * 1e6) as i64
+    }
 }
 
 /// A counter that begins anew with each start of a program.
@@ -124,7 +136,8 @@ impl Site {
             program.run_with(&env(self.sabotage, None));
         }
         let (redelivered, gaps) = (Tally::default(), Tally::default());
-        Agent { program, wire, metrics, ends: Vec::new(), redelivered, gaps }
+        let state = self.dir.join(&name).join("state");
+        Agent { program, wire, metrics, state, ends: Vec::new(), redelivered, gaps, largest: 0.0 }
     }
 
     fn push(&mut self, rules: &str) {
@@ -196,11 +209,13 @@ impl Site {
         let Some(text) = self.runtime.block_on(metrics(port)) else { return };
         let figure = |name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-            line.trim().parse::<f64>().map_or(0, |value| value as u64)
+            line.trim().parse::<f64>().unwrap_or(0.0)
         };
         let agent = &mut self.agents[which];
-        agent.redelivered.seen(figure("weir_redelivered_total "));
-        agent.gaps.seen(figure("weir_source_total{source=\"plant\",what=\"gaps\"} "));
+        agent.redelivered.seen(figure("weir_redelivered_total ") as u64);
+        agent.gaps.seen(figure("weir_source_total{source=\"plant\",what=\"gaps\"} ") as u64);
+        let snapshots = figure("weir_snapshots_total ").max(1.0);
+        agent.largest = agent.largest.max(figure("weir_snapshot_bytes_total ") / snapshots);
     }
 
     /// How many messages of an agent were delivered again, and how many gaps of its input it reported, as far as that
