@@ -1,7 +1,6 @@
 //! What the spool costs: `cargo test --test spool -- --ignored --nocapture figures`.
 
-use std::time::Instant;
-
+use weir::clock::Clock;
 use weir::model::kept::{Lane, Outgoing, StateChange, StateKey};
 use weir::model::label::Fingerprint;
 use weir::model::ranges::Ranges;
@@ -44,7 +43,7 @@ fn figures() {
     for (rows, times, states) in [(1, 2_000, false), (1, 2_000, true), (100, 300, false), (100, 300, true)] {
         let path = dir.path().join(format!("{rows}-{states}.db"));
         let (mut spool, _) = Spool::open(&path, &Config::default(), NOW).unwrap();
-        let (begin, bytes) = (Instant::now(), written());
+        let (begin, bytes) = (Clock::start(), written());
         for i in 0..times {
             spool.commit(&batch(&mut random, rows, states), NOW).unwrap();
             if i % 2 == 1 {
@@ -57,44 +56,44 @@ fn figures() {
         println!(
             "batches of {rows}, {}: {:.0} commits/s, {:.0} transitions/s, {} bytes written for each of 650",
             if states { "with states" } else { "alone" },
-            times as f64 / begin.elapsed().as_secs_f64(),
-            all as f64 / begin.elapsed().as_secs_f64(),
+            times as f64 / begin.uptime().as_secs_f64(),
+            all as f64 / begin.uptime().as_secs_f64(),
             (written() - bytes) / all,
         );
     }
     let path = dir.path().join("million.db");
     let config = Config { max_bytes: 1 << 30, ..Config::default() };
     let (mut spool, _) = Spool::open(&path, &config, NOW).unwrap();
-    let begin = Instant::now();
+    let begin = Clock::start();
     for _ in 0..1_000 {
         spool.commit(&batch(&mut random, 1_000, false), NOW).unwrap();
     }
-    println!("a million rows put in within {:.1?}", begin.elapsed());
+    println!("a million rows put in within {:.1?}", begin.uptime());
     drop(spool);
     // A process of its own, whose heap is small.
     let mut child = std::process::Command::new(std::env::current_exe().unwrap());
     child.args(["--ignored", "--nocapture", "--exact", "figures::opens"]).env("SPOOL_FILE", &path);
     assert!(child.status().unwrap().success());
     let (mut spool, _) = Spool::open(&path, &config, NOW).unwrap();
-    let begin = Instant::now();
+    let begin = Clock::start();
     let page = spool.peek(Lane::Rest, &Ranges::up_to(500_000), u64::MAX, 200, 128 << 10).unwrap();
-    println!("{} rows of its middle in {:.1?}", page.len(), begin.elapsed());
+    println!("{} rows of its middle in {:.1?}", page.len(), begin.uptime());
     let mut urgent = batch(&mut random, 1, false);
     urgent.transitions[0].urgent = true;
-    let begin = Instant::now();
+    let begin = Clock::start();
     spool.commit(&urgent, NOW).unwrap();
-    println!("an urgent one in {:.1?}", begin.elapsed());
+    println!("an urgent one in {:.1?}", begin.uptime());
     drop(spool);
     let config = Config { max_bytes: 600 << 20, ..Config::default() };
     let (mut spool, _) = Spool::open(&path, &config, NOW).unwrap();
-    let (before, begin, bytes) = (resident(), Instant::now(), written());
+    let (before, begin, bytes) = (resident(), Clock::start(), written());
     spool.commit(&batch(&mut random, 1, false), NOW).unwrap();
     let stats = spool.stats(NOW);
     println!(
         "given up {} (superseded {}) in {:.1?}, {} KiB more resident, {} MiB written",
         stats.evicted,
         stats.superseded,
-        begin.elapsed(),
+        begin.uptime(),
         resident().saturating_sub(before),
         (written() - bytes) >> 20
     );
@@ -104,8 +103,8 @@ fn figures() {
 #[ignore = "a part of the figures"]
 fn opens() {
     let Some(path) = std::env::var_os("SPOOL_FILE") else { return };
-    let (before, begin) = (resident(), Instant::now());
+    let (before, begin) = (resident(), Clock::start());
     let (spool, _) = Spool::open(path.as_ref(), &Config::default(), NOW).unwrap();
-    let (took, more) = (begin.elapsed(), resident() - before);
+    let (took, more) = (begin.uptime(), resident() - before);
     println!("{} rows opened in {took:.1?}, {more} KiB more resident", spool.stats(NOW).waiting);
 }

@@ -214,8 +214,8 @@ pub(crate) fn commit(random: &mut fastrand::Rng, serial: &mut u64, most: usize) 
     };
     let name = |random: &mut fastrand::Rng| format!("set{}", random.u8(0..3));
     let body = |random: &mut fastrand::Rng| random.bool().then(|| vec![random.u8(..); random.usize(1..300)]);
-    let mut commit = Commit::default();
-    commit.transitions = (0..random.usize(0..=most)).map(|_| row(random)).collect();
+    let transitions = (0..random.usize(0..=most)).map(|_| row(random)).collect();
+    let mut commit = Commit { transitions, ..Commit::default() };
     for _ in 0..random.usize(0..4) {
         let key = StateKey {
             ruleset: name(random).into(),
