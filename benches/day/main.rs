@@ -155,8 +155,8 @@ impl fmt::Display for Day {
 /// Bytes as a person reads them.
 fn size(bytes: u64) -> String {
     match bytes {
-        ..10_000 => format!("{bytes} B"),
-        ..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        0..10_000 => format!("{bytes} B"),
+        10_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
         _ => format!("{:.2} MB", bytes as f64 / 1e6),
     }
 }

@@ -55,7 +55,7 @@ impl Recording {
         while let Some(first) = rest.first() {
             let due = first.after / speed;
             while clock.uptime() < due {
-                std::thread::park_timeout(due - clock.uptime());
+                std::thread::park_timeout(due.saturating_sub(clock.uptime()));
             }
             let by_now = clock.uptime() * speed;
             let count = rest.iter().take_while(|reading| reading.after <= by_now).count().max(1);

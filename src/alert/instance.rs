@@ -388,7 +388,8 @@ impl Instance {
         // Of what is quiet no window decides what happens by itself.
         let open = |cadence: &Cadence| self.phase != Phase::Quiet && due >= self.last_at.plus(cadence.every);
         let slack = spec.cadence.filter(open).map_or(Duration::ZERO, |cadence| cadence.slack);
-        Some(self.anchor.plus(due.since(self.last_at.plus(self.carried())) + slack))
+        // What is left of both together: a restart may come when the timer is out and the slack is not.
+        Some(self.anchor.plus(due.plus(slack).since(self.last_at.plus(self.carried()))))
     }
 
     /// When the clock may run the timer out: at its deadline or before; [`Self::UNWATCHED`] where there is

@@ -26,6 +26,7 @@ use crate::failpoint;
 use crate::model::ranges::Range;
 use crate::model::time::Timestamp;
 use crate::wire::digest::Digest;
+use crate::wire::figures::Told;
 use crate::wire::rules::{diagnostic_from_wire, hash_from_wire, item_to_wire, outcome_name};
 use crate::wire::series::{Expander, Wrong};
 use crate::wire::v1::{self, agent_message::Message as Up, hub_message::Message as Down};
@@ -75,6 +76,7 @@ pub(super) struct Session<'a> {
     protocol: u32,
     standing: Standing,
     series: Expander,
+    figures: Told,
     reconciliation: Reconciliation,
 }
 
@@ -111,6 +113,7 @@ impl<'a> Session<'a> {
             standing: Standing::new(&hello.agent, hello.labels, running(&hello.running)),
             agent: hello.agent,
             series: Expander::default(),
+            figures: Told::new(crate::wire::PROTOCOL),
             reconciliation: Reconciliation::default(),
         };
         let last = welcome.newest;
@@ -363,6 +366,8 @@ impl<'a> Session<'a> {
     }
 
     async fn status(&mut self, status: v1::Status, at: Timestamp, room: Held<'a>) -> Result<(), End> {
+        let status = self.figures.restore(status);
+        let status = status.ok_or_else(|| Status::invalid_argument("a status that goes on from none"))?;
         self.standing.runs(running(&status.running));
         let sets: Vec<RunningRecord> = status.running.iter().map(RunningRecord::from_wire).collect();
         let (agent, record) = (self.agent.clone(), StatusRecord::from_wire(status));

@@ -4,25 +4,32 @@
 //!
 //! 1. Everything of one [`Commit`] becomes durable together or not at all, and it is durable
 //!    (WAL, `synchronous=FULL`) when [`Spool::commit`] returns. Only then may the MQTT messages it
-//!    covers be acknowledged.
+//!    covers be acknowledged. One that failed is not there, and may be tried again; only where the file is opened anew
+//!    after a failure at its very end may it turn out to be there, as a whole, which [`Spool::newest`] tells.
 //! 2. Sequence numbers are gapless within an epoch, are given at the commit, and are never given
-//!    twice: the newest is kept apart from the rows, which may all be gone.
+//!    twice. Each is of exactly one kind: it waits, the hub has it, or it was given up.
 //! 3. A transition waits in the outbox until the hub committed it ([`Spool::forget`]; it stays for people
 //!    then, see `history.rs`), or until the outbox was over its bound and gave it up (`evict.rs`): then its
 //!    number lies in an evicted range that is told to the hub and counted.
-//! 4. Alert states are exactly those after the transitions of the same commit. A snapshot holds
+//! 4. Of one alert, nothing goes before what came earlier: an urgent one takes along what waits of its alert.
+//! 5. Alert states are exactly those after the transitions of the same commit. A snapshot holds
 //!    the engine at a point of the journal; what was journaled after it is replayed.
-//! 5. Bodies are opaque. The spool knows no alert, no rule and no payload.
+//! 6. Bodies are opaque. The spool knows no alert, no rule and no payload.
+//! 7. Memory does not grow with what waits: neither to open the file, nor to put in, look up, give up or number anew.
+//!    Only ranges of numbers that the hub has out of order are held.
 //!
 //! A crash may repeat what was sent and not yet acknowledged, under the same numbers; it loses
-//! nothing that was committed.
+//! nothing that was committed. A damaged file is set aside, and what can be read of it goes on (`aside.rs`).
 
 mod age;
+mod aside;
 mod blocks;
 mod census;
+mod error;
 mod evict;
 mod figures;
 mod history;
+mod log;
 mod look;
 mod outbox;
 mod renew;
@@ -34,7 +41,7 @@ mod trouble;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use crate::failpoint;
@@ -47,6 +54,8 @@ use figures::Figures;
 pub use look::Look;
 use spans::Spans;
 use trouble::StandIn;
+
+pub use error::{Error, Kind};
 pub use trouble::Trouble;
 
 /// The outbox.
@@ -86,98 +95,6 @@ impl Default for Config {
             durability: Durability::Processed,
             snapshot_interval: std::time::Duration::from_secs(5),
             history: 1_000,
-        }
-    }
-}
-
-/// Why the spool cannot go on. Every one of them stops the agent: what cannot be made durable must
-/// not be acknowledged.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Another process has it.
-    #[error(
-        "open the spool {path}: another agent runs on it; stop that one, or give each an `agent.state_dir` of its own"
-    )]
-    Taken {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file is no spool any more.
-    #[error(
-        "open the spool {path}: it is damaged ({source}); move it away to start anew (alerts that wait in it, the states of alerts, and rules until the hub sends them again are then lost), and check the disk"
-    )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// SQLite's own words.
-        source: rusqlite::Error,
-    },
-    /// The file cannot be opened or made.
-    #[error("open the spool {path}: {source}; check that the directory exists and the agent may write there")]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// SQLite's own words.
-        source: rusqlite::Error,
-    },
-    /// The file is older, and cannot be copied to be looked into.
-    #[error("look into an older spool: make a copy of it at {path}: {why}; set TMPDIR to a place with room")]
-    Copy {
-        /// Where to.
-        path: PathBuf,
-        /// What the system said.
-        why: String,
-    },
-    /// A later version wrote the file.
-    #[error(
-        "open the spool {path}: it has schema {found}, this version knows {known}; run the newer version, or move the file away (alerts that wait in it are then not sent)"
-    )]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its schema.
-        found: i64,
-        /// The newest schema of this version.
-        known: i64,
-    },
-    /// The disk takes nothing, so another stands in for the file.
-    #[error("open the spool {path}: {}", away(*trouble))]
-    Away {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with the disk.
-        trouble: Trouble,
-    },
-    /// The file is not the one that something stood in for.
-    #[error("the spool {path} is another one than at the start: the agent has to start anew")]
-    Replaced {
-        /// The file.
-        path: PathBuf,
-    },
-    /// SQLite failed under way: a full or broken disk.
-    #[error("write the spool: {0}; check the disk")]
-    Sqlite(#[from] rusqlite::Error),
-}
-
-const fn away(trouble: Trouble) -> &'static str {
-    match trouble {
-        Trouble::Full => "the disk is full; make room",
-        Trouble::ReadOnly => "the disk may only be read; mount it writable, or replace it",
-        Trouble::Io => "the disk fails; check it, or replace it",
-    }
-}
-
-impl Error {
-    /// Tells a file that is taken or damaged from one that cannot be opened for other reasons.
-    fn at(self, path: &Path) -> Self {
-        let (Self::Open { source, .. } | Self::Sqlite(source)) = self else { return self };
-        let path = path.to_owned();
-        match source.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Taken { path },
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged { path, source },
-            // A value that this program never writes.
-            None => Self::Damaged { path, source },
-            Some(_) => Self::Open { path, source },
         }
     }
 }
@@ -263,24 +180,41 @@ pub struct Spool {
     /// What the hub has, and what of it the file does not know yet.
     acknowledged: Ranges,
     unsaved: Ranges,
+    /// The file could not be opened again.
+    closed: bool,
     /// Set where this is not the file itself.
     stands_in: Option<StandIn>,
 }
 
 impl Spool {
-    /// Opens or makes the file, and reads what it holds.
+    /// Opens or makes the file, and reads what it holds. One that is damaged is set aside, and a fresh one starts with
+    /// what can still be read of it (`aside.rs`): [`Spool::renewed`] then says so.
     ///
     /// # Errors
-    /// [`Error::Open`], [`Error::Newer`], or SQLite's own while reading.
+    /// [`Error::Taken`], [`Error::Newer`], or what the disk says.
     pub fn open(path: &Path, config: &Config, time: SpoolTime) -> Result<(Self, Loaded), Error> {
-        Self::read(path, config, time).map_err(|error| error.at(path))
+        aside::finish(path, time)?;
+        match Self::read(path, config, time).map_err(|error| error.at(path)) {
+            Err(Error::Damaged { source, .. }) => {
+                aside::replace(path, time, &source)?;
+                Self::read(path, config, time).map_err(|error| error.at(path))
+            }
+            other => other,
+        }
     }
 
     fn read(path: &Path, config: &Config, time: SpoolTime) -> Result<(Self, Loaded), Error> {
         let open = |source| Error::Open { path: path.to_owned(), source };
         let db = Connection::open(path).map_err(open)?;
+        aside::keep_log(&db, true)?;
         schema::prepare(&db).map_err(open)?;
-        Self::of(db, path, config, time)
+        if !log::is_whole(&aside::log_of(path)) {
+            return Err(Error::damaged("its write-ahead log is broken in the middle"));
+        }
+        let (spool, loaded) = Self::of(db, path, config, time)?;
+        aside::check(&spool.db)?;
+        aside::keep_log(&spool.db, false)?;
+        Ok((spool, loaded))
     }
 
     /// With what a database holds.
@@ -299,11 +233,33 @@ impl Spool {
             figures: Figures::read(&db, config, time)?,
             acknowledged: history::acknowledged(&db)?,
             unsaved: Ranges::default(),
+            closed: false,
             stands_in: None,
             db,
         };
         let loaded = load(&spool.db)?;
         Ok((spool, loaded))
+    }
+
+    /// Opens the file anew, after trouble with it. Says whether a new number space began, as it was damaged: what is in
+    /// the file is then what could be read of it, which may be less than what was committed.
+    ///
+    /// # Errors
+    /// Those of [`Spool::open`]; it is to be tried again then, which the next commit does.
+    pub fn reopen(&mut self, time: SpoolTime) -> Result<bool, Error> {
+        // The file is locked as long as it is open.
+        self.closed = true;
+        self.db = Connection::open_in_memory()?;
+        let (mut spool, _) = Self::open(&self.path, &self.config, time)?;
+        let renewed = spool.epoch != self.epoch;
+        spool.figures.stats.commits = self.figures.stats.commits;
+        if !renewed {
+            // Where that fails, it is still known here, for the next time.
+            let above: Vec<_> = self.acknowledged.iter().collect();
+            spool.forget(0, &above)?;
+        }
+        *self = spool;
+        Ok(renewed)
     }
 
     /// The number space of this file's sequence numbers.
@@ -343,6 +299,9 @@ impl Spool {
     pub fn commit(&mut self, commit: &Commit, time: SpoolTime) -> Result<u64, Error> {
         if let Some(error) = self.away() {
             return Err(error);
+        }
+        if self.closed {
+            self.reopen(time)?;
         }
         let mut figures = self.figures.clone();
         let tx = begin(&mut self.db)?;
@@ -387,8 +346,10 @@ impl Spool {
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        // What is not written down is sent once more.
-        drop(self.save());
+        if !self.closed {
+            // What is not written down is sent once more.
+            drop(self.save());
+        }
     }
 }
 

@@ -50,14 +50,9 @@ pub(super) fn promote(
     let mut seen = HashSet::from([Fingerprint(0)]);
     let mut promote = tx.prepare_cached("INSERT OR IGNORE INTO urgent (seq) VALUES (?1)")?;
     let newest = figures.stats.newest;
-    let mut urgent_from = newest + 1 - transitions.len() as u64;
-    let mut last: Vec<(Fingerprint, u64)> = Vec::new();
-    for one in transitions {
-        if one.urgent {
-            last.push((one.fingerprint, urgent_from));
-        }
-        urgent_from += 1;
-    }
+    let first = newest + 1 - transitions.len() as u64;
+    let urgent = (first..).zip(transitions).filter(|(_, one)| one.urgent);
+    let last: Vec<(Fingerprint, u64)> = urgent.map(|(seq, one)| (one.fingerprint, seq)).collect();
     // Only what is before the newest urgent one of its alert.
     for (fingerprint, upto) in last.into_iter().rev() {
         if !seen.insert(fingerprint) {

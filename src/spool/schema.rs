@@ -87,7 +87,11 @@ pub(super) fn prepare(db: &Connection) -> rusqlite::Result<()> {
     // In KiB: the working set is the tail of a queue.
     db.pragma_update(None, "cache_size", -256)?;
     db.pragma_update(None, "temp_store", "MEMORY")?;
-    db.pragma_update(None, "wal_autocheckpoint", 256)
+    db.pragma_update(None, "wal_autocheckpoint", 256)?;
+    // What a large transaction left of the log is given back.
+    db.pragma_update(None, "journal_size_limit", 4 << 20)?;
+    // A page that is not as it should be is found when it is read, not when it has done harm.
+    db.pragma_update(None, "cell_size_check", true)
 }
 
 /// The schema of a file; 0 for one that has none yet.

@@ -50,6 +50,7 @@ impl Error {
         let source = match self {
             Self::Away { trouble, .. } => return Some(*trouble),
             Self::Sqlite(source) | Self::Open { source, .. } => source,
+            Self::Aside { source, .. } => return Trouble::of(source),
             Self::Taken { .. }
             | Self::Copy { .. }
             | Self::Damaged { .. }

@@ -19,6 +19,7 @@ use crate::model::ruleset::{Desired, RuleReport};
 use crate::model::time::Mono;
 use crate::tasks::Stop;
 use crate::wire::PROTOCOL;
+use crate::wire::figures::Told;
 use crate::wire::v1::{self, agent_message::Message as Up, hub_message::Message as Down};
 
 use super::ask::{ask, tell};
@@ -142,8 +143,18 @@ impl Peer {
         let feed = Feed::new(standing.epoch, protocol, window, self.batch_age, now);
         stands(&port.link, &welcome, self.clock);
         let reconcile = Reconcile::new(feed.reconciles());
-        let mut session =
-            Session { peer: self, up, down, feed, reconcile, ready: None, rules: None, report: true };
+        let figures = Told::new(protocol);
+        let mut session = Session {
+            peer: self,
+            up,
+            down,
+            feed,
+            reconcile,
+            ready: None,
+            rules: None,
+            report: true,
+            figures,
+        };
         session.go_on(port).await
     }
 }
@@ -229,6 +240,8 @@ struct Session<'a> {
     rules: Option<Desired>,
     /// Whether the newest periodic report is to be sent.
     report: bool,
+    /// What the hub was last told in one.
+    figures: Told,
 }
 
 impl Session<'_> {
@@ -291,7 +304,8 @@ impl Session<'_> {
                     let report = port.status.borrow().clone();
                     // Right after the agent's start there is nothing to report yet.
                     if !report.metrics.is_empty() {
-                        self.send(Up::Status(status(&report)), port).await?;
+                        let status = self.figures.shorten(status(&report));
+                        self.send(Up::Status(status), port).await?;
                     }
                 }
             }

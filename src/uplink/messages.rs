@@ -101,5 +101,6 @@ pub(super) fn status(report: &AgentReport) -> v1::Status {
             })
             .collect(),
         running: report.running.iter().map(running_set).collect(),
+        ..v1::Status::default()
     }
 }

@@ -2,6 +2,7 @@
 //! here, so that the model's types stay free to change.
 
 pub mod digest;
+pub mod figures;
 pub mod pack;
 pub mod record;
 pub mod rules;

@@ -159,6 +159,7 @@ async fn absurd_messages_of_an_agent_are_taken_or_refused_and_hurt_nobody_else()
         metrics: [("x\n{}\"".to_owned(), f64::NAN), ("y".to_owned(), f64::INFINITY)].into(),
         sources: vec![v1::SourceStatus { since: i64::MAX, ..Default::default() }],
         running: vec![v1::RunningSet { hash: vec![1; 5], name: "../x".to_owned(), ..Default::default() }; 2],
+        ..Default::default()
     };
     odd.send(v1::agent_message::Message::Status(status)).await;
     odd.send(v1::agent_message::Message::Rules(v1::RuleReport {

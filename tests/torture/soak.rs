@@ -51,7 +51,7 @@ impl Sample {
 
     /// Bytes of its files; of a hub, those of one transition.
     fn weight(self) -> u64 {
-        if self.rows > 0 { self.bytes / self.rows } else { self.bytes }
+        self.bytes.checked_div(self.rows).unwrap_or(self.bytes)
     }
 
     /// What grew beyond what chance does.

@@ -940,7 +940,7 @@ fn through_crashes(batches: &[(Vec<(u8, i64)>, bool)], crashes: bool) -> Vec<Tra
             core = start(WINDOWS, true, true);
             assert_eq!(
                 core.take_over(Some(&snapshot), std::mem::take(&mut journal), at(now, begun)),
-                [String::new(); 0]
+                Vec::<String>::new()
             );
             let states: Vec<_> = states.clone().into_iter().collect();
             assert_eq!(core.restore_alerts(&states, at(now, begun)), 0);

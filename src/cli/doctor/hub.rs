@@ -8,6 +8,7 @@ use super::disk::millis;
 use super::report::{Line, ok, problem, skipped, warning};
 use super::running::Running;
 use crate::config::AgentConfig;
+use crate::model::link::Noticed;
 use crate::model::time::Timestamp;
 use crate::uplink;
 use crate::uplink::probe::{Answer, Found, Trouble, probe};
@@ -92,6 +93,17 @@ pub(super) fn session(config: &AgentConfig, answer: &Answer, running: &Running) 
         }
         _ => None,
     }
+}
+
+/// What the hub said to the agent that a person should know of.
+pub(super) fn notices(running: &Running) -> Vec<Line> {
+    let notices = running.status().map(|status| &*status.link.notices).unwrap_or_default();
+    let line = |notice: &Noticed| {
+        let at = Timestamp::from_micros(notice.at);
+        let advice = "see to it; where it is done, a restart of the agent clears this line";
+        warning(CHECK, format!("it said at {at}: {}", notice.message), advice)
+    };
+    notices.iter().map(line).collect()
 }
 
 /// What is to say of versions that differ.

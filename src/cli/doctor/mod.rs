@@ -141,6 +141,7 @@ impl Doctor {
         desk.add(
             answer.as_ref().and_then(|answer| hub::session(&config, answer, &running)).into_iter().collect(),
         );
+        desk.add(hub::notices(&running));
         let lines = desk.wait("disk", self.limit(), disk).await;
         desk.add(lines.unwrap_or_default());
         desk.add(of_spool);

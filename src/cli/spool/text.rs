@@ -96,10 +96,17 @@ fn why(found: &Waiting) -> Vec<String> {
 
 /// What a link that stands does with what waits.
 fn on_its_way(found: &Waiting, hub: &str) -> Vec<String> {
-    match found.spool.waiting {
-        0 => vec![format!("connected to {hub}")],
-        _ => vec![format!("connected to {hub}; what waits is on its way, and goes once the hub has it")],
-    }
+    let budget = found.link.held.filter(|held| held.alerts > 0).map(|held| {
+        let until = Timestamp::from_micros(held.until).to_string();
+        let until = local(&until, &found.at);
+        format!("{} of them wait for the byte budget (hub.bytes_per_hour) until {until}", held.alerts)
+    });
+    let rest = match found.spool.waiting {
+        0 => format!("connected to {hub}"),
+        _ if budget.is_some() => format!("connected to {hub}; the others are on their way"),
+        _ => format!("connected to {hub}; what waits is on its way, and goes once the hub has it"),
+    };
+    [rest].into_iter().chain(budget).collect()
 }
 
 /// Since when there is no link, where that is known.
@@ -166,4 +173,55 @@ fn span(ms: u64) -> String {
         _ => seconds / 3_600 * 3_600,
     };
     format_span(Duration::from_secs(coarse))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::link::{Held, LinkStatus};
+
+    /// What is told of a link with so many that wait.
+    fn told(running: bool, waiting: u64, link: LinkStatus) -> Vec<String> {
+        let spool = crate::spool::Stats { waiting, ..Default::default() };
+        why(&Waiting {
+            agent: "gw".to_owned(),
+            running,
+            at: "2026-01-02T03:04:05Z".to_owned(),
+            link,
+            spool,
+            census: Census::default(),
+            disk: Default::default(),
+            epoch: String::new(),
+            given_up: Vec::new(),
+            page: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn the_reason_is_the_one_that_holds() {
+        let hub = || LinkStatus { hub: "http://h".to_owned(), ..LinkStatus::default() };
+        let held = Held { alerts: 3, until: 1_767_323_045_000_000 };
+        let lost = LinkStatus {
+            error: Some("refused".to_owned()),
+            down_since: Some(1_767_323_000_000_000),
+            ..hub()
+        };
+        for (running, waiting, link, parts) in [
+            (true, 1, LinkStatus::default(), &["no hub is configured"][..]),
+            (true, 1, hub(), &["no link to http://h yet"]),
+            (true, 1, lost.clone(), &["no link to http://h since ", ": refused"]),
+            (true, 0, LinkStatus { connected: true, ..hub() }, &["connected to http://h"]),
+            (true, 2, LinkStatus { connected: true, ..hub() }, &["what waits is on its way"]),
+            (
+                true,
+                5,
+                LinkStatus { connected: true, held: Some(held), ..hub() },
+                &["3 of them wait for the byte budget"],
+            ),
+            (false, 5, lost, &["no agent runs there"]),
+        ] {
+            let said = told(running, waiting, link).join("\n");
+            assert!(parts.iter().all(|part| said.contains(part)), "{parts:?}: {said}");
+        }
+    }
 }

@@ -1,3 +1,5 @@
+//! Batches by hand, and random ones against a hub that knows each number by itself.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;

@@ -26,7 +26,7 @@ pub(crate) struct HubProgram {
 impl HubProgram {
     /// Starts it on free ports, which it keeps when it is started again.
     pub(crate) fn start(dir: &Path, args: &[&str]) -> Self {
-        Self::start_program(Path::new(env!("CARGO_BIN_EXE_weir-hub")), dir, args)
+        Self::start_on(dir, args, [0, 0])
     }
 
     /// The same with a `weir-hub` that was built elsewhere.
