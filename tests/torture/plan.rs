@@ -36,6 +36,8 @@ pub(crate) enum Deed {
     BrokerStopped,
     /// `kill -9` of the broker: what it had not saved is published again.
     BrokerKilled,
+    /// The broker loses what it had saved too: the sessions with all that waited in them are gone, which agents must report.
+    BrokerLost,
     /// The wire of an agent is cut.
     Cut(Which),
     /// Nothing comes through the wire of an agent; then it carries again, or is cut.
@@ -53,6 +55,7 @@ impl Deed {
             Self::HubStopped => "hub SIGTERM".to_owned(),
             Self::BrokerStopped => "broker SIGTERM".to_owned(),
             Self::BrokerKilled => "broker kill -9".to_owned(),
+            Self::BrokerLost => "broker kill -9, and its file lost".to_owned(),
             Self::Cut(_) => "link cut".to_owned(),
             Self::Still(_, false) => "link still, then mended".to_owned(),
             Self::Still(_, true) => "link still, then cut".to_owned(),
@@ -80,7 +83,7 @@ impl Deed {
         match self {
             Self::AgentKilled(which) | Self::AgentAt(which, ..) | Self::AgentStopped(which) => (0, *which),
             Self::HubKilled | Self::HubAt(..) | Self::HubStopped => (1, 0),
-            Self::BrokerStopped | Self::BrokerKilled => (2, 0),
+            Self::BrokerStopped | Self::BrokerKilled | Self::BrokerLost => (2, 0),
             Self::Cut(which) | Self::Still(which, _) => (3, *which),
         }
     }
@@ -160,7 +163,8 @@ impl Plan {
             52..60 => Deed::HubKilled,
             60..72 => Deed::HubAt(self.pick(&HUB_POINTS), nth),
             72..75 => Deed::HubStopped,
-            75..83 if repeats => Deed::BrokerKilled,
+            75..80 if repeats => Deed::BrokerKilled,
+            80..83 if repeats => Deed::BrokerLost,
             75..83 => Deed::BrokerStopped,
             83..92 => Deed::Cut(which),
             _ => Deed::Still(which, self.rng.bool()),

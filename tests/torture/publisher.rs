@@ -54,6 +54,8 @@ struct Board {
     per_second: f64,
     owed: f64,
     paused: bool,
+    /// Nothing is sent.
+    held: bool,
     /// Rises whenever the connection must not be used further.
     broken: u64,
     published: u64,
@@ -77,6 +79,7 @@ impl Publisher {
             per_second,
             owed: 0.0,
             paused: true,
+            held: false,
             broken: 0,
             published: 0,
             again: 0,
@@ -104,6 +107,11 @@ impl Publisher {
         let mut board = self.board.lock().unwrap();
         board.paused = paused;
         board.owed = 0.0;
+    }
+
+    /// Whether nothing is sent, whatever is measured.
+    pub(crate) fn hold(&self, held: bool) {
+        self.board.lock().unwrap().held = held;
     }
 
     /// The readings after which no rule holds anything of a device.
@@ -202,6 +210,9 @@ impl Board {
     /// The packets that may be sent at once.
     fn packets(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
+        if self.held {
+            return bytes;
+        }
         for (i, line) in self.lines.iter_mut().enumerate() {
             if let Some(letter) = line.letters.get(line.next).filter(|_| !line.in_flight) {
                 line.in_flight = true;

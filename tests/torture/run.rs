@@ -73,6 +73,8 @@ pub(crate) struct Run<'a> {
     pub(crate) outcome: Outcome,
     begun: u64,
     told: u64,
+    /// How often each agent had subscribed, and reported a gap, when the broker lost its file.
+    subscribed: Vec<(usize, u64)>,
 }
 
 /// Runs until the rounds are over, or something is wrong.
@@ -101,6 +103,7 @@ impl<'a> Run<'a> {
             outcome: Outcome::default(),
             begun: clock::nanos(),
             told: 0,
+            subscribed: Vec::new(),
         };
         run.new_devices();
         run
@@ -170,9 +173,39 @@ impl<'a> Run<'a> {
             self.begin(deed);
         }
         pause(Duration::from_millis(round.down));
-        for deed in &deeds {
+        // An agent that is to report a lost session lives to be asked.
+        let (last, others): (Vec<&Deed>, Vec<&Deed>) =
+            deeds.iter().partition(|deed| **deed == Deed::BrokerLost);
+        for deed in others {
             self.finish(deed);
         }
+        for deed in last {
+            self.finish(deed);
+            self.begin_anew();
+        }
+    }
+
+    /// The broker has lost everything: once the agents have subscribed again, and have said that their input may have a
+    /// gap, all is published again since the last check, when nothing was under way.
+    fn begin_anew(&mut self) {
+        let deadline = clock::nanos() + u64::try_from(self.options.patience.as_nanos()).unwrap();
+        for which in 0..self.site.agents.len() {
+            let (subscribed, gaps) = self.subscribed[which];
+            while self.site.subscriptions(which) == subscribed && clock::nanos() < deadline {
+                pause(Duration::from_millis(20));
+            }
+            self.site.look(which);
+            while self.site.figures(which).1 == gaps && clock::nanos() < deadline {
+                pause(Duration::from_millis(20));
+                self.site.look(which);
+            }
+        }
+        self.demand(
+            clock::nanos() < deadline,
+            "an agent reports no gap of its input, though its session was lost",
+        );
+        self.publisher.lost_since(0);
+        self.publisher.hold(false);
     }
 
     /// Does it.
@@ -202,6 +235,13 @@ impl<'a> Run<'a> {
                 let since = self.site.kill_broker();
                 self.publisher.lost_since(since);
             }
+            Deed::BrokerLost => {
+                self.publisher.hold(true);
+                self.site.kill_broker();
+                drop(std::fs::remove_file(self.site.broker.file("mosquitto.db")));
+                let before = |which| (self.site.subscriptions(which), self.site.figures(which).1);
+                self.subscribed = (0..self.site.agents.len()).map(before).collect();
+            }
             Deed::Cut(which) => self.site.agents[*which].wire.set(Wire::Cut),
             Deed::Still(which, _) => self.site.agents[*which].wire.set(Wire::Still),
         }
@@ -224,7 +264,7 @@ impl<'a> Run<'a> {
                 self.site.hub.kill();
                 self.site.hub.run();
             }
-            Deed::BrokerStopped | Deed::BrokerKilled => self.site.broker.run(),
+            Deed::BrokerStopped | Deed::BrokerKilled | Deed::BrokerLost => self.site.broker.run(),
             Deed::Still(which, true) => {
                 self.site.agents[*which].wire.set(Wire::Cut);
                 pause(Duration::from_millis(20));

@@ -203,6 +203,13 @@ impl Site {
         clock::nanos().saturating_sub(before.as_nanos().try_into().unwrap())
     }
 
+    /// How often the broker confirmed a subscription of an agent.
+    pub(crate) fn subscriptions(&self, which: usize) -> usize {
+        let log = std::fs::read(self.broker.file("log")).unwrap_or_default();
+        let line = format!("Sending SUBACK to weir-{}", name(which));
+        String::from_utf8_lossy(&log).lines().filter(|said| said.ends_with(&line)).count()
+    }
+
     /// Looks at the figures of an agent, while it lives.
     pub(crate) fn look(&mut self, which: usize) {
         let port = self.agents[which].metrics;
