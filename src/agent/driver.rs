@@ -310,7 +310,8 @@ impl Driver {
         let acks = self.carry_out(effects, journal, now)?;
         self.acknowledge(acks).await;
         failpoint::reach("core.acked");
-        Ok(())
+        // Where messages always wait there is no other time for it.
+        self.upkeep(self.clock.now()).await
     }
 
     async fn deadline(&mut self) -> Result<(), spool::Error> {
@@ -320,6 +321,11 @@ impl Driver {
             let effects = self.core.apply(Input::Tick, now);
             self.carry_out(effects, journal, now)?;
         }
+        self.upkeep(now).await
+    }
+
+    /// What is due whatever comes: another attempt at a disk that took nothing, and a snapshot.
+    async fn upkeep(&mut self, now: Now) -> Result<(), spool::Error> {
         if self.trouble.as_ref().is_some_and(|trouble| trouble.retry_at() <= now.mono) {
             let acks = self.heal(now)?;
             self.acknowledge(acks).await;
