@@ -5,6 +5,7 @@
 //! agent is a table of (time, input) → output, that a recording replays to the same alerts, and
 //! that nothing can come between a decision and its record.
 
+mod decided;
 mod set;
 mod takeover;
 
@@ -26,6 +27,7 @@ use crate::model::transition::Transition;
 use crate::plan::Basis;
 use crate::plan::logical::Plan;
 
+use self::decided::Decided;
 use super::ceiling::Ceilings;
 use super::condition::{self, Conditions};
 use super::meter::{Meter, Stage};
@@ -72,6 +74,8 @@ pub struct Effects {
     /// Keys whose silence will be noticed and that were not known before, by rule set, as [`Engine::take_learned`]
     /// writes them. The next snapshot holds them.
     pub learned: Vec<(Arc<str>, Vec<u8>)>,
+    /// What rules with a memory told, by rule set; the next snapshot holds what follows from it.
+    pub decided: Vec<(Arc<str>, Vec<u8>)>,
     /// What ran before a change of rules.
     pub replaced: Option<Box<Replaced>>,
     /// How many of the transitions were let out; the others still may be withheld.
@@ -211,6 +215,7 @@ pub struct Set {
     ahead: bool,
     /// The most readings that an alert is told with.
     evidence: usize,
+    decided: Decided,
     /// The rows of the message at hand.
     rows: Rows,
     /// What the engine gave of the row at hand.
@@ -380,8 +385,12 @@ impl Core {
     fn take_changes(&mut self, now: Now, effects: &mut Effects) {
         effects.states.extend(self.outlet.take_changes());
         effects.states.extend(self.sources.take_changes(now));
-        for set in self.sets.values_mut() {
+        for (name, set) in &mut self.sets {
             effects.states.extend(set.take_changes(now));
+            let decided = set.decided.take(&mut set.engine);
+            if !decided.is_empty() {
+                effects.decided.push((name.clone(), decided));
+            }
         }
     }
 
@@ -412,6 +421,10 @@ impl Core {
             set.evaluate(&self.idle, newest, &mut Meter::default(), &mut effects.transitions);
         }
         self.let_out(newest, &mut effects);
+        for set in self.sets.values_mut() {
+            // Nothing is written down.
+            set.decided.take(&mut set.engine);
+        }
         effects.transitions
     }
 
@@ -550,6 +563,7 @@ impl Core {
             agent: self.agent.clone(),
             ahead: self.limits.engine.spread < usize::MAX,
             plan,
+            decided: Decided::default(),
             rows: Rows::new(),
             seen: Vec::new(),
         };
@@ -653,6 +667,7 @@ impl Core {
             },
             presence: set.engine.snapshot_presence(idle),
             evidence: set.snapshot_evidence(alerts),
+            decided: set.decided.snapshot(),
             recent: if alerts { set.engine.snapshot_recent() } else { Vec::new() },
         });
         let own = if alerts { self.sources.saved(now) } else { Vec::new() };
@@ -690,6 +705,8 @@ impl Core {
             let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
             let windows = set.engine.restore(&saved.engine, idle);
             result = result.and(windows.map_err(|e| format!("rule set {}: {e}", saved.name)));
+            let decided = set.decided.restore(&saved.decided, &mut set.engine);
+            result = result.and(decided.map_err(|e| format!("rule set {}: {e}", saved.name)));
             set.restore(read_states(&saved.alerts), now);
             if !saved.recent.is_empty() {
                 let recent = set.engine.restore_recent(&saved.recent);
@@ -720,6 +737,15 @@ impl Core {
         let idle = Now { wall: now.wall, mono: self.idle.of(now.mono) };
         let Some(set) = self.sets.get_mut(set) else { return Ok(()) };
         set.engine.learn(bytes, idle).map_err(|e| e.to_string())
+    }
+
+    /// Knows what was told after the snapshot, as [`Effects::decided`] has it.
+    ///
+    /// # Errors
+    /// A sentence for the log.
+    pub fn decide(&mut self, set: &str, bytes: &[u8]) -> Result<(), String> {
+        let Some(set) = self.sets.get_mut(set) else { return Ok(()) };
+        set.decided.restore(bytes, &mut set.engine)
     }
 
     /// Puts the committed alert states in force: they are what the transitions that were sent

@@ -190,11 +190,11 @@ impl Driver {
         }
         self.core.restore_seen(loaded.seen);
         self.last_snapshot = loaded.snapshot.as_ref().map_or(0, |bytes| bytes.len() as u64);
-        let (mut journal, mut learned) = (Vec::with_capacity(loaded.journal.len()), Vec::new());
+        let (mut journal, mut noted) = (Vec::with_capacity(loaded.journal.len()), Vec::new());
         for bytes in loaded.journal {
             match Journaled::read(&bytes) {
                 Ok(Entry::Input(at, input)) => journal.push((at, input)),
-                Ok(Entry::Learned(keys)) => learned.extend(keys),
+                Ok(Entry::Noted(more)) => noted.push(more),
                 Err(why) => {
                     self.figures.unreadable += 1;
                     tracing::error!(why, "an input of the journal cannot be read");
@@ -205,10 +205,16 @@ impl Driver {
             self.figures.unreadable += 1;
             tracing::error!(why, "what the process before this one left cannot be taken over whole");
         }
-        for (set, keys) in &learned {
+        for (set, keys) in noted.iter().flat_map(|noted| &noted.learned) {
             if let Err(why) = self.core.learn(set, keys, now) {
                 self.figures.unreadable += 1;
                 tracing::error!(why, "keys that were heard of last cannot be read; they are not missed");
+            }
+        }
+        for (set, told) in noted.iter().flat_map(|noted| &noted.decided) {
+            if let Err(why) = self.core.decide(set, told) {
+                self.figures.unreadable += 1;
+                tracing::error!(why, "what was told last cannot be read; windows may tell it again");
             }
         }
         let unreadable = self.core.restore_alerts(&loaded.states, now);
@@ -224,7 +230,7 @@ impl Driver {
         let durable = self.is_durable();
         if durable || lost.must_commit() {
             let snapshot = durable.then(|| self.core.snapshot(now, true));
-            let commit = self.commit_of(lost);
+            let commit = self.commit_of(lost, now);
             self.commit(Commit { snapshot, ..commit }, Vec::new(), now)?;
         }
         self.subscribe();
@@ -404,7 +410,7 @@ impl Driver {
                 let effects = self.core.apply(Input::Resolve(fingerprint, why), now);
                 let done = effects.transitions.iter().any(|told| told.fingerprint == fingerprint);
                 // The journal does not tell of it.
-                let mut commit = self.commit_of(effects);
+                let mut commit = self.commit_of(effects, now);
                 commit.snapshot = Some(self.core.snapshot(now, self.is_durable()));
                 self.commit(commit, Vec::new(), now)?;
                 // Nobody may wait for the answer any more.
@@ -437,7 +443,7 @@ impl Driver {
     ) -> Result<Option<Box<Replaced>>, spool::Error> {
         let mut effects = self.core.apply(input, now);
         let replaced = effects.replaced.take();
-        let mut commit = self.commit_of(effects);
+        let mut commit = self.commit_of(effects, now);
         commit.rulesets.push(stored);
         commit.snapshot = Some(self.core.snapshot(now, self.is_durable()));
         self.commit(commit, Vec::new(), now)?;

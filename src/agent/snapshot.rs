@@ -49,6 +49,9 @@ pub(super) struct SetSnapshot {
     /// The last readings of keys.
     #[prost(bytes = "vec", tag = "6")]
     pub(super) evidence: Vec<u8>,
+    /// What was told of windows that may be open here.
+    #[prost(bytes = "vec", tag = "7")]
+    pub(super) decided: Vec<u8>,
 }
 
 /// One alert instance of a snapshot.
@@ -80,17 +83,36 @@ impl CoreSnapshot {
 pub(super) enum Entry {
     /// An input, at its time.
     Input(Now, Input),
-    /// Keys that were learned, by rule set: all that a journal holds that is none of inputs.
-    Learned(Vec<(Arc<str>, Vec<u8>)>),
+    /// What a snapshot lacks that is older: all that a journal holds that is none of inputs.
+    Noted(Noted),
 }
 
-/// Keys that were learned.
+/// Bytes by rule set.
+type BySet = Vec<(Arc<str>, Vec<u8>)>;
+
+/// What became known, and is to be known again after a crash.
+#[derive(Debug, Default)]
+pub(super) struct Noted {
+    /// Keys that were learned.
+    pub(super) learned: BySet,
+    /// What rules with a memory told.
+    pub(super) decided: BySet,
+}
+
 #[derive(Clone, PartialEq, prost::Message)]
-struct Learned {
+struct OfSet {
     #[prost(string, tag = "1")]
     set: String,
     #[prost(bytes = "vec", tag = "2")]
-    keys: Vec<u8>,
+    bytes: Vec<u8>,
+}
+
+fn of_sets(all: BySet) -> Vec<OfSet> {
+    all.into_iter().map(|(set, bytes)| OfSet { set: set.to_string(), bytes }).collect()
+}
+
+fn by_set(all: Vec<OfSet>) -> BySet {
+    all.into_iter().map(|one| (one.set.into(), one.bytes)).collect()
 }
 
 /// One journaled input: messages, or a tick where there are none.
@@ -113,7 +135,10 @@ pub(super) struct Journaled {
     why: String,
     /// Keys that were learned: no input then.
     #[prost(message, repeated, tag = "7")]
-    learned: Vec<Learned>,
+    learned: Vec<OfSet>,
+    /// What rules with a memory told: no input then.
+    #[prost(message, repeated, tag = "8")]
+    decided: Vec<OfSet>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -185,10 +210,11 @@ impl Journaled {
         Self { connected: Some(connected), source: source.to_owned(), why, ..Self::tick(now) }
     }
 
-    /// Keys that were learned.
-    pub(super) fn learned(learned: &[(Arc<str>, Vec<u8>)], now: Now) -> Self {
-        let learned = learned.iter().map(|(set, keys)| Learned { set: set.to_string(), keys: keys.clone() });
-        Self { learned: learned.collect(), ..Self::tick(now) }
+    /// What became known; `None` where nothing did.
+    pub(super) fn noted(noted: Noted, now: Now) -> Option<Self> {
+        let (learned, decided) = (of_sets(noted.learned), of_sets(noted.decided));
+        let is_any = !learned.is_empty() || !decided.is_empty();
+        is_any.then(|| Self { learned, decided, ..Self::tick(now) })
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
@@ -198,9 +224,9 @@ impl Journaled {
     /// What an entry holds.
     pub(super) fn read(bytes: &[u8]) -> Result<Entry, String> {
         let this = Self::decode(bytes).map_err(|e| format!("read the journal: {e}"))?;
-        if !this.learned.is_empty() {
-            let learned = this.learned.into_iter().map(|one| (one.set.as_str().into(), one.keys));
-            return Ok(Entry::Learned(learned.collect()));
+        if !this.learned.is_empty() || !this.decided.is_empty() {
+            let (learned, decided) = (by_set(this.learned), by_set(this.decided));
+            return Ok(Entry::Noted(Noted { learned, decided }));
         }
         let now = Now { wall: Timestamp::from_micros(this.wall), mono: Mono::from_micros(this.mono) };
         let messages = this.messages.into_iter().map(|m| Message {

@@ -20,6 +20,7 @@ mod expr;
 mod feed;
 mod front;
 mod function;
+mod functions;
 mod gate;
 mod held;
 mod index;
@@ -220,6 +221,13 @@ impl<'a> Context<'a> {
 
     fn arrange(self) -> Option<&'a Arrange> {
         self.rule.arrange.as_ref()
+    }
+
+    /// Writes which rule it is, and of which text: what has a state of its own goes by that.
+    fn write_name(self, out: &mut snapshot::Writer) {
+        out.run(self.rule.alert.rule.as_bytes());
+        out.u64(self.rule.state);
+        out.u64(self.shape());
     }
 
     /// What the bytes of a state depend on, besides the rule's text. It only has to differ where the plan

@@ -84,6 +84,11 @@ impl Writer {
         self.u64(n as u64);
     }
 
+    /// What stands in another one.
+    pub(super) fn append(&mut self, other: &Self) {
+        self.bytes.extend_from_slice(&other.bytes);
+    }
+
     pub(super) fn run(&mut self, bytes: &[u8]) {
         self.len(bytes.len());
         self.bytes.extend_from_slice(bytes);
@@ -288,10 +293,7 @@ impl Engine {
         for unit in units {
             out.len(unit.rules.len());
             for rule in unit.rules.iter() {
-                let ctx = Context::new(&self.plan, *rule, &self.config);
-                out.run(ctx.rule.alert.rule.as_bytes());
-                out.u64(ctx.rule.state);
-                out.u64(ctx.shape());
+                Context::new(&self.plan, *rule, &self.config).write_name(&mut out);
             }
             let ctx = context(unit);
             let mut state = Writer::default();

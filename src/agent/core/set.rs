@@ -23,6 +23,7 @@ use crate::model::value::Value;
 use crate::plan::logical::{Plan, RulePlan};
 
 use super::{IdleClock, Set, earlier, just_before};
+
 impl Set {
     /// Reads a message into rows, in the place of those before.
     pub(super) fn decode(&mut self, message: &Message) -> Fate {
@@ -121,25 +122,22 @@ impl Set {
             self.rows = rows;
             return self.limits(now, out);
         }
-        let Self { rows, engine, book, seen, evidence, .. } = self;
+        let (rows, mut seen) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.seen));
         for (stream, row) in rows.iter() {
             match self.ahead {
-                true => engine.push_ahead(stream, row, idle, seen),
-                false => engine.push(stream, row, idle, seen),
+                true => self.engine.push_ahead(stream, row, idle, &mut seen),
+                false => self.engine.push(stream, row, idle, &mut seen),
             }
             meter.lap(Stage::Rules);
-            for observation in seen.iter_mut() {
-                let from = out.len();
-                book.observe(observation, now, out);
-                attach(engine, book, *evidence, &mut out[from..]);
+            for observation in &mut seen {
+                self.judge(observation, now, out);
             }
-            engine.take_back(seen);
+            self.engine.take_back(&mut seen);
             // The next row may be of the same message.
-            for alert in book.take_activity() {
-                engine.watch(alert.rule, &alert.key, alert.active);
-            }
+            self.watch();
             meter.lap(Stage::Alert);
         }
+        (self.rows, self.seen) = (rows, seen);
         self.limits(now, out);
     }
 
@@ -311,11 +309,24 @@ impl Set {
         out: &mut Vec<Transition>,
     ) {
         for mut observation in seen {
-            let from = out.len();
-            self.book.observe(&mut observation, now, out);
-            attach(&self.engine, &self.book, self.evidence, &mut out[from..]);
+            self.judge(&mut observation, now, out);
         }
         self.watch();
+    }
+
+    /// Lets the alerts hear of an observation, unless a process before this one told of it.
+    #[inline]
+    fn judge(&mut self, seen: &mut Observation, now: Now, out: &mut Vec<Transition>) {
+        let Some(rule) = self.plan.rules.get(seen.rule) else { return };
+        if self.decided.stands(rule, seen) {
+            return;
+        }
+        let from = out.len();
+        self.book.observe(seen, now, out);
+        if out.len() > from {
+            attach(&self.engine, &self.book, self.evidence, &mut out[from..]);
+            self.decided.note(rule, seen);
+        }
     }
 
     /// Runs out the timers of alerts that are due.

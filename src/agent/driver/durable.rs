@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::{Driver, MAX_JOURNAL};
 use crate::agent::core::Effects;
 use crate::agent::meter::Stage;
-use crate::agent::snapshot::Journaled;
+use crate::agent::snapshot::{Journaled, Noted};
 use crate::agent::trouble::{Disk, Trouble};
 use crate::clock;
 use crate::failpoint;
@@ -50,12 +50,8 @@ impl Driver {
                 _ => acks,
             });
         }
-        let learned = std::mem::take(&mut effects.learned);
-        // A journal of inputs tells of new keys by itself.
-        let learned =
-            (journal.is_none() && !learned.is_empty()).then(|| Journaled::learned(&learned, now).to_bytes());
-        let mut commit = self.commit_of(effects);
-        commit.journal = journal.or(learned);
+        let mut commit = self.commit_of(effects, now);
+        commit.journal = journal.or(commit.journal);
         self.journaled += u32::from(commit.journal.is_some());
         if self.journaled > MAX_JOURNAL && self.trouble.is_none() {
             self.add_settled(&mut commit, now);
@@ -69,7 +65,8 @@ impl Driver {
         self.durability == Durability::Durable
     }
 
-    pub(super) fn commit_of(&mut self, effects: Effects) -> Commit {
+    /// What is to be durable of effects, without the input that they are of.
+    pub(super) fn commit_of(&mut self, effects: Effects, now: Now) -> Commit {
         let stamp = self.calendar.stamp(&self.boot_id);
         let mut transitions = Vec::with_capacity(effects.transitions.len());
         for told in &effects.transitions {
@@ -82,7 +79,11 @@ impl Driver {
                 urgent: self.urgent.iter().any(|severity| **severity == *told.severity),
             });
         }
-        Commit { transitions, states: effects.states, ..Commit::default() }
+        let noted = Noted { learned: effects.learned, decided: effects.decided };
+        // A journal of inputs tells all that by itself.
+        let journal = if self.is_durable() { None } else { Journaled::noted(noted, now) };
+        let journal = journal.map(|journal| journal.to_bytes());
+        Commit { transitions, states: effects.states, journal, ..Commit::default() }
     }
 
     /// Commits, and returns what may be acknowledged then. Where the disk takes nothing, all of it is held, and nothing
@@ -164,7 +165,7 @@ impl Driver {
     /// Tries to make durable what is held, and the core whole. Returns what may be acknowledged then.
     pub(super) fn heal(&mut self, now: Now) -> Result<Vec<AckToken>, spool::Error> {
         let effects = self.core.settle(now);
-        let settled = self.commit_of(effects);
+        let settled = self.commit_of(effects, now);
         let Some(trouble) = &mut self.trouble else { return Ok(Vec::new()) };
         trouble.hold(settled, Vec::new());
         let mut commit = trouble.commit();
@@ -220,18 +221,18 @@ impl Driver {
 
     /// Closes the windows that wait to be closed, and makes durable what comes of it.
     pub(super) fn settle(&mut self, now: Now) -> Result<(), spool::Error> {
-        let mut commit = Commit::default();
-        self.add_settled(&mut commit, now);
-        if !commit.transitions.is_empty() || !commit.states.is_empty() {
+        let effects = self.core.settle(now);
+        if effects.must_commit() {
+            let commit = self.commit_of(effects, now);
             self.commit(commit, Vec::new(), now)?;
         }
         Ok(())
     }
 
-    /// The same, together with what else is made durable.
+    /// The same, together with what else is made durable, and a snapshot.
     fn add_settled(&mut self, commit: &mut Commit, now: Now) {
         let effects = self.core.settle(now);
-        let settled = self.commit_of(effects);
+        let settled = self.commit_of(effects, now);
         commit.transitions.extend(settled.transitions);
         commit.states.extend(settled.states);
     }

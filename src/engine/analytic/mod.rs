@@ -79,6 +79,26 @@ impl Analytics {
         }
     }
 
+    /// Writes what was not written by this before.
+    pub(super) fn write_news(&mut self, out: &mut Writer) {
+        if let Some(functions) = &mut self.0 {
+            functions.sets.iter_mut().for_each(|set| set.write_news(out));
+        }
+    }
+
+    /// Reads what [`Self::write_news`] wrote for the same functions, in the place of what is known of the same
+    /// partitions. The budget is the caller's to set right.
+    pub(super) fn read_news(
+        &mut self,
+        plan: &[Analytic],
+        from: &mut Reader<'_>,
+    ) -> Result<(), SnapshotError> {
+        if let Some(functions) = &mut self.0 {
+            functions.sets.iter_mut().try_for_each(|set| set.read(plan, from))?;
+        }
+        if from.is_at_end() { Ok(()) } else { Err(from.damaged()) }
+    }
+
     /// Reads what [`Self::write`] wrote for the same functions.
     pub(super) fn read(plan: &[Analytic], most: usize, from: &mut Reader<'_>) -> Result<Self, SnapshotError> {
         let mut new = Self::new(plan, most);

@@ -1,7 +1,7 @@
 //! The partitions of all functions with one PARTITION BY: found by the row's key, forgotten when they
 //! have been quiet for longest and room is short.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::cell::Cell;
@@ -24,6 +24,8 @@ pub(super) struct Partitions {
     key: Vec<Value>,
     /// Counts rows: the greater, the later.
     turn: u64,
+    /// The turn up to which everything was written down by itself.
+    written: u64,
     /// What was taken from the budget.
     bytes: usize,
 }
@@ -39,7 +41,8 @@ struct Partition {
 impl Partitions {
     /// None yet.
     pub(super) fn new(most: usize) -> Self {
-        Self { most, members: Vec::new(), known: HashMap::new(), key: Vec::new(), turn: 0, bytes: 0 }
+        let (members, key) = (Vec::new(), Vec::new());
+        Self { most, members, known: HashMap::new(), key, turn: 0, written: 0, bytes: 0 }
     }
 
     /// Adds a function; gives its place.
@@ -137,7 +140,7 @@ impl Partitions {
         }
         for (_, key) in quiet.iter().take(count) {
             if let Some(partition) = self.known.remove(key) {
-                let freed = self.cost(key) + partition.cells.iter().map(Cell::bytes).sum::<usize>();
+                let freed = self.size(key, &partition.cells);
                 self.bytes -= freed;
                 budget.give(freed);
             }
@@ -158,29 +161,51 @@ impl Partitions {
 
     /// Writes the partitions.
     pub(super) fn write(&self, out: &mut Writer) {
+        self.write_since(None, out);
+    }
+
+    /// Writes those that rows came for since this was last asked.
+    pub(super) fn write_news(&mut self, out: &mut Writer) {
+        self.write_since(Some(self.written), out);
+        self.written = self.turn;
+    }
+
+    fn write_since(&self, turn: Option<u64>, out: &mut Writer) {
+        let known = self.known.iter().filter(|(_, partition)| turn.is_none_or(|turn| partition.used > turn));
+        let known: Vec<(&Arc<[Value]>, &Partition)> = known.collect();
         out.u64(self.turn);
-        out.len(self.known.len());
-        for (key, partition) in &self.known {
+        out.len(known.len());
+        for (key, partition) in known {
             out.values(key);
             out.u64(partition.used);
             partition.cells.iter().for_each(|cell| cell.write(out));
         }
     }
 
-    /// Reads what [`Self::write`] wrote for the same functions.
+    /// Reads what [`Self::write`] or [`Self::write_news`] wrote for the same functions, in the place of what is known of
+    /// the same partitions.
     pub(super) fn read(&mut self, plan: &[Analytic], from: &mut Reader<'_>) -> Result<(), SnapshotError> {
         self.turn = from.u64()?;
+        self.written = self.turn;
+        let mut read = HashSet::new();
         for _ in 0..from.len()? {
             let key: Arc<[Value]> = from.values()?.into();
             let used = from.u64()?;
             let cells: Result<Box<[Cell]>, _> =
                 self.members.iter().map(|index| Cell::read(&plan[*index], from)).collect();
             let cells = cells?;
-            self.bytes += self.cost(&key) + cells.iter().map(Cell::bytes).sum::<usize>();
-            if used > self.turn || self.known.insert(key, Partition { used, cells }).is_some() {
+            self.bytes += self.size(&key, &cells);
+            if used > self.turn || !read.insert(key.clone()) {
                 return Err(from.damaged());
+            }
+            if let Some(before) = self.known.insert(key.clone(), Partition { used, cells }) {
+                self.bytes -= self.size(&key, &before.cells);
             }
         }
         Ok(())
+    }
+
+    fn size(&self, key: &[Value], cells: &[Cell]) -> usize {
+        self.cost(key) + cells.iter().map(Cell::bytes).sum::<usize>()
     }
 }
