@@ -56,8 +56,8 @@ struct Seen {
     promise: Promise,
     /// The numbers of each epoch.
     numbers: BTreeMap<String, BTreeSet<u64>>,
-    /// The last number of each alert, and whether it is up.
-    alerts: BTreeMap<String, (u64, bool)>,
+    /// The last number of each alert, the time for which it was told last, and whether it is up.
+    alerts: BTreeMap<String, (u64, i64, bool)>,
     /// What was not yet compared, by device.
     rows: BTreeMap<String, Vec<Row>>,
     marks: BTreeSet<u64>,
@@ -76,8 +76,6 @@ pub(crate) struct Checker {
     pub(crate) agreed: u64,
     /// How many of windows were left out, as their agent ended while they were open.
     pub(crate) excused: u64,
-    /// How many of them were told a second time.
-    pub(crate) twice: u64,
 }
 
 /// What is known of the time since the last comparison.
@@ -109,7 +107,6 @@ impl Checker {
             after: 0,
             agreed: 0,
             excused: 0,
-            twice: 0,
         }
     }
 
@@ -149,20 +146,17 @@ impl Checker {
     /// What differs; where nothing does, what was compared is settled.
     pub(crate) fn compare(&mut self, since: &Since<'_>) -> Vec<Fault> {
         let mut faults = Vec::new();
-        let (mut agreed, mut excused, mut twice) = (0, 0, 0);
+        let (mut agreed, mut excused) = (0, 0);
         for ((seen, ends), snapshot) in self.agents.iter_mut().zip(since.ends).zip(since.snapshots) {
             faults.extend(seen.faults.iter().cloned());
             faults.extend(seen.gaps());
             for (device, told) in &self.expected {
                 let rows = seen.rows.get(device).map(Vec::as_slice).unwrap_or_default();
-                let mut hours = BTreeSet::new();
-                twice += rows.iter().filter(|r| r.told.rule == "counted" && !hours.insert(r.told.at)).count()
-                    as u64;
                 let difference = Difference::of(told, rows);
                 agreed += difference.agreed;
                 let bounds = Bounds { promise: seen.promise, rows, ends, snapshot: *snapshot, since };
                 for (lost, told) in difference.wrong() {
-                    if bounds.excuse(told, lost) {
+                    if bounds.excuse(told) {
                         excused += 1;
                         continue;
                     }
@@ -175,7 +169,6 @@ impl Checker {
         if faults.is_empty() {
             self.agreed += agreed;
             self.excused += excused;
-            self.twice += twice;
             self.expected.clear();
             self.agents.iter_mut().for_each(|seen| seen.rows.clear());
         }
@@ -232,7 +225,7 @@ impl Seen {
     fn follow(&mut self, row: &Row) {
         let fires = row.told.state == "firing";
         let known = self.alerts.get(&row.fingerprint).copied();
-        let (last, up) = known.unwrap_or((0, false));
+        let (last, at, up) = known.unwrap_or((0, i64::MIN, false));
         if row.seq < last {
             let what = format!("{} {}: {} overtook number {last}", self.name, row.device, row.told);
             self.faults.push(fault(what));
@@ -241,6 +234,10 @@ impl Seen {
             "severity" => !up,
             _ => fires == up,
         };
+        if rules::ends_hours(row.told.rule) && row.told.at <= at {
+            let what = format!("{} {}: the window was decided before: {}", self.name, row.device, row.told);
+            self.faults.push(fault(what));
+        }
         if rules::has_state(row.told.rule) && wrong {
             let was = if up { "up" } else { "quiet" };
             let what = format!(
@@ -249,7 +246,7 @@ impl Seen {
             );
             self.faults.push(fault(what));
         }
-        self.alerts.insert(row.fingerprint.clone(), (row.seq, fires));
+        self.alerts.insert(row.fingerprint.clone(), (row.seq, row.told.at, fires));
     }
 
     /// Numbers that are not there.
@@ -367,18 +364,13 @@ struct Bounds<'a> {
 }
 
 impl Bounds<'_> {
-    fn excuse(&self, told: &Told, lost: bool) -> bool {
+    fn excuse(&self, told: &Told) -> bool {
         if self.since.repeats && !rules::bears_repeats(told.rule) {
             // At least once, still.
             return told.rule != "every" || self.rows.iter().any(|row| row.told == *told);
         }
         if self.promise == Promise::Durable {
             return false;
-        }
-        // Of a key that is quiet, a process knows no longer than the one before it how new its newest reading was: where
-        // the broker goes back in time, and the agent ended too, what was told may be told once more.
-        if self.since.repeats && !lost && !self.ends.is_empty() && !rules::has_window(told.rule) {
-            return true;
         }
         if !rules::has_window(told.rule) {
             return false;

@@ -78,6 +78,11 @@ pub(crate) fn has_window(rule: &str) -> bool {
     matches!(rule, "counted" | "fives" | "mean" | "peak")
 }
 
+/// Rules over windows of hours: each of them ends once, and in order.
+pub(crate) fn ends_hours(rule: &str) -> bool {
+    matches!(rule, "counted" | "mean" | "peak")
+}
+
 /// Rules to which a reading that comes once more, after newer ones of its device, makes no difference.
 pub(crate) fn bears_repeats(rule: &str) -> bool {
     matches!(rule, "plain" | "held" | "kept" | "levels" | "seldom" | "peak")

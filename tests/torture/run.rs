@@ -47,7 +47,6 @@ pub(crate) struct Outcome {
     pub(crate) sent_again: u64,
     pub(crate) agreed: u64,
     pub(crate) excused: u64,
-    pub(crate) twice: u64,
     pub(crate) redelivered: Vec<u64>,
     pub(crate) gaps: Vec<u64>,
     pub(crate) seconds: u64,
@@ -394,8 +393,7 @@ impl<'a> Run<'a> {
             self.outcome.gaps.push(gaps);
         }
         (self.outcome.readings, self.outcome.sent_again) = self.publisher.counts();
-        (self.outcome.agreed, self.outcome.excused, self.outcome.twice) =
-            (self.checker.agreed, self.checker.excused, self.checker.twice);
+        (self.outcome.agreed, self.outcome.excused) = (self.checker.agreed, self.checker.excused);
         self.outcome.seconds = (clock::nanos() - self.begun) / 1_000_000_000;
         site::keep_broker_log(&self.site);
         self.outcome

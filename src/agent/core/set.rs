@@ -324,8 +324,15 @@ impl Set {
         let from = out.len();
         self.book.observe(seen, now, out);
         if out.len() > from {
-            attach(&self.engine, &self.book, self.evidence, &mut out[from..]);
-            self.decided.note(rule, seen);
+            self.tell(&mut out[from..]);
+        }
+    }
+
+    /// Takes note of what the book's last call told, and gives it the readings that it came of.
+    fn tell(&mut self, told: &mut [Transition]) {
+        attach(&self.engine, &self.book, self.evidence, told);
+        for (told, (rule, key)) in told.iter().zip(self.book.told()) {
+            self.decided.note((*rule, &self.plan.rules[*rule]), key, told.occurred_at, told.state);
         }
     }
 
@@ -333,7 +340,7 @@ impl Set {
     pub(super) fn tick_alerts(&mut self, now: Now, out: &mut Vec<Transition>) {
         let from = out.len();
         self.book.tick(now, out);
-        attach(&self.engine, &self.book, self.evidence, &mut out[from..]);
+        self.tell(&mut out[from..]);
     }
 
     /// Tells the alerts of keys that were silent for long enough. `idle` is `now` by the clock that counts
@@ -347,7 +354,7 @@ impl Set {
             }
             let from = out.len();
             self.book.absent(absence, now, out);
-            attach(&self.engine, &self.book, self.evidence, &mut out[from..]);
+            self.tell(&mut out[from..]);
         }
     }
 
@@ -398,7 +405,7 @@ impl Set {
     ) -> bool {
         let from = out.len();
         if self.book.resolve(fingerprint, why, now, out) {
-            attach(&self.engine, &self.book, self.evidence, &mut out[from..]);
+            self.tell(&mut out[from..]);
             self.watch();
             return true;
         }
@@ -448,7 +455,7 @@ impl Set {
         let Some(place) = self.place_of(rule) else { return };
         let from = out.len();
         self.book.retell(place, labels, at, out);
-        attach(&self.engine, &self.book, self.evidence, &mut out[from..]);
+        self.tell(&mut out[from..]);
     }
 
     /// Tells the engine which alerts became active or quiet: of the others it gives only what raises them.
