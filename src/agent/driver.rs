@@ -2,6 +2,8 @@
 //! durable, and only then acknowledges. Nothing is awaited between deciding and recording.
 
 mod durable;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
