@@ -36,9 +36,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use axum::serve::ListenerExt;
 use futures_util::future::select_all;
 use serde::Deserialize;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinHandle};
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, ServerTlsConfig};
@@ -321,7 +322,7 @@ fn servers(
     let tls = identity.map(Identity::server_config).transpose().map_err(Error::Tls)?;
     let http = match tls {
         None => {
-            let server = axum::serve(http, router);
+            let server = axum::serve(http.tap_io(|tcp| at_once(tcp)), router);
             tasks::spawn("hub-http", settle(server.with_graceful_shutdown(ended(stop)).into_future()))
         }
         Some(config) => {
@@ -335,6 +336,13 @@ fn servers(
         grpc.await.map_err(|error| Error::Serve(format!("agents: {error}")))
     });
     Ok(vec![(AGENTS, grpc), (API, http)])
+}
+
+/// Events leave at once: else each waits for the client's system to acknowledge the one before, tens of milliseconds.
+fn at_once(tcp: &TcpStream) {
+    if let Err(error) = tcp.set_nodelay(true) {
+        tracing::debug!(%error, "events to a client may come late");
+    }
 }
 
 async fn ended(stop: Stop) {

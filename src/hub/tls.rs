@@ -99,6 +99,7 @@ async fn accept(
                 continue;
             }
         };
+        super::at_once(&stream);
         let (acceptor, done) = (acceptor.clone(), done.clone());
         drop(tasks::spawn("hub-tls-handshake", async move {
             match tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await {
