@@ -19,6 +19,8 @@ async fn a_panic_anywhere_ends_the_agent_with_its_place_and_loses_nothing() {
         ("core.committed", "core", 6),
         ("core.acked", "core", 6),
         ("ingest.batch", "mqtt-plant", 3),
+        ("uplink.sent", "main", 3),
+        ("uplink.acked", "main", 3),
     ];
     for (place, thread, nth) in places {
         let mut site = Site::start(&[], "").await;
