@@ -388,7 +388,7 @@ impl Bounds<'_> {
         let opened = self.rows.iter().filter(by_itself).filter(|row| row.told.at < begins);
         let opened = opened.map(|row| row.recorded).max().unwrap_or(i64::MIN);
         let closed = self.rows.iter().filter(by_itself).filter(|row| row.told.at >= told.at);
-        let closed = closed.map(|row| row.recorded).min().unwrap_or(i64::MAX - 10_000_000);
-        self.ends.iter().any(|end| opened <= *end && *end <= closed + self.snapshot)
+        let closed = closed.map(|row| row.recorded).min().unwrap_or(i64::MAX);
+        self.ends.iter().any(|end| opened <= *end && *end <= closed.saturating_add(self.snapshot))
     }
 }
