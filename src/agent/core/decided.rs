@@ -5,6 +5,7 @@
 //! they were.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use prost::Message as _;
 
@@ -13,10 +14,10 @@ use crate::model::alerting::RuleKind;
 use crate::model::fold::{BuildFold, fold};
 use crate::model::key::label_hash;
 use crate::model::row::Observation;
-use crate::model::time::Timestamp;
-use crate::model::transition::State;
+use crate::model::time::{Now, Timestamp};
+use crate::model::transition::{State, Transition};
 use crate::model::value::Value;
-use crate::plan::logical::RulePlan;
+use crate::plan::logical::{Plan, RulePlan};
 
 /// What was told, of one rule set.
 #[derive(Debug, Default)]
@@ -33,6 +34,9 @@ pub(super) struct Decided {
 
 /// Of how many alerts that ended it is known at least that they did.
 const ENDED: usize = 1_000;
+
+/// A time so much ahead of the node's clock was told by another clock.
+const SKEW: Duration = Duration::from_secs(60);
 
 type Times = HashMap<(u64, u64), Timestamp, BuildFold>;
 
@@ -59,14 +63,21 @@ struct Told {
 impl Decided {
     /// Whether a process before this one decided what an observation says.
     #[inline]
-    pub(super) fn stands(&mut self, rule: &RulePlan, seen: &Observation) -> bool {
-        if self.before.is_empty() || is_forgotten(rule) {
+    pub(super) fn stands(&mut self, plan: &Plan, seen: &Observation, now: Now) -> bool {
+        if self.before.is_empty() {
             return false;
         }
-        let name = name(rule, &seen.key);
+        self.is_known(plan, seen, now)
+    }
+
+    fn is_known(&mut self, plan: &Plan, seen: &Observation, now: Now) -> bool {
+        let Some(past) = Past::of(plan, seen.rule) else { return false };
+        let name = past.name(&seen.key);
         let Some(told) = self.before.get(&name) else { return false };
+        // The node's clock may have been wrong then.
+        let wrong = past.by_node && *told > now.wall.plus(SKEW);
         // A window ends once. Readings may have one time.
-        let stands = seen.at < *told || (rule.window.is_some() && seen.at == *told);
+        let stands = !wrong && (seen.at < *told || (past.windowed && seen.at == *told));
         if !stands {
             self.before.remove(&name);
         }
@@ -74,29 +85,20 @@ impl Decided {
     }
 
     /// Something was told at a time, of the rule at a place.
-    pub(super) fn note(
-        &mut self,
-        (place, rule): (usize, &RulePlan),
-        key: &[Value],
-        at: Timestamp,
-        state: State,
-    ) {
+    pub(super) fn note(&mut self, plan: &Plan, place: usize, key: &[Value], told: &Transition) {
+        let Some(rule) = plan.rules.get(place) else { return };
         if rule.window.is_none() && !rule.analytics.is_empty() {
             self.remember.insert(place);
         }
-        // What is up is known by its state.
-        if is_forgotten(rule) || (rule.window.is_none() && matches!(state, State::Firing | State::Up(_))) {
-            return;
-        }
-        let name = name(rule, key);
-        later(&mut self.told, name, at);
-        if rule.window.is_none() {
-            later(&mut self.ended, name, at);
-        }
-        if self.ended.len() > 2 * ENDED {
-            let mut times: Vec<Timestamp> = self.ended.values().copied().collect();
-            let (_, oldest, _) = times.select_nth_unstable(ENDED);
-            self.ended.retain(|_, at| *at > *oldest);
+        let Some(past) = Past::of(plan, place) else { return };
+        let at = told.occurred_at;
+        if past.windowed {
+            later(&mut self.told, past.name(key), at);
+        } else if matches!(told.state, State::Resolved(_)) {
+            // What is up is known by its state.
+            later(&mut self.told, past.name(key), at);
+            later(&mut self.ended, past.name(key), at);
+            newest(&mut self.ended, ENDED);
         }
     }
 
@@ -124,6 +126,7 @@ impl Decided {
         for told in kept.told {
             later(&mut self.before, (told.rule, told.key), Timestamp::from_micros(told.at));
         }
+        newest(&mut self.before, 10 * ENDED);
         if kept.functions.is_empty() {
             return Ok(());
         }
@@ -137,17 +140,41 @@ impl From<((u64, u64), Timestamp)> for Told {
     }
 }
 
-/// Whether nothing is known of a rule's past: what happens by itself happens whenever it is dated.
-fn is_forgotten(rule: &RulePlan) -> bool {
-    rule.window.is_none() && matches!(rule.alert.kind, RuleKind::Occurrence { .. })
+/// A rule whose past counts.
+struct Past<'p> {
+    rule: &'p RulePlan,
+    windowed: bool,
+    /// Whether its times are the node's.
+    by_node: bool,
 }
 
-fn name(rule: &RulePlan, key: &[Value]) -> (u64, u64) {
-    // A rule whose query is another one has windows of its own.
-    (fold(rule.alert.rule.as_bytes()) ^ rule.state, label_hash(key))
+impl<'p> Past<'p> {
+    /// That of the rule at a place. None where everything happens by itself, whenever it is dated; nor where readings have no
+    /// time of their own, since those that come again are new then.
+    fn of(plan: &'p Plan, place: usize) -> Option<Self> {
+        let rule = plan.rules.get(place)?;
+        let windowed = rule.window.is_some();
+        let by_node = rule.streams().any(|(_, stream)| plan.streams[stream].timestamp.is_none());
+        let occurs = matches!(rule.alert.kind, RuleKind::Occurrence { .. });
+        (windowed || !(occurs || by_node)).then_some(Self { rule, windowed, by_node })
+    }
+
+    fn name(&self, key: &[Value]) -> (u64, u64) {
+        // A rule whose query is another one has windows of its own.
+        (fold(self.rule.alert.rule.as_bytes()) ^ self.rule.state, label_hash(key))
+    }
 }
 
 fn later(times: &mut Times, name: (u64, u64), at: Timestamp) {
     let known = times.entry(name).or_insert(at);
     *known = at.max(*known);
+}
+
+/// Forgets the oldest, so that so many stay; they may become twice as many before.
+fn newest(times: &mut Times, most: usize) {
+    if times.len() > 2 * most {
+        let mut all: Vec<Timestamp> = times.values().copied().collect();
+        let (_, oldest, _) = all.select_nth_unstable(times.len() - most);
+        times.retain(|_, at| *at >= *oldest);
+    }
 }

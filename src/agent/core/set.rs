@@ -317,8 +317,7 @@ impl Set {
     /// Lets the alerts hear of an observation, unless a process before this one told of it.
     #[inline]
     fn judge(&mut self, seen: &mut Observation, now: Now, out: &mut Vec<Transition>) {
-        let Some(rule) = self.plan.rules.get(seen.rule) else { return };
-        if self.decided.stands(rule, seen) {
+        if self.decided.stands(&self.plan, seen, now) {
             return;
         }
         let from = out.len();
@@ -332,7 +331,7 @@ impl Set {
     fn tell(&mut self, told: &mut [Transition]) {
         attach(&self.engine, &self.book, self.evidence, told);
         for (told, (rule, key)) in told.iter().zip(self.book.told()) {
-            self.decided.note((*rule, &self.plan.rules[*rule]), key, told.occurred_at, told.state);
+            self.decided.note(&self.plan, *rule, key, told);
         }
     }
 

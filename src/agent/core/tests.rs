@@ -1082,3 +1082,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_told_by_a_clock_that_was_wrong_holds_nothing_back() {
+    let rules = "
+streams:
+  - CREATE STREAM a (v FLOAT) WITH (DATASOURCE='a/{device}', KEY='device')
+rules:
+  - {id: five, sql: 'SELECT device, count(*) AS n FROM a GROUP BY device, TUMBLINGWINDOW(ss, 5)', repeat: 0s}
+  - {id: hot, sql: 'SELECT device, v FROM a', when: v > 3}
+";
+    let reading =
+        |v: i64, now: i64| Input::Messages(vec![message("a/x", format!(r#"{{"v":{v}}}"#), now, false)]);
+    let told = |effects: &Effects| -> Vec<String> {
+        effects.transitions.iter().map(|told| format!("{} {}", told.rule, told.state.name())).collect()
+    };
+    let mut core = start(rules, true, true);
+    // Days ahead.
+    let mut decided = Vec::new();
+    for (v, now) in [(4, 900_001), (1, 900_002), (1, 900_007)] {
+        decided.extend(core.apply(reading(v, now), at(now)).decided);
+    }
+    assert!(!decided.is_empty());
+    let mut core = start(rules, true, true);
+    for (set, told) in &decided {
+        core.decide(set, told).unwrap();
+    }
+    assert_eq!(told(&core.apply(reading(4, 11), at(11))), ["hot firing"]);
+    assert_eq!(told(&core.apply(reading(4, 17), at(17))), ["five occurred"]);
+}
