@@ -45,6 +45,16 @@ fn the_packaged_file_is_the_reference() {
 }
 
 #[test]
+fn the_configurations_for_clusters_are_taken() {
+    for file in ["agent/weir.toml", "overlays/edge-node/weir.toml"] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/kubernetes").join(file);
+        let config = AgentConfig::load(&file).unwrap();
+        config.brokers.iter().for_each(|broker| broker.check().unwrap());
+        assert!(config.hub.url.starts_with("https://") && config.hub.ca_file.is_some(), "{}", file.display());
+    }
+}
+
+#[test]
 fn as_it_stands_it_is_the_default() {
     let read: AgentConfig = toml::from_str(REFERENCE).unwrap();
     assert_eq!(read, AgentConfig::default());
