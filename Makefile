@@ -14,10 +14,13 @@ SEEDS := 200
 SEED := 1
 # The real counterparts of the tests, as Debian names them.
 PACKAGES := chromium iproute2 mosquitto mosquitto-clients prometheus-alertmanager valgrind
+# What builds images without a daemon; and what reads and unpacks them in the test.
+IMAGE_PACKAGES := buildah binutils
+IMAGE_TEST_PACKAGES := skopeo umoci mosquitto mosquitto-clients iproute2
 # What runs the instruction counts; of the very version that they are built with.
 GUNGRAUN := $(shell sed -n 's/^gungraun = "=\(.*\)"$$/\1/p' benches/counts/Cargo.toml)
 
-.PHONY: demo test torture soak fuzz netsim lint day bench bench-spool counts compat-fixture packages
+.PHONY: demo test torture soak fuzz netsim lint day bench bench-spool counts compat-fixture image test-image test-kubernetes packages
 
 ## demo: broker, sensors, agent and hub on this machine; ARGS="--for 30s" ends by itself
 demo:
@@ -85,6 +88,21 @@ counts: packages
 compat-fixture: packages
 	WEIR_COMPAT_PROGRAMS=$(PROGRAMS) $(CARGO) test --locked --test it -- --ignored --exact --nocapture \
 	  compat::make::make_the_files_of_this_version
+
+## image: OCI images of what lies in dist/, for all architectures that are there, in dist/image
+image:
+	@$(MAKE) -s packages PACKAGES="$(IMAGE_PACKAGES)"
+	packaging/image/build dist dist/image
+
+## test-image: the images as they were built: read and unpacked by other tools, run as a pod runs them; needs root
+test-image: image
+	@$(MAKE) -s packages PACKAGES="$(IMAGE_TEST_PACKAGES)"
+	tests/image/run dist
+
+## test-kubernetes: the manifests as kustomize renders them, before Kubernetes' own validation and Pod Security checks
+test-kubernetes:
+	@go version >/dev/null 2>&1 || { echo "this needs Go 1.24 or later; Debian has it as golang-go, from version 13 on"; exit 1; }
+	cd tests/kubernetes && go vet ./... && go test ./...
 
 ## packages: what the tests need from Debian
 packages:

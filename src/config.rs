@@ -18,6 +18,9 @@ pub const REFERENCE: &str = include_str!("../packaging/weir.toml");
 /// Where the configuration lies unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/weir/weir.toml";
 
+/// The variable that tells the agent's id where the file does not. A pod's own name is another one after each change.
+pub const AGENT_ID: &str = "WEIR_AGENT_ID";
+
 /// What the file may say.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -47,9 +50,9 @@ pub struct AgentConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Agent {
-    /// Who it is: label `agent` of all its alerts, and its name at the hub. Default: the host's
-    /// name. 1 to 128 letters, digits or `-_.:@`. Changing it makes it another agent, with other
-    /// alerts.
+    /// Who it is: label `agent` of all its alerts, and its name at the hub. Default: what the environment
+    /// variable `WEIR_AGENT_ID` says, or else the host's name. 1 to 128 letters, digits or `-_.:@`. Changing it
+    /// makes it another agent, with other alerts.
     pub id: String,
     /// Labels by which the hub chooses its rules.
     pub labels: BTreeMap<String, String>,
@@ -158,6 +161,9 @@ impl AgentConfig {
     /// # Errors
     /// [`Error::Invalid`].
     pub fn checked(mut self) -> Result<Self, Error> {
+        if self.agent.id.is_empty() {
+            self.agent.id = std::env::var(AGENT_ID).unwrap_or_default();
+        }
         if self.agent.id.is_empty() {
             self.agent.id =
                 sysinfo::System::host_name().ok().filter(|name| !name.is_empty()).ok_or_else(|| {

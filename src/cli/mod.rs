@@ -11,6 +11,7 @@ mod drops;
 mod explain;
 #[cfg(feature = "hub")]
 pub mod hub;
+mod prepare;
 mod profile;
 mod query;
 mod replay;
@@ -63,6 +64,8 @@ enum Verb {
     Doctor(doctor::Doctor),
     /// Print the reference configuration, or check a file
     Config(config::Config),
+    /// Make the state directory and give it to the agent's user; for containers
+    Prepare(prepare::Prepare),
     /// Show the whole way on this machine: broker, sensors, agent, hub
     #[cfg(feature = "demo")]
     Demo(demo::Demo),
@@ -107,6 +110,7 @@ impl Cli {
             Verb::Profile(profile) => profile.run(),
             Verb::Doctor(doctor) => doctor.run(),
             Verb::Config(config) => config.run(),
+            Verb::Prepare(prepare) => prepare.run(),
             #[cfg(feature = "demo")]
             Verb::Demo(demo) => demo.run(),
         }
