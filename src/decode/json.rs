@@ -77,7 +77,7 @@ fn spread(node: &Node, value: &Value, places: &mut [Option<Value>]) {
 
 /// Refuses deep nesting before anything recurses. Counting opening brackets settles almost every
 /// message in one vectorised pass; only a message with many of them is walked.
-fn check_depth(text: &[u8]) -> Result<(), Reject> {
+pub(super) fn check_depth(text: &[u8]) -> Result<(), Reject> {
     let opens = |b: &&u8| matches!(b, b'[' | b'{');
     if text.iter().filter(opens).count() <= MAX_DEPTH {
         return Ok(());

@@ -18,6 +18,7 @@ mod route;
 mod scalar;
 mod scan;
 mod texts;
+mod twins;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use super::reject::{Reject, RejectReason, StreamStats};
 use super::route::{self, Course, Route, Target};
 use super::scalar::Scalar;
 use super::texts::Texts;
-use super::{Config, availability, json};
+use super::{Config, availability, json, twins};
 use crate::model::coerce;
 use crate::model::fit::{self, Misfit};
 use crate::model::message::Message;
@@ -43,7 +43,7 @@ impl Pass<'_> {
     #[inline]
     pub(super) fn run(self) {
         let Self { config, elements, lines, course, mut sheet } = self;
-        let Course { targets, json, others, mixed, .. } = course;
+        let Course { targets, json, twins, others, mixed, .. } = course;
         for target in &*targets {
             sheet.stats[target.stream].messages += 1;
         }
@@ -62,7 +62,10 @@ impl Pass<'_> {
                     sheet.delimited(targets, text, lines, config);
                 }
                 if let Some(projection) = json {
-                    sheet.objects(targets, text, projection, config, elements);
+                    sheet.objects(targets, text, (Format::Json, projection), config, elements);
+                }
+                if let Some(projection) = twins {
+                    sheet.twins(targets, text, projection, config, elements);
                 }
             }
             Err(reject) => {
@@ -163,8 +166,7 @@ impl Sheet<'_> {
         }
     }
 
-    #[inline]
-    fn objects(
+    fn twins(
         &mut self,
         targets: &[Target],
         text: &str,
@@ -172,9 +174,28 @@ impl Sheet<'_> {
         config: &Config,
         elements: &mut Elements,
     ) {
+        match twins::rewrite(text, config) {
+            Ok(rows) => self.objects(targets, &rows, (Format::KubeEdge, projection), config, elements),
+            Err(reject) => {
+                let streams = self.streams;
+                let reads = |target: &&Target| streams[target.stream].format == Format::KubeEdge;
+                self.refuse(targets.iter().filter(reads), &reject);
+            }
+        }
+    }
+
+    #[inline]
+    fn objects(
+        &mut self,
+        targets: &[Target],
+        text: &str,
+        (format, projection): (Format, &mut Projection),
+        config: &Config,
+        elements: &mut Elements,
+    ) {
         let read = json::read(text, projection, config, elements);
         for target in targets {
-            if self.streams[target.stream].format != Format::Json {
+            if self.streams[target.stream].format != format {
                 continue;
             }
             if let Err(reject) = &read {

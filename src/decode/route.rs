@@ -102,6 +102,8 @@ pub(super) struct Course {
     pub(super) skipped: Vec<usize>,
     /// The members of a JSON message that any of them wants, where one reads JSON.
     pub(super) json: Option<Projection>,
+    /// The same of what is rewritten as JSON.
+    pub(super) twins: Option<Projection>,
     /// Whether one reads anything else.
     pub(super) others: bool,
     /// Whether they read different formats.
@@ -338,26 +340,37 @@ impl Route {
 impl Course {
     fn new(streams: &[Arc<StreamSpec>], fates: &[(usize, Fate)]) -> Self {
         let read = || fates.iter().filter(|(_, fate)| *fate != Fate::Skipped);
-        let json = || read().map(|(stream, _)| &streams[*stream]).filter(|spec| spec.format == Format::Json);
-        let paths = json().flat_map(|spec| &spec.fields).filter_map(|field| match &field.from {
-            FieldSource::Path(path) => Some(path.as_slice()),
-            _ => None,
-        });
-        let projection = json().next().is_some().then(|| Projection::new(paths));
-        let place = |field: &Field| match (&field.from, &projection) {
-            (FieldSource::Path(path), Some(projection)) => projection.place(path),
-            _ => None,
+        let projection = |format: Format| {
+            let reads =
+                || read().map(|(stream, _)| &streams[*stream]).filter(move |spec| spec.format == format);
+            let paths = reads().flat_map(|spec| &spec.fields).filter_map(|field| match &field.from {
+                FieldSource::Path(path) => Some(path.as_slice()),
+                _ => None,
+            });
+            reads().next().is_some().then(|| Projection::new(paths))
+        };
+        let (json, twins) = (projection(Format::Json), projection(Format::KubeEdge));
+        let place = |format: Format, field: &Field| {
+            let projection = if format == Format::KubeEdge { &twins } else { &json };
+            match (&field.from, projection) {
+                (FieldSource::Path(path), Some(projection)) => projection.place(path),
+                _ => None,
+            }
         };
         let mut next = 0;
         let targets: Vec<Target> = read()
             .map(|(stream, fate)| {
-                let fields = &streams[*stream].fields;
+                let (fields, format) = (&streams[*stream].fields, streams[*stream].format);
                 let known = (*fate == Fate::Read).then(|| {
                     let from = next;
                     next += fields.iter().filter(|field| is_given(field)).count();
                     from..next
                 });
-                Target { stream: *stream, known, places: fields.iter().map(place).collect() }
+                Target {
+                    stream: *stream,
+                    known,
+                    places: fields.iter().map(|field| place(format, field)).collect(),
+                }
             })
             .collect();
         let format = |target: &Target| streams[target.stream].format;
@@ -365,7 +378,7 @@ impl Course {
         let others = targets.iter().any(|target| format(target) != Format::Json);
         let skipped = fates.iter().filter(|(_, fate)| *fate == Fate::Skipped);
         let skipped = skipped.map(|(stream, _)| *stream).collect();
-        Self { targets, skipped, json: projection, others, mixed }
+        Self { targets, skipped, json, twins, others, mixed }
     }
 }
 

@@ -134,6 +134,8 @@ pub enum Format {
     },
     /// The payload is one BYTEA.
     Binary,
+    /// What a KubeEdge node says of a device's twin: each property is a row.
+    KubeEdge,
     /// The payload says whether a device is connected: `online`, `{"state": "offline"}`, `1`.
     Availability,
 }

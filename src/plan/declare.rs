@@ -104,6 +104,20 @@ fn pattern(topic: &Name, problems: &mut Vec<Problem>) -> Option<TopicPattern> {
     }
 }
 
+/// The columns of FORMAT='kubeedge'.
+const TWINS: [(&str, DataType); 10] = [
+    ("property", DataType::String),
+    ("value", DataType::Any),
+    ("expected", DataType::Any),
+    ("last", DataType::Any),
+    ("type", DataType::String),
+    ("ts", DataType::Datetime),
+    ("event_id", DataType::String),
+    ("state", DataType::String),
+    ("code", DataType::Bigint),
+    ("reason", DataType::String),
+];
+
 /// Declared columns, then what the topic captures beyond them; and the format that reads them.
 fn columns(
     create: &Create,
@@ -124,6 +138,11 @@ fn columns(
     match format {
         Format::Scalar if payload == 0 => more("value", DataType::Any, FieldSource::Path(Vec::new())),
         Format::Binary if payload == 0 => more("value", DataType::Bytea, FieldSource::Path(Vec::new())),
+        Format::KubeEdge if payload == 0 => {
+            for (name, ty) in TWINS {
+                more(name, ty.clone(), FieldSource::Path(vec![name.into()]));
+            }
+        }
         Format::Delimited { .. } if payload == 0 => {
             let message = "FORMAT='delimited' needs columns: a line does not name its values";
             let problem = Problem::new("missing-columns", create.name.place, message);
@@ -161,6 +180,18 @@ fn declared(
                 FieldSource::Capture(n)
             }
             (None, Format::Json) => FieldSource::Path(vec![name.text.as_str().into()]),
+            (None, Format::KubeEdge) => {
+                if !TWINS.iter().any(|(known, _)| *known == name.text) {
+                    let message = format!("FORMAT='kubeedge' has no column `{}`", name.text);
+                    let known = || TWINS.iter().map(|(known, _)| *known);
+                    let hint = match super::nearest::nearest(&name.text, known()) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => format!("its columns are {}", known().collect::<Vec<_>>().join(", ")),
+                    };
+                    problems.push(Problem::new("unknown-column", name.place, message).hint(hint));
+                }
+                FieldSource::Path(vec![name.text.as_str().into()])
+            }
             (None, Format::Scalar | Format::Binary | Format::Availability) => {
                 whole(name, ty, (format, payload), problems);
                 FieldSource::Path(Vec::new())
@@ -269,13 +300,14 @@ impl<'a> Options<'a> {
     }
 
     fn format(&self, problems: &mut Vec<Problem>) -> Format {
-        const KNOWN: [&str; 4] = ["json", "scalar", "delimited", "binary"];
+        const KNOWN: [&str; 5] = ["json", "scalar", "delimited", "binary", "kubeedge"];
         let Some(format) = self.get("FORMAT") else { return Format::Json };
         let problem = match format.text.to_lowercase().as_str() {
             "json" => return Format::Json,
             "scalar" => return Format::Scalar,
             "delimited" => return Format::Delimited { delimiter: self.delimiter(problems), columns: 0 },
             "binary" => return Format::Binary,
+            "kubeedge" => return Format::KubeEdge,
             other @ ("protobuf" | "custom") => {
                 let message = format!("FORMAT='{other}' is not supported: it needs a program to decode it");
                 let hint = "let devices send 'json' or 'delimited', or read the bytes with FORMAT='binary'";

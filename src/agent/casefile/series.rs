@@ -151,6 +151,7 @@ fn text(mut payload: Json, stream: &StreamSpec, time: Timestamp) -> Result<Strin
             Json::Object(values) => line(&values, stream, (delimiter, columns), time),
             other => Ok(plain(&other)),
         },
+        Format::KubeEdge => Ok(payload.to_string()),
         Format::Scalar | Format::Binary | Format::Availability => Ok(plain(&payload)),
     }
 }

@@ -147,6 +147,7 @@ fn format_name(format: Format) -> &'static str {
         Format::Scalar => "scalar",
         Format::Delimited { .. } => "delimited",
         Format::Binary => "binary",
+        Format::KubeEdge => "kubeedge",
         Format::Availability => "availability",
     }
 }
