@@ -209,6 +209,7 @@ fn payload() {
         "CREATE STREAM lines (a BIGINT, b STRING DEFAULT 'x', c DATETIME) WITH (DATASOURCE='#', FORMAT='delimited', DELIMITER=';', STRICT_VALIDATION='false')",
         "CREATE STREAM bytes (raw BYTEA) WITH (DATASOURCE='#', FORMAT='binary')",
         "CREATE STREAM lenient (v FLOAT DEFAULT 1.5, n BIGINT, ts STRING) WITH (DATASOURCE='#', STRICT_VALIDATION='false', TIMESTAMP='ts', TIMESTAMP_FORMAT='yyyy-MM-dd HH:mm:ss')",
+        "CREATE STREAM twins () WITH (DATASOURCE='#', FORMAT='kubeedge')",
     ];
     let rules: Vec<_> = [
         "SELECT v, n, s, ok, ts, b, list FROM typed",
@@ -218,6 +219,7 @@ fn payload() {
         "SELECT a, b, c, meta(topic) AS t FROM lines",
         "SELECT raw, sha256(raw) AS h, parse_json(encode(raw, 'utf8')) AS j, json_path_query(raw, '$..a[?@.b > 1]') AS p FROM bytes",
         "SELECT v, n, regexp_matches(ts, '^(a+)+$') AS r FROM lenient",
+        "SELECT property, value, expected, last, ts, code FROM twins",
     ]
     .iter()
     .enumerate()
