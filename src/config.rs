@@ -21,6 +21,9 @@ pub const DEFAULT_PATH: &str = "/etc/weir/weir.toml";
 /// The variable that tells the agent's id where the file does not. A pod's own name is another one after each change.
 pub const AGENT_ID: &str = "WEIR_AGENT_ID";
 
+/// The variable that tells further labels of the agent, as in `a=b,c=d`.
+pub const AGENT_LABELS: &str = "WEIR_AGENT_LABELS";
+
 /// What the file may say.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -54,15 +57,39 @@ pub struct Agent {
     /// variable `WEIR_AGENT_ID` says, or else the host's name. 1 to 128 letters, digits or `-_.:@`. Changing it
     /// makes it another agent, with other alerts.
     pub id: String,
-    /// Labels by which the hub chooses its rules.
+    /// Labels by which the hub chooses its rules. Before those of `labels_file`, which stand behind those of the
+    /// environment variable `WEIR_AGENT_LABELS` (`a=b,c=d`).
     pub labels: BTreeMap<String, String>,
+    /// A file of further labels, lines of `name="value"`, as Kubernetes writes those of a pod. Read at the start.
+    /// Default: none.
+    pub labels_file: Option<PathBuf>,
     /// Where its state lies: the spool and the local socket. Default `/var/lib/weir`.
     pub state_dir: PathBuf,
 }
 
 impl Default for Agent {
     fn default() -> Self {
-        Self { id: String::new(), labels: BTreeMap::new(), state_dir: "/var/lib/weir".into() }
+        Self {
+            id: String::new(),
+            labels: BTreeMap::new(),
+            labels_file: None,
+            state_dir: "/var/lib/weir".into(),
+        }
+    }
+}
+
+impl Agent {
+    /// Adds labels that are not there yet, each as `name=value` or `name="value"`.
+    fn add_labels<'a>(&mut self, texts: impl Iterator<Item = &'a str>) -> Result<(), String> {
+        for text in texts.map(str::trim).filter(|text| !text.is_empty()) {
+            let (name, value) = text
+                .split_once('=')
+                .filter(|(name, _)| !name.is_empty())
+                .ok_or_else(|| format!("`{text}` is no label; write it as in site=north"))?;
+            let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
+            self.labels.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        }
+        Ok(())
     }
 }
 
@@ -170,6 +197,15 @@ impl AgentConfig {
                     Error::Invalid("`agent.id` is missing, and the host has no name".to_owned())
                 })?;
         }
+        let told = std::env::var(AGENT_LABELS).unwrap_or_default();
+        self.agent
+            .add_labels(told.split(','))
+            .map_err(|why| Error::Invalid(format!("{AGENT_LABELS}: {why}")))?;
+        if let Some(file) = self.agent.labels_file.clone() {
+            let wrong = |why| Error::Invalid(format!("`agent.labels_file`, {}: {why}", file.display()));
+            let text = std::fs::read_to_string(&file).map_err(|error| wrong(error.to_string()))?;
+            self.agent.add_labels(text.lines()).map_err(wrong)?;
+        }
         valid_agent_id(&self.agent.id).map_err(|why| Error::Invalid(format!("`agent.id`: {why}")))?;
         for (i, broker) in self.brokers.iter().enumerate() {
             if self.brokers[..i].iter().any(|other| other.name == broker.name) {
@@ -187,5 +223,31 @@ impl AgentConfig {
     /// The local socket that `weir status` asks.
     pub fn socket_path(&self) -> PathBuf {
         self.agent.state_dir.join("weir.sock")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_of_a_pod_are_added() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("labels");
+        std::fs::write(&file, "app.kubernetes.io/name=\"weir-agent\"\nsite=\"south\"\n\nempty=\"\"").unwrap();
+        let agent = Agent {
+            id: "gw".into(),
+            labels: [("site".into(), "north".into())].into(),
+            labels_file: Some(file.clone()),
+            ..Agent::default()
+        };
+        let config = AgentConfig { agent, ..AgentConfig::default() };
+        let labels = config.clone().checked().unwrap().agent.labels;
+        let expected = [("app.kubernetes.io/name", "weir-agent"), ("empty", ""), ("site", "north")];
+        assert_eq!(labels, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+
+        std::fs::write(&file, "no label\n").unwrap();
+        let why = config.checked().unwrap_err().to_string();
+        assert!(why.contains("`no label` is no label"), "{why}");
     }
 }

@@ -116,6 +116,7 @@ fn configure(given: &Given<'_>) -> Result<AgentConfig> {
         agent: Agent {
             id: AGENT.to_owned(),
             labels: [("site".to_owned(), "demo".to_owned())].into(),
+            labels_file: None,
             state_dir: given.dir.to_owned(),
         },
         brokers: vec![broker],
