@@ -173,4 +173,21 @@ pub const NODE_STREAMS: &[NodeStream] = &[
             float("critical", "where the hardware says it gets dangerous, °C; NULL where it does not say"),
         ],
     },
+    NodeStream {
+        name: "node_agent",
+        topic: "$node/node_agent",
+        key: None,
+        about: "the agent's own share of the machine, as its control group says, one row a sample; none where there is no control group of version 2",
+        columns: &[
+            int("mem_used", "memory in use, with what the system keeps of its files, bytes"),
+            int("mem_limit", "what it may have, by the tightest limit around it, bytes; NULL for no limit"),
+            float("mem_used_pct", "memory in use of the limit, %"),
+            int("oom_kills", "how often the system killed something in the group for want of memory"),
+            float("cpu_cores", "cores' time taken since the last sample"),
+            float("cpu_limit", "cores' time that it may have; NULL for no limit"),
+            float("cpu_throttled_pct", "share of periods in which it had to wait for the limit, %"),
+            int("processes", "processes and threads in the group"),
+            int("processes_limit", "how many there may be; NULL for no limit"),
+        ],
+    },
 ];

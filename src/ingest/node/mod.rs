@@ -3,6 +3,7 @@
 //! Everything is read from the kernel's files under configurable roots, so that a container sees
 //! its host and a test sees a fixture. What the machine does not offer is NULL; nothing here fails.
 
+mod cgroup;
 mod cpu;
 mod disk;
 mod diskio;
@@ -51,6 +52,9 @@ pub struct Config {
     /// Where the file system's root is. Default: `/`. In a container, where the host's is mounted:
     /// without it the host's disks cannot be measured.
     pub host_root: PathBuf,
+    /// Where the control groups are that the agent itself is in. Default: `/sys/fs/cgroup`. In a container too: its own,
+    /// not the host's.
+    pub cgroup_root: PathBuf,
 }
 
 impl Default for Config {
@@ -61,6 +65,7 @@ impl Default for Config {
             proc_root: "/proc".into(),
             sys_root: "/sys".into(),
             host_root: "/".into(),
+            cgroup_root: "/sys/fs/cgroup".into(),
         }
     }
 }
@@ -75,6 +80,7 @@ pub struct Collector {
     diskio: diskio::Devices,
     net: net::Interfaces,
     temperature: temperature::Sensors,
+    group: cgroup::Group,
 }
 
 impl Collector {
@@ -88,6 +94,7 @@ impl Collector {
             diskio: diskio::Devices::default(),
             net: net::Interfaces::default(),
             temperature: temperature::Sensors::default(),
+            group: cgroup::Group::default(),
         }
     }
 
@@ -106,6 +113,7 @@ impl Collector {
                     "node_diskio" => self.diskio.sample(&self.roots, span),
                     "node_net" => self.net.sample(&self.roots, span),
                     "node_temp" => self.temperature.sample(&self.roots),
+                    "node_agent" => self.group.sample(&self.roots, span),
                     _ => Vec::new(),
                 };
                 self.message(stream.topic, rows, now)

@@ -12,6 +12,9 @@ pub(super) struct Roots {
     proc_root: PathBuf,
     sys_root: PathBuf,
     host_root: PathBuf,
+    cgroup_root: PathBuf,
+    /// What the kernel says of the agent itself, wherever the machine's files are.
+    own: PathBuf,
     /// Whose mounts and network are the machine's: our own, or, seen from a container, those of
     /// the first process.
     process: &'static str,
@@ -23,6 +26,8 @@ impl Roots {
             proc_root: config.proc_root.clone(),
             sys_root: config.sys_root.clone(),
             host_root: config.host_root.clone(),
+            cgroup_root: config.cgroup_root.clone(),
+            own: "/proc/self".into(),
             process: if config.proc_root == Path::new("/proc") { "self" } else { "1" },
         }
     }
@@ -36,6 +41,22 @@ impl Roots {
     pub(super) fn process_text(&self, name: &str) -> String {
         let own = self.proc_text(&format!("{}/{name}", self.process));
         if own.is_empty() { self.proc_text(name) } else { own }
+    }
+
+    /// A file of the agent's own process.
+    pub(super) fn own_text(&self, name: &str) -> String {
+        read(&self.own.join(name))
+    }
+
+    /// Where the control groups are.
+    pub(super) fn groups(&self) -> &Path {
+        &self.cgroup_root
+    }
+
+    /// The same, with the agent's own process elsewhere.
+    #[cfg(test)]
+    pub(super) fn of_process(self, own: PathBuf) -> Self {
+        Self { own, ..self }
     }
 
     /// A path below `/sys`.

@@ -266,3 +266,52 @@ fn configuration_reads_with_defaults() {
     assert_eq!(read(r#"{"interval": "30s"}"#).unwrap().interval, Duration::from_secs(30));
     assert!(read(r#"{"intervall": "30s"}"#).is_err());
 }
+
+#[test]
+fn the_agents_own_limits_are_those_of_its_group_and_all_around_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let group = |name: &str, files: &[(&str, &str)]| {
+        let own = dir.path().join("cgroup").join(name);
+        write(&own, &[("cgroup.controllers", "cpu memory pids\n")]);
+        write(&own, files);
+    };
+    group("", &[]);
+    group("pods", &[("memory.max", "3000\n"), ("cpu.max", "max 100000\n"), ("pids.max", "max\n")]);
+    let usage = |micros: u64, throttled: u64| {
+        format!("usage_usec {micros}\nuser_usec 1\nnr_periods {}\nnr_throttled {throttled}\n", throttled * 4)
+    };
+    let own = |cpu: &str| {
+        let files = [
+            ("memory.current", "1500\n"),
+            ("memory.max", "max\n"),
+            ("memory.events", "low 0\noom 3\noom_kill 2\noom_group_kill 0\n"),
+            ("cpu.max", "50000 100000\n"),
+            ("cpu.stat", cpu),
+            ("pids.current", "7\n"),
+            ("pids.max", "64\n"),
+        ];
+        group("pods/weir", &files);
+    };
+    write(dir.path(), &[("self/cgroup", "0::/pods/weir\n")]);
+    let config = Config { cgroup_root: dir.path().join("cgroup"), ..Config::default() };
+    let roots = root::Roots::new(&config).of_process(dir.path().join("self"));
+    let mut sampled = cgroup::Group::default();
+    own(&usage(1_000_000, 10));
+    sampled.sample(&roots, Duration::from_secs(10));
+    own(&usage(3_500_000, 15));
+    let mut row = |roots: &root::Roots| {
+        let rows = sampled.sample(roots, Duration::from_secs(10));
+        rows.into_iter().map(row::Row::into_json).collect::<Vec<Value>>()
+    };
+    let expected = json!({
+        "mem_used": 1500, "mem_limit": 3000, "mem_used_pct": 50.0, "oom_kills": 2, "cpu_cores": 0.25, "cpu_limit": 0.5,
+        "cpu_throttled_pct": 25.0, "processes": 7, "processes_limit": 64,
+    });
+    assert_eq!(row(&roots), [expected]);
+
+    // In a container the path may be the host's: the root is the own group then.
+    write(dir.path(), &[("self/cgroup", "0::/kubepods/of/the/host\n"), ("cgroup/memory.max", "700\n")]);
+    assert_eq!(row(&roots)[0]["mem_limit"], 700);
+    write(dir.path(), &[("self/cgroup", "5:memory:/old\n")]);
+    assert_eq!(row(&roots), [] as [Value; 0], "no control group of version 2");
+}
