@@ -12,6 +12,8 @@ BENCH := $(CARGO) bench --locked --no-default-features --features hub
 # How many runs over a bad link; and the first of them, or what decides what is killed when.
 SEEDS := 200
 SEED := 1
+# Where the static binaries lie, as `make dist` leaves them.
+DIST := dist
 # The real counterparts of the tests, as Debian names them.
 PACKAGES := chromium iproute2 mosquitto mosquitto-clients prometheus-alertmanager valgrind
 # What builds images without a daemon; and what reads and unpacks them in the test.
@@ -92,12 +94,12 @@ compat-fixture: packages
 ## image: OCI images of what lies in dist/, for all architectures that are there, in dist/image
 image:
 	@$(MAKE) -s packages PACKAGES="$(IMAGE_PACKAGES)"
-	packaging/image/build dist dist/image
+	packaging/image/build $(DIST) dist/image
 
 ## test-image: the images as they were built: read and unpacked by other tools, run as a pod runs them; needs root
 test-image: image
 	@$(MAKE) -s packages PACKAGES="$(IMAGE_TEST_PACKAGES)"
-	tests/image/run dist
+	tests/image/run $(DIST)
 
 ## test-kubernetes: the manifests as kustomize renders them, before Kubernetes' own validation and Pod Security checks
 test-kubernetes:
