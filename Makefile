@@ -102,6 +102,7 @@ test-image: image
 	tests/image/run $(DIST)
 
 ## test-kubernetes: the manifests as kustomize renders them, before Kubernetes' own validation and Pod Security checks
+test-kubernetes: export PATH := $(PATH):/usr/local/go/bin
 test-kubernetes:
 	@go version >/dev/null 2>&1 || { echo "this needs Go 1.24 or later; Debian has it as golang-go, from version 13 on"; exit 1; }
 	cd tests/kubernetes && go vet ./... && go test ./...
