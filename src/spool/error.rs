@@ -96,9 +96,9 @@ pub enum Kind {
     ReadOnly,
     /// The disk does not do what it is told.
     Io,
-    /// The file is no spool any more: [`Spool::reopen`] sets it aside.
+    /// The file is no spool any more: [`Spool::open`] sets it aside at the next start.
     ///
-    /// [`Spool::reopen`]: super::Spool::reopen
+    /// [`Spool::open`]: super::Spool::open
     Damaged,
     /// Anything else.
     Other,

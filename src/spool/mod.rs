@@ -180,8 +180,6 @@ pub struct Spool {
     /// What the hub has, and what of it the file does not know yet.
     acknowledged: Ranges,
     unsaved: Ranges,
-    /// The file could not be opened again.
-    closed: bool,
     /// Set where this is not the file itself.
     stands_in: Option<StandIn>,
 }
@@ -233,33 +231,11 @@ impl Spool {
             figures: Figures::read(&db, config, time)?,
             acknowledged: history::acknowledged(&db)?,
             unsaved: Ranges::default(),
-            closed: false,
             stands_in: None,
             db,
         };
         let loaded = load(&spool.db)?;
         Ok((spool, loaded))
-    }
-
-    /// Opens the file anew, after trouble with it. Says whether a new number space began, as it was damaged: what is in
-    /// the file is then what could be read of it, which may be less than what was committed.
-    ///
-    /// # Errors
-    /// Those of [`Spool::open`]; it is to be tried again then, which the next commit does.
-    pub fn reopen(&mut self, time: SpoolTime) -> Result<bool, Error> {
-        // The file is locked as long as it is open.
-        self.closed = true;
-        self.db = Connection::open_in_memory()?;
-        let (mut spool, _) = Self::open(&self.path, &self.config, time)?;
-        let renewed = spool.epoch != self.epoch;
-        spool.figures.stats.commits = self.figures.stats.commits;
-        if !renewed {
-            // Where that fails, it is still known here, for the next time.
-            let above: Vec<_> = self.acknowledged.iter().collect();
-            spool.forget(0, &above)?;
-        }
-        *self = spool;
-        Ok(renewed)
     }
 
     /// The number space of this file's sequence numbers.
@@ -299,9 +275,6 @@ impl Spool {
     pub fn commit(&mut self, commit: &Commit, time: SpoolTime) -> Result<u64, Error> {
         if let Some(error) = self.away() {
             return Err(error);
-        }
-        if self.closed {
-            self.reopen(time)?;
         }
         let mut figures = self.figures.clone();
         let tx = begin(&mut self.db)?;
@@ -346,10 +319,8 @@ impl Spool {
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        if !self.closed {
-            // What is not written down is sent once more.
-            drop(self.save());
-        }
+        // What is not written down is sent once more.
+        drop(self.save());
     }
 }
 

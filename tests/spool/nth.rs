@@ -82,7 +82,7 @@ impl Story {
                 self.until_it_goes(|spool| spool.forget(floor, &[(floor + 3, floor + 6)]));
             }
             if round == 7 {
-                self.until_it_goes(|spool| spool.reopen(NOW).map(|_| ()));
+                self.try_open();
             }
         }
         self.spool = None;
