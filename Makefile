@@ -12,7 +12,7 @@ BENCH := $(CARGO) bench --locked --no-default-features --features hub
 # How many runs over a bad link; and the first of them, or what decides what is killed when.
 SEEDS := 200
 SEED := 1
-# Where the static binaries lie, as `make dist` leaves them.
+# Where the static binaries lie, as in dist/x86_64-linux-musl/weir.
 DIST := dist
 # The real counterparts of the tests, as Debian names them.
 PACKAGES := chromium iproute2 mosquitto mosquitto-clients prometheus-alertmanager valgrind
