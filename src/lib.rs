@@ -68,6 +68,8 @@ pub mod failpoint;
 
 pub mod reach;
 
+mod supervisor;
+
 pub mod tasks;
 
 pub mod telemetry;

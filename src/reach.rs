@@ -244,20 +244,22 @@ pub fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// The authorities of a PEM file, or those that the system trusts.
+/// The authorities that the system trusts. On a system that names none, those that the program was built with (Mozilla's).
+pub fn public_authorities() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    roots
+}
+
+/// The authorities of a PEM file.
 ///
 /// # Errors
-/// A sentence, where there is none.
-pub fn authorities(pem: Option<&[u8]>) -> Result<RootCertStore, String> {
+/// A sentence, where there is none, or one that is damaged.
+pub fn authorities(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    let Some(pem) = pem else {
-        let (taken, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        return match taken {
-            0 => Err("the system trusts no certificate at all; install `ca-certificates`, or name a file"
-                .to_owned()),
-            _ => Ok(roots),
-        };
-    };
     for certificate in certificates(pem)? {
         roots
             .add(certificate)

@@ -24,7 +24,6 @@ mod rules;
 mod snapshot;
 mod source;
 pub mod status;
-mod supervisor;
 pub mod trouble;
 
 use std::io;
@@ -48,6 +47,7 @@ use crate::model::message::Message;
 use crate::model::ranges::Ranges;
 use crate::plan::Limits;
 use crate::spool::{self, Loaded, Spool};
+use crate::supervisor::Supervisor;
 use crate::tasks::{self, Stop, StopSource};
 use crate::uplink::{self, Identity, Port, Standing};
 use crate::wire::record::TransitionRecord;
@@ -57,7 +57,6 @@ use calendar::Calendar;
 use driver::{Command, Driver, Lines, Spent};
 use profile::Profile;
 use status::{Detail, RefusedFile, RunningRules, Source, Status, Told};
-use supervisor::Supervisor;
 
 /// The most bytes of transitions in a page of what waits.
 const PAGE: usize = 1 << 20;

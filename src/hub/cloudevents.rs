@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
+use rustls::ClientConfig;
 use serde::{Deserialize, Serialize};
 
 use super::core::Core;
@@ -18,6 +19,7 @@ use crate::clock;
 use crate::model::backoff::Backoff;
 use crate::model::causes::with_causes;
 use crate::model::time::span_text;
+use crate::reach;
 
 /// How long a target may take for one event.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -108,9 +110,13 @@ impl Delivery {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(context(format!("`{url}` is neither http:// nor https://")));
         }
+        let tls = ClientConfig::builder()
+            .with_root_certificates(reach::public_authorities())
+            .with_no_client_auth();
         let client = reqwest::Client::builder()
             .timeout(TIMEOUT)
             .no_proxy()
+            .tls_backend_preconfigured(tls)
             // A redirected POST may lose its body on the way.
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("weir-hub/", env!("CARGO_PKG_VERSION")))

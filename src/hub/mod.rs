@@ -45,6 +45,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, ServerTlsConfig};
 
 use crate::clock::Clock;
+use crate::supervisor::Supervisor;
 use crate::tasks::{self, Stop, StopSource};
 use crate::wire::v1::hub_server::HubServer;
 
@@ -258,8 +259,21 @@ pub async fn start(config: Config, clock: Clock, stop: Stop) -> Result<Running, 
         });
         services.push((DELIVERY, task));
     }
-    let join = tasks::spawn("hub", serve(core, store_thread, services, source, stop));
+    let supervisor = Arc::new(Supervisor::of_environment());
+    supervisor.tell("READY=1");
+    let watchdog = tasks::spawn("hub-watchdog", feed(supervisor.clone(), core.clone()));
+    let join = tasks::spawn("hub", async move {
+        let ended = serve(core, store_thread, services, source, stop, &supervisor).await;
+        watchdog.abort();
+        ended
+    });
     Ok(Running { grpc_addr, http_addr, tls: identity.is_some(), api_token, join })
+}
+
+/// Feeds the service manager's watchdog for as long as the database answers.
+async fn feed(supervisor: Arc<Supervisor>, core: Arc<Core>) {
+    let stop = core.stop.clone();
+    supervisor.feed(|| async { core.store.call(|_| Ok(())).await.is_ok() }, stop).await;
 }
 
 async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
@@ -361,6 +375,7 @@ async fn serve(
     mut services: Vec<ServiceTask>,
     source: StopSource,
     stop: Stop,
+    supervisor: &Supervisor,
 ) -> Result<(), Error> {
     let mut outcome = tokio::select! {
         () = stop.stopped() => Ok(()),
@@ -373,6 +388,7 @@ async fn serve(
     if let Err(error) = &outcome {
         tracing::error!(%error, "the hub cannot go on, and stops");
     }
+    supervisor.tell("STOPPING=1");
     source.stop();
     for (name, task) in services {
         let abort = task.abort_handle();

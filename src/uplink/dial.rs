@@ -12,7 +12,7 @@ use tonic::{Code, Status, Streaming};
 
 use crate::model::causes::with_causes;
 use crate::model::link::LinkStatus;
-use crate::reach::is_loopback;
+use crate::reach::{self, is_loopback};
 use crate::wire::pack::Packing;
 use crate::wire::v1;
 
@@ -117,7 +117,7 @@ fn tls(config: &Config) -> Result<ClientTlsConfig, Error> {
     let mut tls = ClientTlsConfig::new();
     tls = match &config.ca_file {
         Some(file) => tls.ca_certificate(Certificate::from_pem(read("hub.ca_file", file)?)),
-        None => tls.with_native_roots(),
+        None => tls.trust_anchors(reach::public_authorities().roots),
     };
     if let Some(name) = &config.server_name {
         tls = tls.domain_name(name.clone());

@@ -119,19 +119,14 @@ fn target(config: &Config, patience: Duration) -> Result<Target, Error> {
     if !is_tls {
         return Ok(Target { host, port, tls: None, patience });
     }
-    let pem = match &config.ca_file {
-        Some(path) => Some(std::fs::read(path).map_err(|e| Error::File {
-            key: "hub.ca_file",
-            path: path.clone(),
-            why: e.to_string(),
-        })?),
-        None => None,
+    let roots = match &config.ca_file {
+        Some(path) => {
+            let unusable = |why: String| Error::File { key: "hub.ca_file", path: path.clone(), why };
+            let pem = std::fs::read(path).map_err(|e| unusable(e.to_string()))?;
+            reach::authorities(&pem).map_err(unusable)?
+        }
+        None => reach::public_authorities(),
     };
-    let unusable = |why: String| match &config.ca_file {
-        Some(path) => Error::File { key: "hub.ca_file", path: path.clone(), why },
-        None => wrong(why),
-    };
-    let roots = reach::authorities(pem.as_deref()).map_err(unusable)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use rustls::ClientConfig;
 use serde_json::Value as Json;
 
 use super::Connection;
 use crate::hub::Config;
 use crate::hub::record::TransitionRecord;
+use crate::reach;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long after a lost event stream it is asked for again.
@@ -32,13 +34,17 @@ impl Api {
     pub(super) fn connect(connection: &Connection) -> Result<Self> {
         // An error means that a provider was chosen already.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let mut builder = Client::builder().no_proxy().connect_timeout(TIMEOUT);
+        let mut roots = reach::public_authorities();
         if let Some(ca) = &connection.ca {
             let pem = std::fs::read(ca).with_context(|| format!("read {}", ca.display()))?;
-            builder = builder.add_root_certificate(reqwest::Certificate::from_pem(&pem)?);
+            let named = reach::authorities(&pem).map_err(|why| anyhow!("{}: {why}", ca.display()))?;
+            roots.extend(named.roots);
         }
+        let tls = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let client =
+            Client::builder().no_proxy().connect_timeout(TIMEOUT).tls_backend_preconfigured(tls).build()?;
         Ok(Self {
-            client: builder.build()?,
+            client,
             base: format!("{}/api/v1", connection.hub.trim_end_matches('/')),
             token: token(connection.token_file.as_deref())?,
         })

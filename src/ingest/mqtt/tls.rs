@@ -17,7 +17,10 @@ use crate::reach;
 pub(super) fn client(source: &str, files: &TlsFiles) -> Result<Arc<ClientConfig>, ConfigError> {
     let wrong =
         |key: &'static str, why: String| ConfigError::Value { source_name: source.to_owned(), key, why };
-    let roots = reach::authorities(files.ca.as_deref()).map_err(|why| wrong("ca_file", why))?;
+    let roots = match &files.ca {
+        Some(pem) => reach::authorities(pem).map_err(|why| wrong("ca_file", why))?,
+        None => reach::public_authorities(),
+    };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -1,5 +1,5 @@
-//! What the service manager hears (`sd_notify`): that the agent is ready, that it stops, and that it lives, as long as
-//! everything that must go on answers. A core that is stuck is not fed for, so that the manager starts the agent anew.
+//! What the service manager hears (`sd_notify`): that the program is ready, that it stops, and that it lives, as long as
+//! everything that must go on answers. A part that is stuck is not fed for, so that the manager starts the program anew.
 
 use std::env;
 use std::ffi::OsStr;
@@ -15,7 +15,7 @@ use crate::tasks::Stop;
 
 /// Where the manager listens; nowhere where nobody asked to be told.
 #[derive(Debug)]
-pub(super) struct Supervisor {
+pub(crate) struct Supervisor {
     line: Option<(UnixDatagram, SocketAddr)>,
     /// The longest silence that the manager takes for life.
     watchdog: Option<Duration>,
@@ -23,7 +23,7 @@ pub(super) struct Supervisor {
 
 impl Supervisor {
     /// As the environment says: `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`.
-    pub(super) fn of_environment() -> Self {
+    pub(crate) fn of_environment() -> Self {
         let watchdog = env::var("WATCHDOG_USEC").ok().and_then(|micros| micros.parse().ok());
         let own = std::process::id().to_string();
         let ours = env::var("WATCHDOG_PID").map_or(true, |pid| pid == own);
@@ -39,7 +39,7 @@ impl Supervisor {
     }
 
     /// Tells the manager something. One that does not listen misses it.
-    pub(super) fn tell(&self, what: &str) {
+    pub(crate) fn tell(&self, what: &str) {
         if let Some((socket, manager)) = &self.line
             && let Err(error) = socket.send_to_addr(what.as_bytes(), manager)
         {
@@ -48,7 +48,7 @@ impl Supervisor {
     }
 
     /// Feeds the manager's watchdog for as long as `lives` says so in time.
-    pub(super) async fn feed<F: Future<Output = bool>>(&self, lives: impl Fn() -> F, stop: Stop) {
+    pub(crate) async fn feed<F: Future<Output = bool>>(&self, lives: impl Fn() -> F, stop: Stop) {
         let Some(patience) = self.watchdog.filter(|_| self.line.is_some()) else { return };
         // Half of it is what the manager advises; a third leaves room for an answer that takes a while.
         let pace = patience / 3;
@@ -59,7 +59,7 @@ impl Supervisor {
                 self.tell("WATCHDOG=1");
             } else if !doubted {
                 tracing::error!(
-                    "a part of the agent does not answer; the service manager's watchdog is not fed"
+                    "a part of the program does not answer; the service manager's watchdog is not fed"
                 );
             }
             doubted = !alive;
