@@ -26,7 +26,7 @@ use crate::telemetry::{self, LogFormat};
 /// Weir's cloud side: keeps agents, rules and alerts.
 #[derive(Debug, Parser)]
 #[command(name = "weir-hub", version)]
-struct Cli {
+pub struct Cli {
     #[command(subcommand)]
     verb: Verb,
 }

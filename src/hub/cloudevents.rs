@@ -110,9 +110,8 @@ impl Delivery {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(context(format!("`{url}` is neither http:// nor https://")));
         }
-        let tls = ClientConfig::builder()
-            .with_root_certificates(reach::public_authorities())
-            .with_no_client_auth();
+        let tls =
+            ClientConfig::builder().with_root_certificates(reach::public_authorities()).with_no_client_auth();
         let client = reqwest::Client::builder()
             .timeout(TIMEOUT)
             .no_proxy()

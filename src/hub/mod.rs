@@ -38,6 +38,7 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use futures_util::future::select_all;
+use rustix::fs::{Access, access};
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinHandle};
@@ -77,8 +78,8 @@ pub struct Config {
     /// Where the API and the console are. Any address but loopback needs TLS. Default:
     /// 127.0.0.1:7441.
     pub http_listen: SocketAddr,
-    /// Where the hub keeps everything. One hub a directory. Default: `$STATE_DIRECTORY`, else
-    /// `~/.local/state/weir-hub`.
+    /// Where the hub keeps everything. One hub a directory. Default: `$STATE_DIRECTORY`, else `/var/lib/weir-hub` where
+    /// one may write there, else `~/.local/state/weir-hub`.
     pub data_dir: PathBuf,
     /// The certificate chain of both listeners, PEM. Default: none, which is plain text.
     pub tls_cert: Option<PathBuf>,
@@ -417,8 +418,13 @@ fn settled(ended: Result<Result<(), Error>, JoinError>) -> Result<(), Error> {
 
 fn default_data_dir() -> PathBuf {
     let state = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+    // That of the package, for its user and for root.
+    let packaged = || {
+        let dir = Path::new("/var/lib/weir-hub");
+        access(dir, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK).is_ok().then(|| dir.to_owned())
+    };
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/state/weir-hub"));
-    state.or_else(home).unwrap_or_else(|| PathBuf::from("weir-hub-data"))
+    state.or_else(packaged).or_else(home).unwrap_or_else(|| PathBuf::from("weir-hub-data"))
 }
 
 #[cfg(test)]

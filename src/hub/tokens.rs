@@ -3,9 +3,10 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
 
+use rustix::process::geteuid;
 use sha2::{Digest as _, Sha256};
 
 /// The SHA-256 of a token.
@@ -81,7 +82,13 @@ pub fn add(file: &Path, agent: &str) -> io::Result<String> {
         fs::create_dir_all(dir)?;
     }
     let digest = crate::hub::record::hex(&TokenDigest::of(&token).0);
+    let new = !file.exists();
     let mut out = OpenOptions::new().append(true).create(true).mode(0o600).open(file)?;
+    // Root makes it for the hub, whose directory it is.
+    if let (true, Some(dir)) = (new && geteuid().is_root(), file.parent()) {
+        let owner = fs::metadata(dir)?;
+        fchown(&out, Some(owner.uid()), Some(owner.gid()))?;
+    }
     writeln!(out, "{agent} sha256:{digest}")?;
     out.sync_all()?;
     Ok(token)

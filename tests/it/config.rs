@@ -5,8 +5,12 @@ use std::path::Path;
 use weir::config::{AgentConfig, REFERENCE};
 use weir::ingest::BrokerConfig;
 
-/// The reference file with every key that is commented out put in force.
 fn everything_in_force() -> String {
+    in_force(REFERENCE)
+}
+
+/// A reference file with every key that is commented out put in force.
+fn in_force(reference: &str) -> String {
     let key = |line: &str| {
         let rest = line.strip_prefix("# ")?;
         let is_key = rest.starts_with('[')
@@ -16,7 +20,7 @@ fn everything_in_force() -> String {
         is_key.then(|| rest.to_owned())
     };
     let lines: Vec<String> =
-        REFERENCE.lines().map(|line| key(line).unwrap_or_else(|| line.to_owned())).collect();
+        reference.lines().map(|line| key(line).unwrap_or_else(|| line.to_owned())).collect();
     lines.join("\n")
 }
 
@@ -101,4 +105,41 @@ fn a_wrong_key_is_told_with_its_line_and_the_keys_that_there_are() {
     std::fs::write(&file, "[agent]\nid = \"a\"\n[spool]\nmax_bites = 5\n").unwrap();
     let error = AgentConfig::load(&file).unwrap_err().to_string();
     assert!(error.contains("line 4") && error.contains("max_bytes"), "{error}");
+}
+
+/// The keys that the program takes in a table, as its own complaint about one that it does not take names them.
+fn keys_taken(complaint: &str) -> Vec<String> {
+    let (_, list) = complaint.split_once("expected one of ").expect("it names what there is");
+    list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_hubs_file_holds_every_key_and_its_defaults() {
+    type Config = weir::hub::Config;
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/weir-hub.toml");
+    let text = std::fs::read_to_string(file).unwrap();
+    let default = format!("{:?}", Config::default());
+    assert_eq!(format!("{:?}", toml::from_str::<Config>(&text).unwrap()), default);
+
+    let all = in_force(&text);
+    let config: Config = toml::from_str(&all).expect("every key in it is taken");
+    let plain = weir::hub::cloudevents::Target::new("pager", "https://pager.example/alerts");
+    let shown = &config.targets[0];
+    assert_eq!(
+        (shown.structured, shown.backoff, shown.backoff_max),
+        (plain.structured, plain.backoff, plain.backoff_max)
+    );
+    let defaults = |c: &Config| (c.grpc_listen, c.http_listen, c.most_waiting);
+    assert_eq!(defaults(&config), defaults(&Config::default()));
+
+    let shown: toml::Table = toml::from_str(&all).unwrap();
+    let mut in_file = Vec::new();
+    keys(&shown, "", &mut in_file);
+    for (wrong, prefix) in [("x = 1", ""), ("[[targets]]\nname = 'a'\nurl = 'b'\nx = 1", "targets.")] {
+        for key in keys_taken(&toml::from_str::<Config>(wrong).unwrap_err().to_string()) {
+            let key = format!("{prefix}{key}");
+            let there = |known: &String| known == &key || known.starts_with(&format!("{key}."));
+            assert!(in_file.iter().any(there), "not in the file: {key}");
+        }
+    }
 }
