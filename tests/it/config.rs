@@ -143,3 +143,13 @@ fn the_hubs_file_holds_every_key_and_its_defaults() {
         }
     }
 }
+
+#[test]
+fn the_documents_hold_both_files() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/configuration.md")).unwrap();
+    for file in ["packaging/weir.toml", "packaging/weir-hub.toml"] {
+        let text = std::fs::read_to_string(root.join(file)).unwrap();
+        assert!(page.contains(&format!("```toml\n{text}```\n")), "docs/configuration.md is not {file}");
+    }
+}
