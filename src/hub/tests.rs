@@ -32,7 +32,8 @@ async fn a_hub_that_lost_a_part_ends_with_an_error() {
             services.push((API, tasks::spawn("ends", async { Ok(()) })));
         }
         let (_running, stop) = StopSource::new();
-        let error = serve(core, store_thread, services, source, stop).await.unwrap_err();
+        let manager = Supervisor::of_environment();
+        let error = serve(core, store_thread, services, source, stop, &manager).await.unwrap_err();
         assert!(matches!(error, Error::Ended(name) if name == lost), "{error}");
     }
 }

@@ -239,16 +239,22 @@ fn with_constants(aggregate: &Aggregate, rule: &RulePlan) -> Aggregate {
 fn name(ctx: Context<'_>, aggregate: &Aggregate) -> u64 {
     let mut named = aggregate.clone();
     let fields = &ctx.stream_of(0).fields;
+    // What does not fit into a place, where places have 32 bits, stands beside.
+    let mut beside = Vec::new();
     for expr in exprs_mut(&mut named) {
         expr.walk_mut(&mut |part| {
             if let Expr::Field(_, slot) = part
                 && let Some(field) = fields.get(*slot)
             {
-                *slot = usize::try_from(fingerprint(field) >> 1).unwrap_or(usize::MAX);
+                let field = fingerprint(field) >> 1;
+                *slot = usize::try_from(field).unwrap_or_else(|_| {
+                    beside.push(field);
+                    beside.len()
+                });
             }
         });
     }
-    fingerprint(&named)
+    if beside.is_empty() { fingerprint(&named) } else { fingerprint(&(named, beside)) }
 }
 
 /// How many aggregates rules add to those of others if they share with them: the names of theirs.
