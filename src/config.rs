@@ -212,6 +212,9 @@ impl AgentConfig {
                 return Err(Error::Invalid(format!("two brokers are named `{}`", broker.name)));
             }
         }
+        for broker in &mut self.brokers {
+            broker.client_id.get_or_insert_with(|| format!("weir-{}", self.agent.id));
+        }
         Ok(self)
     }
 

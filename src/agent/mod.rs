@@ -274,8 +274,7 @@ fn start_sources(
 ) -> Result<Sources, Error> {
     let mut brokers = Vec::new();
     for (i, broker) in config.brokers.iter().enumerate() {
-        let mut broker = broker.clone();
-        broker.client_id.get_or_insert_with(|| format!("weir-{}", config.agent.id));
+        let broker = broker.clone();
         let index = u16::try_from(i).unwrap_or(u16::MAX);
         // What is left of its messages is of a session that the broker should still have.
         let resumes = loaded.seen.iter().any(|seen| *seen.source == *broker.name);

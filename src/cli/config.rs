@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::table::count;
 use crate::config::{AgentConfig, DEFAULT_PATH, REFERENCE};
 
 #[derive(Debug, clap::Args)]
@@ -37,10 +38,10 @@ impl Config {
                 }
                 writeln!(
                     out,
-                    "{}: ok; agent `{}`, {} brokers",
+                    "{}: ok; agent `{}`, {}",
                     file.display(),
                     config.agent.id,
-                    config.brokers.len()
+                    count(config.brokers.len() as u64, "broker")
                 )?;
             }
         }

@@ -11,7 +11,7 @@ use super::report::{Line, ok, problem, warning};
 use crate::cli::table::count;
 use crate::config::{AgentConfig, DEFAULT_PATH, Error};
 use crate::control::directory;
-use crate::ingest::{BrokerConfig, ConfigError};
+use crate::ingest::ConfigError;
 use crate::model::certificate::validity;
 use crate::model::diagnostic::Level;
 use crate::model::message::NODE_SOURCE;
@@ -29,7 +29,7 @@ pub(super) fn read(path: &Path) -> (Option<AgentConfig>, Vec<Line>) {
             let mut lines = vec![ok(CHECK, format!("{shown}: {}", summary(&config)))];
             for broker in &config.brokers {
                 // Files are looked at one by one.
-                if let Err(error @ ConfigError::Value { .. }) = checked(broker) {
+                if let Err(error @ ConfigError::Value { .. }) = broker.check() {
                     let advice = format!("correct [[broker]] `{}` in {shown}", broker.name);
                     lines.push(problem(CHECK, error.to_string(), advice));
                 }
@@ -58,13 +58,6 @@ pub(super) fn read(path: &Path) -> (Option<AgentConfig>, Vec<Line>) {
         Err(Error::Invalid(why)) => (format!("{shown}: {why}"), format!("correct it in {shown}")),
     };
     (None, vec![problem(CHECK, found, advice)])
-}
-
-/// Whether a broker could be dialled as it is configured.
-pub(super) fn checked(broker: &BrokerConfig) -> Result<(), ConfigError> {
-    let mut broker = broker.clone();
-    broker.client_id.get_or_insert_with(|| "weir".to_owned());
-    broker.check()
 }
 
 fn how_to_make(path: &Path) -> String {

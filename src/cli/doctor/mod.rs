@@ -124,8 +124,7 @@ impl Doctor {
             .brokers
             .iter()
             .map(|broker| {
-                let mut broker = broker.clone();
-                broker.client_id.get_or_insert_with(|| format!("weir-{}", config.agent.id));
+                let broker = broker.clone();
                 let (name, running, sets) =
                     (format!("broker {}", broker.name), Arc::clone(&running), Arc::clone(&sets));
                 let look = async move { broker::look(broker, &sets, running.status(), patience, now).await };
