@@ -12,17 +12,24 @@ BENCH := $(CARGO) bench --locked --no-default-features --features hub
 # How many runs over a bad link; and the first of them, or what decides what is killed when.
 SEEDS := 200
 SEED := 1
-# Where the static binaries lie, as in dist/x86_64-linux-musl/weir.
-DIST := dist
+# Where the static programs lie, as in dist/x86_64-unknown-linux-musl/weir. QUICK=1 builds others, for tests: not optimised.
+DIST := $(if $(QUICK),target/quick,dist)
+# For which machines they are built, of those with a recipe in cross/.
+TARGETS := $(patsubst cross/%.sh,%,$(wildcard cross/*.sh))
 # The real counterparts of the tests, as Debian names them.
 PACKAGES := chromium iproute2 mosquitto mosquitto-clients prometheus-alertmanager valgrind
+# What static programs are built with; and what they are run with.
+DIST_PACKAGES := binutils cargo-web python3-venv rust-web-src rustc-web
+DIST_TEST_PACKAGES := dnsmasq-base iproute2 mosquitto mosquitto-clients openssl qemu-user-static
+# What checks Debian packages, and makes the clean Debian that they are installed in.
+DEB_TEST_PACKAGES := debootstrap lintian systemd
 # What builds images without a daemon; and what reads and unpacks them in the test.
 IMAGE_PACKAGES := buildah binutils
 IMAGE_TEST_PACKAGES := skopeo umoci mosquitto mosquitto-clients iproute2
 # What runs the instruction counts; of the very version that they are built with.
 GUNGRAUN := $(shell sed -n 's/^gungraun = "=\(.*\)"$$/\1/p' benches/counts/Cargo.toml)
 
-.PHONY: demo test torture soak fuzz netsim lint day bench bench-spool counts compat-fixture image test-image test-kubernetes packages
+.PHONY: demo test torture soak fuzz netsim lint day bench bench-spool counts compat-fixture dist test-dist deb test-packages image test-image test-kubernetes packages
 
 ## demo: broker, sensors, agent and hub on this machine; ARGS="--for 30s" ends by itself
 demo:
@@ -91,10 +98,32 @@ compat-fixture: packages
 	WEIR_COMPAT_PROGRAMS=$(PROGRAMS) $(CARGO) test --locked --test it -- --ignored --exact --nocapture \
 	  compat::make::make_the_files_of_this_version
 
+## dist: static programs for all TARGETS into dist/, with checksums and bills of materials; runs each; ends with a table. QUICK=1 for tests
+dist:
+	@$(MAKE) -s packages PACKAGES="$(DIST_PACKAGES)"
+	cross/build $(DIST) $(TARGETS)
+	@$(MAKE) -s test-dist
+
+## test-dist: what lies in dist/, run: in an empty root, against a broker and a hub, under qemu where it is for other machines
+test-dist:
+	@$(MAKE) -s packages PACKAGES="$(DIST_TEST_PACKAGES)"
+	tests/dist/run $(DIST) $(TARGETS)
+
+## deb: Debian packages of what lies in dist/, into dist/debian
+deb:
+	@command -v cargo-deb >/dev/null || $(CARGO) install --locked --debug cargo-deb
+	packaging/debian/build $(DIST) $(DIST)/debian
+
+## test-packages: the Debian packages in a clean Debian, by the documents' own commands: install, use, upgrade, purge; needs root
+test-packages: deb
+	@$(MAKE) -s packages PACKAGES="$(DEB_TEST_PACKAGES)"
+	VERSION=0.1.1 packaging/debian/build $(DIST) $(DIST)/debian-newer
+	tests/packages/run $(DIST)/debian $(DIST)/debian-newer
+
 ## image: OCI images of what lies in dist/, for all architectures that are there, in dist/image
 image:
 	@$(MAKE) -s packages PACKAGES="$(IMAGE_PACKAGES)"
-	packaging/image/build $(DIST) dist/image
+	packaging/image/build $(DIST) $(DIST)/image
 
 ## test-image: the images as they were built: read and unpacked by other tools, run as a pod runs them; needs root
 test-image: image

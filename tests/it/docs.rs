@@ -171,3 +171,22 @@ fn the_reference_shows_every_column_of_the_built_in_streams() {
         }
     }
 }
+
+#[test]
+fn every_figure_is_explained_and_no_other() {
+    let page = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let names = |text: &str, mark: char| -> BTreeSet<String> {
+        let name = |word: &str| {
+            word.starts_with("weir_") && word.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        };
+        text.split(mark).filter(|word| name(word)).map(str::to_owned).collect()
+    };
+    let known: BTreeSet<String> = ["src/agent/metrics.rs", "src/hub/metrics.rs"]
+        .iter()
+        .flat_map(|file| names(&fs::read_to_string(root().join(file)).unwrap(), '"'))
+        .collect();
+    let explained = names(&page, '`');
+    assert!(known.len() > 40, "{known:?}");
+    assert_eq!(known.difference(&explained).collect::<Vec<_>>(), Vec::<&String>::new(), "not explained");
+    assert_eq!(explained.difference(&known).collect::<Vec<_>>(), Vec::<&String>::new(), "no such figure");
+}
