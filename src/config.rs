@@ -63,6 +63,8 @@ pub struct Agent {
     /// A file of further labels, lines of `name="value"`, as Kubernetes writes those of a pod. Read at the start.
     /// Default: none.
     pub labels_file: Option<PathBuf>,
+    /// The same of the node, as `weir node-labels` writes it. It need not be there. Default: none.
+    pub node_labels_file: Option<PathBuf>,
     /// Where its state lies: the spool and the local socket. Default `/var/lib/weir`.
     pub state_dir: PathBuf,
 }
@@ -73,6 +75,7 @@ impl Default for Agent {
             id: String::new(),
             labels: BTreeMap::new(),
             labels_file: None,
+            node_labels_file: None,
             state_dir: "/var/lib/weir".into(),
         }
     }
@@ -206,6 +209,15 @@ impl AgentConfig {
             let text = std::fs::read_to_string(&file).map_err(|error| wrong(error.to_string()))?;
             self.agent.add_labels(text.lines()).map_err(wrong)?;
         }
+        if let Some(file) = self.agent.node_labels_file.clone() {
+            let wrong = |why| Error::Invalid(format!("`agent.node_labels_file`, {}: {why}", file.display()));
+            match std::fs::read_to_string(&file) {
+                Ok(text) => self.agent.add_labels(text.lines()).map_err(wrong)?,
+                // The role that it takes is optional, and the API server may have been away.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(wrong(error.to_string())),
+            }
+        }
         valid_agent_id(&self.agent.id).map_err(|why| Error::Invalid(format!("`agent.id`: {why}")))?;
         for (i, broker) in self.brokers.iter().enumerate() {
             if self.brokers[..i].iter().any(|other| other.name == broker.name) {
@@ -242,12 +254,18 @@ mod tests {
             id: "gw".into(),
             labels: [("site".into(), "north".into())].into(),
             labels_file: Some(file.clone()),
+            node_labels_file: Some(dir.path().join("of-node")),
             ..Agent::default()
         };
         let config = AgentConfig { agent, ..AgentConfig::default() };
         let labels = config.clone().checked().unwrap().agent.labels;
         let expected = [("app.kubernetes.io/name", "weir-agent"), ("empty", ""), ("site", "north")];
         assert_eq!(labels, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+
+        // The node's go behind all others.
+        std::fs::write(dir.path().join("of-node"), "site=\"other\"\nzone=\"west\"\n").unwrap();
+        let labels = config.clone().checked().unwrap().agent.labels;
+        assert_eq!((&*labels["site"], &*labels["zone"]), ("north", "west"));
 
         std::fs::write(&file, "no label\n").unwrap();
         let why = config.checked().unwrap_err().to_string();

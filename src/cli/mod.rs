@@ -11,6 +11,7 @@ mod drops;
 mod explain;
 #[cfg(feature = "hub")]
 pub mod hub;
+mod node_labels;
 mod prepare;
 mod profile;
 mod query;
@@ -66,6 +67,8 @@ enum Verb {
     Config(config::Config),
     /// Make the state directory and give it to the agent's user; for containers
     Prepare(prepare::Prepare),
+    /// Write the labels of the Kubernetes node into a file; for containers
+    NodeLabels(node_labels::NodeLabels),
     /// Show the whole way on this machine: broker, sensors, agent, hub
     #[cfg(feature = "demo")]
     Demo(demo::Demo),
@@ -111,6 +114,7 @@ impl Cli {
             Verb::Doctor(doctor) => doctor.run(),
             Verb::Config(config) => config.run(),
             Verb::Prepare(prepare) => prepare.run(),
+            Verb::NodeLabels(labels) => labels.run(),
             #[cfg(feature = "demo")]
             Verb::Demo(demo) => demo.run(),
         }
