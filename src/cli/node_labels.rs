@@ -54,7 +54,9 @@ impl NodeLabels {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let asked = runtime.block_on(async {
-            timeout(PATIENCE, self.ask()).await.unwrap_or_else(|_| Err(anyhow!("no answer within ten seconds")))
+            timeout(PATIENCE, self.ask())
+                .await
+                .unwrap_or_else(|_| Err(anyhow!("no answer within ten seconds")))
         });
         // The name of a server that is being resolved must not hold the agent up.
         runtime.shutdown_background();
@@ -65,7 +67,8 @@ impl NodeLabels {
                 format!("{shown}: {} labels of the node", labels.len())
             }
             Err(error) => {
-                let stands = if self.file.exists() { "what it has stands" } else { "the agent starts without" };
+                let stands =
+                    if self.file.exists() { "what it has stands" } else { "the agent starts without" };
                 format!("{shown}: {stands}, as the node's labels cannot be had: {}", super::explain(&error))
             }
         };
@@ -110,7 +113,8 @@ impl NodeLabels {
 
 /// As pods know it.
 fn of_cluster() -> anyhow::Result<Uri> {
-    let told = |name: &str| std::env::var(name).with_context(|| format!("this is no pod: there is no {name}"));
+    let told =
+        |name: &str| std::env::var(name).with_context(|| format!("this is no pod: there is no {name}"));
     let (host, port) = (told("KUBERNETES_SERVICE_HOST")?, told("KUBERNETES_SERVICE_PORT")?);
     let host = if host.contains(':') { format!("[{host}]") } else { host };
     Ok(format!("https://{host}:{port}").parse()?)
@@ -168,7 +172,8 @@ mod tests {
 
     /// A server that answers once, under TLS, and gives what it was asked; and the pod's account.
     fn server(answer: String, account: &Path) -> (SocketAddr, JoinHandle<String>) {
-        let key = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let key =
+            rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         std::fs::write(account.join("ca.crt"), key.cert.pem()).unwrap();
         std::fs::write(account.join("token"), "secret\n").unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -211,7 +216,8 @@ mod tests {
             api: Some(api.parse().unwrap()),
             account: dir.path().to_owned(),
         };
-        let node = r#"{"kind": "Node", "metadata": {"labels": {"zone": "north", "kubernetes.io/arch": "arm64"}}}"#;
+        let node =
+            r#"{"kind": "Node", "metadata": {"labels": {"zone": "north", "kubernetes.io/arch": "arm64"}}}"#;
         let (address, served) = server(http("200 OK", node), dir.path());
         ask(format!("https://{address}")).run().unwrap();
         let asked = served.join().unwrap();

@@ -116,8 +116,8 @@ fn configure(given: &Given<'_>) -> Result<AgentConfig> {
         agent: Agent {
             id: AGENT.to_owned(),
             labels: [("site".to_owned(), "demo".to_owned())].into(),
-            labels_file: None,
             state_dir: given.dir.to_owned(),
+            ..Agent::default()
         },
         brokers: vec![broker],
         node: ingest::node::Config { interval: NODE_INTERVAL, ..ingest::node::Config::default() },
