@@ -186,7 +186,7 @@ mod tests {
             .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let served = std::thread::spawn(move || {
+        let served = tasks::thread("test-api-server", move || {
             let (tcp, _) = listener.accept().unwrap();
             let mut tls = StreamOwned::new(ServerConnection::new(Arc::new(config)).unwrap(), tcp);
             let mut asked = Vec::new();
@@ -198,7 +198,8 @@ mod tests {
             tls.write_all(answer.as_bytes()).unwrap();
             tls.flush().unwrap();
             String::from_utf8(asked).unwrap()
-        });
+        })
+        .unwrap();
         (address, served)
     }
 
