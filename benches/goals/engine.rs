@@ -161,8 +161,10 @@ fn cell(kind: Kind, count: usize, messages: &[Message], options: &Options) -> Ce
 /// What the ceiling does with an event.
 enum Bare {
     Index(Index, Vec<u32>),
+    /// Asked for the temperature before.
+    Back(Index, f64, Vec<u32>),
     /// Nothing is left but to go over all rules.
-    Loop(Vec<f64>, f64, Vec<u32>),
+    Loop(Vec<f64>, Vec<u32>),
 }
 
 impl Bare {
@@ -170,8 +172,9 @@ impl Bare {
         match kind {
             Kind::Unindexable => {
                 let limits = field.rules.iter().map(|rule| rule.above.unwrap_or(f64::MIN)).collect();
-                Self::Loop(limits, f64::MIN, Vec::new())
+                Self::Loop(limits, Vec::new())
             }
+            Kind::Back => Self::Back(Index::new(&field.rules), f64::MIN, Vec::new()),
             _ => Self::Index(Index::new(&field.rules), Vec::new()),
         }
     }
@@ -183,11 +186,17 @@ impl Bare {
                 index.candidates(reading, out);
                 std::hint::black_box(&*out);
             }
-            Self::Loop(limits, before, out) => {
+            Self::Back(index, before, out) => {
                 out.clear();
+                let temperature = std::mem::replace(before, reading.temperature);
+                index.candidates(Reading { temperature, ..reading }, out);
+                std::hint::black_box(&*out);
+            }
+            Self::Loop(limits, out) => {
+                out.clear();
+                let twice = reading.temperature * 2.0;
                 let of = |(i, _): (usize, &f64)| u32::try_from(i).unwrap_or(u32::MAX);
-                out.extend(limits.iter().enumerate().filter(|(_, limit)| **limit < *before).map(of));
-                *before = reading.temperature;
+                out.extend(limits.iter().enumerate().filter(|(_, limit)| **limit < twice).map(of));
                 std::hint::black_box(&*out);
             }
         }

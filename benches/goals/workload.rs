@@ -40,13 +40,15 @@ pub(crate) enum Kind {
     Threshold,
     /// `device = 'x' AND temperature > T`: identical but for the constants.
     Template,
-    /// `lag(temperature) > T`: needs every row, so no index helps.
+    /// `lag(temperature) > T`: the function needs every row.
+    Back,
+    /// `temperature * 2 > T`: no index knows what a function makes of a field.
     Unindexable,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Mixed, Self::Equality, Self::Threshold, Self::Template, Self::Unindexable];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Mixed, Self::Equality, Self::Threshold, Self::Template, Self::Back, Self::Unindexable];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -54,9 +56,21 @@ impl Kind {
             Self::Equality => "equality only",
             Self::Threshold => "threshold only",
             Self::Template => "identical but for constants",
-            Self::Unindexable => "unindexable: lag(t) > T",
+            Self::Back => "looking back: lag(t) > T",
+            Self::Unindexable => "unindexable: t * 2 > T",
         }
     }
+}
+
+/// What is compared with a threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Measure {
+    /// The temperature.
+    Now,
+    /// That of the reading before.
+    Before,
+    /// The double of it.
+    Twice,
 }
 
 /// One rule: what must hold of an event.
@@ -66,18 +80,22 @@ pub(crate) struct Rule {
     pub(crate) site: Option<usize>,
     pub(crate) above: Option<f64>,
     pub(crate) humid: Option<f64>,
-    /// Whether `above` is about the reading before.
-    pub(crate) before: bool,
+    /// What `above` is about.
+    pub(crate) measure: Measure,
 }
 
 impl Rule {
-    const ALL: Self = Self { device: None, site: None, above: None, humid: None, before: false };
+    const ALL: Self = Self { device: None, site: None, above: None, humid: None, measure: Measure::Now };
 
     fn condition(&self) -> String {
         let mut parts = Vec::new();
         parts.extend(self.device.map(|device| format!("device = '{}'", device_name(device))));
         parts.extend(self.site.map(|site| format!("site = '{}'", site_name(site))));
-        let measure = if self.before { "lag(temperature)" } else { "temperature" };
+        let measure = match self.measure {
+            Measure::Now => "temperature",
+            Measure::Before => "lag(temperature)",
+            Measure::Twice => "temperature * 2",
+        };
         parts.extend(self.above.map(|above| format!("{measure} > {above:.4}")));
         parts.extend(self.humid.map(|humid| format!("humidity > {humid:.4}")));
         parts.join(" AND ")
@@ -116,10 +134,14 @@ pub(crate) fn rules(kind: Kind, count: usize) -> Vec<Rule> {
             (0..count).map(|i| Rule { above: Some(limit(i)), ..Rule::ALL }).collect()
         }
         Kind::Template => by_device(count, 1.0),
-        Kind::Unindexable => {
-            (0..count).map(|i| Rule { above: Some(limit(0.1, i)), before: true, ..Rule::ALL }).collect()
-        }
+        Kind::Back => rarely(count, Measure::Before, 1.0),
+        Kind::Unindexable => rarely(count, Measure::Twice, 2.0),
     }
+}
+
+/// Rules of which an event matches one in ten times, about a measure that is so many times as large.
+fn rarely(count: usize, measure: Measure, scale: f64) -> Vec<Rule> {
+    (0..count).map(|i| Rule { above: Some(limit(0.1, i) * scale), measure, ..Rule::ALL }).collect()
 }
 
 fn mixed(count: usize) -> Vec<Rule> {

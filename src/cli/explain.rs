@@ -150,7 +150,8 @@ fn explained(set: &Set, at: usize, rule: &RulePlan, engine: &Engine) -> Step {
         }
     }
     let others = engine.together(at) - 1;
-    let shared = (others > 0).then(|| format!("one window with {}", count(others as u64, "other rule")));
+    let what = if rule.window.is_some() { "one window" } else { "its analytic functions" };
+    let shared = (others > 0).then(|| format!("{what} with {}", count(others as u64, "other rule")));
     let cost = set.costs.iter().find(|cost| *cost.rule == *rule.alert.rule && cost.rows > 0);
     let cost = cost.map(|cost| {
         let each = cost.nanos.checked_div(cost.rows).unwrap_or(0);

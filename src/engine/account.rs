@@ -55,6 +55,17 @@ impl Account {
         degraded_until: None,
     };
 
+    /// Takes note of the bytes that are in use, after a piece of work that began with so many refusals; says whether
+    /// there are more of them.
+    pub(super) fn note(&mut self, bytes: usize, refused: u64, now: Mono) -> bool {
+        self.bytes = bytes;
+        let more = self.refused > refused;
+        if more {
+            self.degraded_until = Some(now.plus(DEGRADED));
+        }
+        more
+    }
+
     /// The account of one rule: its own part, and what its unit counted for all of its `rules`. Bytes are
     /// shared out evenly, so that those of all rules add up to what there is.
     pub(super) fn with(self, shared: &Self, rules: usize) -> Self {

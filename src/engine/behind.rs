@@ -29,7 +29,7 @@ impl Engine {
             return None;
         }
         let Self { feeds, candidates, units, .. } = self;
-        feeds.get_mut(stream)?.candidates(&row.slots, candidates);
+        feeds.get_mut(stream)?.readers.candidates(&row.slots, candidates);
         let overdue = |leader: usize| units.of(leader).and_then(|unit| unit.operator.overdue(row, now));
         candidates.iter().filter_map(|candidate| overdue(candidate.reader() as usize)).min().map(Mark::mono)
     }
@@ -39,7 +39,7 @@ impl Engine {
         self.watch.heard();
         let mut candidates = std::mem::take(&mut self.candidates);
         self.feeds.get_mut(stream).into_iter().for_each(|feed: &mut Feed| {
-            feed.candidates(&row.slots, &mut candidates);
+            feed.readers.candidates(&row.slots, &mut candidates);
         });
         let (from, mark) = (out.len(), Mark::of(now.mono));
         for leader in candidates.iter().map(|candidate| candidate.reader() as usize) {

@@ -5,11 +5,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::feed::{Feed, feeds, list, unlist};
-use super::gate::Gate;
+use super::gate::{Gate, skips_retained};
+use super::op::Operator;
 use super::presence::{delist, enlist};
+use super::readers::Readers;
 use super::recent::Recent;
 use super::unit::{Unit, Units, look, together};
-use super::{Account, Context, Engine, known, layouts};
+use super::{Account, Config, Context, Engine, known, layouts};
+use crate::model::key::Key;
 use crate::plan::logical::{Plan, RulePlan};
 
 /// What a change leaves behind: state of rules that are gone. It may be large, so whoever has no time to
@@ -48,7 +51,9 @@ impl Engine {
         let shape = |plan, at| Context::new(plan, at, &self.config).shape();
         let stays = |(at, rule): (usize, &RulePlan)| {
             let new = *known.get(&(rule.alert.rule.as_ref(), rule.state))?;
-            (shape(&old.plan, at) == shape(&self.plan, new)).then_some(new)
+            let alike = shape(&old.plan, at) == shape(&self.plan, new)
+                && recalls_alike((&old.plan, at), (&self.plan, new), &self.config);
+            alike.then_some(new)
         };
         let old_units = old.units;
         let stays: Vec<Option<usize>> = old.plan.rules.iter().enumerate().map(stays).collect();
@@ -91,7 +96,8 @@ impl Engine {
     pub(super) fn reindex(&mut self) {
         let new = feeds(&self.plan, &self.config, &self.gates, &self.units);
         for (feed, new) in self.feeds.iter_mut().zip(new) {
-            (feed.index, feed.all, feed.unsettled) = (new.index, new.all, new.unsettled);
+            let awake = std::mem::take(&mut feed.readers.awake);
+            (feed.readers, feed.unsettled) = (Readers { awake, ..new.readers }, new.unsettled);
         }
         self.units.look_at_all();
     }
@@ -115,10 +121,13 @@ impl Engine {
         for at in touched.iter().copied().take_while(|at| *at < known) {
             self.forget_active(&was, at);
             self.unfollow(&was, at);
-            let stays = stays(&was, &self.plan, at);
+            let stays = stays(&was, &self.plan, at, &self.config);
             // What it shows from here on, of which it owns a part: see the end.
             let shown = if stays { self.account_of(&was, at) } else { Account::default() };
             self.accounts.set(at, shown);
+            if let Some(recall) = self.units.recall(at) {
+                recall.remove(&was, &self.gates, at);
+            }
             match self.units.of(at) {
                 Some(unit) if unit.rules.len() > 1 => shared.push((self.units.place(at), at, !stays)),
                 Some(_) => self.unlist(&was, at),
@@ -141,7 +150,7 @@ impl Engine {
             if shared.binary_search_by_key(&(place, at), |(unit, rule, _)| (*unit, *rule)).is_ok() {
                 continue;
             }
-            let goes = !stays(&was, &self.plan, at);
+            let goes = !stays(&was, &self.plan, at, &self.config);
             if self.renew(at, goes, &mut left) {
                 begin.push(at);
             }
@@ -216,12 +225,10 @@ impl Engine {
             return;
         }
         let (gate, rule) = (self.gates[at], &plan.rules[at]);
-        let keys = self.watch.forget(reader);
-        if let Some(feed) = self.feeds.get_mut(rule.stream()).filter(|_| gate.is_plain()) {
-            let slot = Gate::key_slot(rule);
-            for key in keys {
-                feed.awake.set(reader, slot, &key, false);
-            }
+        let keys: Vec<Key> = self.watch.forget(reader).collect();
+        if let Some(awake) = self.awake_of(gate, at, rule.stream()).filter(|_| gate.is_plain()) {
+            let slot = gate.key_slot(rule);
+            keys.iter().for_each(|key| awake.set(reader, slot, key, false));
         }
     }
 
@@ -299,7 +306,14 @@ impl Engine {
         gone.for_each(|(_, rule, _)| self.units.set_alone(*rule, false));
         let unit = self.units.list.get_mut(at)?.as_mut()?;
         let Some(first) = rest.first().copied() else { return self.units.vacate(at) };
-        unit.run_for(Context::new(&self.plan, first, &self.config), rest);
+        let ctx = Context::new(&self.plan, first, &self.config);
+        if let Operator::Recall(recall) = &mut unit.operator {
+            let stay = touched.iter().filter(|(.., goes)| !goes).map(|(_, rule, _)| *rule);
+            stay.for_each(|rule| recall.insert(ctx, &self.gates, rule));
+            unit.rules = rest.into();
+        } else {
+            unit.run_for(ctx, rest);
+        }
         self.list(first);
         None
     }
@@ -314,11 +328,26 @@ impl Leftover {
 
 /// Whether the rule at a place goes on with its state under another plan, whose streams are declared as
 /// they were.
-fn stays(was: &Plan, is: &Plan, at: usize) -> bool {
+fn stays(was: &Plan, is: &Plan, at: usize, config: &Config) -> bool {
     match (was.rules.get(at), is.rules.get(at)) {
-        (Some(was), Some(is)) => was.state == is.state && was.alert.rule == is.alert.rule,
+        (Some(old), Some(new)) => {
+            old.state == new.state
+                && old.alert.rule == new.alert.rule
+                && recalls_alike((was, at), (is, at), config)
+        }
         _ => false,
     }
+}
+
+/// Whether the analytic functions of a rule are fed the same under another plan, and shared with the same others.
+/// It is not so where the rule became one of occurrences, or ceased to be one.
+fn recalls_alike((was, old): (&Plan, usize), (is, new): (&Plan, usize), config: &Config) -> bool {
+    let feeds = |plan: &Plan, at: usize| {
+        let rule = &plan.rules[at];
+        let recalls = rule.window.is_none() && !rule.analytics.is_empty();
+        recalls.then(|| (Gate::new(plan, rule, config).recalls(), skips_retained(rule)))
+    };
+    feeds(was, old) == feeds(is, new)
 }
 
 /// Whether a rule remembers nothing, so that it shares with nobody.

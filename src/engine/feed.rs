@@ -3,12 +3,11 @@
 
 use super::Config;
 use super::gate::{Gate, Gates};
-use super::index::{Candidate, Index, Standing};
 use super::presence::{Presence, enlist};
+use super::readers::Readers;
 use super::recent::Recent;
 use super::recorder::Recorder;
 use super::unit::Units;
-use super::watch::Awake;
 use crate::model::row::Row;
 use crate::model::stream::{Field, FieldSource, StreamSpec};
 use crate::model::value::Value;
@@ -17,13 +16,8 @@ use crate::plan::logical::{Plan, RulePlan};
 /// One stream.
 #[derive(Debug)]
 pub(super) struct Feed {
-    /// The leaders of the units that read it.
-    pub(super) index: Index,
-    /// All of them, where rows are not looked up. Which topics nobody cares for the index says all the same,
-    /// so that no answer depends on it.
-    pub(super) all: Option<Vec<Candidate>>,
-    /// Those that must see a row since it belongs to an active alert.
-    pub(super) awake: Awake,
+    /// The rules that run by themselves, and the leaders of the units that read it.
+    pub(super) readers: Readers,
     /// How many of them keep it from being decided for good, by what a topic alone tells, that nobody cares
     /// for its rows.
     pub(super) unsettled: usize,
@@ -51,9 +45,7 @@ impl Feed {
         let listens = stream.silence.is_some();
         Self {
             presence: listens.then(|| Box::new(Presence::new(stream, config))),
-            index: Index::new(stream.fields.iter().map(is_early).collect()),
-            all: None,
-            awake: Awake::default(),
+            readers: Readers::new(stream.fields.iter().map(is_early).collect()),
             unsettled: 0,
             recent: None,
             followers: 0,
@@ -67,8 +59,8 @@ impl Feed {
 
     /// Its rows have the slots of this stream, which has further ones behind those that it had.
     pub(super) fn reads(&mut self, stream: &StreamSpec) {
-        if self.index.slots() != stream.fields.len() {
-            self.index.reads(stream.fields.iter().map(is_early).collect());
+        if self.readers.index.slots() != stream.fields.len() {
+            self.readers.index.reads(stream.fields.iter().map(is_early).collect());
         }
     }
 
@@ -79,27 +71,6 @@ impl Feed {
         }
         self.recent.get_or_insert_with(|| Recent::new(most));
         None
-    }
-
-    /// The one rule that there is, where every row can matter to it.
-    #[inline]
-    pub(super) fn only(&self) -> Option<Candidate> {
-        if self.all.is_none() && self.awake.is_empty() { self.index.only() } else { None }
-    }
-
-    /// Every rule that a row can matter to, each once, in their order.
-    pub(super) fn candidates(&mut self, slots: &[Value], out: &mut Vec<Candidate>) {
-        if let Some(all) = &self.all {
-            out.clone_from(all);
-            return;
-        }
-        self.index.candidates(slots, out);
-        let found = out.len();
-        self.awake.of(slots, |reader, standing| out.push(Candidate::new(reader, standing)));
-        if out.len() > found {
-            out.sort_unstable();
-            out.dedup_by_key(|candidate| candidate.reader());
-        }
     }
 
     /// Whether a row is older than one of its key that came before, which it notes.
@@ -137,7 +108,7 @@ pub(super) fn feeds(plan: &Plan, config: &Config, gates: &Gates, units: &Units) 
     for leader in (0..plan.rules.len()).filter(|rule| units.leads(*rule)) {
         list(&mut feeds, plan, config, (leader, gates[leader]));
     }
-    feeds.iter_mut().for_each(|feed| feed.index.shrink());
+    feeds.iter_mut().for_each(|feed| feed.readers.index.shrink());
     feeds
 }
 
@@ -150,14 +121,7 @@ pub(super) fn list(feeds: &mut [Feed], plan: &Plan, config: &Config, (leader, ga
         let last = streams.peek().is_none();
         let own = if last { condition.take() } else { condition.clone() };
         if let (Some(feed), Some(own)) = (feeds.get_mut(stream), own) {
-            feed.index.insert(reader, own);
-            if !config.index {
-                let all = feed.all.get_or_insert_default();
-                let candidate = Candidate::new(reader, Standing::Open);
-                if let Err(place) = all.binary_search(&candidate) {
-                    all.insert(place, candidate);
-                }
-            }
+            feed.readers.insert(reader, own, config);
             feed.unsettled += usize::from(!gate.is_settled());
         }
     }
@@ -169,12 +133,7 @@ pub(super) fn unlist(feeds: &mut [Feed], plan: &Plan, (leader, gate): (usize, Ga
     let condition = gate.condition(plan, rule);
     for stream in streams(rule) {
         if let Some(feed) = feeds.get_mut(stream) {
-            feed.index.remove(reader, &condition);
-            if let Some(all) = &mut feed.all
-                && let Ok(place) = all.binary_search(&Candidate::new(reader, Standing::Open))
-            {
-                all.remove(place);
-            }
+            feed.readers.remove(reader, &condition);
             feed.unsettled -= usize::from(!gate.is_settled());
         }
     }

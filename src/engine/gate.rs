@@ -12,7 +12,8 @@ use super::expr::{Scope, holds};
 use super::feed::is_early;
 use super::front;
 use super::index::{Condition, Terms, is_total};
-use super::unit::draws;
+use super::light::Sketch;
+use super::unit::{draws, hears_back};
 use crate::model::alerting::RuleKind;
 use crate::model::row::Order;
 use crate::model::stream::StreamSpec;
@@ -27,8 +28,11 @@ pub(super) struct Gate {
     when: u32,
     plain: bool,
     light: bool,
+    recalls: bool,
     occurrence: bool,
     silent: bool,
+    /// What it gives where the index has proved that it raises.
+    sketch: Option<Sketch>,
     /// Whether what the index knows of slots that the topic tells does not hold for rows of active alerts:
     /// `when` asks them something, and such a row matters whatever it says.
     unsettled: bool,
@@ -136,23 +140,31 @@ impl Gate {
         };
         let plain = rule.window.is_none()
             && rule.from.sides.len() == 1
-            && rule.analytics.is_empty()
+            && !rule.analytics.iter().any(hears_back)
             && rule.unnest.is_none()
             && rule.arrange.is_none()
             && rule.key.iter().all(|key| over.has_value(key));
         let judged = [&rule.filter, &rule.when, &rule.clear].into_iter().flatten();
+        let looks = rule.analytics.iter().flat_map(|a| a.args.iter().chain(&a.partition).chain(&a.when));
+        let mut all = judged.chain(&rule.project).chain(&rule.key).chain(looks);
+        let still = plain && !all.any(draws);
         let mut gate = Self {
             filter: over.total(terms(rule.filter.as_ref())),
             when: over.total(terms(rule.when.as_ref())),
-            plain,
-            light: plain && !judged.chain(&rule.project).chain(&rule.key).any(draws),
+            plain: plain && (still || rule.analytics.is_empty()),
+            light: still && rule.analytics.is_empty(),
+            recalls: still && !rule.analytics.is_empty(),
             occurrence: !stateful,
             silent: config.watched && stateful && by != By::Nobody,
             unsettled: false,
+            sketch: None,
             keyed: plan.streams.get(rule.stream()).is_some_and(|stream| rule.keyed_by(stream.key).is_some()),
             by,
         };
-        if gate.plain && gate.silent {
+        if (gate.light || gate.recalls) && (rule.when.is_none() || gate.occurrence || gate.silent) {
+            gate.sketch = Sketch::of(rule);
+        }
+        if gate.plain && gate.silent && !gate.recalls {
             let fields = plan.streams.get(rule.stream()).map_or(&[][..], |stream| &stream.fields);
             let early = |slot: u32| fields.get(slot as usize).is_some_and(is_early);
             gate.unsettled = over.all(terms(rule.when.as_ref()), gate.when).asks(early);
@@ -181,9 +193,21 @@ impl Gate {
         self.light
     }
 
+    /// Whether it is plain, and its rule needs nothing to judge a row by but the row and what its analytic
+    /// functions say of it.
+    pub(super) const fn recalls(self) -> bool {
+        self.recalls
+    }
+
     /// Whether each of its output rows is an event of its own.
     pub(super) const fn is_occurrence(self) -> bool {
         self.occurrence
+    }
+
+    /// What it gives where the index has proved that it raises, if that is simple.
+    #[inline]
+    pub(super) const fn sketch(&self) -> Option<&Sketch> {
+        self.sketch.as_ref()
     }
 
     /// Whether what raises nothing is only told where an alert is active.
@@ -210,12 +234,17 @@ impl Gate {
         }
     }
 
-    /// The slot that is the whole key of the rule's alerts.
-    pub(super) fn key_slot(rule: &RulePlan) -> Option<u32> {
+    /// The slot that is the whole key of the rule's alerts, among those that its rows are looked up by.
+    pub(super) fn key_slot(self, rule: &RulePlan) -> Option<u32> {
         match &*rule.key {
-            [Expr::Field(0, slot)] => u32::try_from(*slot).ok(),
+            [key @ (Expr::Field(0, _) | Expr::Analytic(_))] => self.over(rule).slot(key),
             _ => None,
         }
+    }
+
+    /// The terms of a rule over what its rows are looked up by.
+    fn over(self, rule: &RulePlan) -> Terms<'_> {
+        if self.recalls { Terms::behind_functions(rule) } else { Terms::new(rule) }
     }
 
     /// Whether WHERE is true.
@@ -241,6 +270,14 @@ impl Gate {
     /// For which rows of a stream WHERE can be true.
     pub(super) fn filter_condition(self, rule: &RulePlan) -> Condition {
         Terms::new(rule).all(terms(rule.filter.as_ref()), self.filter)
+    }
+
+    /// For which rows of its unit a rule that [recalls](Self::recalls) must be asked: as [`Self::condition`], over
+    /// what its functions say, and the row's slots behind it.
+    pub(super) fn recalled(self, rule: &RulePlan) -> Condition {
+        let over = Terms::behind_functions(rule);
+        let filter = over.all(terms(rule.filter.as_ref()), self.filter);
+        if self.silent { filter.and(over.all(terms(rule.when.as_ref()), self.when)) } else { filter }
     }
 
     /// For which rows of a stream the rule must be asked. Of the others none would change anything but

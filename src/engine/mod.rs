@@ -32,6 +32,8 @@ mod like;
 mod op;
 mod placement;
 mod presence;
+mod readers;
+mod recall;
 mod recent;
 mod recorder;
 mod sampler;
@@ -57,6 +59,7 @@ use self::feed::{Feed, feeds, streams};
 use self::gate::Gates;
 use self::index::Candidate;
 use self::layout::{Layout, fingerprint};
+use self::recall::Recalled;
 use self::sampler::Sampler;
 use self::table::Tables;
 use self::unit::{Unit, Units, look};
@@ -137,6 +140,8 @@ pub struct Engine {
     candidates: Vec<Candidate>,
     /// Observations that wait to be used again.
     spare: Vec<Observation>,
+    /// What a row and the functions of a unit say, and which of its rules that can matter to.
+    recalled: Recalled,
     sampler: Sampler,
     /// For each stream the tables that it feeds, with the rules that look into them.
     fed: Vec<Vec<(usize, Vec<usize>)>>,
@@ -273,6 +278,7 @@ impl Engine {
             watch: Watch::default(),
             candidates: Vec::new(),
             spare: Vec::new(),
+            recalled: Recalled::default(),
             sampler: Sampler::default(),
             fed: fed(&plan),
             accounts: Accounts::new(plan.rules.len()),
@@ -345,12 +351,12 @@ impl Engine {
         }
         let older = feed.is_older(spec, row);
         let from = out.len();
-        if let Some(candidate) = feed.only() {
+        if let Some(candidate) = feed.readers.only() {
             self.ask(candidate, (stream, row, older), now, out);
             return in_order(out, from);
         }
         let mut candidates = std::mem::take(&mut self.candidates);
-        feed.candidates(&row.slots, &mut candidates);
+        feed.readers.candidates(&row.slots, &mut candidates);
         for candidate in &candidates {
             self.ask(*candidate, (stream, row, older), now, out);
         }
@@ -369,6 +375,9 @@ impl Engine {
         let leader = candidate.reader() as usize;
         if self.gates[leader].is_light() {
             return self.ask_light(candidate, (row, older), now, out);
+        }
+        if self.gates[leader].recalls() {
+            return self.ask_recall(leader, (row, older), now, out);
         }
         let at = self.units.place(leader);
         let Units { list, looks, .. } = &mut self.units;

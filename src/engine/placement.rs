@@ -2,11 +2,11 @@
 //! dear.
 
 use super::Engine;
-use super::feed::{Feed, streams};
-use super::index::{Atom, Condition, Placed, Test};
+use super::feed::streams;
+use super::index::{Atom, Placed, Test};
 use super::unit::Unit;
-use crate::model::stream::StreamSpec;
 use crate::model::value::Value;
+use crate::plan::explain;
 use crate::plan::logical::{BinaryOp, RulePlan, Side};
 
 /// How rows of one stream find a rule.
@@ -46,7 +46,7 @@ pub enum Open {
     NoIndex,
     /// It joins: any row may have partners.
     Joins,
-    /// Its analytic functions look at every row.
+    /// Its analytic functions look at every row, and it is not one that shares what they say.
     Analytics,
     /// A row that its window does not take still tells the window the time. Only an equality on the
     /// stream's KEY, by which it groups, spares it rows.
@@ -71,18 +71,31 @@ impl Open {
 impl Engine {
     /// Where a rule stands, for each stream that it reads.
     pub fn placements(&self, rule: usize) -> Vec<Placement> {
-        // Rules that share stand where the first of them does.
-        let rule = self.units.of(rule).map_or(rule, Unit::leader);
+        let unit = self.units.of(rule);
+        let recall = unit.and_then(|unit| unit.operator.recall());
+        // Rules that share a window stand where the first of them does.
+        let rule = unit.filter(|_| recall.is_none()).map_or(rule, Unit::leader);
         let (Some(plan), Some(gate), Ok(reader)) =
             (self.plan.rules.get(rule), self.gates.get(rule), u32::try_from(rule))
         else {
             return Vec::new();
         };
-        let condition = gate.condition(&self.plan, plan);
+        let condition = match recall {
+            Some(_) => gate.recalled(plan),
+            None => gate.condition(&self.plan, plan),
+        };
         let of = |stream: usize| {
             let (feed, spec) = (self.feeds.get(stream)?, self.plan.streams.get(stream)?);
             let open = (!self.config.index || condition.is_open()).then(|| self.why(plan));
-            let ways = if open.is_some() { Vec::new() } else { ways(feed, spec, reader, &condition) };
+            let readers = recall.map_or(&feed.readers, |recall| &recall.readers);
+            let functions = recall.map_or(0, |_| plan.analytics.len());
+            let shown = |atom: &Atom| match (atom.slot as usize).checked_sub(functions) {
+                None => text(atom, &explain::function(&self.plan, plan, atom.slot as usize)),
+                Some(slot) => text(atom, spec.fields.get(slot).map_or("?", |field| &*field.name)),
+            };
+            let ways =
+                || readers.index.placed(reader, &condition).into_iter().map(|placed| way(placed, shown));
+            let ways = if open.is_some() { Vec::new() } else { ways().collect() };
             Some(Placement { stream, ways, open })
         };
         streams(plan).filter_map(of).collect()
@@ -108,22 +121,19 @@ impl Engine {
     }
 }
 
-fn ways(feed: &Feed, spec: &StreamSpec, reader: u32, condition: &Condition) -> Vec<Way> {
-    let shown = |atom: &Atom| text(atom, spec);
-    let way = |placed: Placed| Way {
-        equal: placed.equal.as_ref().map(shown),
-        threshold: placed.threshold.as_ref().map(shown),
-        residual: placed.residual.iter().map(shown).collect(),
+fn way(placed: Placed, shown: impl Fn(&Atom) -> String) -> Way {
+    Way {
+        equal: placed.equal.as_ref().map(&shown),
+        threshold: placed.threshold.as_ref().map(&shown),
+        residual: placed.residual.iter().map(&shown).collect(),
         exact: placed.exact,
         shared: placed.cluster,
         sorted: placed.beside,
-    };
-    feed.index.placed(reader, condition).into_iter().map(way).collect()
+    }
 }
 
-/// An atom as SQL has it.
-fn text(atom: &Atom, spec: &StreamSpec) -> String {
-    let name = spec.fields.get(atom.slot as usize).map_or("?", |field| &*field.name);
+/// An atom over what is called so, as SQL has it.
+fn text(atom: &Atom, name: &str) -> String {
     match &atom.test {
         Test::Compare(op, value) => format!("{name} {} {}", symbol(*op), constant(value)),
         Test::Among(list) => format!("{name} IN ({} values)", list.len()),

@@ -833,7 +833,7 @@ impl Engine {
         let key: Box<[Value]> = rule.key.iter().map(|expr| value(rule.key_expr(expr), scope)).collect();
         let column = |expr: &Expr| match rule.key.iter().position(|key| key == expr) {
             Some(at) => key[at].clone(),
-            None if gate.is_plain() => value(expr, scope),
+            None if gate.is_plain() && !gate.recalls() => value(expr, scope),
             None => Value::Null,
         };
         let values = rule.project.iter().take(rule.visible).map(column).collect();

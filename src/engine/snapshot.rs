@@ -342,13 +342,14 @@ impl Engine {
         let mut shown = self.accounts();
         shown.iter_mut().for_each(|account| account.degraded_until = None);
         for unit in restored {
-            unit.rules.iter().for_each(|rule| self.units.leave(&self.plan, &self.config, *rule));
+            self.units.leave(&self.plan, &self.config, &unit.rules);
             self.units.put(unit);
         }
         self.units.forgive();
         self.tables = tables;
         self.units.merge((&self.plan, &self.gates), &self.config);
         self.reindex();
+        self.awaken();
         self.show(&shown);
         Ok(())
     }

@@ -49,6 +49,11 @@ impl Watch {
         self.active.remove(&rule).into_iter().flatten()
     }
 
+    /// All active alerts, each with its rule.
+    pub(super) fn all(&self) -> impl Iterator<Item = (u32, &Key)> {
+        self.active.iter().flat_map(|(rule, keys)| keys.iter().map(|key| (*rule, key)))
+    }
+
     /// Whether any alert of the rule is active.
     pub(super) fn has(&self, rule: u32) -> bool {
         !self.active.is_empty() && self.active.contains_key(&rule)
@@ -165,10 +170,11 @@ impl Engine {
     /// comes.
     pub fn watch(&mut self, rule: usize, key: &[Value], active: bool) {
         let (Some(gate), Some(plan), Ok(reader)) =
-            (self.gates.get(rule), self.plan.rules.get(rule), u32::try_from(rule))
+            (self.gates.get(rule).copied(), self.plan.rules.get(rule), u32::try_from(rule))
         else {
             return;
         };
+        let stream = plan.stream();
         if !gate.is_silent() {
             return;
         }
@@ -177,10 +183,21 @@ impl Engine {
         if !new || !gate.is_plain() {
             return;
         }
-        let slot = Gate::key_slot(plan);
-        if let Some(feed) = self.feeds.get_mut(plan.stream()).filter(|_| slot.is_some() || !others) {
-            feed.awake.set(reader, slot, key, active);
+        let slot = gate.key_slot(plan);
+        if slot.is_none() && others {
+            return;
         }
+        if let Some(awake) = self.awake_of(gate, rule, stream) {
+            awake.set(reader, slot, key, active);
+        }
+    }
+
+    /// Where rows of active alerts of a plain rule are known, if it runs.
+    pub(super) fn awake_of(&mut self, gate: Gate, rule: usize, stream: usize) -> Option<&mut Awake> {
+        if gate.recalls() {
+            return self.units.recall(rule).map(|recall| &mut recall.readers.awake);
+        }
+        self.feeds.get_mut(stream).map(|feed| &mut feed.readers.awake)
     }
 
     /// Whether a row of a stream can matter to anyone, of which only some slots are known: those that the
@@ -190,7 +207,7 @@ impl Engine {
         self.fed.get(stream).is_some_and(|tables| !tables.is_empty())
             || self.feeds.get(stream).is_some_and(|feed| {
                 feed.unsettled > 0
-                    || feed.index.cares(known)
+                    || feed.readers.index.cares(known)
                     || feed.presence.as_ref().is_some_and(|presence| presence.cares(known))
             })
     }

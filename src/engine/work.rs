@@ -2,7 +2,7 @@
 //! tables, the rule's account and ceilings, and where observations go.
 
 use super::Context;
-use super::account::{Account, Accounts, DEGRADED};
+use super::account::{Account, Accounts};
 use super::analytic::Analytics;
 use super::budget::Budget;
 use super::expr::{Env, Scope, eval};
@@ -176,12 +176,7 @@ impl<'a> Work<'a> {
     /// Brings the account up to date after a piece of work that began with so many refusals; says whether
     /// there are more of them.
     pub(super) fn note(&mut self, refused: u64) -> bool {
-        self.account.bytes = self.ledger.budget.used();
-        let more = self.account.refused > refused;
-        if more {
-            self.account.degraded_until = Some(self.now.mono.plus(DEGRADED));
-        }
-        more
+        self.account.note(self.ledger.budget.used(), refused, self.now.mono)
     }
 
     /// Takes so many bytes of the rule's ceiling; where they are not there, a refusal is counted.

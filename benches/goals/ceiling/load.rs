@@ -26,6 +26,6 @@ fn rule(line: &str) -> Rule {
         site: number("site = 's", '\'').and_then(|text| text.parse().ok()),
         above: limit("temperature > "),
         humid: limit("humidity > "),
-        before: false,
+        measure: crate::workload::Measure::Now,
     }
 }

@@ -8,6 +8,7 @@ use super::cell::Cell;
 use crate::engine::budget::Budget;
 use crate::engine::expr::Scope;
 use crate::engine::snapshot::{Reader, SnapshotError, Writer};
+use crate::model::fold::BuildFold;
 use crate::model::time::Timestamp;
 use crate::model::value::Value;
 use crate::plan::logical::Analytic;
@@ -19,7 +20,7 @@ pub(super) struct Partitions {
     most: usize,
     /// The functions, by their places in the plan.
     members: Vec<usize>,
-    known: HashMap<Arc<[Value]>, Partition>,
+    known: HashMap<Arc<[Value]>, Partition, BuildFold>,
     /// The key of the row at hand.
     key: Vec<Value>,
     /// Counts rows: the greater, the later.
@@ -42,7 +43,7 @@ impl Partitions {
     /// None yet.
     pub(super) fn new(most: usize) -> Self {
         let (members, key) = (Vec::new(), Vec::new());
-        Self { most, members, known: HashMap::new(), key, turn: 0, written: 0, bytes: 0 }
+        Self { most, members, known: HashMap::default(), key, turn: 0, written: 0, bytes: 0 }
     }
 
     /// Adds a function; gives its place.

@@ -125,11 +125,18 @@ impl Condition {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine) struct Terms<'a> {
     rule: &'a RulePlan,
+    /// How many slots stand before those of the row: what the rule's analytic functions say, or none.
+    functions: usize,
 }
 
 impl<'a> Terms<'a> {
     pub(in crate::engine) const fn new(rule: &'a RulePlan) -> Self {
-        Self { rule }
+        Self { rule, functions: 0 }
+    }
+
+    /// Those of a rule over what its analytic functions say, and behind it the row's own slots.
+    pub(in crate::engine) fn behind_functions(rule: &'a RulePlan) -> Self {
+        Self { rule, functions: rule.analytics.len() }
     }
 
     /// Where all those of these terms are true that cannot be undefined; the others are left open.
@@ -167,7 +174,7 @@ impl<'a> Terms<'a> {
                 ),
                 Expr::Call(function, _) => *function == Function::Choice(Choice::Coalesce),
                 Expr::Cast(_, ty, _) => *ty != DataType::Bigint,
-                Expr::Prepared(..) | Expr::Analytic(_) | Expr::Unnested => false,
+                Expr::Prepared(..) | Expr::Unnested => false,
                 Expr::Column(column) => {
                     self.rule.project.get(*column).is_some_and(|expr| self.has_value(expr))
                 }
@@ -180,7 +187,8 @@ impl<'a> Terms<'a> {
     /// The slot that an expression is.
     pub(in crate::engine) fn slot(self, expr: &Expr) -> Option<u32> {
         match expr {
-            Expr::Field(0, slot) => u32::try_from(*slot).ok(),
+            Expr::Field(0, slot) => u32::try_from(slot + self.functions).ok(),
+            Expr::Analytic(at) if *at < self.functions => u32::try_from(*at).ok(),
             Expr::Column(column) => self.slot(self.rule.project.get(*column)?),
             _ => None,
         }

@@ -19,6 +19,7 @@ use super::Context;
 use super::budget::Budget;
 use super::front::{self, Entrant};
 use super::layout::Remap;
+use super::recall::Recall;
 use super::snapshot::{Reader, SnapshotError, Writer};
 use super::unit::is_sliceable;
 use super::watermark::Mark;
@@ -39,6 +40,8 @@ pub(super) use self::sliced::{measures_of, mode, names_of, slice};
 pub(super) enum Operator {
     /// Every row by itself.
     Each,
+    /// Every row by itself, for rules that differ only behind their analytic functions.
+    Recall(Box<Recall>),
     /// TUMBLINGWINDOW, HOPPINGWINDOW, where what they give can be put together from slices.
     Sliced(Box<Sliced>),
     /// TUMBLINGWINDOW, HOPPINGWINDOW.
@@ -62,7 +65,9 @@ struct Arrival<'r> {
 impl Operator {
     /// The operator that these rules ask for, empty; `ctx` is of the first.
     pub(super) fn new(ctx: Context<'_>, rules: &[usize]) -> Self {
-        let Some(window) = &ctx.rule.window else { return Self::Each };
+        let Some(window) = &ctx.rule.window else {
+            return Recall::new(ctx, rules).map_or(Self::Each, |recall| Self::Recall(Box::new(recall)));
+        };
         if is_sliceable(ctx.rule) {
             return Self::Sliced(Box::new(Sliced::new(ctx, rules)));
         }
@@ -73,6 +78,14 @@ impl Operator {
             | WindowKind::Session { .. }
             | WindowKind::Count { .. }
             | WindowKind::State { .. } => Self::Ordered(Box::new(Ordered::new(ctx))),
+        }
+    }
+
+    /// What finds its rules, where analytic functions are all that they share.
+    pub(super) const fn recall(&self) -> Option<&Recall> {
+        match self {
+            Self::Recall(recall) => Some(recall),
+            _ => None,
         }
     }
 
@@ -108,7 +121,7 @@ impl Operator {
         for entrant in front::entrants(work, window, side, row) {
             let arrival = Arrival { key, lane, time: row.time, lateness, entrant };
             match self {
-                Self::Each | Self::Sliced(_) => {}
+                Self::Each | Self::Recall(_) | Self::Sliced(_) => {}
                 Self::Aligned(aligned) => aligned.push(work, arrival),
                 Self::Ordered(ordered) => ordered.push(work, arrival),
             }
@@ -120,7 +133,7 @@ impl Operator {
     pub(super) fn advance(&mut self, work: &mut Work<'_>, most: usize) -> usize {
         let mut closed = 0;
         match self {
-            Self::Each => {}
+            Self::Each | Self::Recall(_) => {}
             Self::Sliced(sliced) => closed = sliced.advance(work, most),
             Self::Aligned(aligned) => aligned.advance(work),
             Self::Ordered(ordered) => ordered.advance(work),
@@ -132,7 +145,7 @@ impl Operator {
     /// When something may be due: never later than it is, but perhaps earlier.
     pub(super) fn wake(&self) -> Option<Mark> {
         match self {
-            Self::Each => None,
+            Self::Each | Self::Recall(_) => None,
             Self::Sliced(sliced) => sliced.wake(),
             Self::Aligned(aligned) => aligned.wake(),
             Self::Ordered(ordered) => ordered.wake(),
@@ -144,7 +157,7 @@ impl Operator {
     pub(super) fn is_patient(&self) -> bool {
         match self {
             Self::Sliced(sliced) => sliced.is_patient(),
-            Self::Each | Self::Aligned(_) | Self::Ordered(_) => false,
+            Self::Each | Self::Recall(_) | Self::Aligned(_) | Self::Ordered(_) => false,
         }
     }
 
@@ -152,7 +165,7 @@ impl Operator {
     pub(super) fn overdue(&self, row: &Row, now: Mark) -> Option<Mark> {
         match self {
             Self::Sliced(sliced) => sliced.overdue(row, now),
-            Self::Each | Self::Aligned(_) | Self::Ordered(_) => None,
+            Self::Each | Self::Recall(_) | Self::Aligned(_) | Self::Ordered(_) => None,
         }
     }
 
@@ -167,7 +180,7 @@ impl Operator {
     /// How many groups have an open window.
     pub(super) fn groups(&self) -> usize {
         match self {
-            Self::Each => 0,
+            Self::Each | Self::Recall(_) => 0,
             Self::Sliced(sliced) => sliced.groups(),
             Self::Aligned(aligned) => aligned.groups(),
             Self::Ordered(ordered) => ordered.groups(),
@@ -176,8 +189,11 @@ impl Operator {
 
     /// These are its rules from here on: all or some of those that were.
     pub(super) fn run_for(&mut self, ctx: Context<'_>, rules: &[usize], budget: &mut Budget) {
-        if let Self::Sliced(sliced) = self {
-            sliced.run_for(ctx, rules, budget);
+        match self {
+            Self::Sliced(sliced) => sliced.run_for(ctx, rules, budget),
+            // They remember nothing, and the rule may have become one of the other kind.
+            Self::Each | Self::Recall(_) => *self = Self::new(ctx, rules),
+            Self::Aligned(_) | Self::Ordered(_) => {}
         }
     }
 
@@ -185,14 +201,14 @@ impl Operator {
     pub(super) fn counted(&self, rule: usize) -> Option<(u64, u64, usize)> {
         match self {
             Self::Sliced(sliced) => sliced.counted(rule),
-            Self::Each | Self::Aligned(_) | Self::Ordered(_) => None,
+            Self::Each | Self::Recall(_) | Self::Aligned(_) | Self::Ordered(_) => None,
         }
     }
 
     /// Whether it remembers nothing.
     pub(super) fn is_fresh(&self) -> bool {
         match self {
-            Self::Each => true,
+            Self::Each | Self::Recall(_) => true,
             Self::Sliced(sliced) => sliced.is_fresh(),
             Self::Aligned(aligned) => aligned.is_fresh(),
             Self::Ordered(ordered) => ordered.is_fresh(),
@@ -202,7 +218,7 @@ impl Operator {
     /// Reads the rows that it keeps anew, after the slots of the streams have changed.
     pub(super) fn move_slots(&mut self, remaps: &[Remap], budget: &mut Budget) {
         match self {
-            Self::Each | Self::Sliced(_) => {}
+            Self::Each | Self::Recall(_) | Self::Sliced(_) => {}
             Self::Aligned(aligned) => aligned.move_slots(remaps, budget),
             Self::Ordered(ordered) => ordered.move_slots(remaps, budget),
         }
@@ -211,7 +227,7 @@ impl Operator {
     /// Writes the state.
     pub(super) fn write(&self, now: Mark, out: &mut Writer) {
         match self {
-            Self::Each => {}
+            Self::Each | Self::Recall(_) => {}
             Self::Sliced(sliced) => sliced.write(now, out),
             Self::Aligned(aligned) => aligned.write(now, out),
             Self::Ordered(ordered) => ordered.write(now, out),
@@ -228,7 +244,7 @@ impl Operator {
     ) -> Result<Self, SnapshotError> {
         let mut new = Self::new(ctx, rules);
         match &mut new {
-            Self::Each => {}
+            Self::Each | Self::Recall(_) => {}
             Self::Sliced(sliced) => sliced.read(now, budget, from)?,
             Self::Aligned(aligned) => aligned.read(ctx, now, budget, from)?,
             Self::Ordered(ordered) => ordered.read(ctx, now, budget, from)?,

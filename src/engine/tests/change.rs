@@ -6,7 +6,12 @@ use super::*;
 fn rule(id: usize, kind: u8, threshold: i64) -> RulePlan {
     let over =
         |rule: RulePlan| RulePlan { when: Some(compare(BinaryOp::Gt, Expr::Column(1), threshold)), ..rule };
-    let mut rule = match kind % 5 {
+    let back = |filter: Expr| {
+        let function = AnalyticFunction::Lag;
+        let lag = Analytic { function, args: vec![Expr::Field(0, 1)], partition: Vec::new(), when: None };
+        RulePlan { analytics: vec![lag], filter: Some(filter), ..each() }
+    };
+    let mut rule = match kind % 8 {
         0 => RulePlan { when: Some(compare(BinaryOp::Gt, Expr::Column(0), threshold)), ..each() },
         1 => RulePlan {
             filter: Some(compare(BinaryOp::Gt, Expr::Field(0, 1), threshold)),
@@ -16,7 +21,18 @@ fn rule(id: usize, kind: u8, threshold: i64) -> RulePlan {
         },
         2 => over(tumble()),
         3 => over(ordered::windowed(ordered::count(3, 2))),
-        _ => RulePlan { filter: Some(compare(BinaryOp::Gt, Expr::Field(0, 1), threshold)), ..over(tumble()) },
+        4 => RulePlan { filter: Some(compare(BinaryOp::Gt, Expr::Field(0, 1), threshold)), ..over(tumble()) },
+        5 => back(compare(BinaryOp::Gt, Expr::Analytic(0), threshold)),
+        6 => RulePlan {
+            alert: alert("each", 1, OCCURRENCE),
+            when: None,
+            ..back(compare(BinaryOp::Gt, Expr::Analytic(0), threshold))
+        },
+        _ => RulePlan {
+            project: vec![Expr::Field(0, 1), Expr::Analytic(0)],
+            when: Some(compare(BinaryOp::Lt, Expr::Column(1), threshold)),
+            ..back(compare(BinaryOp::Ge, Expr::Field(0, 1), 0))
+        },
     };
     let kind = rule.alert.kind;
     // `when` is no part of what state depends on.
@@ -28,6 +44,8 @@ fn rule(id: usize, kind: u8, threshold: i64) -> RulePlan {
 
 fn kind_of(rule: &RulePlan) -> u8 {
     match &rule.window {
+        None if rule.project.len() > 1 => 4,
+        None if !rule.analytics.is_empty() => 3,
         None => 0,
         Some(window) if matches!(window.kind, WindowKind::Tumbling { .. }) => 1,
         Some(_) => 2,
@@ -58,7 +76,7 @@ proptest! {
     fn a_change_in_place_is_a_swap(
         steps in prop::collection::vec(
             (
-                prop::collection::vec((0_usize..12, prop::option::of((0_u8..5, 0_i64..4))), 0..5),
+                prop::collection::vec((0_usize..12, prop::option::of((0_u8..8, 0_i64..4))), 0..5),
                 prop::collection::vec((0_u8..3, -2_i64..6, 0_i64..6), 0..10),
             ),
             1..8,

@@ -23,7 +23,7 @@ fn rules() -> impl Strategy<Value = Vec<RulePlan>> {
         Expr::Binary(BinaryOp::Eq, Box::new(field(0)), Box::new(Expr::Const(Value::str(name))))
     });
     let terms = prop::collection::vec(prop_oneof![1 => device, 2 => term], 0..4);
-    let rule = (terms, expr(), 0..7_usize, 0..40_usize).prop_map(|(terms, when, kind, name)| {
+    let rule = (terms, expr(), 0..9_usize, 0..40_usize).prop_map(|(terms, when, kind, name)| {
         let filter = terms.into_iter().map(|term| over_rows(&term)).collect::<Vec<_>>();
         let filter = match filter.len() {
             0 => None,
@@ -36,7 +36,20 @@ fn rules() -> impl Strategy<Value = Vec<RulePlan>> {
             1 => tumble(),
             2 => mixed(),
             3 => ordered::windowed(ordered::count(2, 1)),
-            4 => RulePlan { analytics: vec![lag()], ..each() },
+            4 | 5 => {
+                // Some of what is asked is asked of what the function says.
+                let said =
+                    |expr: &Expr| replaced(expr, &|part| (*part == field(1)).then_some(Expr::Analytic(0)));
+                let back = RulePlan { analytics: vec![lag()], ..each() };
+                let filter = filter.map(|filter| said(&filter));
+                let rule = match kind {
+                    4 => RulePlan { when: None, alert: alert("", 1, OCCURRENCE), ..back },
+                    _ => RulePlan { when, project: vec![Expr::Analytic(0), field(0)], visible: 1, ..back },
+                };
+                let state = u64::try_from(name).unwrap();
+                let alert = AlertSpec { rule: format!("r{name}").into(), ..rule.alert.clone() };
+                return RulePlan { filter, state, alert, ..rule };
+            }
             _ => RulePlan { when, project: vec![field(1), field(0)], visible: 1, ..each() },
         };
         let state = u64::try_from(name).unwrap();
@@ -147,8 +160,12 @@ fn where_a_rule_stands_can_be_asked() {
     let hot = RulePlan { when: Some(compare(BinaryOp::Gt, Expr::Column(0), 60)), ..guarded() };
     let ratio = Expr::Binary(BinaryOp::Div, Box::new(field(1)), Box::new(Expr::Const(Value::Int(2))));
     let opaque = RulePlan { filter: Some(compare(BinaryOp::Gt, ratio, 1)), ..each() };
-    let rules =
-        vec![guarded(), guarded(), hot, opaque, tumble(), RulePlan { analytics: vec![lag()], ..each() }];
+    let b = Box::new(Expr::Const(Value::str("b")));
+    let was_b = Expr::Binary(BinaryOp::Eq, Box::new(Expr::Analytic(0)), b);
+    let after_b = RulePlan { analytics: vec![lag()], filter: Some(was_b), ..each() };
+    let hits = Analytic { function: AnalyticFunction::LastHitCount, args: Vec::new(), ..lag() };
+    let counts = RulePlan { analytics: vec![hits], ..each() };
+    let rules = vec![guarded(), guarded(), hot, opaque, tumble(), after_b, counts];
     let config = Config { watched: true, ..Config::default() };
     let engine = Engine::new(plan(stream(), rules), config);
     let text = |rule: usize| {
@@ -170,10 +187,12 @@ fn where_a_rule_stands_can_be_asked() {
         }
     };
     assert_eq!(text(0), "device = 'a' | v > 10 | v IS NOT NULL | 2 2");
-    assert_eq!(text(2), "- | v > 60 | v IS NOT NULL | 4 2");
-    assert_eq!(text(3), "- | v > 10 |  | 4 2");
-    assert_eq!((text(4), text(5)), ("Window".to_owned(), "Analytics".to_owned()));
-    assert!(engine.placements(6).is_empty());
+    assert_eq!(text(2), "- | v > 60 | v IS NOT NULL | 5 2");
+    assert_eq!(text(3), "- | v > 10 |  | 5 2");
+    assert_eq!(text(4), "Window");
+    assert_eq!(text(5), "lag(v) = 'b' | v > 10 |  | 1 1");
+    assert_eq!(text(6), "Analytics");
+    assert!(engine.placements(7).is_empty());
 }
 
 fn comparable(engine: &Engine) -> Vec<Account> {

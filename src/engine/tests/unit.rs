@@ -34,7 +34,15 @@ enum Event {
 
 fn draft() -> impl Strategy<Value = Draft> {
     let few = || prop::option::of(0..3_i8);
-    (0..8_u8, 0..4_u8, 0..6_u8, prop::option::weighted(0.2, 0..2_i8), few(), few(), prop::bool::weighted(0.1))
+    (
+        0..11_u8,
+        0..4_u8,
+        0..6_u8,
+        prop::option::weighted(0.2, 0..2_i8),
+        few(),
+        few(),
+        prop::bool::weighted(0.1),
+    )
         .prop_map(|(kind, group, aggregates, filter, having, when, arranged)| Draft {
             kind,
             group,
@@ -68,7 +76,36 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     prop::collection::vec(event, 0..50)
 }
 
+/// A rule that looks back, and has no window.
+fn recalls(at: usize, draft: &Draft) -> RulePlan {
+    let function = match draft.aggregates {
+        0..2 => AnalyticFunction::Lag,
+        2..4 => AnalyticFunction::AccSum,
+        _ => AnalyticFunction::LastHitCount,
+    };
+    let args = if function == AnalyticFunction::LastHitCount { Vec::new() } else { vec![Expr::Field(0, 1)] };
+    let partition = if draft.group < 2 { vec![Expr::Field(0, 0)] } else { Vec::new() };
+    let when = (draft.group == 3).then(|| compare(BinaryOp::Gt, Expr::Field(0, 1), -2));
+    let terms = [
+        draft.filter.map(|c| compare(BinaryOp::Ge, Expr::Analytic(0), (c - 2).into())),
+        draft.having.map(|c| compare(BinaryOp::Gt, Expr::Field(0, 1), c.into())),
+    ];
+    RulePlan {
+        state: draft.kind.into(),
+        analytics: vec![Analytic { function, args, partition, when }],
+        filter: Some(Expr::And(terms.into_iter().flatten().collect())),
+        project: vec![Expr::Field(0, 1), Expr::Analytic(0)],
+        visible: 2,
+        when: draft.when.map(|c| compare(BinaryOp::Lt, Expr::Column(1), c.into())),
+        alert: alert(&format!("r{at}"), 1, if draft.when.is_some() { STATE } else { OCCURRENCE }),
+        ..each()
+    }
+}
+
 fn rule(at: usize, draft: &Draft) -> RulePlan {
+    if draft.kind >= 8 {
+        return recalls(at, draft);
+    }
     let of = |function, args: Vec<Expr>| Aggregate { function, args, filter: None, distinct: false };
     let v = || vec![Expr::Field(0, 1)];
     use AggregateFunction as F;

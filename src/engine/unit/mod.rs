@@ -1,6 +1,7 @@
 //! Sharing: a unit is one operator with what it remembers, run once for all rules that would feed it the
 //! same. Its rules differ in what they make of a closed window: HAVING, the output columns, their
-//! arrangement, `when`, `clear`, the key. Which rules may share is `signature`'s to say, who shares is
+//! arrangement, `when`, `clear`, the key; or, without a window, in what they make of a row and of what analytic
+//! functions say of it (`super::recall`). Which rules may share is `signature`'s to say, who shares is
 //! kept by `units`.
 //!
 //! Sharing never shows in an answer. A rule that comes later must not see what came before it, so it
@@ -27,7 +28,7 @@ use super::{Account, Context};
 use crate::plan::logical::{Analytic, RulePlan};
 
 pub(super) use self::looks::{Look, look};
-pub(super) use self::signature::{draws, is_sliceable};
+pub(super) use self::signature::{draws, hears_back, is_sliceable};
 pub(super) use self::units::{Units, together};
 
 /// Places of rules; mostly it is one.

@@ -1,5 +1,6 @@
 //! Which rules may share: those that make the same of every row up to the end of their window, and, where
-//! windows are put together from slices, also those whose windows differ only in length, hop and aggregates.
+//! windows are put together from slices, also those whose windows differ only in length, hop and aggregates; and
+//! without a window those that look back by the same functions.
 //!
 //! A rule shares with nobody if what it gives out comes back into what it remembers, or if its expressions
 //! draw from the rule's own sequence of random numbers, or if a closed window can make more rows than
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use crate::engine::Context;
 use crate::engine::aggregate::Partial;
+use crate::engine::gate::{Gate, skips_retained};
 use crate::engine::op::{measures_of, mode, slice};
 use crate::engine::watermark::Mode;
 use crate::plan::function::{Encode, Function, Math};
@@ -33,18 +35,22 @@ enum Kind {
     Sliced,
     /// The same, and for how long a silent key holds the others up.
     Waiting(Duration),
+    /// That there are none, and whether retained rows count.
+    None { retained: bool },
 }
 
 impl Signature {
     /// That of a rule; `None` where it shares with nobody.
     pub(super) fn new(ctx: Context<'_>) -> Option<Self> {
-        if !ctx.config.share || !may_share(ctx.rule) {
+        if !ctx.config.share {
             return None;
         }
         let (rule, kind) = (ctx.rule.whole(), Kind::new(ctx)?);
-        let window = rule.window.as_ref()?;
         let mut hash = Hash(0xcbf2_9ce4_8422_2325);
-        write!(hash, "{:?}", (&rule.from, &rule.analytics, &rule.filter, kind.parts(window), kind)).ok()?;
+        write!(hash, "{:?}", (&rule.from, &rule.analytics, kind)).ok()?;
+        if let Some(window) = &rule.window {
+            write!(hash, "{:?}", (&rule.filter, kind.parts(window))).ok()?;
+        }
         Some(Self { hash: hash.0, rule, kind })
     }
 
@@ -55,29 +61,34 @@ impl Signature {
 
     /// Whether rules may differ in their aggregates and still share.
     pub(super) fn takes_any_aggregates(&self) -> bool {
-        self.kind != Kind::Same
+        matches!(self.kind, Kind::Sliced | Kind::Waiting(_))
     }
 
     /// Whether two rules make the same of every row.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let (a, b) = (&self.rule, &other.rule);
         let windows = match (&a.window, &b.window) {
-            (Some(a), Some(b)) => {
-                self.kind.parts(a) == self.kind.parts(b) && (self.kind != Kind::Same || a.kind == b.kind)
+            (Some(of_a), Some(of_b)) => {
+                self.kind.parts(of_a) == self.kind.parts(of_b)
+                    && (self.kind != Kind::Same || of_a.kind == of_b.kind)
+                    && a.filter == b.filter
             }
+            (None, None) => true,
             _ => false,
         };
-        self.kind == other.kind
-            && windows
-            && a.from == b.from
-            && a.analytics == b.analytics
-            && a.filter == b.filter
+        self.kind == other.kind && windows && a.from == b.from && a.analytics == b.analytics
     }
 }
 
 impl Kind {
     fn new(ctx: Context<'_>) -> Option<Self> {
-        let window = ctx.rule.window.as_ref()?;
+        let Some(window) = &ctx.rule.window else {
+            let recalls = Gate::new(ctx.plan, ctx.rule, ctx.config).recalls();
+            return recalls.then(|| Self::None { retained: !skips_retained(ctx.rule) });
+        };
+        if !may_share(ctx.rule) {
+            return None;
+        }
         let measures =
             measures_of(ctx.rule).filter(|_| is_sliceable(ctx.rule) && window.analytics.is_empty());
         Some(match (measures, mode(ctx)) {
@@ -127,13 +138,15 @@ pub(super) fn is_small(all: usize, own: usize) -> bool {
 
 fn may_share(rule: &RulePlan) -> bool {
     let Some(window) = &rule.window else { return false };
-    let hears_back = |analytic: &Analytic| {
-        matches!(analytic.function, AnalyticFunction::LastHitCount | AnalyticFunction::LastHitTime)
-    };
     !rule.from.at_close
         && rule.unnest.is_none()
         && !rule.analytics.iter().chain(&window.analytics).any(hears_back)
         && !expressions(rule, window).any(draws)
+}
+
+/// Whether what a rule gives out comes back into what the function remembers.
+pub(in crate::engine) fn hears_back(analytic: &Analytic) -> bool {
+    matches!(analytic.function, AnalyticFunction::LastHitCount | AnalyticFunction::LastHitTime)
 }
 
 /// Whether an expression draws random numbers.

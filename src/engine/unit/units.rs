@@ -7,7 +7,8 @@ use super::Unit;
 use super::looks::{Looks, look};
 use super::signature::{Signature, fit, is_small};
 use crate::engine::gate::Gates;
-use crate::engine::op::{measures_of, names_of};
+use crate::engine::op::{Operator, measures_of, names_of};
+use crate::engine::recall::Recall;
 use crate::engine::watermark::Mark;
 use crate::engine::{Config, Context};
 use crate::plan::logical::Plan;
@@ -102,17 +103,22 @@ impl Units {
         }
     }
 
-    /// Takes a rule out of its unit, which goes with its last one.
-    pub(in crate::engine) fn leave(&mut self, plan: &Plan, config: &Config, rule: usize) {
-        let at = self.place(rule);
-        let Some(unit) = self.list.get_mut(at).and_then(Option::as_mut) else { return };
-        let rest: Vec<usize> = unit.rules.iter().copied().filter(|other| *other != rule).collect();
-        if let Some(first) = rest.first() {
-            unit.run_for(Context::new(plan, *first, config), rest);
-        } else {
-            drop(self.vacate(at));
+    /// Takes rules, in ascending order, out of their units, which go with their last ones.
+    pub(in crate::engine) fn leave(&mut self, plan: &Plan, config: &Config, rules: &[usize]) {
+        let mut places: Vec<usize> = rules.iter().map(|rule| self.place(*rule)).collect();
+        places.sort_unstable();
+        places.dedup();
+        for at in places {
+            let Some(unit) = self.list.get_mut(at).and_then(Option::as_mut) else { continue };
+            let stays = |rule: &usize| rules.binary_search(rule).is_err();
+            let rest: Vec<usize> = unit.rules.iter().copied().filter(stays).collect();
+            if let Some(first) = rest.first() {
+                unit.run_for(Context::new(plan, *first, config), rest);
+            } else {
+                drop(self.vacate(at));
+            }
         }
-        self.of[rule] = NONE;
+        rules.iter().for_each(|rule| self.of[*rule] = NONE);
     }
 
     /// Takes out a unit, whose rules are in none then.
@@ -178,6 +184,15 @@ impl Units {
     /// The unit of a rule.
     pub(in crate::engine) fn of(&self, rule: usize) -> Option<&Unit> {
         self.list.get(self.place(rule))?.as_ref()
+    }
+
+    /// What finds the rules of the unit of this one, where its analytic functions are all that it remembers.
+    pub(in crate::engine) fn recall(&mut self, rule: usize) -> Option<&mut Recall> {
+        let at = self.place(rule);
+        match &mut self.list.get_mut(at)?.as_mut()?.operator {
+            Operator::Recall(recall) => Some(recall),
+            _ => None,
+        }
     }
 
     /// All of them, in the order of their leaders.

@@ -72,6 +72,11 @@ impl Step {
     }
 }
 
+/// An analytic function over rows of a rule, by its place among them, as it stood in the query.
+pub fn function(plan: &Plan, rule: &RulePlan, n: usize) -> String {
+    Sql { plan, rule: &rule.whole() }.analytic(n, Terms::Rows)
+}
+
 /// The tree of one rule of a plan.
 pub fn explain(plan: &Plan, rule: &RulePlan) -> Step {
     // The constants of a rule are shown where they stood.
