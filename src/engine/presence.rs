@@ -11,7 +11,7 @@
 //! the rule allows is the stream's.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::time::Duration;
 
@@ -36,6 +36,9 @@ use crate::plan::logical::{Expr, Plan, RulePlan};
 
 /// The first byte of what [`Engine::snapshot_presence`] writes.
 const FORMAT: u8 = 2;
+/// How a snapshot says of a key that its silence is its own, and that it waits until that is known.
+const OWN: u8 = 1;
+const WAITS: u8 = 2;
 /// Times that are no further apart are the same moment.
 const MOMENT: Duration = Duration::from_secs(1);
 
@@ -527,41 +530,47 @@ impl Presence {
         self.keys.iter().flatten().map(|known| &*known.label)
     }
 
-    /// Knows these keys and no others.
-    fn start_with(&mut self, keys: Vec<Known>, most: usize, now: i64) {
+    /// Knows these keys and no others, each with whether its silence may be that of the stream.
+    fn start_with(&mut self, keys: Vec<(Known, bool)>, most: usize, now: i64) {
         (self.keys, self.free, self.waiting) = (Vec::new(), Vec::new(), Vec::new());
         self.learned.clear();
         self.places.clear();
         self.queue.clear();
         self.budget = Budget::new(most);
-        for known in keys {
+        for (known, waits) in keys {
             let hash = known.hash();
             if self.places.find(hash, |at| is(&self.keys, *at, &known.label)).is_none()
                 && let Some(at) = self.put(known, hash)
             {
                 self.expect_from(at, now);
+                self.waiting.extend(waits.then_some(at));
             }
         }
     }
 
     /// Writes down all keys, or those of these places.
     fn write(&self, only: Option<&[u32]>, now: Now, out: &mut Writer) {
-        let at = |at: &u32| self.keys.get(*at as usize);
-        let all: Vec<&Known> = match only {
-            None => self.keys.iter().flatten().collect(),
-            Some(places) => places.iter().filter_map(at).flatten().collect(),
+        let at = |at: u32| Some((at, self.keys.get(at as usize)?.as_ref()?));
+        let all: Vec<(u32, &Known)> = match only {
+            None => (0..).take(self.keys.len()).filter_map(at).collect(),
+            Some(places) => places.iter().copied().filter_map(at).collect(),
         };
+        let waiting: HashSet<u32> = self.waiting.iter().copied().collect();
         out.i64(self.heard.map_or(-1, |heard| mark(now.mono).saturating_sub(heard).max(0)));
         out.bool(self.silent);
         out.len(all.len());
-        for known in all {
+        for (at, known) in all {
             out.run(known.label.as_bytes());
             out.i64(mark(now.mono).saturating_sub(known.seen));
             out.time(known.wall);
             out.time(known.time);
             out.values(&known.row);
             out.i64(known.told);
-            out.bool(known.own);
+            out.u8(match waiting.contains(&at) {
+                _ if known.own => OWN,
+                true => WAITS,
+                false => 0,
+            });
             out.bool(known.unheard);
         }
     }
@@ -584,28 +593,24 @@ fn read(
         let label = from.text()?.into();
         let (silent, wall, time) = (from.i64()?, from.time()?, from.time()?);
         let row = remap.row(&from.values()?.into()).to_vec();
-        let (told, own, unheard) = (from.i64()?, from.bool()?, from.bool()?);
+        let (told, whose, unheard) = (from.i64()?, from.u8()?, from.bool()?);
+        if !matches!(whose, 0 | OWN | WAITS) {
+            return Err(from.damaged());
+        }
         // What came while nobody listened is not known: a silence that was not told of begins anew.
         let (silent, wall) = if at_once || told != 0 { (silent, wall) } else { (0, now.wall) };
         let seen = mark(now.mono).saturating_sub(silent);
-        keys.push(Known {
-            label,
-            seen,
-            wall,
-            time,
-            row,
-            told,
-            due: i64::MAX,
-            own: own && (at_once || told != 0),
-            unheard,
-        });
+        let own = whose == OWN && (at_once || told != 0);
+        let known = Known { label, seen, wall, time, row, told, due: i64::MAX, own, unheard };
+        keys.push((known, whose == WAITS && at_once));
     }
     Ok(Kept { keys, heard, silent })
 }
 
 /// What is known of a stream's keys, to go on with.
 struct Kept {
-    keys: Vec<Known>,
+    /// Each with whether it waits.
+    keys: Vec<(Known, bool)>,
     heard: Option<i64>,
     silent: bool,
 }
@@ -847,7 +852,7 @@ impl Engine {
         let before = before.filter_map(|(stream, feed)| {
             let presence = feed.presence.take()?;
             let (heard, silent) = (presence.heard, presence.silent);
-            let keys: Vec<Known> = presence.keys.into_iter().flatten().collect();
+            let keys = presence.keys.into_iter().flatten().map(|known| (known, false)).collect();
             Some((stream.signature(), (Layout::of(stream), Kept { keys, heard, silent })))
         });
         let mut before: HashMap<String, (Layout, Kept)> = before.collect();
@@ -858,7 +863,7 @@ impl Engine {
             };
             (presence.heard, presence.silent) = (heard, silent);
             let remap = Layout::of(stream).from(&was);
-            for known in keys {
+            for (known, _) in keys {
                 let row = match presence.expected.get(&known.label).filter(|_| known.unheard) {
                     Some(row) => row.to_vec(),
                     // Nobody expects it any more.
@@ -922,7 +927,7 @@ impl Engine {
             let Some(presence) = self.feeds.get_mut(at).and_then(|feed| feed.presence.as_mut()) else {
                 continue;
             };
-            for known in keys {
+            for (known, _) in keys {
                 let hash = known.hash();
                 if presence.places.find(hash, |at| is(&presence.keys, *at, &known.label)).is_none() {
                     let known = Known { seen: mark(now.mono), wall: now.wall, ..known };

@@ -202,8 +202,17 @@ fn input_of(core: &Core, step: &Step, now: &mut i64, text: &mut String) -> Input
 /// The core of the next process.
 fn again(core: &Core, text: &str, now: i64, watched: bool, index: bool) -> Core {
     let mut new = start(text, watched, index);
+    // Where the clock that counts silence stood before this instant, what is due when it stands is due before what
+    // comes next; so it must stand before this instant here too.
+    let stood = core.idle.disconnected_at.is_some_and(|since| since < at(now).mono);
+    if stood {
+        new.idle.lost = Duration::from_micros(1);
+    }
     new.restore(&core.snapshot(at(now), true), at(now)).unwrap();
     link_again(core, &mut new, now);
+    if stood {
+        new.idle = IdleClock { lost: Duration::ZERO, disconnected_at: Some(just_before(at(now)).mono) };
+    }
     new
 }
 
