@@ -22,6 +22,9 @@ enum What {
         /// The file
         #[arg(default_value = DEFAULT_PATH)]
         file: PathBuf,
+        /// The same, as other verbs are told it
+        #[arg(long, short, value_name = "FILE", conflicts_with = "file")]
+        config: Option<PathBuf>,
     },
 }
 
@@ -31,7 +34,8 @@ impl Config {
         let mut out = std::io::stdout().lock();
         match self.what {
             What::Reference => out.write_all(REFERENCE.as_bytes())?,
-            What::Check { file } => {
+            What::Check { file, config } => {
+                let file = config.unwrap_or(file);
                 let config = AgentConfig::load(&file)?;
                 for broker in &config.brokers {
                     broker.check()?;

@@ -160,8 +160,11 @@ fn a_broker_needs_no_client_id_as_the_agent_has_one() {
     let file = dir.path().join("weir.toml");
     let text = "[agent]\nid = \"gw-7\"\n[[broker]]\nname = \"plant\"\nurl = \"mqtt://127.0.0.1:1883\"\n";
     std::fs::write(&file, text).unwrap();
-    let (ok, printed, said) = crate::support::programs::weir(&["config", "check", file.to_str().unwrap()]);
-    assert!(ok, "{said}");
-    assert!(printed.contains("agent `gw-7`, 1 broker"), "{printed}");
+    let at = file.to_str().unwrap();
+    for args in [&["config", "check", at][..], &["config", "check", "--config", at]] {
+        let (ok, printed, said) = crate::support::programs::weir(args);
+        assert!(ok, "{said}");
+        assert!(printed.contains("agent `gw-7`, 1 broker"), "{printed}");
+    }
     assert_eq!(AgentConfig::load(&file).unwrap().brokers[0].client_id.as_deref(), Some("weir-gw-7"));
 }

@@ -41,6 +41,29 @@ fn rules_of_files_are_explained_one_or_all() {
 }
 
 #[test]
+fn what_an_analytic_function_says_is_looked_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let delta = "delta(temperature) OVER (PARTITION BY device)";
+    let rule = |id: &str, by: u8| {
+        format!("  - {{id: {id}, sql: 'SELECT device FROM freezers WHERE {delta} > {by}'}}\n")
+    };
+    let streams = RULES.split("rules:").next().unwrap();
+    std::fs::write(
+        dir.path().join("cold.yaml"),
+        format!("{streams}rules:\n{}{}", rule("jumps", 5), rule("leaps", 9)),
+    )
+    .unwrap();
+    let (ok, all, err) = weir(&["explain", "--rules", dir.path().to_str().unwrap()]);
+    assert!(ok && err.is_empty(), "{err}");
+    for by in [5, 9] {
+        let found =
+            format!("freezers: no equality; {delta} > {by} in a sorted list, with 1 other condition\n");
+        assert!(all.contains(&found), "{all}");
+    }
+    assert_eq!(all.matches("its analytic functions with 1 other rule\n").count(), 2, "{all}");
+}
+
+#[test]
 fn every_rule_of_the_packs_has_a_tree() {
     let (ok, all, err) = weir(&["explain", "--rules", &packs()]);
     assert!(ok && err.is_empty(), "{err}");
