@@ -21,8 +21,9 @@ pub(super) struct Partitions {
     /// The functions, by their places in the plan.
     members: Vec<usize>,
     known: HashMap<Arc<[Value]>, Partition, BuildFold>,
-    /// The key of the row at hand.
+    /// The key of the row at hand, and whether its partition is there.
     key: Vec<Value>,
+    here: bool,
     /// Counts rows: the greater, the later.
     turn: u64,
     /// The turn up to which everything was written down by itself.
@@ -43,7 +44,7 @@ impl Partitions {
     /// None yet.
     pub(super) fn new(most: usize) -> Self {
         let (members, key) = (Vec::new(), Vec::new());
-        Self { most, members, known: HashMap::default(), key, turn: 0, written: 0, bytes: 0 }
+        Self { most, members, known: HashMap::default(), key, here: false, turn: 0, written: 0, bytes: 0 }
     }
 
     /// Adds a function; gives its place.
@@ -57,7 +58,9 @@ impl Partitions {
         self.key.clear();
         self.key.extend(key);
         self.turn += 1;
-        if let Some(partition) = self.known.get_mut(self.key.as_slice()) {
+        let partition = self.known.get_mut(self.key.as_slice());
+        self.here = partition.is_some();
+        if let Some(partition) = partition {
             partition.used = self.turn;
         }
     }
@@ -70,7 +73,7 @@ impl Partitions {
 
     /// Makes the partition if it is not there. False where there is no room, which counts as refused.
     pub(super) fn enter(&mut self, plan: &[Analytic], budget: &mut Budget, refused: &mut u64) -> bool {
-        if self.known.contains_key(self.key.as_slice()) {
+        if self.here {
             return true;
         }
         let cost = self.cost(&self.key);
@@ -84,6 +87,7 @@ impl Partitions {
         self.bytes += cost;
         let cells = self.members.iter().map(|index| Cell::new(&plan[*index])).collect();
         self.known.insert(self.key.as_slice().into(), Partition { used: self.turn, cells });
+        self.here = true;
         true
     }
 
