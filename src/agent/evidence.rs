@@ -1,7 +1,7 @@
 //! What an alert is told with: the last readings of its key, which the engine has and the book of alerts
 //! knows nothing of. It decides nothing.
 
-use crate::alert::Book;
+use crate::alert::{Book, Whose};
 use crate::engine::Engine;
 use crate::model::transition::{State, Transition};
 
@@ -10,7 +10,7 @@ const AT_END: usize = 4;
 
 /// Gives the transitions of the book's last call the readings of their keys, at most so many each.
 pub(super) fn attach(engine: &Engine, book: &Book, most: usize, told: &mut [Transition]) {
-    for (transition, (rule, key)) in told.iter_mut().zip(book.told()) {
+    for (transition, Whose { rule, key, .. }) in told.iter_mut().zip(book.told()) {
         let most = match transition.state {
             State::Firing | State::Up(_) | State::Occurred => most,
             State::Resolved(_) => most.min(AT_END),

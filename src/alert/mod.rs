@@ -44,6 +44,23 @@ pub use show::{Active, Counts, Stale};
 /// is forgotten; a key that finds none to take the place of is refused and counted.
 const MAX_KEYS: usize = 10_000;
 
+/// The alert that a transition is of.
+#[derive(Clone, Debug)]
+pub struct Whose {
+    /// Its rule, by its place in the plan.
+    pub rule: usize,
+    /// Its key.
+    pub key: Key,
+    /// The stream time of its newest observation.
+    pub newest: Timestamp,
+}
+
+impl Whose {
+    fn of(instance: &Instance) -> Self {
+        Self { rule: instance.rule(), key: instance.key.clone(), newest: instance.last_at }
+    }
+}
+
 /// The alerts of one rule set.
 #[derive(Debug)]
 pub struct Book {
@@ -63,8 +80,8 @@ pub struct Book {
     gone: Vec<StateKey>,
     /// Alerts that became active or quiet since somebody asked.
     activity: Vec<Activity>,
-    /// Of which rule and key each transition of the last call was.
-    told: Vec<(usize, Key)>,
+    /// Whose each transition of the last call was.
+    told: Vec<Whose>,
 }
 
 /// An alert of a rule with `when` became active, or quiet.
@@ -243,7 +260,7 @@ impl Book {
         let mut steps = Vec::with_capacity(1);
         instance.apply(spec, seen, now.mono, &mut steps);
         out.extend(steps.iter().map(|step| self.transition(spec, &instance, *step, now)));
-        self.told.extend(steps.iter().map(|_| (seen.rule, instance.key.clone())));
+        self.told.extend(steps.iter().map(|_| Whose::of(&instance)));
         self.counts.entry(seen.rule).or_default().transitions += steps.len() as u64;
     }
 
@@ -302,9 +319,8 @@ impl Book {
         true
     }
 
-    /// Of which rule and key each transition is that the last call of [`Self::observe`] or [`Self::tick`]
-    /// made, in their order.
-    pub fn told(&self) -> &[(usize, Key)] {
+    /// Whose each transition is that the last call of [`Self::observe`] or [`Self::tick`] made, in their order.
+    pub fn told(&self) -> &[Whose] {
         &self.told
     }
 
@@ -498,7 +514,7 @@ impl Book {
         let (rule, after, key) = (instance.rule(), Stand::of(instance), instance.key.clone());
         for step in steps {
             out.push(self.transition(spec, instance, *step, now));
-            self.told.push((rule, key.clone()));
+            self.told.push(Whose::of(instance));
         }
         if !steps.is_empty() {
             self.counts.entry(rule).or_default().transitions += steps.len() as u64;

@@ -9,7 +9,7 @@ use crate::model::transition::{Reason, State, Transition};
 use crate::model::value::Value;
 
 use super::instance::{Instance, Step};
-use super::{Book, template};
+use super::{Book, Whose, template};
 
 /// What a rule's alerts did since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -139,7 +139,7 @@ impl Book {
         let at = at.map_or_else(|| instance.stream_time(now.mono), |at| at.max(instance.last_at));
         let step = Step { state: instance.told_as(), at, since: instance.since(), level: instance.level() };
         out.push(self.transition(&spec, instance, step, now));
-        self.told.push((rule, instance.key.clone()));
+        self.told.push(Whose::of(instance));
     }
 
     /// What each rule's alerts did, in the order of the plan.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use prost::Message as _;
 
+use crate::alert::Whose;
 use crate::engine::Engine;
 use crate::model::alerting::RuleKind;
 use crate::model::fold::{BuildFold, fold};
@@ -84,20 +85,20 @@ impl Decided {
         stands
     }
 
-    /// Something was told at a time, of the rule at a place.
-    pub(super) fn note(&mut self, plan: &Plan, place: usize, key: &[Value], told: &Transition) {
-        let Some(rule) = plan.rules.get(place) else { return };
+    /// Something was told of an alert.
+    pub(super) fn note(&mut self, plan: &Plan, whose: &Whose, told: &Transition) {
+        let Some(rule) = plan.rules.get(whose.rule) else { return };
         if rule.window.is_none() && !rule.analytics.is_empty() {
-            self.remember.insert(place);
+            self.remember.insert(whose.rule);
         }
-        let Some(past) = Past::of(plan, place) else { return };
-        let at = told.occurred_at;
+        let Some(past) = Past::of(plan, whose.rule) else { return };
+        let name = past.name(&whose.key);
         if past.windowed {
-            later(&mut self.told, past.name(key), at);
+            later(&mut self.told, name, told.occurred_at);
         } else if matches!(told.state, State::Resolved(_)) {
-            // What is up is known by its state.
-            later(&mut self.told, past.name(key), at);
-            later(&mut self.ended, past.name(key), at);
+            // What is up is known by its state. The clock may have ended it, and a reading from before that be new.
+            later(&mut self.told, name, whose.newest);
+            later(&mut self.ended, name, whose.newest);
             newest(&mut self.ended, ENDED);
         }
     }

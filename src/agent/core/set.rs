@@ -330,8 +330,8 @@ impl Set {
     /// Takes note of what the book's last call told, and gives it the readings that it came of.
     fn tell(&mut self, told: &mut [Transition]) {
         attach(&self.engine, &self.book, self.evidence, told);
-        for (told, (rule, key)) in told.iter().zip(self.book.told()) {
-            self.decided.note(&self.plan, *rule, key, told);
+        for (told, whose) in told.iter().zip(self.book.told()) {
+            self.decided.note(&self.plan, whose, told);
         }
     }
 
