@@ -126,7 +126,7 @@ impl Engine {
             let shown = if stays { self.account_of(&was, at) } else { Account::default() };
             self.accounts.set(at, shown);
             if let Some(recall) = self.units.recall(at) {
-                recall.remove(&was, &self.gates, at);
+                recall.remove(&was, self.gates[at], at);
             }
             match self.units.of(at) {
                 Some(unit) if unit.rules.len() > 1 => shared.push((self.units.place(at), at, !stays)),
@@ -309,7 +309,7 @@ impl Engine {
         let ctx = Context::new(&self.plan, first, &self.config);
         if let Operator::Recall(recall) = &mut unit.operator {
             let stay = touched.iter().filter(|(.., goes)| !goes).map(|(_, rule, _)| *rule);
-            stay.for_each(|rule| recall.insert(ctx, &self.gates, rule));
+            stay.for_each(|rule| recall.insert(ctx, self.gates[rule], rule));
             unit.rules = rest.into();
         } else {
             unit.run_for(ctx, rest);

@@ -4,12 +4,12 @@
 //! that `lag(t) > 60` is found like `t > 60`. A rule that is found goes the [short way](super::light) from there.
 
 use super::expr::{Env, Scope};
-use super::gate::{Gate, Gates};
+use super::gate::Gate;
 use super::index::Candidate;
 use super::op::Operator;
 use super::readers::Readers;
 use super::unit::Unit;
-use super::{Config, Context, Engine};
+use super::{Context, Engine};
 use crate::model::row::{Observation, Row};
 use crate::model::time::Now;
 use crate::model::value::Value;
@@ -35,27 +35,23 @@ impl Recall {
         let gate = |rule: usize| Gate::new(ctx.plan, &ctx.plan.rules[rule], ctx.config);
         gate(ctx.index).recalls().then(|| {
             let mut new = Self { readers: Readers::default() };
-            rules.iter().for_each(|rule| new.find((ctx.plan, ctx.config), gate(*rule), *rule));
+            rules.iter().for_each(|rule| new.insert(ctx, gate(*rule), *rule));
             new.readers.index.shrink();
             new
         })
     }
 
     /// Finds one rule more.
-    pub(super) fn insert(&mut self, ctx: Context<'_>, gates: &Gates, rule: usize) {
-        self.find((ctx.plan, ctx.config), gates[rule], rule);
-    }
-
-    fn find(&mut self, (plan, config): (&Plan, &Config), gate: Gate, rule: usize) {
+    pub(super) fn insert(&mut self, ctx: Context<'_>, gate: Gate, rule: usize) {
         if let Ok(reader) = u32::try_from(rule) {
-            self.readers.insert(reader, gate.recalled(&plan.rules[rule]), config);
+            self.readers.insert(reader, gate.recalled(&ctx.plan.rules[rule]), ctx.config);
         }
     }
 
-    /// Finds a rule no more, which is as this plan and these gates have it.
-    pub(super) fn remove(&mut self, plan: &Plan, gates: &Gates, rule: usize) {
+    /// Finds a rule no more, which is as this plan has it.
+    pub(super) fn remove(&mut self, plan: &Plan, gate: Gate, rule: usize) {
         if let Ok(reader) = u32::try_from(rule) {
-            self.readers.remove(reader, &gates[rule].recalled(&plan.rules[rule]));
+            self.readers.remove(reader, &gate.recalled(&plan.rules[rule]));
         }
     }
 }
