@@ -174,7 +174,6 @@ impl Engine {
         else {
             return;
         };
-        let stream = plan.stream();
         if !gate.is_silent() {
             return;
         }
@@ -183,7 +182,7 @@ impl Engine {
         if !new || !gate.is_plain() {
             return;
         }
-        let slot = gate.key_slot(plan);
+        let (slot, stream) = (gate.key_slot(plan), plan.stream());
         if slot.is_none() && others {
             return;
         }

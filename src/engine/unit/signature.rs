@@ -35,8 +35,8 @@ enum Kind {
     Sliced,
     /// The same, and for how long a silent key holds the others up.
     Waiting(Duration),
-    /// That there are none, and whether retained rows count.
-    None { retained: bool },
+    /// That there is none, and whether retained rows count.
+    Windowless { retained: bool },
 }
 
 impl Signature {
@@ -45,7 +45,8 @@ impl Signature {
         if !ctx.config.share {
             return None;
         }
-        let (rule, kind) = (ctx.rule.whole(), Kind::new(ctx)?);
+        let kind = Kind::new(ctx)?;
+        let rule = ctx.rule.whole();
         let mut hash = Hash(0xcbf2_9ce4_8422_2325);
         write!(hash, "{:?}", (&rule.from, &rule.analytics, kind)).ok()?;
         if let Some(window) = &rule.window {
@@ -84,7 +85,7 @@ impl Kind {
     fn new(ctx: Context<'_>) -> Option<Self> {
         let Some(window) = &ctx.rule.window else {
             let recalls = Gate::new(ctx.plan, ctx.rule, ctx.config).recalls();
-            return recalls.then(|| Self::None { retained: !skips_retained(ctx.rule) });
+            return recalls.then(|| Self::Windowless { retained: !skips_retained(ctx.rule) });
         };
         if !may_share(ctx.rule) {
             return None;
